@@ -1,0 +1,146 @@
+"""Every error that onnxlearn raises on purpose.
+
+OnnxlearnError
+├── DataError (ValueError)            the table does not fit the rule
+│   ├── ColumnNotFoundError (KeyError)    a column is not in the table
+│   ├── DataTypeError (TypeError)         a value has another type than the model was trained on
+│   └── TableReadError                    a file cannot be read as a table
+├── ParameterError (ValueError)       a parameter is unknown or out of range
+├── UnknownNameError (KeyError)       no learner, measure or example of that name
+├── MissingExtraError (ImportError)   an optional package is not installed
+├── ModelFileError (ValueError)       the file is not a model of ours, or is damaged
+├── ProviderError (RuntimeError)      the requested device is not available
+├── OutputError (OSError)             a result cannot be written
+├── InterruptedFit                    training was stopped before there was anything to keep
+└── InternalError                     a fault of ours: please report
+    ├── ExportError                   the network cannot be expressed as ONNX
+    └── ParityError                   the exported file and the network disagree
+
+A message states the rule, the offending value and the way out, on one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class OnnxlearnError(Exception):
+    """Base of all errors of this package."""
+
+    def __str__(self) -> str:
+        # KeyError prints its argument as a repr; a message has to stay a message.
+        return str(self.args[0]) if self.args else ""
+
+
+class DataError(OnnxlearnError, ValueError):
+    """The table does not fit the rule that the message states."""
+
+
+class ColumnNotFoundError(DataError, KeyError):
+    """A column that is needed is not in the table."""
+
+    @classmethod
+    def of(cls, missing: Sequence[str], available: Iterable[object], *, needed_by: str = "the model") -> ColumnNotFoundError:
+        """Name the missing columns, those that are there and the nearest spelling.
+
+        >>> str(ColumnNotFoundError.of(["agee"], ["age", "sex"]))
+        "the model needs column 'agee'; the table has 'age', 'sex'. Did you mean 'age'?"
+        """
+        there = [str(name) for name in available]
+        noun = "column" if len(missing) == 1 else "columns"
+        text = f"{needed_by} needs {noun} {listing(missing)}; the table has {listing(there)}."
+        return cls(text + did_you_mean(missing[0], there))
+
+
+class DataTypeError(DataError, TypeError):
+    """A column holds another type of value than it was trained on, or one that cannot be used."""
+
+
+class TableReadError(DataError):
+    """A file cannot be read as a table."""
+
+
+class ParameterError(OnnxlearnError, ValueError):
+    """A parameter is unknown, of the wrong type or out of its range."""
+
+
+class UnknownNameError(OnnxlearnError, KeyError):
+    """Nothing is registered under that name."""
+
+    @classmethod
+    def of(cls, noun: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Say which names there are and the nearest one.
+
+        >>> str(UnknownNameError.of("learner", "mpl", ["featureless", "mlp"]))
+        "there is no learner 'mpl'; there are 'featureless', 'mlp'. Did you mean 'mlp'?"
+        """
+        names = sorted(known)
+        return cls(f"there is no {noun} {name!r}; there are {listing(names)}.{did_you_mean(name, names)}")
+
+
+class MissingExtraError(OnnxlearnError, ImportError):
+    """An optional package is needed and not installed."""
+
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> MissingExtraError:
+        """Give the pip command that installs what is missing.
+
+        >>> str(MissingExtraError.of("torch", "train", "training"))
+        "training needs the package torch: pip install 'onnxlearn[train]'"
+        """
+        return cls(f"{purpose} needs the package {package}: pip install 'onnxlearn[{extra}]'")
+
+
+class ModelFileError(OnnxlearnError, ValueError):
+    """The file is not a model of onnxlearn, of a newer format, or damaged."""
+
+
+class ProviderError(OnnxlearnError, RuntimeError):
+    """The requested execution provider or device is not available."""
+
+
+class OutputError(OnnxlearnError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class InterruptedFit(OnnxlearnError):
+    """Training was interrupted before the first epoch ended: there are no weights to keep."""
+
+
+class InternalError(OnnxlearnError):
+    """A fault of onnxlearn, not of the user."""
+
+
+class ExportError(InternalError):
+    """The network cannot be expressed as ONNX."""
+
+
+class ParityError(InternalError):
+    """The exported graph and the network that it came from give different numbers."""
+
+
+def listing(names: Iterable[object], limit: int = 12) -> str:
+    """Quote names for a message, the first ``limit`` of them.
+
+    >>> listing(["a", "b"])
+    "'a', 'b'"
+    >>> listing([])
+    'nothing'
+    """
+    quoted = [repr(str(name)) for name in names]
+    if not quoted:
+        return "nothing"
+    rest = f" and {len(quoted) - limit} more" if len(quoted) > limit else ""
+    return ", ".join(quoted[:limit]) + rest
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint with the nearest known name, or an empty string.
+
+    >>> did_you_mean("Age", ["age", "sex"])
+    " Did you mean 'age'?"
+    """
+    by_folded = {str(candidate).casefold(): str(candidate) for candidate in known}
+    near = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

@@ -1,0 +1,1 @@
+"""Building, checking and describing ONNX graphs. Needs the package onnx; loading and predicting do not."""

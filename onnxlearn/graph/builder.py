@@ -1,0 +1,110 @@
+"""A small builder of ONNX graphs: named scopes, shared constants, the lowest opset that suffices."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ML_DOMAIN = "ai.onnx.ml"
+ML_OPSET = 2
+BASE_OPSET = 18
+STRING_OPSET = 20
+STRING_OPS = frozenset({"StringSplit", "StringConcat", "RegexFullMatch"})
+IR_VERSION = 8
+PRODUCER = "onnxlearn"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A named tensor of the graph."""
+
+    name: str
+
+
+class GraphBuilder:
+    """Collects nodes and constants; :meth:`to_model` makes the ModelProto.
+
+    >>> g = GraphBuilder()
+    >>> x = g.input("x", "DOUBLE", ["N", 1])
+    >>> with g.scope("net"):
+    ...     y = g.op("Mul", x, g.const(np.float64(2.0)))
+    >>> g.output(y, "y", "DOUBLE", ["N", 1])
+    >>> [node.name for node in g.to_model().graph.node]
+    ['net/Mul_0', 'post/Identity_1']
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._inputs: dict[str, onnx.ValueInfoProto] = {}
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._initializers: list[onnx.TensorProto] = []
+        self._scope = "net"
+        self.opset = BASE_OPSET
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Name what is added inside after ``prep``, ``net`` or ``post``."""
+        before, self._scope = self._scope, name
+        try:
+            yield
+        finally:
+            self._scope = before
+
+    def input(self, name: str, onnx_type: str, shape: Sequence[int | str]) -> Value:
+        """Declare a graph input, e.g. ``input("age", "DOUBLE", ["N", 1])``."""
+        self._inputs[name] = helper.make_tensor_value_info(name, TensorProto.DataType.Value(onnx_type), list(shape))
+        return Value(name)
+
+    def output(self, value: Value, name: str, onnx_type: str, shape: Sequence[int | str]) -> None:
+        """Declare a graph output: the value under that name."""
+        with self.scope("post"):
+            node_name = self._node_name("Identity")
+        self._nodes.append(helper.make_node("Identity", [value.name], [name], name=node_name))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.DataType.Value(onnx_type), list(shape)))
+
+    def const(self, array: Any, name: str = "const") -> Value:
+        """An initializer; equal constants (same type, shape and bytes) become one."""
+        data = np.asarray(array, order="C")
+        key = (str(data.dtype), data.shape, repr(data.tolist()).encode() if data.dtype == object else data.tobytes())
+        if key not in self._constants:
+            value = Value(f"{self._scope}/{name}_{len(self._initializers)}")
+            self._initializers.append(numpy_helper.from_array(data, value.name))
+            self._constants[key] = value
+        return self._constants[key]
+
+    def op(self, op_type: str, *inputs: Value | None, domain: str = "", **attributes: Any) -> Value:
+        """Add a node with one output; ``None`` leaves an optional input out."""
+        return self.ops(op_type, *inputs, n_outputs=1, domain=domain, **attributes)[0]
+
+    def ops(self, op_type: str, *inputs: Value | None, n_outputs: int, domain: str = "", **attributes: Any) -> tuple[Value, ...]:
+        """Add a node with several outputs."""
+        name = self._node_name(op_type)
+        outputs = tuple(Value(name if n_outputs == 1 else f"{name}:{i}") for i in range(n_outputs))
+        if op_type in STRING_OPS:
+            self.opset = max(self.opset, STRING_OPSET)
+        names = ["" if value is None else value.name for value in inputs]
+        self._nodes.append(
+            helper.make_node(op_type, names, [value.name for value in outputs], name=name, domain=domain, **attributes)
+        )
+        return outputs
+
+    def to_model(self, *, doc: str = "") -> onnx.ModelProto:
+        """The model: explicit opsets and IR version, no unused constants."""
+        used = {name for node in self._nodes for name in node.input}
+        initializers = [tensor for tensor in self._initializers if tensor.name in used]
+        graph = helper.make_graph(self._nodes, "onnxlearn", list(self._inputs.values()), self._outputs, initializers, doc)
+        opsets = [helper.make_opsetid("", self.opset)]
+        if any(node.domain == ML_DOMAIN for node in self._nodes):
+            opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
+        return model
+
+    def _node_name(self, op_type: str) -> str:
+        return f"{self._scope}/{op_type}_{len(self._nodes)}"

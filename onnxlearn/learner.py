@@ -1,0 +1,66 @@
+"""The learner: a recipe that makes a Model from a Task."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from onnxlearn.params import Param, build_configs, list_params, to_json
+
+if TYPE_CHECKING:
+    from onnxlearn.model import Model
+    from onnxlearn.task import Task
+
+
+class Learner(ABC):
+    """A recipe: preprocessing, architecture and training settings. It is never fitted itself.
+
+    A subclass names itself and the dataclasses that hold its parameters; parameter names are unique across them.
+    """
+
+    name: ClassVar[str]
+    config_types: ClassVar[tuple[type, ...]]
+
+    def __init__(self, **params: Any) -> None:
+        self._given = dict(params)
+        self.configs = build_configs(self.config_types, params, owner=f"learner {self.name!r}")
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Every parameter with its type, default, range and meaning."""
+        return list_params(self.config_types)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every parameter's value in this learner."""
+        return {field.name: getattr(config, field.name) for config in self.configs for field in dataclasses.fields(config)}
+
+    def replace(self, **params: Any) -> Self:
+        """A copy with some parameters changed; unknown names raise ``ParameterError``."""
+        return type(self)(**{**self._given, **params})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and all parameters as plain JSON, for a model's metadata."""
+        return {"name": self.name, "params": {name: to_json(value) for name, value in self.values.items()}}
+
+    @abstractmethod
+    def fit(
+        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+    ) -> Model:
+        """Train on the task and return the exported model.
+
+        ``test``: rows set aside before anything was fitted; the exported file is scored on them and the scores are kept.
+        ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
+        ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
+        """
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"learner({', '.join(part for part in (repr(self.name), given) if part)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Learner) and (self.name, self.values) == (other.name, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.name, repr(self.values)))

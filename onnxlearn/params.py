@@ -1,0 +1,226 @@
+"""Parameters as frozen, keyword-only dataclasses with checked values.
+
+A learner's flat keyword arguments are split over several such dataclasses (network, preprocessing, training). The
+annotation of a field is its type, :func:`param` adds range and meaning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxlearn.errors import ParameterError, did_you_mean, listing
+
+
+def param(default: Any, meaning: str, *, low: float | None = None, high: float | None = None, low_open: bool = False) -> Any:
+    """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded)."""
+    metadata = {"meaning": meaning, "low": low, "high": high, "low_open": low_open}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Param:
+    """One parameter of a learner, for people to read."""
+
+    name: str
+    type: str
+    default: Any
+    range: str
+    meaning: str
+
+
+def list_params(configs: Iterable[type]) -> tuple[Param, ...]:
+    """All parameters of these dataclasses, in order.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     lr: float = param(1e-3, "learning rate", low=0)
+    >>> list_params([Config])
+    (Param(name='lr', type='float', default=0.001, range='>= 0', meaning='learning rate'),)
+    """
+    return tuple(
+        Param(
+            name=field.name,
+            type=_type_name(_hints(config)[field.name]),
+            default=field.default,
+            range=_range_text(field.metadata),
+            meaning=field.metadata["meaning"],
+        )
+        for config in configs
+        for field in dataclasses.fields(config)
+    )
+
+
+def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: str) -> tuple[Any, ...]:
+    """Distribute flat values over the dataclasses; unknown names, wrong types and ranges are errors.
+
+    Raises: ParameterError naming the parameter, the value and what is allowed.
+    """
+    home = {field.name: config for config in configs for field in dataclasses.fields(config)}
+    for name in values:
+        if name not in home:
+            hint = did_you_mean(name, home)
+            raise ParameterError(f"{owner} has no parameter {name!r}.{hint or ' It has ' + listing(sorted(home), 40) + '.'}")
+    return tuple(
+        config(**{name: _checked(config, name, value, owner) for name, value in values.items() if home[name] is config})
+        for config in configs
+    )
+
+
+def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
+    """Read a command line's ``KEY=VALUE`` text as the type that the parameter has.
+
+    Text that is no value of the type is returned as it is, for :func:`build_configs` to refuse with the rule.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     lr: float = param(1e-3, "learning rate", low=0)
+    ...     widths: tuple[int, ...] = param((), "widths")
+    >>> parse_text([Config], "lr", "0.1"), parse_text([Config], "widths", "64,32"), parse_text([Config], "lr", "x")
+    (0.1, (64, 32), 'x')
+    """
+    for config in configs:
+        if name in _hints(config):
+            for read in _readers(_hints(config)[name]):
+                try:
+                    return read(text)
+                except ValueError:
+                    continue
+    return text
+
+
+def to_json(value: Any) -> Any:
+    """A parameter's value as plain JSON: a callable is its ``module:qualname``, a tuple a list."""
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if callable(value):
+        return f"{value.__module__}:{value.__qualname__}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+@functools.cache
+def _hints(config: type) -> dict[str, Any]:
+    return typing.get_type_hints(config)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _checked(config: type, name: str, value: Any, owner: str) -> Any:
+    field = next(field for field in dataclasses.fields(config) if field.name == name)
+    hint = _hints(config)[name]
+    for option in _alternatives(hint):
+        fits, converted = _convert(option, value)
+        if fits and _in_range(field.metadata, converted):
+            return converted
+    allowed = " ".join(part for part in (_type_name(hint), _range_text(field.metadata)) if part)
+    raise ParameterError(f"{owner}: {name} has to be {allowed}, not {value!r} ({field.metadata['meaning']})")
+
+
+def _convert(option: Any, value: Any) -> tuple[bool, Any]:
+    """Whether the value is one of the type, and the value in that type (an int is a float, a list a tuple)."""
+    origin = typing.get_origin(option)
+    if option is Any:
+        return True, value
+    if option is type(None):
+        return value is None, value
+    if origin is typing.Literal:
+        return isinstance(value, str | int) and value in typing.get_args(option), value
+    if origin is tuple and isinstance(value, list | tuple):
+        parts = [_convert(typing.get_args(option)[0], item) for item in value]
+        return all(fits for fits, _ in parts), tuple(item for _, item in parts)
+    if origin is not None:
+        return _convert_generic(option, value)
+    if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return True, float(value)
+    if option is int and hasattr(value, "__index__") and not isinstance(value, bool):
+        return True, int(value)
+    return type(value) is option, value
+
+
+def _convert_generic(option: Any, value: Any) -> tuple[bool, Any]:
+    origin = typing.get_origin(option)
+    if origin is Callable or origin is types.FunctionType:
+        return callable(value), value
+    return isinstance(value, origin), value
+
+
+def _in_range(metadata: Mapping[str, Any], value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return True
+    if not math.isfinite(value):
+        return False
+    low, high = metadata["low"], metadata["high"]
+    above = low is None or (value > low if metadata["low_open"] else value >= low)
+    return above and (high is None or value <= high)
+
+
+def _range_text(metadata: Mapping[str, Any]) -> str:
+    low, high = metadata["low"], metadata["high"]
+    lower = "" if low is None else f"{'>' if metadata['low_open'] else '>='} {low:g}"
+    upper = "" if high is None else f"<= {high:g}"
+    return ", ".join(part for part in (lower, upper) if part)
+
+
+def _type_name(hint: Any) -> str:
+    parts = []
+    for option in _alternatives(hint):
+        origin = typing.get_origin(option)
+        if origin is typing.Literal:
+            parts += [str(choice) for choice in typing.get_args(option)]
+        elif origin is tuple:
+            parts.append(f"list of {_type_name(typing.get_args(option)[0])}")
+        else:
+            parts.append("None" if option is type(None) else getattr(option, "__name__", str(option)))
+    return " | ".join(parts)
+
+
+def _readers(hint: Any) -> list[Callable[[str], Any]]:
+    """Ways to read text as the type, the strictest first."""
+    readers: list[Callable[[str], Any]] = []
+    for option in _alternatives(hint):
+        origin = typing.get_origin(option)
+        if option is type(None):
+            readers.append(_read_none)
+        elif option is bool:
+            readers.append(_read_bool)
+        elif option in (int, float):
+            readers.append(option)
+        elif origin is tuple:
+            item = _readers(typing.get_args(option)[0])[0]
+            readers.append(lambda text, item=item: tuple(item(part.strip()) for part in text.split(",") if part.strip()))
+        elif origin is typing.Literal:
+            readers.append(lambda text, option=option: _read_choice(option, text))
+        elif option is str:
+            readers.append(str)
+    return readers
+
+
+def _read_choice(option: Any, text: str) -> Any:
+    for choice in typing.get_args(option):
+        if str(choice) == text:
+            return choice
+    raise ValueError(text)
+
+
+def _read_none(text: str) -> None:
+    if text.casefold() != "none":
+        raise ValueError(text)
+
+
+def _read_bool(text: str) -> bool:
+    if text.casefold() not in ("true", "false"):
+        raise ValueError(text)
+    return text.casefold() == "true"

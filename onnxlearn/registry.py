@@ -1,0 +1,70 @@
+"""Learners by name: frozen records, found through the entry point group ``onnxlearn.learners``.
+
+An entry point leads to a :class:`LearnerInfo`; listing them imports no learner and so no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from onnxlearn.errors import MissingExtraError, OnnxlearnError, UnknownNameError
+from onnxlearn.learner import Learner
+
+GROUP = "onnxlearn.learners"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerInfo:
+    """What is known of a learner before it is imported.
+
+    ``target`` is ``module:attribute`` of the Learner class, ``source`` the paper or project it follows.
+    """
+
+    name: str
+    target: str
+    summary: str
+    source: str
+    tasks: tuple[Literal["classification", "regression"], ...] = ("classification", "regression")
+
+    def load(self) -> type[Learner]:
+        """Import the class; a missing training package is an error with the pip command."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "onnx"):
+                raise
+            raise MissingExtraError.of(error.name, "train", f"learner {self.name!r}") from error
+        if not (isinstance(cls, type) and issubclass(cls, Learner)):
+            raise OnnxlearnError(f"learner {self.name!r}: {self.target} has to be a Learner class, not {cls!r}")
+        return cls
+
+
+@functools.cache
+def learner_infos() -> dict[str, LearnerInfo]:
+    """All registered learners by name. Two under one name are an error that names both packages."""
+    found: dict[str, LearnerInfo] = {}
+    origin: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        if found.get(point.name) is not None and origin[point.name] == point.value:
+            continue
+        if point.name in found:
+            raise OnnxlearnError(f"two packages register the learner {point.name!r}: {origin[point.name]} and {point.value}")
+        found[point.name] = point.load()
+        origin[point.name] = point.value
+    return found
+
+
+def learner(name: str, **params: Any) -> Learner:
+    """A learner by name, with parameters as keyword arguments.
+
+    Raises: UnknownNameError, ParameterError, MissingExtraError.
+    """
+    infos = learner_infos()
+    if name not in infos:
+        raise UnknownNameError.of("learner", name, infos)
+    return infos[name].load()(**params)

@@ -1,0 +1,214 @@
+"""The schema: a task without its data. Torch-free, JSON, and all that an architecture may look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from onnxlearn.errors import DataError
+
+Kind: TypeAlias = Literal["numeric", "categorical", "ordered", "boolean", "datetime", "text", "image"]
+Level: TypeAlias = str | int
+Label: TypeAlias = str | int | bool
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# Codes of every categorical and ordered column, in the file and in the tensors that the network sees.
+UNSEEN_CODE = 0
+MISSING_CODE = 1
+FIRST_LEVEL_CODE = 2
+
+# What stands for a missing value in an INT64 input; the other types have NaN and the empty string.
+MISSING_INT64 = -(2**63)
+
+OUTPUT_NAMES = ("label", "probabilities", "prediction", "lower", "upper", "quantiles", "std", "set", "unseen", "embedding")
+"""Names of the file's outputs, which no feature may have."""
+
+DEFAULT_NA = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""Cells of a text file that mean missing: the empty field and the spellings that pandas reads so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One feature column.
+
+    ``dtype`` says what the training values were and so what is accepted later:
+
+    =====================  ==================================================  ===============
+    kind                   dtype                                               ONNX input
+    =====================  ==================================================  ===============
+    numeric                float64, int64, decimal, duration (in seconds)      DOUBLE
+    numeric                float32                                             FLOAT
+    categorical, ordered   str                                                 STRING
+    categorical, ordered   int64                                               INT64
+    boolean                bool                                                DOUBLE (BOOL if ``strict_bool``)
+    datetime               naive (UTC wall time), utc (had a zone)             INT64 (microseconds)
+    =====================  ==================================================  ===============
+
+    ``levels`` are those of a categorical (sorted) or ordered column (in their order); code ``i + 2`` is level ``i``.
+    ``has_missing`` tells whether the task's table had missing values here.
+
+    >>> Column(name="sex", kind="categorical", dtype="str", levels=("f", "m")).n_codes
+    4
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    levels: tuple[Level, ...] = ()
+    has_missing: bool = False
+    strict_bool: bool = False
+
+    @property
+    def n_codes(self) -> int:
+        """Number of codes: unseen, missing and one a level."""
+        return len(self.levels) + FIRST_LEVEL_CODE
+
+    @property
+    def onnx_type(self) -> str:
+        """Name of the ONNX element type of the column's input."""
+        if self.kind == "numeric":
+            return "FLOAT" if self.dtype == "float32" else "DOUBLE"
+        if self.kind == "boolean":
+            return "BOOL" if self.strict_bool else "DOUBLE"
+        if self.kind == "datetime" or self.dtype == "int64":
+            return "INT64"
+        return "STRING"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives the column back."""
+        return {**dataclasses.asdict(self), "levels": list(self.levels)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Column:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**{**data, "levels": tuple(data["levels"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is predicted: one column of classes, or one or several columns of numbers.
+
+    ``dtype`` is the training type: ``str``, ``int64`` or ``bool`` for classes; ``float64`` or ``int64`` for numbers.
+    ``classes`` are in the order of the file's ``probabilities``; ``positive`` is one of two classes.
+    """
+
+    names: tuple[str, ...]
+    type: Literal["classification", "regression"]
+    dtype: str
+    classes: tuple[Label, ...] = ()
+    positive: Label | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the first target column."""
+        return self.names[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the network's output: number of classes, or of target columns."""
+        return len(self.classes) if self.type == "classification" else len(self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives the target back."""
+        return {**dataclasses.asdict(self), "names": list(self.names), "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Target:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**{**data, "names": tuple(data["names"]), "classes": tuple(data["classes"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingress:
+    """Widths of the tensors that enter the network: a pure function of schema and preprocessing settings.
+
+    ``num_names`` names the columns of ``num`` (float32 ``[N, n_num]``), ``cat_names`` those of ``cat`` (int64
+    ``[N, n_cat]``), whose codes are below ``cardinalities``.
+    """
+
+    num_names: tuple[str, ...] = ()
+    cat_names: tuple[str, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+
+    @property
+    def n_num(self) -> int:
+        """Number of columns of ``num``."""
+        return len(self.num_names)
+
+    @property
+    def n_cat(self) -> int:
+        """Number of columns of ``cat``."""
+        return len(self.cat_names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives the ingress back."""
+        return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Ingress:
+        """Inverse of :meth:`to_dict`."""
+        return cls(**{key: tuple(value) for key, value in data.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """A task without its data: features, target and the columns that have another role.
+
+    ``na`` are the cells of a text file that mean missing. ``ingress`` is set once preprocessing is chosen.
+    """
+
+    name: str
+    features: tuple[Column, ...]
+    target: Target
+    group: str | None = None
+    stratum: tuple[str, ...] = ()
+    weight: str | None = None
+    order: str | None = None
+    id: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    na: tuple[str, ...] = DEFAULT_NA
+    ingress: Ingress | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the feature columns, in the order of the file's inputs."""
+        return tuple(column.name for column in self.features)
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the network's output."""
+        return self.target.n_outputs
+
+    def of_kind(self, *kinds: Kind) -> tuple[Column, ...]:
+        """The features of these kinds, in order."""
+        return tuple(column for column in self.features if column.kind in kinds)
+
+    def column(self, name: str) -> Column:
+        """The feature of that name; ``DataError`` where there is none."""
+        for column in self.features:
+            if column.name == name:
+                return column
+        raise DataError(f"the schema has no feature {name!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives an equal schema back."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data |= {name: list(data[name]) for name in ("stratum", "id", "ignored", "na")}
+        data["features"] = [column.to_dict() for column in self.features]
+        data["target"] = self.target.to_dict()
+        data["ingress"] = self.ingress.to_dict() if self.ingress else None
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Schema:
+        """Inverse of :meth:`to_dict`."""
+        data = data | {name: tuple(data[name]) for name in ("stratum", "id", "ignored", "na")}
+        data["features"] = tuple(Column.from_dict(column) for column in data["features"])
+        data["target"] = Target.from_dict(data["target"])
+        data["ingress"] = Ingress.from_dict(data["ingress"]) if data["ingress"] else None
+        return cls(**data)
