@@ -59,12 +59,17 @@ def learner_infos() -> dict[str, LearnerInfo]:
     return found
 
 
+def learner_info(name: str) -> LearnerInfo:
+    """The record of a learner; ``UnknownNameError`` with the nearest name where there is none."""
+    infos = learner_infos()
+    if name not in infos:
+        raise UnknownNameError.of("learner", name, infos)
+    return infos[name]
+
+
 def learner(name: str, **params: Any) -> Learner:
     """A learner by name, with parameters as keyword arguments.
 
     Raises: UnknownNameError, ParameterError, MissingExtraError.
     """
-    infos = learner_infos()
-    if name not in infos:
-        raise UnknownNameError.of("learner", name, infos)
-    return infos[name].load()(**params)
+    return learner_info(name).load()(**params)
