@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError, UnknownNameError
@@ -47,6 +46,9 @@ class LearnerInfo:
 @functools.cache
 def learner_infos() -> dict[str, LearnerInfo]:
     """All registered learners by name. Two under one name are an error that names both packages."""
+    # Here and not at the top: it costs half of what `import onnxlearn` may cost.
+    from importlib.metadata import entry_points
+
     found: dict[str, LearnerInfo] = {}
     origin: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):

@@ -1,0 +1,135 @@
+"""What a model file says of itself: the JSON document under ``metadata_props["onnxlearn"]``.
+
+Only the outermost layer of the file's protobuf encoding is read, so this needs neither onnx nor ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from onnxlearn.errors import ModelFileError
+from onnxlearn.schema import Schema
+
+FORMAT_VERSION = 1
+KEY = "onnxlearn"
+REQUIRED = ("schema", "learner", "training", "versions")
+
+# Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
+_IR_VERSION, _GRAPH, _METADATA_PROPS = 1, 7, 14
+_MAX_FIELD = 26
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def read_metadata(data: bytes, *, source: str = "the file") -> dict[str, Any]:
+    """The metadata document of a model file.
+
+    ``source`` names the file in messages.
+
+    Raises: ModelFileError where the bytes are no ONNX model, are cut off, are not a model of onnxlearn, or are of a format
+    that this version does not know.
+    """
+    if not data:
+        raise ModelFileError(f"{source} is empty: it is not a model; fit one with 'onnxlearn fit' or Learner.fit")
+    properties = read_properties(data, source=source)
+    if KEY not in properties:
+        raise ModelFileError(
+            f"{source} is an ONNX model, but not one of onnxlearn: it has no metadata {KEY!r}, so no schema that tells which "
+            "columns it takes; run it with onnxruntime.InferenceSession"
+        )
+    return parse_document(properties[KEY], source=source)
+
+
+def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
+    """The document from its JSON text, with its version and its parts checked."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ModelFileError(f"{source} is damaged: its metadata is not JSON ({error})") from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if not isinstance(version, int):
+        raise ModelFileError(f"{source} is damaged: its metadata has no format_version")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{source} has format version {version}, this onnxlearn reads up to {FORMAT_VERSION}: pip install -U onnxlearn"
+        )
+    missing = [name for name in REQUIRED if not isinstance(document.get(name), dict)]
+    if missing:
+        raise ModelFileError(f"{source} is damaged: its metadata has no {missing[0]!r}")
+    return document
+
+
+def read_schema(document: dict[str, Any], *, source: str = "the file") -> Schema:
+    """The schema of a metadata document."""
+    try:
+        return Schema.from_dict(document["schema"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(f"{source} is damaged: its schema cannot be read ({error!r})") from error
+
+
+def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
+    """``metadata_props`` of the bytes of an ONNX model."""
+    properties: dict[str, str] = {}
+    fields: set[int] = set()
+    try:
+        for number, value in _fields(memoryview(data)):
+            if number > _MAX_FIELD:
+                raise _NotProtobufError(f"field {number}")
+            fields.add(number)
+            if number == _METADATA_PROPS and isinstance(value, memoryview):
+                entry = {key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)}
+                properties[entry.get(1, "")] = entry.get(2, "")
+    except _CutOffError as error:
+        if _IR_VERSION in fields:
+            raise ModelFileError(f"{source} is cut off or damaged: {error}; copy it again") from error
+        raise ModelFileError(f"{source} is not an ONNX model") from error
+    except (_NotProtobufError, UnicodeDecodeError) as error:
+        raise ModelFileError(f"{source} is not an ONNX model, or is damaged ({error})") from error
+    if not {_IR_VERSION, _GRAPH} <= fields:
+        raise ModelFileError(f"{source} is not an ONNX model, or is cut off: it has no graph")
+    return properties
+
+
+class _CutOffError(ValueError):
+    """A field is longer than the file."""
+
+
+class _NotProtobufError(ValueError):
+    """A byte that no ONNX model has at this place."""
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of each field of a message (protobuf encoding, https://protobuf.dev/programming-guides/encoding)."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(data, at)
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+        else:
+            raise _NotProtobufError(f"byte {at} starts no field")
+        if at + size > len(data):
+            raise _CutOffError(f"a field needs {at + size} bytes, there are {len(data)}")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """An integer of seven bits a byte, lowest first, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise _CutOffError(f"it ends inside a number at byte {at}")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _NotProtobufError(f"byte {at} is in no number")
