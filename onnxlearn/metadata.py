@@ -44,7 +44,7 @@ def read_metadata(data: bytes, *, source: str = "the file") -> dict[str, Any]:
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     """The document from its JSON text, with its version and its parts checked."""
     try:
-        document = json.loads(text)
+        document: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise ModelFileError(f"{source} is damaged: its metadata is not JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None

@@ -152,7 +152,7 @@ def count_gpus() -> int:
     with contextlib.suppress(OSError, AttributeError):
         driver = ctypes.CDLL(library)
         if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
-            return count.value
+            return int(count.value)
     return 0
 
 
