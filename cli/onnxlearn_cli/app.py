@@ -1,0 +1,48 @@
+"""The commands, in the order in which one meets them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from onnxlearn_cli.export import export
+from onnxlearn_cli.fit import fit
+from onnxlearn_cli.predict import evaluate, predict
+from onnxlearn_cli.show import doctor, inspect, learners, measures
+
+# Plain help without markup: it reads the same in a pipe, in a narrow window and in the generated README, and needs no rich.
+_typer = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(*, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"onnxlearn {version('onnxlearn')}")
+        raise typer.Exit
+
+
+@_typer.callback()
+def _onnxlearn(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=lambda asked: _show_version(asked=asked))
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the whole trace of an error. May stand anywhere on the line.")
+    ] = False,
+) -> None:
+    """Train neural networks on tables; get one .onnx file with raw columns in and predictions out.
+
+    Exit codes: 0 done, 2 a mistake in the call or the data (one line on stderr), 1 a fault of onnxlearn, 130 after Ctrl-C.
+    """
+
+
+for _command in (fit, predict, evaluate, export, inspect, learners, measures, doctor):
+    _typer.command()(_command)
+
+app = typer.main.get_command(_typer)

@@ -1,0 +1,128 @@
+"""``onnxlearn fit``: a table in, one model file out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxlearn.errors import ParameterError
+from onnxlearn_cli.options import Data, Format, pairs
+from onnxlearn_cli.talk import number, say, show, show_table
+
+if TYPE_CHECKING:
+    from onnxlearn.learner import Learner
+    from onnxlearn.model import Model
+
+INTERRUPTED = 130
+
+
+class TaskType(StrEnum):
+    """What kind of target it is; told from its values where not given."""
+
+    classification = "classification"
+    regression = "regression"
+
+
+def fit(
+    data: Data,
+    target: Annotated[list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")],
+    learner: Annotated[str, typer.Option("--learner", metavar="NAME", help="See onnxlearn learners.")] = "mlp",
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="A parameter: see onnxlearn learners NAME. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")] = Path("model.onnx"),
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of training and of the rows for --test.")] = None,
+    task: Annotated[TaskType | None, typer.Option("--task", help="Instead of telling it from the target's values.")] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", metavar="CLASS", help="Positive one of two classes, instead of the second.")
+    ] = None,
+    kind: Annotated[
+        list[str],
+        typer.Option(
+            "--kind",
+            metavar="COL=KIND",
+            help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Rows of one group stay together.")] = None,
+    stratum: Annotated[str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")] = None,
+    weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Later rows judge earlier ones.")] = None,
+    id_: Annotated[str | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature.")] = None,
+    ignore: Annotated[list[str], typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")] = [],  # noqa: B006
+    test: Annotated[
+        float | None, typer.Option("--test", metavar="SHARE", help="Share of the rows set aside before anything is fitted.")
+    ] = None,
+    na: Annotated[
+        list[str] | None,
+        typer.Option("--na", metavar="TEXT", help="Cell that means missing, instead of the usual spellings. Repeatable."),
+    ] = None,
+    format_: Format = None,
+    keep_on_interrupt: Annotated[
+        bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
+    ] = False,
+) -> int:
+    """Train on a table and write one model file.
+
+    Ends with the scores of that very file and the line to run next.
+    """
+    from onnxlearn.registry import learner_info
+    from onnxlearn.tables import check_writable
+    from onnxlearn.task import Task
+
+    # What can be refused without the table or torch is refused before either is loaded.
+    info = learner_info(learner)
+    kinds = pairs("--kind", kind, last=True)
+    given = pairs("--set", settings)
+    check_writable(out)
+    table = Task.from_file(
+        data,
+        target if len(target) > 1 else target[0],
+        format=format_,
+        na=na,
+        type=task or "auto",
+        positive=positive,
+        kinds=kinds,
+        group=group,
+        stratum=stratum,
+        weight=weight,
+        order=order,
+        id=id_,
+        ignore=ignore,
+    )
+    for note in table.notes:
+        say(note)
+    recipe = configure(info.load()(), given, seed)
+    train, held_out = (table, None) if test is None else table.split(test, seed or 0)
+    model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
+    model.save(out)
+    report(model, data, out)
+    return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else 0
+
+
+def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Learner:
+    """The learner with the command line's settings, each read as the type that its parameter has."""
+    from onnxlearn.params import parse_text
+
+    values = {name: parse_text(recipe.config_types, name, text) for name, text in settings.items()}
+    if seed is not None and "seed" in values:
+        raise ParameterError(f"--seed {seed} and --set seed={settings['seed']} say the same thing: give one of them")
+    # A learner without randomness has no seed; the option still rules which rows are set aside.
+    if seed is not None and any(param.name == "seed" for param in recipe.params):
+        values["seed"] = seed
+    return recipe.replace(**values)
+
+
+def report(model: Model, data: str, out: Path) -> None:
+    """The short table of scores, what was written and what to run next."""
+    scores = {name: values for name, values in model.scores.items() if values}
+    headings = {"validation": "validation (used to choose the epoch)", "test": "test"}
+    if scores:
+        measures = next(iter(scores.values()))
+        rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
+        show_table(["measure", *(headings[name] for name in scores)], rows)
+    show(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
+    show(f"next: onnxlearn predict {out} {data} --out predictions.csv")

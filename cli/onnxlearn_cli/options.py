@@ -1,0 +1,43 @@
+"""Options and arguments that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from onnxlearn.errors import ParameterError
+
+Data: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Table: .csv, .tsv, .jsonl, .parquet, .feather or .arrow (text also .gz), - for standard input, example:penguins.",
+    ),
+]
+ModelFile: TypeAlias = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
+Format: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help="csv, tsv, jsonl, parquet, feather: for - or where the suffix does not say."),
+]
+Provider: TypeAlias = Annotated[
+    str, typer.Option("--provider", metavar="NAME", help="Where the model runs: auto, cpu or cuda (an error if it cannot).")
+]
+
+
+def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a dictionary, split at the first ``=`` or the ``last``.
+
+    >>> pairs("--set", ["lr=0.1"]), pairs("--kind", ["a=b=categorical"], last=True)
+    ({'lr': '0.1'}, {'a=b': 'categorical'})
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.rpartition("=") if last else text.partition("=")
+        if not sign or not key:
+            raise ParameterError(f"{option} takes NAME=VALUE, not {text!r}")
+        if key in found:
+            raise ParameterError(f"{option} names {key!r} twice: {found[key]!r} and {value!r}")
+        found[key] = value
+    return found

@@ -1,0 +1,96 @@
+"""From arguments to an exit code: what the user sees of errors, warnings and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, cast
+
+import typer
+
+from onnxlearn.errors import InternalError, OnnxlearnError
+from onnxlearn_cli.app import app
+from onnxlearn_cli.talk import say
+
+DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+TRACEBACK = "--traceback"
+
+# typer exports only this leaf of its errors about options and arguments; their common base is its parent.
+UsageError = cast(type[Exception], typer.BadParameter.__base__)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit code; an error becomes one line on stderr, before it the trace if asked for."""
+    # The option is taken out here so that it may stand anywhere on the line, where one types it after a failure.
+    with_trace = TRACEBACK in arguments
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            return _invoke([argument for argument in arguments if argument != TRACEBACK] or ["--help"])
+        except BaseException as error:
+            if isinstance(error, SystemExit):
+                raise
+            code, line = explain(error)
+            if with_trace:
+                traceback.print_exc()
+            if line:
+                say(f"error: {line}" if code != INTERRUPTED else line)
+            return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    code = app(arguments, prog_name="onnxlearn", standalone_mode=False)
+    # A full pipe or disk has to be noticed here, where it still becomes a message and an exit code.
+    sys.stdout.flush()
+    return code if isinstance(code, int) else DONE
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and the one line that is shown (none for a reader that went away).
+
+    >>> from onnxlearn.errors import DataError
+    >>> explain(DataError("the table is empty"))
+    (2, 'the table is empty')
+    >>> explain(ZeroDivisionError("division by zero"))[1]
+    'a fault of onnxlearn: ZeroDivisionError: division by zero (please report it with the output of --traceback)'
+    """
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return INTERRUPTED, "interrupted, nothing was written"
+    if _reader_is_gone(error):
+        # What is still buffered has no reader: without this, the interpreter complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return OUR_FAULT, ""
+    if isinstance(error, UsageError):
+        return USERS_MISTAKE, _usage(error)
+    if isinstance(error, OnnxlearnError) and not isinstance(error, InternalError):
+        return USERS_MISTAKE, _one_line(str(error))
+    what = str(error) if isinstance(error, InternalError) else f"{type(error).__name__}: {error}"
+    return OUR_FAULT, _one_line(f"a fault of onnxlearn: {what} (please report it with the output of {TRACEBACK})")
+
+
+def _reader_is_gone(error: BaseException | None) -> bool:
+    """Whether the error is, or was caused by, a closed pipe (``onnxlearn predict ... | head``)."""
+    while error is not None:
+        if isinstance(error, BrokenPipeError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _usage(error: Any) -> str:
+    command = error.ctx.command_path if error.ctx else "onnxlearn"
+    return _one_line(f"{error.format_message().rstrip('.')} (see {command} --help)")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    say(_one_line(f"warning: {message}"))

@@ -1,0 +1,58 @@
+"""``onnxlearn inspect``, ``learners``, ``measures`` and ``doctor``: what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from onnxlearn_cli.options import ModelFile
+from onnxlearn_cli.talk import show, show_table
+
+AsJson = Annotated[bool, typer.Option("--json", help="As one JSON document.")]
+
+
+def inspect(model: ModelFile, as_json: AsJson = False) -> None:
+    """Show what a model predicts, from what, how well, and how it was trained."""
+    from onnxlearn.card import card_lines
+    from onnxlearn.model import load
+
+    card = load(model, provider="cpu").inspect()
+    show(json.dumps(card, ensure_ascii=False, indent=2) if as_json else "\n".join(card_lines(card)))
+
+
+def learners(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this learner.")] = None,
+) -> None:
+    """List the learners, or the parameters of one."""
+    from onnxlearn.registry import learner_info, learner_infos
+
+    if name is None:
+        rows = [[info.name, ", ".join(info.tasks), info.summary] for info in learner_infos().values()]
+        show_table(["learner", "tasks", "summary"], rows)
+        return
+    params = learner_info(name).load()().params
+    show_table(
+        ["parameter", "default", "type", "meaning"],
+        [[param.name, _text(param.default), f"{param.type} {param.range}".strip(), param.meaning] for param in params],
+    )
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def measures() -> None:
+    """List the measures."""
+    from onnxlearn.measures import all_measures
+
+    rows = [[m.name, m.task, "smaller" if m.minimize else "larger", m.summary] for m in all_measures()]
+    show_table(["measure", "tasks", "better", "summary"], rows)
+
+
+def doctor() -> None:
+    """Show versions, the providers that really work, and what is missing for what."""
+    from onnxlearn.doctor import report_lines
+
+    show("\n".join(report_lines()))
