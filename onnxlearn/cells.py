@@ -1,0 +1,102 @@
+"""Cells of text files, read by the type that the schema declares and never by a guess."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn.errors import DataTypeError
+from onnxlearn.schema import Column
+from onnxlearn.values import MAX_EXACT, Converter, Place, Refused, converter, refusal, wire_array
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+INTEGER = re.compile(r"[+-]?[0-9]+")
+TRUE_CELLS = frozenset({"true", "True", "TRUE"})
+FALSE_CELLS = frozenset({"false", "False", "FALSE"})
+# With these characters alone float() accepts exactly what NUMBER does: no underscores, names, hexadecimals or commas.
+_NUMBER_CHARACTERS = frozenset("0123456789+-.eE ")
+_NAN = float("nan")
+
+
+def parse_number(cell: str) -> int | float | None:
+    """The number that a cell writes, ``None`` where it writes none. Spaces around it do not count.
+
+    >>> [parse_number(cell) for cell in ("3", " 1e3 ", "1_000", "1,5", "0x10", "inf")]
+    [3, 1000.0, None, None, None, None]
+    """
+    text = cell.strip(" ")
+    if INTEGER.fullmatch(text):
+        return int(text) if len(text) < 400 else None
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def parse_boolean(cell: str) -> bool | None:
+    """``true`` and ``false``, capitalised or not; ``None`` for anything else."""
+    text = cell.strip(" ")
+    return True if text in TRUE_CELLS else False if text in FALSE_CELLS else None
+
+
+def cell_converter(column: Column, na: Collection[str]) -> Converter:
+    """The function that turns one text cell of this column into what goes on the wire; it raises :class:`Refused`.
+
+    >>> cell_converter(Column(name="x", kind="categorical", dtype="int64"), {"", "NA"})("3.0")
+    3
+    """
+    convert = converter(column if column.dtype != "duration" else replace(column, dtype="float64"))
+    if column.onnx_type == "STRING":
+        return lambda cell: convert(None if cell in na else cell)
+    parse = {"boolean": parse_boolean, "datetime": str.strip}.get(column.kind, parse_number)
+
+    def convert_cell(cell: str) -> Any:
+        if cell in na or cell.strip(" ") in na:
+            return convert(None)
+        value = parse(cell)
+        # The converter refuses text where it expects something else, in its own words.
+        return convert(cell if value is None else value)
+
+    return convert_cell
+
+
+def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where: Place) -> NDArray[Any]:
+    """Text cells as a ``[n, 1]`` array of the column's type.
+
+    Cells in ``na`` are missing. Durations are written in seconds. Raises ``DataTypeError`` naming the column, ``where(i)`` and
+    the first cell that does not parse.
+    """
+    if column.onnx_type == "DOUBLE" and column.kind == "numeric":
+        numbers = _plain_numbers(cells, na)
+        if numbers is not None:
+            return numbers.reshape(-1, 1)
+    convert = cell_converter(column, na)
+    try:
+        # Cells repeat: each spelling is read once.
+        known = {cell: convert(cell) for cell in set(cells)}
+    except Refused:
+        raise _first_refusal(cells, column, convert, where) from None
+    return wire_array([known[cell] for cell in cells], column)
+
+
+def _first_refusal(cells: Sequence[str], column: Column, convert: Converter, where: Place) -> DataTypeError:
+    for row, cell in enumerate(cells):
+        try:
+            convert(cell)
+        except Refused as reason:
+            return refusal(column, where(row), reason)
+    raise AssertionError("called without a cell that is refused")
+
+
+def _plain_numbers(cells: Sequence[str], na: Collection[str]) -> NDArray[np.float64] | None:
+    """A column of unsuspicious numbers, read at once; ``None`` where any cell wants a closer look."""
+    if not _NUMBER_CHARACTERS.issuperset("".join([cell for cell in cells if cell not in na])):
+        return None
+    try:
+        numbers = np.array([_NAN if cell in na else float(cell) for cell in cells], dtype=np.float64)
+    except ValueError:
+        return None
+    # Integers this large may not be exact; this also catches 1e999.
+    return None if bool(np.any(np.abs(numbers) >= MAX_EXACT)) else numbers

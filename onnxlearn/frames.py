@@ -1,0 +1,126 @@
+"""Columns of a pandas data frame as arrays for the wire, vectorised.
+
+A fast road returns an array only where it can tell that every value is one that the converters of :mod:`onnxlearn.values`
+accept. Everything else takes their road, value by value, which accepts it or says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn import dates
+from onnxlearn.schema import MISSING_INT64, Column
+from onnxlearn.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def series_array(series: pd.Series[Any], column: Column, where: Place = row_place) -> NDArray[Any]:
+    """A data frame's column as a C-contiguous ``[n, 1]`` array of the column's type.
+
+    Raises ``DataTypeError`` naming the column, row and value of the first one that does not fit.
+    """
+    fast = _fast_array(series, column)
+    if fast is None:
+        return values_array(series.astype(object).tolist(), column, where)
+    return np.ascontiguousarray(fast, dtype=WIRE_TYPES[column.onnx_type]).reshape(-1, 1)
+
+
+def _fast_array(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return _categorical(series, column)
+    if column.kind == "numeric":
+        return _durations(series) if column.dtype == "duration" else _numbers(series, column)
+    if column.kind == "boolean":
+        return _booleans(series, column)
+    if column.kind == "datetime":
+        return _dates(series, column)
+    return _whole_numbers(series) if column.dtype == "int64" else _strings(series)
+
+
+def _categorical(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    # Categories without rows are converted too; where one does not fit, the slow road looks at the rows alone.
+    categories = series.cat.categories.to_series()
+    known = _fast_array(categories, column) if len(categories) else None
+    missing: Any = {"DOUBLE": np.nan, "FLOAT": np.nan, "INT64": MISSING_INT64, "STRING": ""}.get(column.onnx_type)
+    if known is None or missing is None:
+        return None
+    table = np.append(
+        np.asarray(known, dtype=WIRE_TYPES[column.onnx_type]), np.array([missing], dtype=WIRE_TYPES[column.onnx_type])
+    )
+    return table[series.cat.codes.to_numpy()]
+
+
+def _numbers(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    if series.dtype.kind not in "fiu":
+        return None
+    numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    largest = np.abs(numbers).max(initial=0.0, where=~np.isnan(numbers))
+    limit = MAX_EXACT if series.dtype.kind in "iu" else np.inf
+    if column.onnx_type == "FLOAT":
+        limit = min(limit, float(np.finfo(np.float32).max))
+    # At the limit itself a larger integer may have been rounded down to it: the slow road looks again.
+    return numbers if largest < limit else None
+
+
+def _durations(series: pd.Series[Any]) -> NDArray[Any] | None:
+    values = series.to_numpy() if series.dtype.kind == "m" else None
+    return dates.array_seconds(values) if values is not None and values.dtype.kind == "m" else None
+
+
+def _booleans(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    if series.dtype.kind != "b" or (column.strict_bool and series.hasnans):
+        return None
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _whole_numbers(series: pd.Series[Any]) -> NDArray[Any] | None:
+    kind = series.dtype.kind
+    if kind == "f":
+        numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        missing = np.isnan(numbers)
+        filled = np.where(missing, 0.0, numbers)
+        if np.abs(filled).max(initial=0.0) >= MAX_EXACT or bool(np.any(filled != np.floor(filled))):
+            return None
+        return np.where(missing, MISSING_INT64, filled.astype(np.int64))
+    if kind not in "iu":
+        return None
+    present = series.dropna()
+    if len(present) and (int(present.max()) > MAX_INT64 or int(present.min()) <= MISSING_INT64):
+        return None
+    return series.to_numpy(dtype=np.int64, na_value=MISSING_INT64)
+
+
+def _strings(series: pd.Series[Any]) -> NDArray[Any] | None:
+    if series.dtype.kind not in "OU":
+        return None
+    values = series.to_numpy(dtype=object)
+    types = set(map(type, values.tolist()))
+    if types != {str}:
+        missing = series.isna().to_numpy(dtype=bool)
+        values = np.where(missing, "", values)
+        types = set(map(type, values.tolist()))
+    if types != {str}:
+        return None
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        return None
+    return values
+
+
+def _dates(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    if series.dtype.kind != "M":
+        return None
+    zoned = getattr(series.dt, "tz", None) is not None
+    if zoned != (column.dtype == "utc"):
+        return None
+    values = (series.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else series).to_numpy()
+    converted = dates.array_microseconds(values) if values.dtype.kind == "M" else None
+    return None if converted is None else converted[0]

@@ -1,0 +1,2 @@
+from onnxlearn.outputs import atomic_path
+__all__ = ["atomic_path"]
