@@ -89,7 +89,7 @@ def open_session(
         why = "onnxruntime-gpu could not load its CUDA libraries: pip install 'onnxlearn[gpu]', or see onnxlearn doctor"
         if provider == "cuda":
             raise ProviderError(f"provider 'cuda' is not available: {why}")
-        _say_once(f"onnxlearn: running on the CPU, {why}")
+        say_once(f"onnxlearn: running on the CPU, {why}")
     return session
 
 
@@ -124,7 +124,7 @@ def run_chunked(
 
 def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]]) -> int:
     """Rows of a chunk that suit the width of these rows."""
-    width = sum(math.prod(array.shape[1:]) for array in feeds.values())
+    width: int = sum(math.prod(array.shape[1:]) for array in feeds.values())
     return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(width, 1)))
 
 
@@ -156,6 +156,12 @@ def count_gpus() -> int:
     return 0
 
 
+@functools.cache
+def say_once(text: str) -> None:
+    """Write a line to stderr, the first time that this process says it."""
+    sys.stderr.write(text + "\n")
+
+
 def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None) -> Session:
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -176,11 +182,6 @@ def _preload_cuda(ort: Any) -> None:
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             ort.preload_dlls()
-
-
-@functools.cache
-def _say_once(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,126 @@
+"""The card of a model: what it predicts, from what, how well, trained how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnxlearn.schema import Schema
+
+# Columns listed on the card; --json and Model.schema have all of them.
+LISTED_COLUMNS = 30
+VALIDATION_HEAD = "validation (used to choose the epoch)"
+
+
+def describe(metadata: dict[str, Any], *, n_bytes: int) -> dict[str, Any]:
+    """The metadata document with ``file``: its size, inputs and outputs. Plain JSON values."""
+    schema = Schema.from_dict(metadata["schema"])
+    inputs = [{"name": column.name, "type": column.onnx_type, "shape": ["N", 1]} for column in schema.features]
+    return {**metadata, "file": {"n_bytes": n_bytes, "inputs": inputs, "outputs": _outputs(schema)}}
+
+
+def card_lines(description: dict[str, Any]) -> list[str]:
+    """The card as lines of plain text, from :meth:`onnxlearn.model.Model.inspect`."""
+    schema = Schema.from_dict(description["schema"])
+    sections = {
+        "predicts": _target_lines(schema),
+        "from": _feature_lines(schema),
+        "how well": _score_lines(description["training"].get("scores", {})),
+        "trained": _training_lines(description["training"]),
+        "settings": _settings_lines(description["learner"].get("params", {})),
+        "checked": _parity_lines(description.get("parity") or {}),
+        "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
+        "notes": list(description.get("notes", [])),
+    }
+    head = f"{schema.name}: model of learner {description['learner'].get('name')!r}, {_size(description['file']['n_bytes'])}"
+    return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"{title if i == 0 else '':<11}{line}" for i, line in enumerate(lines)]
+
+
+def _outputs(schema: Schema) -> list[dict[str, Any]]:
+    target = schema.target
+    if target.type == "regression":
+        return [{"name": "prediction", "type": "DOUBLE", "shape": ["N", target.n_outputs]}]
+    label = {"name": "label", "type": "STRING" if target.dtype == "str" else "INT64", "shape": ["N"]}
+    return [label, {"name": "probabilities", "type": "FLOAT", "shape": ["N", target.n_outputs]}]
+
+
+def _target_lines(schema: Schema) -> list[str]:
+    target = schema.target
+    if target.type == "regression":
+        return [f"{name}, a number" for name in target.names]
+    classes = ", ".join(str(label) for label in target.classes[:12]) + (", ..." if len(target.classes) > 12 else "")
+    positive = "" if target.positive is None else f"; positive: {target.positive}"
+    return [f"{target.name}, one of {len(target.classes)} classes: {classes}{positive}"]
+
+
+def _feature_lines(schema: Schema) -> list[str]:
+    shown = schema.features[:LISTED_COLUMNS]
+    width = max((len(column.name) for column in shown), default=0)
+    lines = [f"{len(schema.features)} columns"]
+    for column in shown:
+        facts = [column.dtype]
+        facts += [f"{len(column.levels)} levels"] if column.levels else []
+        facts += ["may be missing"] if column.has_missing else []
+        lines.append(f"  {column.name:<{width}}  {column.kind:<11}  {', '.join(facts)}")
+    hidden = len(schema.features) - len(shown)
+    return lines + ([f"  and {hidden} more (--json lists all)"] if hidden else [])
+
+
+def _score_lines(scores: dict[str, dict[str, float | None]]) -> list[str]:
+    """One line a set of rows: its measures side by side."""
+    heads = {name: VALIDATION_HEAD if name == "validation" else name for name in scores}
+    width = max((len(head) for head in heads.values()), default=0)
+    return [
+        f"{heads[name]:<{width}}  " + "  ".join(f"{measure} {number(value)}" for measure, value in values.items())
+        for name, values in scores.items()
+        if values
+    ]
+
+
+def _training_lines(training: dict[str, Any]) -> list[str]:
+    rows = f"on {training.get('n_rows')} rows"
+    if training.get("n_validation_rows"):
+        rows += f", {training['n_validation_rows']} of them held out"
+    parts = [rows]
+    if training.get("epochs"):
+        parts.append(f"{training['epochs']} epochs, the best was {training.get('best_epoch')}")
+    parts += [f"stopped by {training['stopped']}"] if training.get("stopped") else []
+    parts += [f"{name} {training[name]}" for name in ("batch_size", "lr", "seed") if training.get(name) is not None]
+    return ["; ".join(parts)]
+
+
+def _settings_lines(params: dict[str, Any]) -> list[str]:
+    """All parameters, a few a line."""
+    texts = [f"{name}={value}" for name, value in sorted(params.items())]
+    lines: list[str] = []
+    for text in texts:
+        if lines and len(lines[-1]) + len(text) < 100:
+            lines[-1] += f"  {text}"
+        else:
+            lines.append(text)
+    return lines
+
+
+def _parity_lines(parity: dict[str, Any]) -> list[str]:
+    if not parity:
+        return []
+    difference = number(parity.get("max_difference"))
+    return [f"the file and the network that it came from differ by at most {difference} over {parity.get('n_rows')} rows"]
+
+
+def number(value: float | None) -> str:
+    """A score for people: four significant digits, ``-`` where it is undefined.
+
+    >>> number(0.123456), number(None), number(1500000.0)
+    ('0.1235', '-', '1.5e+06')
+    """
+    return "-" if value is None or value != value else f"{value:.4g}"
+
+
+def _size(n_bytes: int) -> str:
+    if n_bytes < 10**6:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e6:.1f} MB"

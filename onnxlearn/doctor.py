@@ -1,0 +1,127 @@
+"""What is installed, what works and what is missing for what."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, distributions, version
+from typing import Any
+
+from onnxlearn.errors import MissingExtraError
+from onnxlearn.runtime import CPU_PROVIDER, available_cores, count_gpus, import_onnxruntime
+
+# What each extra of the package brings and is for; pyproject.toml has the versions.
+EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cli": ("the command line", ("typer", "rich")),
+    "files": ("Parquet, Feather and Arrow files", ("pyarrow",)),
+    "eval": ("resampling and comparing", ("scikit-learn",)),
+    "export": ("rewriting model files", ("onnx",)),
+    "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
+}
+CORE = ("onnxlearn", "numpy", "pandas")
+
+# Answers by a web service: trying it would send something out.
+UNTRIED_PROVIDERS = ("AzureExecutionProvider",)
+
+# An ONNX model of one node, y = x + x over one float: opset 18, IR version 8.
+_TINY_MODEL = (
+    b'\x08\x08:5\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x12"
+)
+
+
+def diagnose() -> dict[str, Any]:
+    """The state of this installation as plain JSON values.
+
+    ``packages``: version or ``None`` by name. ``providers``: by name ``"works"`` or why not. ``problems``: what to mend,
+    with the command. ``missing``: by extra, what it is for and the command that installs it.
+    """
+    names = dict.fromkeys([*CORE, *runtime_wheels(), *(name for _, needed in EXTRAS.values() for name in needed)])
+    packages = {name: _version(name) for name in names}
+    providers, problems = _runtime_state()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": available_cores(),
+        "gpus": count_gpus(),
+        "packages": packages,
+        "providers": providers,
+        "problems": problems,
+        "missing": {
+            extra: {"for": purpose, "command": f"pip install 'onnxlearn[{extra}]'"}
+            for extra, (purpose, needed) in EXTRAS.items()
+            if any(packages[name] is None for name in needed)
+        },
+    }
+
+
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """The report as lines of plain text."""
+    lines = [
+        f"python      {report['python']} on {report['platform']}, {report['cores']} cores, {report['gpus']} NVIDIA GPUs",
+        *_aligned("packages", {name: text or "not installed" for name, text in report["packages"].items()}),
+        *_aligned("providers", report["providers"]),
+        *(f"missing     {entry['for']}: {entry['command']}" for entry in report["missing"].values()),
+        *(f"problem     {problem}" for problem in report["problems"]),
+    ]
+    return lines if report["problems"] else [*lines, "no problems found"]
+
+
+def runtime_wheels() -> list[str]:
+    """Installed distributions that bring a module ``onnxruntime``."""
+    names = {str(distribution.metadata["Name"]).lower().replace("_", "-") for distribution in distributions()}
+    return sorted(
+        name for name in names if name == "onnxruntime" or (name.startswith("onnxruntime-") and "extensions" not in name)
+    )
+
+
+def try_provider(name: str) -> str:
+    """Run a tiny model with this execution provider: ``works``, or why it does not."""
+    if name in UNTRIED_PROVIDERS:
+        return "not tried: it calls a web service"
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(_TINY_MODEL, options, providers=[name])
+        result = session.run(None, {"x": _one()})[0]
+    except Exception as error:  # noqa: BLE001  the runtime's errors have no base class of their own
+        return f"does not work: {(str(error).splitlines() or [type(error).__name__])[0]}"
+    if name not in session.get_providers():
+        return "does not work: its libraries or its device are not there"
+    return "works" if result.tolist() == [4.0] else f"does not work: 2 + 2 gave {result.tolist()}"
+
+
+def _runtime_state() -> tuple[dict[str, str], list[str]]:
+    problems = []
+    wheels = runtime_wheels()
+    if len(wheels) > 1:
+        problems.append(
+            f"{' and '.join(wheels)} overwrite each other's files: pip uninstall -y {' '.join(wheels)} && "
+            "pip install 'onnxlearn[cpu]' (or [gpu])"
+        )
+    try:
+        names = import_onnxruntime().get_available_providers()
+    except MissingExtraError as error:
+        return {}, [*problems, str(error)]
+    providers = {name: try_provider(name) for name in names}
+    if providers.get(CPU_PROVIDER) != "works":
+        problems.append("ONNX Runtime cannot run on the CPU: pip install --force-reinstall 'onnxlearn[cpu]'")
+    return providers, problems
+
+
+def _one() -> Any:
+    import numpy as np
+
+    return np.array([2], np.float32)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _aligned(title: str, entries: dict[str, str]) -> list[str]:
+    width = max((len(name) for name in entries), default=0)
+    return [f"{title if i == 0 else '':<12}{name:<{width}}  {text}" for i, (name, text) in enumerate(entries.items())]

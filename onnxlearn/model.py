@@ -1,0 +1,258 @@
+"""The model: one ONNX file, what its metadata says, and a session that runs it. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from onnxlearn.card import describe
+from onnxlearn.errors import DataError, ModelFileError
+from onnxlearn.feeds import Feeds, frame_feeds, row_encoder
+from onnxlearn.measures import Array, Measure
+from onnxlearn.metadata import read_metadata, read_schema
+from onnxlearn.prediction import Prediction, one_row
+from onnxlearn.runtime import Provider, Session, open_session, run_chunked, say_once
+from onnxlearn.schema import Schema
+from onnxlearn.tables import atomic_path
+from onnxlearn.task import Task, target_truth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Table: TypeAlias = "pd.DataFrame | Task | str | Path | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]]"
+
+# Rows of a data frame converted at a time: enough for pandas to be quick, few enough for memory to stay flat.
+BLOCK_ROWS = 65_536
+
+_RUNTIME_TYPES = {
+    "DOUBLE": "tensor(double)",
+    "FLOAT": "tensor(float)",
+    "BOOL": "tensor(bool)",
+    "INT64": "tensor(int64)",
+    "STRING": "tensor(string)",
+}
+
+
+def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None) -> Model:
+    """Load a model file.
+
+    ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads of one run,
+    by default the cores that this process may use.
+
+    Raises: ModelFileError, ProviderError, MissingExtraError.
+    """
+    return Model(_read(Path(path)), provider=provider, n_threads=n_threads, source=str(path))
+
+
+class Model:
+    """A fitted model: the bytes of its ``.onnx`` file, opened in ONNX Runtime.
+
+    Predicting takes a data frame, a file (by suffix), a Task, a dict of columns or a list of rows. Columns are found by
+    name; those that the model does not use are ignored, which is said once on stderr.
+    """
+
+    def __init__(
+        self, data: bytes, *, provider: Provider = "auto", n_threads: int | None = None, source: str = "the model"
+    ) -> None:
+        self._data = data
+        self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
+        self.metadata: dict[str, Any] = read_metadata(data, source=source)
+        self.schema: Schema = read_schema(self.metadata, source=source)
+        self._session = open_session(data, provider, n_threads)
+        self._outputs = ["label", "probabilities"] if self.schema.target.type == "classification" else ["prediction"]
+        _check_signature(self._session, self.schema, self._outputs, source)
+        self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
+
+    @property
+    def providers(self) -> list[str]:
+        """The execution providers of ONNX Runtime that run this model, the first one first."""
+        return self._session.get_providers()
+
+    @property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Scores computed by running this file: measure by name, for ``validation`` and ``test`` where there are such rows."""
+        scores: dict[str, dict[str, float]] = self.metadata["training"].get("scores", {})
+        return scores
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Training losses, one row an epoch: the loop's own values, not computed by running the file."""
+        import pandas as pd
+
+        return pd.DataFrame(self.metadata["training"].get("history", {}))
+
+    def predict(self, table: Table) -> Prediction:
+        """Predict every row of a table, in order.
+
+        Where the table has the target too, the prediction knows the truth and can be scored.
+
+        Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
+        """
+        if isinstance(table, Task):
+            return Prediction.from_outputs(
+                self.schema.target, self.predict_feeds(table.feeds()), truth=table.truth(), weights=table.weights()
+            )
+        if isinstance(table, str | Path):
+            from onnxlearn.stream import collect
+
+            return collect(self, table)
+        return self._predict_frame(as_frame(table))
+
+    def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
+        """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.
+
+        Gives ``{"label": ..., "probabilities": {class: ...}}``, or ``{"prediction": number}`` (a dict for several targets).
+
+        Raises: ColumnNotFoundError for an absent key, DataTypeError.
+        """
+        return one_row(self.schema.target, self._session.run(self._outputs, self._encode(row)))
+
+    def predict_feeds(self, feeds: Feeds) -> dict[str, Array]:
+        """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``), and return the file's outputs."""
+        return run_chunked(self._session, feeds, self._outputs)
+
+    def score(self, table: Table, *measures: str | Measure) -> dict[str, float]:
+        """Predict and score a table that has the target; by default with the usual measures.
+
+        A model trained with weights needs the weight column here too.
+
+        Raises: DataError, UnknownNameError, ParameterError.
+        """
+        return self.predict(table).score(*measures)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file: whole or not at all.
+
+        Raises: OutputError.
+        """
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(self._data)
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes."""
+        return self._data
+
+    def inspect(self) -> dict[str, Any]:
+        """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
+        return describe(self.metadata, n_bytes=len(self._data))
+
+    def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
+        say_extra_columns(frame.columns, self.schema)
+        blocks = [
+            self.predict_feeds(frame_feeds(frame.iloc[start : start + BLOCK_ROWS], self.schema))
+            for start in range(0, max(len(frame), 1), BLOCK_ROWS)
+        ]
+        outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._outputs}
+        truth, weights, no_truth = _truth_of_frame(frame, self.schema)
+        return Prediction.from_outputs(
+            self.schema.target,
+            outputs,
+            row_ids=frame.index.to_numpy(),
+            truth=truth,
+            weights=weights,
+            no_truth=no_truth,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Sessions cannot be pickled: another process opens the bytes again.
+        return _reopen, (self._data, self._options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and self._data == other._data
+
+    def __hash__(self) -> int:
+        return hash(self._data)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.schema.target.names)
+        return f"<Model {self.metadata['learner'].get('name')!r}: {names} from {len(self.schema.features)} columns>"
+
+
+def as_frame(table: Any) -> pd.DataFrame:
+    """A data frame from the forms of table that hold their rows in memory.
+
+    Raises: DataError for anything else.
+    """
+    import pandas as pd
+
+    if isinstance(table, pd.DataFrame):
+        return table
+    if hasattr(table, "to_pandas"):
+        return as_frame(table.to_pandas())
+    if isinstance(table, Mapping):
+        return pd.DataFrame({name: _series(name, values) for name, values in table.items()})
+    if isinstance(table, list | tuple) and all(isinstance(row, Mapping) for row in table):
+        names = list(table[0]) if table else []
+        uneven = next((i for i, row in enumerate(table) if row.keys() != table[0].keys()), None)
+        if uneven is not None:
+            raise DataError(f"row {uneven} has other keys than row 0: every row needs the same ones, None means missing")
+        return pd.DataFrame({name: _series(name, [row[name] for row in table]) for name in names})
+    raise DataError(
+        f"a table is a data frame, a path, a dict of columns or a list of rows as dicts, not {type(table).__name__}: "
+        "give the columns their names with pandas.DataFrame(values, columns=[...])"
+    )
+
+
+def say_extra_columns(names: Iterable[object], schema: Schema) -> None:
+    """Say, once a process, which columns of a table are ignored."""
+    roles = {*schema.feature_names, *schema.target.names, *schema.stratum, *schema.id, *schema.ignored}
+    roles |= {name for name in (schema.group, schema.weight, schema.order) if name is not None}
+    extra = [str(name) for name in names if name not in roles]
+    if extra:
+        shown = ", ".join(repr(name) for name in extra[:8]) + (f" and {len(extra) - 8} more" if len(extra) > 8 else "")
+        say_once(f"onnxlearn: ignoring columns that the model does not use: {shown}")
+
+
+def _series(name: object, values: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(values, list | tuple):
+        # As they are: pandas would make floats of integers next to a None.
+        return pd.Series(list(values), dtype=object)
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise DataError(f"column {name!r} has to be a list or an array, not {values!r}; use predict_one for a single row")
+    return pd.Series(values).reset_index(drop=True)
+
+
+def _truth_of_frame(frame: pd.DataFrame, schema: Schema) -> tuple[Array | None, Array | None, str]:
+    """Truth and weights where the frame has them, else why there is no truth."""
+    try:
+        return target_truth(frame, schema), weights_of(frame, schema), ""
+    except DataError as error:
+        # Predicting needs no truth: what is wrong with it is told when somebody wants to score.
+        return None, None, str(error)
+
+
+def weights_of(columns: Mapping[str, Any] | pd.DataFrame, schema: Schema) -> Array | None:
+    """The weight column as float64 ``[N]``, ``None`` where the model was trained without weights."""
+    raise NotImplementedError
+
+
+def _check_signature(session: Session, schema: Schema, outputs: Sequence[str], source: str) -> None:
+    """The file's inputs and outputs have to be those that its schema tells."""
+    expected = {column.name: _RUNTIME_TYPES[column.onnx_type] for column in schema.features}
+    found = {value.name: value.type for value in session.get_inputs()}
+    absent = set(outputs) - {value.name for value in session.get_outputs()}
+    if found != expected or absent:
+        wrong = sorted(expected.items() ^ found.items()) or sorted(absent)
+        raise ModelFileError(f"{source} is damaged: its inputs and outputs are not those of its schema ({wrong[0]})")
+
+
+def _reopen(data: bytes, options: dict[str, Any]) -> Model:
+    return Model(data, **options)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
+        there = f"; there is {', '.join(near)}" if near else ""
+        raise ModelFileError(f"there is no model file {str(path)!r}{there}") from error
+    except IsADirectoryError as error:
+        raise ModelFileError(f"{str(path)!r} is a folder, not a model file") from error
+    except OSError as error:
+        raise ModelFileError(f"cannot read the model file {str(path)!r}: {error.strerror}") from error
