@@ -19,6 +19,11 @@ STRING_OPS = frozenset({"StringSplit", "StringConcat", "RegexFullMatch"})
 IR_VERSION = 8
 PRODUCER = "onnxlearn"
 
+# Element types, for the attribute ``to`` of Cast.
+FLOAT = TensorProto.FLOAT
+INT64 = TensorProto.INT64
+DOUBLE = TensorProto.DOUBLE
+
 
 @dataclass(frozen=True)
 class Value:
@@ -83,7 +88,9 @@ class GraphBuilder:
         """Add a node with one output; ``None`` leaves an optional input out."""
         return self.ops(op_type, *inputs, n_outputs=1, domain=domain, **attributes)[0]
 
-    def ops(self, op_type: str, *inputs: Value | None, n_outputs: int, domain: str = "", **attributes: Any) -> tuple[Value, ...]:
+    def ops(
+        self, op_type: str, *inputs: Value | None, n_outputs: int, domain: str = "", **attributes: Any
+    ) -> tuple[Value, ...]:
         """Add a node with several outputs."""
         name = self._node_name(op_type)
         outputs = tuple(Value(name if n_outputs == 1 else f"{name}:{i}") for i in range(n_outputs))

@@ -1,0 +1,58 @@
+"""Rows that are missing, unseen or extreme in every column, to try a model on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.schema import MISSING_INT64, Column, Schema
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+NUMBERS = (np.nan, 0.0, -0.0, 1.0, -1.0, 1.7e308, -1.7e308, 5e-324, -5e-324, 1e-30, 1e9, 2.0**53, -(2.0**53), 1e-308, 3.5e38)
+BOOLEANS = (np.nan, 0.0, 1.0)
+STRINGS = ("", "nan", "None", "unseen", " ", "naïve", "Köln", "東京", "🦜", "a" * 300, "line\nbreak", "NaN", "1.0")
+INTEGERS = (MISSING_INT64, 0, 1, -1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, MISSING_INT64 + 1)
+# Microseconds of 0001-01-01, 9999-12-31 23:59:59.999999, 1900-02-28, 2000-02-29, and the moment before 1970.
+DATES = (
+    MISSING_INT64, 0, -1, -62_135_596_800_000_000, 253_402_300_799_999_999, -2_203_977_600_000_000, 951_782_400_000_000,
+    2**63 - 1, MISSING_INT64 + 1,
+)  # fmt: skip
+
+
+def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
+    """``n`` rows (at least 1) of feeds, the same at every call; all missing in the first row.
+
+    The columns go through their values with different strides, so that many combinations occur.
+
+    >>> from onnxlearn.schema import Target
+    >>> column = Column(name="sex", kind="categorical", dtype="str", levels=("f",))
+    >>> schema = Schema(name="t", features=(column,), target=Target(names=("y",), type="regression", dtype="float64"))
+    >>> hostile_feeds(schema, 3)["sex"].tolist()
+    [[''], ['nan'], ['None']]
+    """
+    return {column.name: _hostile_column(column, i, n) for i, column in enumerate(schema.features)}
+
+
+def _hostile_column(column: Column, position: int, n: int) -> Array:
+    values, dtype = _values(column)
+    # Later columns change more slowly, and begin elsewhere after the first row.
+    at = (np.arange(n) // (1 + position % 5) + np.where(np.arange(n) > 0, position, 0)) % len(values)
+    return np.ascontiguousarray(np.array(values, dtype)[at].reshape(n, 1))
+
+
+def _values(column: Column) -> tuple[list[Any], Any]:
+    """Hostile values of a column and the type of its feed."""
+    if column.kind == "boolean":
+        return ([False, True], np.bool_) if column.strict_bool else (list(BOOLEANS), np.float64)
+    if column.kind == "datetime":
+        return list(DATES), np.int64
+    if column.onnx_type == "INT64":
+        return [*INTEGERS, *column.levels], np.int64
+    if column.onnx_type == "STRING":
+        return [*STRINGS, *column.levels], object
+    if column.onnx_type == "FLOAT":
+        largest = float(np.finfo(np.float32).max)
+        return [value if np.isnan(value) else min(max(value, -largest), largest) for value in NUMBERS], np.float32
+    return list(NUMBERS), np.float64

@@ -1,0 +1,56 @@
+"""The settings of preprocessing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.params import param
+
+Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "none"]
+TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
+DatePart: TypeAlias = Literal[
+    "year",
+    "month",
+    "day",
+    "weekday",
+    "hour",
+    "minute",
+    "elapsed",
+    "month_cyclic",
+    "day_cyclic",
+    "weekday_cyclic",
+    "hour_cyclic",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessConfig:
+    """How columns become the tensors ``num`` and ``cat``.
+
+    ``robust`` scaling and ``smooth_clip`` are those of Holzmüller, Grinsztajn and Steinwart (2024), "Better by default",
+    section 3; ``quantile`` is scikit-learn's ``QuantileTransformer(output_distribution="normal")``.
+    """
+
+    num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts")
+    num_impute: Literal["median", "mean", "constant"] = param("median", "what stands for a missing number")
+    impute_value: float = param(0.0, "the number that num_impute=constant puts in place of missing ones, in the column's unit")
+    missing_indicator: bool = param(True, "add a 0/1 column for each column with missing values")  # noqa: FBT003
+    smooth_clip: bool = param(True, "bend robust and standard scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)")  # noqa: FBT003
+    clip: float = param(100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6)
+    n_quantiles: int = param(1000, "references of quantile scaling, at most the number of rows", low=2, high=10_000)
+    cat_encoding: Literal["auto", "embedding", "onehot"] = param(
+        "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels"
+    )
+    max_onehot: int = param(8, "most levels that cat_encoding=auto encodes one-hot", low=0)
+    min_level_rows: int = param(1, "levels with fewer training rows count as unseen", low=1)
+    ordered_encoding: Literal["rank", "categorical", "both"] = param("rank", "how ordered categories enter")
+    datetime_parts: tuple[DatePart, ...] = param(
+        ("year", "month_cyclic", "day", "weekday_cyclic", "hour_cyclic", "elapsed"), "what is read from a datetime"
+    )
+    target_scaler: TargetScaler = param("standard", "scaling of the target in regression")
+
+    def __post_init__(self) -> None:
+        if len(set(self.datetime_parts)) < len(self.datetime_parts):
+            raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")

@@ -1,0 +1,157 @@
+"""Fitting preprocessing on training rows and emitting it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxlearn.errors import DataError
+from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
+from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
+from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.plan import Plan, make_plan
+from onnxlearn.preprocess.quantile import Quantiles
+from onnxlearn.preprocess.recode import Recode, emit_onehot, emit_ranks, take
+from onnxlearn.preprocess.scaling import Affine
+from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Outputs of the graphs made here; a feature may be called num, but not prep/num.
+X, CODES, NUM, CAT = "prep/x", "prep/codes", "prep/num", "prep/cat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Fitted preprocessing.
+
+    ``schema`` has its ``ingress`` set. ``code_counts``: for each column of ``cat`` the training rows of each code, int64
+    ``[cardinality]``. ``indicator_trained`` and ``onehot_trained``: which of those 0/1 columns varied in training or had
+    rows; the others are always 0.
+    """
+
+    schema: Schema
+    config: PreprocessConfig
+    plan: Plan
+    recode: Recode | None
+    affine: Affine
+    quantiles: Quantiles | None
+    indicator_trained: Array
+    onehot_trained: Array
+    code_counts: tuple[Array, ...]
+
+    @classmethod
+    def fit(cls, schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Array]) -> Preprocessing:
+        """Fit on the feeds of the training rows; nothing else is looked at.
+
+        Raises: DataError where there are no rows; ParameterError where no column enters the network.
+        """
+        plan = make_plan(schema, config)
+        if not len(feeds[schema.feature_names[0]]):
+            raise DataError("preprocessing has to be fitted on at least one row, not on an empty table")
+        stage = run_chunked(open_session(_coding_model(schema, plan).SerializeToString(), "cpu"), feeds)
+        recode, codes = None, np.empty((0, 0), np.int64)
+        if plan.coded:
+            recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows)
+            codes = recode.apply(stage[CODES])
+        x = _with_ranks(stage.get(X), codes[:, plan.ranked])
+        n_scaled = len(plan.scaled_names)
+        n_imputed = n_scaled - len(plan.parts) * len(plan.dates)
+        missing = np.isnan(x[:, plan.indicators])
+        return cls(
+            schema=dataclasses.replace(schema, ingress=plan.ingress),
+            config=config,
+            plan=plan,
+            recode=recode,
+            affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config),
+            quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles) if config.num_scaler == "quantile" else None,
+            indicator_trained=missing.any(axis=0) & ~missing.all(axis=0),
+            onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
+            code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
+        )
+
+    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """Add the nodes under ``prep``: ``num`` FLOAT ``[N, n_num]`` and ``cat`` INT64 ``[N, n_cat]``, those that have columns."""
+        with g.scope("prep"):
+            codes = emit_codes(g, self.plan, inputs)
+            if codes and self.recode:
+                codes = self.recode.emit(g, codes)
+            tensors = {}
+            if blocks := self._emit_num_blocks(g, inputs, codes):
+                tensors["num"] = concat(g, blocks)
+            if codes and self.plan.embedded:
+                every = self.plan.embedded == tuple(range(len(self.plan.coded)))
+                tensors["cat"] = codes if every else take(g, codes, self.plan.embedded)
+            return tensors
+
+    def to_model(self) -> onnx.ModelProto:
+        """A model of its own with the outputs ``prep/num`` and ``prep/cat``, those that have columns."""
+        g = GraphBuilder()
+        tensors = self.emit(g, declare_inputs(g, self.schema))
+        if "num" in tensors:
+            g.output(tensors["num"], NUM, "FLOAT", ["N", self.plan.ingress.n_num])
+        if "cat" in tensors:
+            g.output(tensors["cat"], CAT, "INT64", ["N", self.plan.ingress.n_cat])
+        return g.to_model()
+
+    def transform(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The tensors of these rows, made by running :meth:`to_model`: ``num`` and ``cat``, those that have columns."""
+        outputs = run_chunked(open_session(self.to_model().SerializeToString(), "cpu"), feeds)
+        return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
+
+    def _emit_num_blocks(self, g: GraphBuilder, inputs: Mapping[str, Value], codes: Value | None) -> list[Value]:
+        plan = self.plan
+        numbers = emit_numbers(g, plan, inputs)
+        ranks = emit_ranks(g, codes, plan.ranked) if codes and plan.ranked else None
+        parts = [value for value in (ranks, numbers) if value]
+        blocks = []
+        if parts:
+            x = concat(g, parts)
+            blocks.append(g.op("Cast", self._emit_scaled(g, x), to=FLOAT))
+            if plan.indicators:
+                blocks.append(self._emit_indicators(g, x))
+        if codes and plan.onehot:
+            blocks.append(emit_onehot(g, codes, plan.onehot, self.onehot_trained))
+        return blocks
+
+    def _emit_scaled(self, g: GraphBuilder, x: Value) -> Value:
+        clipped = self.affine.emit_clipped(g, x)
+        if self.quantiles is None:
+            return self.affine.emit_scaled(g, clipped)
+        n_scaled, n_columns = len(self.plan.scaled_names), len(self.plan.x_names)
+        if n_scaled == n_columns:
+            return self.quantiles.emit(g, clipped)
+        sizes = g.const(np.array([n_scaled, n_columns - n_scaled], np.int64))
+        scaled, fixed = g.ops("Split", clipped, sizes, n_outputs=2, axis=1)
+        return concat(g, [self.quantiles.emit(g, scaled), self.affine.slice(n_scaled, n_columns).emit_scaled(g, fixed)])
+
+    def _emit_indicators(self, g: GraphBuilder, x: Value) -> Value:
+        missing = g.op("Cast", g.op("IsNaN", take(g, x, self.plan.indicators)), to=FLOAT)
+        if self.indicator_trained.all():
+            return missing
+        return g.op("Mul", missing, g.const(self.indicator_trained.astype(np.float32)))
+
+
+def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:
+    """The first stage alone, for fitting: outputs ``prep/x`` without the ranks and ``prep/codes``."""
+    g = GraphBuilder()
+    inputs = declare_inputs(g, schema)
+    with g.scope("prep"):
+        numbers, codes = emit_numbers(g, plan, inputs), emit_codes(g, plan, inputs)
+    if numbers:
+        g.output(numbers, X, "DOUBLE", ["N", len(plan.x_names) - len(plan.ranked)])
+    if codes:
+        g.output(codes, CODES, "INT64", ["N", len(plan.coded)])
+    return g.to_model()
+
+
+def _with_ranks(numbers: Array | None, codes: Array) -> Array:
+    """The matrix ``x`` from the numbers of the first stage and the recoded codes of the ranked columns."""
+    ranks = np.where(codes >= FIRST_LEVEL_CODE, codes - float(FIRST_LEVEL_CODE), np.nan)
+    return ranks if numbers is None else np.hstack([ranks, numbers]) if ranks.size else numbers

@@ -1,0 +1,68 @@
+"""Scaling of a regression target, and its inverse in the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.errors import DataError
+from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
+from onnxlearn.preprocess.config import TargetScaler
+from onnxlearn.preprocess.scaling import LARGEST, Location, locate, standard_deviation
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """``z = (y - center) / scale`` for each of T targets; ``center`` and ``scale`` are float64 ``[T]``, scale > 0.
+
+    >>> scaling = TargetScaling.fit(np.array([[1.0], [3.0]]), "standard")
+    >>> scaling.transform(np.array([[3.0]])), scaling.inverse(np.array([[1.0]]))
+    (array([[1.]], dtype=float32), array([[3.]]))
+    """
+
+    center: Array
+    scale: Array
+
+    @classmethod
+    def fit(cls, y: Array, kind: TargetScaler, weights: Array | None = None) -> TargetScaling:
+        """Fit on the targets of the training rows, float64 ``[n, T]``.
+
+        ``weights``: float64 ``[n]``, >= 0; rows of weight 0 do not count, the others weigh in the mean and the standard
+        deviation (not in quantiles or extremes). A constant target has scale 1.
+
+        Raises: DataError for targets beyond ±1e300.
+        """
+        if np.abs(y).max(initial=0.0) > LARGEST:
+            raise DataError(
+                f"a target has to lie within ±{LARGEST:g}, not {y.flat[np.abs(y).argmax()]:g}: divide it by a constant"
+            )
+        counted = slice(None) if weights is None else weights > 0
+        kept = None if weights is None else weights[counted]
+        pairs = [_locate_target(column, kind, kept) for column in y[counted].T]
+        return cls(np.array([pair.center for pair in pairs]), np.array([pair.scale for pair in pairs]))
+
+    def transform(self, y: Array) -> Array:
+        """Targets for training: float32 ``[n, T]``."""
+        return np.asarray((y - self.center) / self.scale, np.float32)
+
+    def inverse(self, z: Array) -> Array:
+        """Predictions in the target's unit: float64 ``[n, T]``."""
+        return np.asarray(z, np.float64) * self.scale + self.center
+
+    def emit_inverse(self, g: GraphBuilder, z: Value) -> Value:
+        """Predictions in the target's unit: DOUBLE ``[N, T]``, so that a mean of 1.7e9 keeps a deviation of 1."""
+        scaled = g.op("Mul", g.op("Cast", z, to=DOUBLE), g.const(self.scale))
+        return g.op("Add", scaled, g.const(self.center))
+
+
+def _locate_target(values: Array, kind: TargetScaler, weights: Array | None) -> Location:
+    if kind == "none" or not len(values):
+        return Location(0.0, 1.0)
+    center, scale = locate(values, kind)
+    if kind == "standard" and scale and weights is not None:
+        center, scale = float(np.average(values, weights=weights)), standard_deviation(values, weights)
+    return Location(center, scale or 1.0)
