@@ -15,7 +15,7 @@ from onnxlearn_cli.show import doctor, inspect, learners, measures
 _typer = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 
@@ -30,7 +30,8 @@ def _show_version(*, asked: bool) -> None:
 @_typer.callback()
 def _onnxlearn(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=lambda asked: _show_version(asked=asked))
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=lambda asked: _show_version(asked=asked)),
     ] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show the whole trace of an error. May stand anywhere on the line.")

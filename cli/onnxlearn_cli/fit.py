@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxlearn.errors import ParameterError
+from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import Data, Format, pairs
-from onnxlearn_cli.talk import number, say, show, show_table
+from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
-
-INTERRUPTED = 130
 
 
 class TaskType(StrEnum):
@@ -28,31 +28,38 @@ class TaskType(StrEnum):
 
 def fit(
     data: Data,
-    target: Annotated[list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")],
+    target: Annotated[
+        list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")
+    ],
     learner: Annotated[str, typer.Option("--learner", metavar="NAME", help="See onnxlearn learners.")] = "mlp",
     settings: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="A parameter: see onnxlearn learners NAME. Repeatable.")
-    ] = [],  # noqa: B006 - typer copies it
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Parameter: see onnxlearn learners NAME. Repeatable."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")] = Path("model.onnx"),
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of training and of the rows for --test.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Seed of training and of the rows for --test.")
+    ] = None,
     task: Annotated[TaskType | None, typer.Option("--task", help="Instead of telling it from the target's values.")] = None,
     positive: Annotated[
         str | None, typer.Option("--positive", metavar="CLASS", help="Positive one of two classes, instead of the second.")
     ] = None,
     kind: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--kind",
             metavar="COL=KIND",
             help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
         ),
-    ] = [],  # noqa: B006
+    ] = None,
     group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Rows of one group stay together.")] = None,
-    stratum: Annotated[str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")] = None,
+    stratum: Annotated[
+        str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")
+    ] = None,
     weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
     order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Later rows judge earlier ones.")] = None,
     id_: Annotated[str | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature.")] = None,
-    ignore: Annotated[list[str], typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")] = [],  # noqa: B006
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")] = None,
     test: Annotated[
         float | None, typer.Option("--test", metavar="SHARE", help="Share of the rows set aside before anything is fitted.")
     ] = None,
@@ -69,38 +76,40 @@ def fit(
 
     Ends with the scores of that very file and the line to run next.
     """
-    from onnxlearn.registry import learner_info
-    from onnxlearn.tables import check_writable
     from onnxlearn.task import Task
+
+    from onnxlearn.outputs import STDOUT, atomic_path
+    from onnxlearn.registry import learner_info
 
     # What can be refused without the table or torch is refused before either is loaded.
     info = learner_info(learner)
-    kinds = pairs("--kind", kind, last=True)
-    given = pairs("--set", settings)
-    check_writable(out)
-    table = Task.from_file(
-        data,
-        target if len(target) > 1 else target[0],
-        format=format_,
-        na=na,
-        type=task or "auto",
-        positive=positive,
-        kinds=kinds,
-        group=group,
-        stratum=stratum,
-        weight=weight,
-        order=order,
-        id=id_,
-        ignore=ignore,
-    )
-    for note in table.notes:
-        say(note)
-    recipe = configure(info.load()(), given, seed)
-    train, held_out = (table, None) if test is None else table.split(test, seed or 0)
-    model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
-    model.save(out)
+    kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
+    if str(out) == STDOUT:
+        raise ParameterError("--out has to be a file: standard output gets the scores")
+    with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
+        table = Task.from_file(
+            data,
+            target if len(target) > 1 else target[0],
+            format=format_,
+            na=na,
+            type=task.value if task else "auto",
+            positive=positive,
+            kinds=kinds,
+            group=group,
+            stratum=stratum,
+            weight=weight,
+            order=order,
+            id=id_,
+            ignore=ignore or (),
+        )
+        for note in table.notes:
+            say(note)
+        recipe = configure(info.load()(), given, seed)
+        train, held_out = (table, None) if test is None else table.split(test, seed or 0)
+        model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
+        temporary.write_bytes(model.to_bytes())
     report(model, data, out)
-    return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else 0
+    return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
 
 
 def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Learner:
@@ -118,11 +127,12 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 
 def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
-    scores = {name: values for name, values in model.scores.items() if values}
-    headings = {"validation": "validation (used to choose the epoch)", "test": "test"}
+    from onnxlearn.card import VALIDATION_HEAD, number
+
+    scores = {VALIDATION_HEAD if name == "validation" else name: values for name, values in model.scores.items() if values}
     if scores:
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
-        show_table(["measure", *(headings[name] for name in scores)], rows)
+        show_table(["measure", *scores], rows)
     show(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
-    show(f"next: onnxlearn predict {out} {data} --out predictions.csv")
+    show(f"next: onnxlearn predict {shlex.quote(str(out))} {shlex.quote(data)} --out predictions.csv")

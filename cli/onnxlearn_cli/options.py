@@ -19,7 +19,9 @@ Data: TypeAlias = Annotated[
 ModelFile: TypeAlias = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]
 Format: TypeAlias = Annotated[
     str | None,
-    typer.Option("--format", metavar="FORMAT", help="csv, tsv, jsonl, parquet, feather: for - or where the suffix does not say."),
+    typer.Option(
+        "--format", metavar="FORMAT", help="csv, tsv, jsonl, parquet, feather: for - or where the suffix does not say."
+    ),
 ]
 Provider: TypeAlias = Annotated[
     str, typer.Option("--provider", metavar="NAME", help="Where the model runs: auto, cpu or cuda (an error if it cannot).")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from onnxlearn_cli.options import Data, Format, ModelFile, Provider
-from onnxlearn_cli.talk import number, show_table
+from onnxlearn_cli.talk import show_table
 
 
 def predict(
@@ -16,27 +16,30 @@ def predict(
     out: Annotated[
         str, typer.Option("--out", metavar="FILE", help=".csv, .tsv, .jsonl, .parquet or .feather; - is standard output (csv).")
     ] = "-",
-    keep: Annotated[list[str], typer.Option("--keep", metavar="COL", help="Column of DATA to copy along. Repeatable.")] = [],  # noqa: B006
+    keep: Annotated[list[str] | None, typer.Option("--keep", metavar="COL", help="Column to copy along. Repeatable.")] = None,
     provider: Provider = "auto",
     format_: Format = None,
 ) -> None:
     """Write one line of predictions for every row of a table, in order."""
     from onnxlearn.stream import predict_file
 
-    predict_file(model, data, out, keep=keep, provider=provider, format=format_)
+    predict_file(model, data, out, keep=keep or (), provider=provider, format=format_)
 
 
 def evaluate(
     model: ModelFile,
     data: Data,
     measure: Annotated[
-        list[str], typer.Option("--measure", metavar="NAME", help="See onnxlearn measures. Repeatable; a default set if not given.")
-    ] = [],  # noqa: B006
+        list[str] | None,
+        typer.Option("--measure", metavar="NAME", help="See onnxlearn measures. Repeatable; a default set if not given."),
+    ] = None,
     provider: Provider = "auto",
     format_: Format = None,
 ) -> None:
     """Score a model on a table that has the target."""
     from onnxlearn.stream import evaluate_file
 
-    scores = evaluate_file(model, data, measures=measure, provider=provider, format=format_)
+    from onnxlearn.card import number
+
+    scores = evaluate_file(model, data, measures=measure or (), provider=provider, format=format_)
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

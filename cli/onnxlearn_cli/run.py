@@ -13,9 +13,8 @@ import typer
 
 from onnxlearn.errors import InternalError, OnnxlearnError
 from onnxlearn_cli.app import app
+from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
 from onnxlearn_cli.talk import say
-
-DONE, OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 TRACEBACK = "--traceback"
 

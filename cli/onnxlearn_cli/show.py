@@ -53,6 +53,6 @@ def measures() -> None:
 
 def doctor() -> None:
     """Show versions, the providers that really work, and what is missing for what."""
-    from onnxlearn.doctor import report_lines
+    from onnxlearn.doctor import diagnose, report_lines
 
-    show("\n".join(report_lines()))
+    show("\n".join(report_lines(diagnose())))

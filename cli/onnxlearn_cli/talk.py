@@ -27,13 +27,3 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     for cells in (header, *rows):
         show("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-
-
-def number(value: float) -> str:
-    """Four significant digits, for tables that people read.
-
-    >>> number(0.98254), number(12345.678), number(0.00001234)
-    ('0.9825', '12350', '1.234e-05')
-    """
-    text = f"{value:.4g}"
-    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e7 else text
