@@ -41,7 +41,7 @@ class GraphBuilder:
     ...     y = g.op("Mul", x, g.const(np.float64(2.0)))
     >>> g.output(y, "y", "DOUBLE", ["N", 1])
     >>> [node.name for node in g.to_model().graph.node]
-    ['net/Mul_0', 'post/Identity_1']
+    ['net/Mul_0']
     """
 
     def __init__(self) -> None:
@@ -50,6 +50,7 @@ class GraphBuilder:
         self._outputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._initializers: list[onnx.TensorProto] = []
+        self._renamed: dict[str, str] = {}
         self._scope = "net"
         self.opset = BASE_OPSET
 
@@ -62,6 +63,16 @@ class GraphBuilder:
         finally:
             self._scope = before
 
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Take back the nodes that were added inside when an exception leaves it."""
+        n_before = len(self._nodes)
+        try:
+            yield
+        except BaseException:
+            del self._nodes[n_before:]
+            raise
+
     def input(self, name: str, onnx_type: str, shape: Sequence[int | str]) -> Value:
         """Declare a graph input, e.g. ``input("age", "DOUBLE", ["N", 1])``."""
         self._inputs[name] = helper.make_tensor_value_info(name, TensorProto.DataType.Value(onnx_type), list(shape))
@@ -69,9 +80,12 @@ class GraphBuilder:
 
     def output(self, value: Value, name: str, onnx_type: str, shape: Sequence[int | str]) -> None:
         """Declare a graph output: the value under that name."""
-        with self.scope("post"):
-            node_name = self._node_name("Identity")
-        self._nodes.append(helper.make_node("Identity", [value.name], [name], name=node_name))
+        made = any(value.name in node.output for node in self._nodes)
+        if not made or value.name in self._renamed:
+            # An input, a constant, or a value that is an output already keeps its name.
+            with self.scope("post"):
+                value = self.op("Identity", value)
+        self._renamed[value.name] = name
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.DataType.Value(onnx_type), list(shape)))
 
     def const(self, array: Any, name: str = "const") -> Value:
@@ -106,12 +120,22 @@ class GraphBuilder:
         """The model: explicit opsets and IR version, no unused constants."""
         used = {name for node in self._nodes for name in node.input}
         initializers = [tensor for tensor in self._initializers if tensor.name in used]
-        graph = helper.make_graph(self._nodes, "onnxlearn", list(self._inputs.values()), self._outputs, initializers, doc)
+        nodes = [self._with_output_names(node) for node in self._nodes]
+        graph = helper.make_graph(nodes, "onnxlearn", list(self._inputs.values()), self._outputs, initializers, doc)
         opsets = [helper.make_opsetid("", self.opset)]
         if any(node.domain == ML_DOMAIN for node in self._nodes):
             opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
-        return model
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
+
+    def _with_output_names(self, node: onnx.NodeProto) -> onnx.NodeProto:
+        """The node itself, or a copy that reads and writes graph outputs by their names."""
+        if not any(name in self._renamed for name in (*node.input, *node.output)):
+            return node
+        renamed = onnx.NodeProto()
+        renamed.CopyFrom(node)
+        renamed.input[:] = [self._renamed.get(name, name) for name in node.input]
+        renamed.output[:] = [self._renamed.get(name, name) for name in node.output]
+        return renamed
 
     def _node_name(self, op_type: str) -> str:
         return f"{self._scope}/{op_type}_{len(self._nodes)}"

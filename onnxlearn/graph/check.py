@@ -1,4 +1,4 @@
-"""Is a model what our file format promises?"""
+"""Checking that a model is what our file format promises."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ SCOPES = ("prep/", "net/", "post/")
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Run the full checker of onnx and hold the model to our profile: opset 18 (20 for string operators), ai.onnx.ml 2, IR 8,
-    names below ``prep/``, ``net/`` and ``post/``, no notes of the exporter.
+    """Run the full checker of onnx and hold the model to our profile.
+
+    The profile: opset 18 (20 for string operators), ai.onnx.ml 2, IR 8, names below ``prep/``, ``net/`` and ``post/``,
+    everything inside the file, no notes of an exporter.
 
     Raises: ExportError naming the node.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from onnxlearn.graph.builder import DOUBLE, ML_DOMAIN, GraphBuilder, Value
 from onnxlearn.preprocess.dates import CivilTime
 from onnxlearn.preprocess.plan import Plan
-from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, MISSING_INT64, UNSEEN_CODE, Column, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, MISSING_INT64, UNSEEN_CODE, Column, Level, Schema
 
 # What clients that turn a missing value into text arrive with; a level of that name stays a level.
 MISSING_SPELLINGS = ("", "nan", "None", "<NA>", "NaN", "NaT", "null")
@@ -67,6 +67,7 @@ def _emit_dates(g: GraphBuilder, plan: Plan, inputs: Mapping[str, Value]) -> lis
 def _emit_code(g: GraphBuilder, column: Column, value: Value) -> Value:
     """A column's code, INT64 ``[N, 1]``."""
     levels = list(column.levels)
+    missing: list[Level]
     if column.onnx_type == "INT64":
         suffix, missing = "int64s", [MISSING_INT64]
     else:

@@ -23,16 +23,23 @@ CYCLIC = "_cyclic"
 
 
 class OneHotColumn(NamedTuple):
-    """A 0/1 column of ``num``: is the code of that column of ``codes`` this one?"""
+    """A 0/1 column of ``num`` that tells whether column ``source`` of ``codes`` holds ``code``."""
 
     name: str
     source: int
     code: int
 
 
+class Indicator(NamedTuple):
+    """A 0/1 column of ``num`` that tells whether column ``source`` of ``x`` is missing."""
+
+    name: str
+    source: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which feature goes where. ``ranked`` and ``embedded`` are columns of ``codes``, ``indicators`` columns of ``x``."""
+    """Which feature goes where. ``ranked`` and ``embedded`` are columns of ``codes``."""
 
     coded: tuple[Column, ...]
     ranked: tuple[int, ...]
@@ -45,7 +52,7 @@ class Plan:
     cyclic: tuple[DatePart, ...]
     booleans: tuple[Column, ...]
     strict_booleans: tuple[Column, ...]
-    indicators: tuple[int, ...]
+    indicators: tuple[Indicator, ...]
 
     @property
     def scaled_names(self) -> tuple[str, ...]:
@@ -68,9 +75,8 @@ class Plan:
     @property
     def ingress(self) -> Ingress:
         """The tensors that enter the network."""
-        indicators = [f"{self.x_names[i]}:missing" for i in self.indicators]
         return Ingress(
-            num_names=(*self.x_names, *indicators, *(column.name for column in self.onehot)),
+            num_names=(*self.x_names, *(column.name for column in self.indicators + self.onehot)),
             cat_names=tuple(self.coded[i].name for i in self.embedded),
             cardinalities=tuple(self.coded[i].n_codes for i in self.embedded),
         )
@@ -140,12 +146,12 @@ def _onehot_columns(column: Column, source: int, config: PreprocessConfig) -> It
         yield OneHotColumn(f"{column.name}={level}", source, code)
 
 
-def _indicators(plan: Plan) -> tuple[int, ...]:
-    """The columns of ``x`` that tell whether a feature with missing values is missing: one for each such feature."""
+def _indicators(plan: Plan) -> tuple[Indicator, ...]:
+    """One indicator for each feature with missing values that has columns in ``x``."""
     ranked = [plan.coded[i] for i in plan.ranked]
     n_date_columns = len(plan.dates) * (len(plan.parts) + 2 * len(plan.cyclic))
     # The first part of a date stands for the date: its parts are missing together.
     of_dates = plan.dates if n_date_columns else ()
     skipped = n_date_columns - len(of_dates)
     layout: list[Column | None] = [*ranked, *plan.doubles, *plan.floats, *of_dates, *[None] * skipped, *plan.booleans]
-    return tuple(i for i, column in enumerate(layout) if column is not None and column.has_missing)
+    return tuple(Indicator(f"{column.name}:missing", i) for i, column in enumerate(layout) if column and column.has_missing)

@@ -63,7 +63,7 @@ class Preprocessing:
         x = _with_ranks(stage.get(X), codes[:, plan.ranked])
         n_scaled = len(plan.scaled_names)
         n_imputed = n_scaled - len(plan.parts) * len(plan.dates)
-        missing = np.isnan(x[:, plan.indicators])
+        missing = np.isnan(x[:, [column.source for column in plan.indicators]])
         return cls(
             schema=dataclasses.replace(schema, ingress=plan.ingress),
             config=config,
@@ -71,13 +71,13 @@ class Preprocessing:
             recode=recode,
             affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config),
             quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles) if config.num_scaler == "quantile" else None,
-            indicator_trained=missing.any(axis=0) & ~missing.all(axis=0),
+            indicator_trained=np.asarray(missing.any(axis=0) & ~missing.all(axis=0)),
             onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
         )
 
     def emit(self, g: GraphBuilder, inputs: Mapping[str, Value]) -> dict[str, Value]:
-        """Add the nodes under ``prep``: ``num`` FLOAT ``[N, n_num]`` and ``cat`` INT64 ``[N, n_cat]``, those that have columns."""
+        """Add the nodes under ``prep``: ``num`` FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, if they have columns."""
         with g.scope("prep"):
             codes = emit_codes(g, self.plan, inputs)
             if codes and self.recode:
@@ -132,7 +132,7 @@ class Preprocessing:
         return concat(g, [self.quantiles.emit(g, scaled), self.affine.slice(n_scaled, n_columns).emit_scaled(g, fixed)])
 
     def _emit_indicators(self, g: GraphBuilder, x: Value) -> Value:
-        missing = g.op("Cast", g.op("IsNaN", take(g, x, self.plan.indicators)), to=FLOAT)
+        missing = g.op("Cast", g.op("IsNaN", take(g, x, [column.source for column in self.plan.indicators])), to=FLOAT)
         if self.indicator_trained.all():
             return missing
         return g.op("Mul", missing, g.const(self.indicator_trained.astype(np.float32)))
