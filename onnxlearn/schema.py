@@ -86,7 +86,7 @@ class Column:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Column:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{**data, "levels": tuple(data["levels"])})
+        return cls(**{**_known(cls, data), "levels": tuple(data["levels"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class Target:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Target:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{**data, "names": tuple(data["names"]), "classes": tuple(data["classes"])})
+        return cls(**{**_known(cls, data), "names": tuple(data["names"]), "classes": tuple(data["classes"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class Ingress:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Ingress:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{key: tuple(value) for key, value in data.items()})
+        return cls(**{key: tuple(value) for key, value in _known(cls, data).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +207,14 @@ class Schema:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schema:
         """Inverse of :meth:`to_dict`."""
-        data = data | {name: tuple(data[name]) for name in ("stratum", "id", "ignored", "na")}
+        data = _known(cls, data) | {name: tuple(data[name]) for name in ("stratum", "id", "ignored", "na")}
         data["features"] = tuple(Column.from_dict(column) for column in data["features"])
         data["target"] = Target.from_dict(data["target"])
         data["ingress"] = Ingress.from_dict(data["ingress"]) if data["ingress"] else None
         return cls(**data)
+
+
+def _known(cls: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """The entries that this version knows: a later one may have added others that can be passed over."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {name: value for name, value in data.items() if name in names}

@@ -1,0 +1,92 @@
+"""Reading the metadata document from the bytes of a file, whole, damaged or somebody else's."""
+
+import json
+
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from onnxlearn.errors import ModelFileError
+from onnxlearn.metadata import FORMAT_VERSION, parse_document, read_metadata, read_properties, read_schema
+from tests.core.small_models import PRICE, SPECIES, document_of, schema_of, small_model
+
+SCHEMA = schema_of(SPECIES)
+
+
+def plain_model(**properties):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, properties)
+    return model.SerializeToString()
+
+
+def test_document_and_schema_come_back():
+    data = small_model(SCHEMA)
+    assert read_metadata(data) == document_of(SCHEMA)
+    assert read_schema(read_metadata(data)) == SCHEMA
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+def test_properties_as_the_onnx_package_reads_them(properties):
+    data = plain_model(**properties)
+    assert read_properties(data) == {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "^m.onnx is empty"),
+        (b"a,b\n1,2\n3,4\n", "m.onnx is not an ONNX model"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(200)), "m.onnx is not an ONNX model"),
+        (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94.", "m.onnx is not an ONNX model"),
+        (b'{"format_version": 1}', "m.onnx is not an ONNX model"),
+        (b"\x08\x08", "m.onnx is not an ONNX model, or is cut off: it has no graph"),
+        (b"\xff" * 40, "m.onnx is not an ONNX model"),
+        (plain_model(), "m.onnx is an ONNX model, but not one of onnxlearn: .* run it with onnxruntime.InferenceSession"),
+        (plain_model(onnxlearn="{"), "m.onnx is damaged: its metadata is not JSON"),
+        (plain_model(onnxlearn="[]"), "m.onnx is damaged: its metadata has no format_version"),
+        (plain_model(onnxlearn='{"format_version": 1}'), "m.onnx is damaged: its metadata has no 'schema'"),
+    ],
+)
+def test_what_is_not_a_model(data, message):
+    with pytest.raises(ModelFileError, match=message) as caught:
+        read_metadata(data, source="m.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_cut_is_noticed():
+    data = small_model(schema_of(PRICE))
+    for end in range(len(data)):
+        with pytest.raises(ModelFileError, match=r"is empty|not an ONNX model|cut off|not one of onnxlearn"):
+            read_metadata(data[:end])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=200))
+def test_any_bytes_give_an_error_of_ours(data):
+    with pytest.raises(ModelFileError, match=r"ONNX model|is empty|cut off"):
+        read_metadata(data)
+
+
+def test_a_newer_format_says_what_to_do():
+    text = json.dumps({**document_of(SCHEMA), "format_version": FORMAT_VERSION + 1})
+    with pytest.raises(ModelFileError, match="has format version 2, this onnxlearn reads up to 1: pip install -U onnxlearn"):
+        parse_document(text)
+
+
+def test_unknown_keys_are_passed_over():
+    document = document_of(SCHEMA, later={"something": 1})
+    document["schema"] = {**document["schema"], "later": 1, "features": [{**c.to_dict(), "later": 2} for c in SCHEMA.features]}
+    document["schema"]["target"]["later"] = 3
+    assert read_schema(parse_document(json.dumps(document))) == SCHEMA
+
+
+def test_a_schema_that_cannot_be_read():
+    document = document_of(SCHEMA)
+    del document["schema"]["features"][0]["levels"]
+    with pytest.raises(ModelFileError, match=r"m.onnx is damaged: its schema cannot be read \(KeyError\('levels'\)\)"):
+        read_schema(document, source="m.onnx")
