@@ -1,0 +1,1 @@
+"""The model zoo and its training: the only package that imports torch."""

@@ -1,0 +1,19 @@
+"""What is known of the learners before torch is imported: the targets of the entry points."""
+
+from __future__ import annotations
+
+from onnxlearn.registry import LearnerInfo
+
+MLP = LearnerInfo(
+    name="mlp",
+    target="onnxlearn_models.mlp:MLP",
+    summary="multilayer perceptron with entity embeddings; good on any table",
+    source="Guo and Berkhahn 2016 (embeddings); Gorishniy et al. 2021 (MLP baseline)",
+)
+
+FEATURELESS = LearnerInfo(
+    name="featureless",
+    target="onnxlearn_models.featureless:Featureless",
+    summary="the baseline: class frequencies or the mean of the target, whatever the features say",
+    source="the featureless learners of mlr3",
+)

@@ -1,0 +1,57 @@
+"""Entity embeddings of categorical codes (Guo and Berkhahn 2016, "Entity Embeddings of Categorical Variables")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def embedding_width(n_codes: int, max_width: int = 600) -> int:
+    """Width for a column of so many codes: 1.6 n^0.56, the rule of thumb of fastai.
+
+    >>> [embedding_width(n) for n in (3, 12, 1000, 100_000)]
+    [3, 6, 77, 600]
+    """
+    return max(1, min(max_width, round(1.6 * math.pow(n_codes, 0.56))))
+
+
+class CodeEmbedding(nn.Module):
+    """One table of vectors for each column of ``cat``; the looked-up vectors side by side.
+
+    ``forward(cat)``: int64 ``[N, n_cat]``, column ``i`` below ``cardinalities[i]``, gives float32 ``[N, d_out]``.
+    The tables start from a normal distribution of standard deviation ``std``.
+    """
+
+    def __init__(self, cardinalities: Sequence[int], widths: Sequence[int], *, std: float = 1.0) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(cardinalities, widths, strict=True))
+        for weight in self.parameters():
+            nn.init.normal_(weight, std=std)
+        self.d_out = sum(widths)
+
+    def forward(self, cat: Tensor) -> Tensor:
+        """Look up every column."""
+        return torch.cat([table(cat[:, i]) for i, table in enumerate(self.tables)], dim=1)
+
+    @torch.no_grad()
+    def settle(self, counts: Sequence[np.ndarray]) -> None:
+        """Replace the vector of every code without training rows by the mean vector of the training rows.
+
+        Such a vector has never been trained: what it started from must not reach a prediction. ``counts``: training rows
+        of each code, one array for each column.
+        """
+        for weight, count in zip(self.parameters(), counts, strict=True):
+            absent = torch.from_numpy(count == 0).to(weight.device)
+            share = torch.from_numpy(count / count.sum()).to(weight)
+            weight[absent] = share @ weight
+
+
+def settle(module: nn.Module, counts: Sequence[np.ndarray]) -> None:
+    """Settle every :class:`CodeEmbedding` in a network; ``counts`` as :meth:`CodeEmbedding.settle` takes them."""
+    for part in module.modules():
+        if isinstance(part, CodeEmbedding):
+            part.settle(counts)

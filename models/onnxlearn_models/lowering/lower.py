@@ -1,0 +1,164 @@
+"""Lower a network to ONNX: walk its trace and look every function up in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+from torch.nn import functional
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn_models.lowering.functions import TABLE, linear
+from onnxlearn_models.lowering.operand import Constant, Context, Traced, Varying
+from onnxlearn_models.lowering.trace import BATCH_NORMS, Trace, UnsupportedError
+
+
+def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Value:
+    """Add the nodes of a network in evaluation mode; the value of its output.
+
+    ``samples``: for each ingress a tensor of any number of rows, whose width and type count. Nothing is added where the
+    table lacks an entry.
+
+    Raises: UnsupportedError naming what the table lacks.
+    """
+    trace = Trace(module, samples)
+    missing = sorted({name for node in trace.graph.nodes if (name := _missing(trace, node))})
+    if missing:
+        raise UnsupportedError(f"no lowering for {', '.join(missing)}")
+    with g.all_or_nothing():
+        return _Walk(g, trace).run(inputs)
+
+
+class _Walk:
+    """One pass over a trace."""
+
+    def __init__(self, g: GraphBuilder, trace: Trace) -> None:
+        self.g, self.trace = g, trace
+        self.env: dict[fx.Node, Any] = {}
+        self.folded = _linear_before_norm(trace)
+
+    def run(self, inputs: Mapping[str, Value]) -> Value:
+        for node in self.trace.graph.nodes:
+            if node.op == "output":
+                return Context(self.g, self.trace.samples[node], self.batch).value(self._argument(node.args[0]))
+            if node.op == "placeholder":
+                self._placeholder(node, inputs)
+            elif node not in self.folded:
+                self.env[node] = self._result(node)
+        raise AssertionError("a trace ends with its output")
+
+    @property
+    def batch(self) -> Value:
+        """An ingress: what the number of rows is read from."""
+        return next(value.value for value in self.env.values() if isinstance(value, Traced))
+
+    def _placeholder(self, node: fx.Node, inputs: Mapping[str, Value]) -> None:
+        # An absent ingress is None, and nothing reads it.
+        if self.trace.samples[node] is not None:
+            self.env[node] = Traced(inputs[self.trace.argument[node]], self.trace.samples[node], self.trace.shape(node))
+
+    def _result(self, node: fx.Node) -> Any:
+        sample = self.trace.samples[node]
+        if node not in self.trace.dynamic:
+            return Constant(sample, str(node.target)) if isinstance(sample, Tensor) else sample
+        if not _holds_tensors(sample):
+            return Varying() if self.trace.follows_batch(node) else sample
+        if node.op == "call_module":
+            return self._traced(node, self._batch_norm(node))
+        args, kwargs = self._argument((node.args, node.kwargs))
+        shape = self.trace.shape(node) if isinstance(sample, Tensor) else ()
+        context = Context(self.g, sample, self.batch, shape)
+        return self._traced(node, TABLE[node.target](context, *args, **kwargs))
+
+    def _traced(self, node: fx.Node, result: Value | tuple[Any, ...] | Traced) -> Any:
+        """The result with its sample; several results as a tuple."""
+        sample = self.trace.samples[node]
+        if isinstance(result, tuple):
+            return tuple(
+                Traced(value, sample[i], self.trace.part_shape(node, i)) if isinstance(value, Value) else value
+                for i, value in enumerate(result)
+            )
+        return Traced(result, sample, self.trace.shape(node)) if isinstance(result, Value) else result
+
+    def _argument(self, argument: Any) -> Any:
+        return map_arg(argument, self.env.get)
+
+    def _batch_norm(self, node: fx.Node) -> Value:
+        """The affine map that a BatchNorm is in evaluation, folded into the linear layer before it."""
+        norm = self.trace.module.get_submodule(str(node.target))
+        scale, shift = _affine(norm)
+        source: Any = node.args[0]
+        context = Context(self.g, self.trace.samples[node], self.batch, self.trace.shape(node))
+        if source in self.folded:
+            x, weight, bias = _linear_arguments(self._argument(source.args), self._argument(source.kwargs))
+            folded_bias = shift if bias is None else bias.tensor.double() * scale + shift
+            folded = weight.tensor.double() * scale[:, None]
+            folded_names = weight.name, f"{node.target}.bias"
+            constants = map(Constant, (folded.float(), folded_bias.float()), folded_names)
+            return linear(context, x, *constants)
+        column = (-1, *[1] * (len(context.shape) - 2))
+        scaled = self.g.op("Mul", context.value(self._argument(source)), self.g.const(_float32(scale.reshape(column)), "scale"))
+        return self.g.op("Add", scaled, self.g.const(_float32(shift.reshape(column)), "shift"))
+
+
+def _missing(trace: Trace, node: fx.Node) -> str | None:
+    """Name of what the table lacks to lower this node."""
+    if node not in trace.dynamic or node.op in ("placeholder", "output") or not _holds_tensors(trace.samples[node]):
+        return None
+    if _changes_shared_value(node):
+        return f"{node.name} in place"
+    if node.op == "call_module":
+        module = trace.module.get_submodule(str(node.target))
+        good = isinstance(module, BATCH_NORMS) and module.running_mean is not None
+        return None if good else type(module).__name__
+    return None if node.target in TABLE else str(node.target)
+
+
+def _changes_shared_value(node: fx.Node) -> bool:
+    """Whether the node writes into a value that something else reads as well."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    in_place = bool(node.kwargs.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
+    return in_place and any(len(source.users) > 1 or source.op == "placeholder" for source in node.all_input_nodes)
+
+
+def _holds_tensors(sample: Any) -> bool:
+    return isinstance(sample, Tensor) or (isinstance(sample, tuple | list) and any(isinstance(part, Tensor) for part in sample))
+
+
+def _linear_before_norm(trace: Trace) -> set[fx.Node]:
+    """Linear layers whose only reader is a BatchNorm and whose weights are constants."""
+    found = set()
+    for node in trace.graph.nodes:
+        if node.op != "call_module" or not isinstance(trace.module.get_submodule(str(node.target)), BATCH_NORMS):
+            continue
+        source: Any = node.args[0]
+        if source.op == "call_function" and source.target is functional.linear and len(source.users) == 1:
+            weights = [n for n in source.all_input_nodes if n is not source.args[0]]
+            if len(trace.shape(source)) == 2 and not any(n in trace.dynamic for n in weights):
+                found.add(source)
+    return found
+
+
+def _linear_arguments(args: Any, kwargs: Any) -> tuple[Any, Constant, Constant | None]:
+    given = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
+    return given["input"], given["weight"], given.get("bias")
+
+
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Scale and shift per channel, in float64."""
+    assert isinstance(norm, BATCH_NORMS)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = 1 / torch.sqrt(norm.running_var.detach().double() + norm.eps)
+    if norm.affine:
+        scale = scale * norm.weight.detach().double()
+    shift = -norm.running_mean.detach().double() * scale
+    return scale, shift + norm.bias.detach().double() if norm.affine else shift
+
+
+def _float32(tensor: Tensor) -> np.ndarray[Any, Any]:
+    return np.asarray(tensor.cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,96 @@
+"""What the entries of the lowering table work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn_models.lowering.trace import UnsupportedError
+
+ONNX_TYPES = {torch.float32: 1, torch.float64: 11, torch.int64: 7, torch.int32: 6, torch.bool: 9}
+"""Element types of the lowering, by their numbers in ONNX's TensorProto.DataType."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A tensor that depends on the network's inputs. ``sample`` has its type; ``None`` in ``shape`` follows the batch."""
+
+    value: Value
+    sample: Tensor
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor that does not: a weight, a buffer or what was computed from them."""
+
+    tensor: Tensor
+    name: str = "const"
+
+    @property
+    def sample(self) -> Tensor:
+        """The tensor itself."""
+        return self.tensor
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Its shape."""
+        return tuple(self.tensor.shape)
+
+
+@dataclass(frozen=True)
+class Varying:
+    """A number or shape that follows the batch, which only entries that work from the shape of their result can take."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The graph, and what is known of the result: a sample and the shape. ``batch`` is a value with one row per row."""
+
+    g: GraphBuilder
+    out: Any
+    batch: Value
+    shape: tuple[int | None, ...] = ()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the result."""
+        return self.out.dtype  # type: ignore[no-any-return]
+
+    def value(self, x: Any, dtype: torch.dtype | None = None) -> Value:
+        """A tensor or number as a value of the graph, in the type asked for (default: its own)."""
+        if isinstance(x, Traced):
+            return x.value if dtype in (None, x.sample.dtype) else self.cast(x.value, _known(dtype))
+        if isinstance(x, Varying):
+            raise UnsupportedError("arithmetic with the number of rows")
+        tensor = x.tensor if isinstance(x, Constant) else torch.as_tensor(x)
+        tensor = tensor.detach().to("cpu", dtype)
+        _known(tensor.dtype)
+        return self.g.const(tensor.contiguous().numpy(), x.name if isinstance(x, Constant) else "const")
+
+    def cast(self, value: Value, dtype: torch.dtype) -> Value:
+        """The value in another type."""
+        return self.g.op("Cast", value, to=ONNX_TYPES[dtype])
+
+    def int64(self, *numbers: int) -> Value:
+        """A one-dimensional constant of indices."""
+        return self.g.const(np.array(numbers, dtype=np.int64))
+
+    def reshape(self, x: Value, shape: tuple[int | None, ...]) -> Value:
+        """Give another shape; at most one dimension may follow the batch."""
+        if shape.count(None) > 1:
+            raise UnsupportedError("a shape in which several dimensions follow the batch")
+        # 0 copies the dimension and is right for an empty batch as well; elsewhere -1 infers it.
+        sizes = [(0 if i == 0 else -1) if size is None else size for i, size in enumerate(shape)]
+        return self.g.op("Reshape", x, self.int64(*sizes))
+
+
+def _known(dtype: torch.dtype | None) -> torch.dtype:
+    if dtype not in ONNX_TYPES:
+        raise UnsupportedError(f"the type {dtype}")
+    return dtype

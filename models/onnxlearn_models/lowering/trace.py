@@ -1,0 +1,104 @@
+"""The torch.fx trace of a network, with what is known of every value in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+# Two batch sizes tell the dimensions that follow the batch from those that do not.
+_SAMPLE_ROWS = (2, 3)
+
+
+class UnsupportedError(Exception):
+    """The lowering table has no entry for something in the network."""
+
+
+class _Tracer(fx.Tracer):
+    """Traces through everything, also through ``torch.nn``, down to functions.
+
+    BatchNorm is the exception: it looks at the number of dimensions, and it is folded as one.
+    """
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        del module_qualified_name
+        return isinstance(m, (*BATCH_NORMS, nn.MultiheadAttention))
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a trace and keeps every result."""
+
+    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(module, graph=graph, garbage_collect_values=False)
+        self.results: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.results[n] = super().run_node(n)
+        return self.results[n]
+
+
+class Trace:
+    """A traced network in evaluation mode: its graph, and for each node a sample result and its shape.
+
+    ``inputs`` gives each ingress an example, whose width and type count; an argument of ``forward`` that it lacks is ``None``.
+    Raises: UnsupportedError where the network cannot be traced.
+    """
+
+    def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+        self.module = module
+        names = _argument_names(module)
+        absent: dict[str, Any] = {name: None for name in names if name not in inputs}
+        try:
+            self.graph = _Tracer().trace(module, absent)
+            runs = [self._record(names, inputs, rows) for rows in _SAMPLE_ROWS]
+        except Exception as error:
+            # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
+            raise UnsupportedError(f"torch.fx cannot trace it: {error}") from error
+        self.samples, self._others = runs
+        placeholders = (node for node in self.graph.nodes if node.op == "placeholder")
+        self.argument = dict(zip(placeholders, names, strict=True))
+        self.dynamic = self._depending_on_inputs()
+
+    def shape(self, node: fx.Node) -> tuple[int | None, ...]:
+        """Shape of a tensor; ``None`` stands for what follows the batch."""
+        return sample_shape(self.samples[node], self._others[node])
+
+    def part_shape(self, node: fx.Node, index: int) -> tuple[int | None, ...]:
+        """Shape of one of several tensors that a node gives."""
+        return sample_shape(self.samples[node][index], self._others[node][index])
+
+    def follows_batch(self, node: fx.Node) -> bool:
+        """Whether a result that is no tensor changes with the number of rows."""
+        return bool(self.samples[node] != self._others[node])
+
+    def _record(self, names: list[str], inputs: Mapping[str, Tensor], rows: int) -> dict[fx.Node, Any]:
+        arguments = {name: inputs[name].new_zeros((rows, *inputs[name].shape[1:])) for name in inputs}
+        recorder = _Recorder(self.module, self.graph)
+        with torch.no_grad():
+            recorder.run(*(arguments.get(name) for name in names), enable_io_processing=False)
+        return recorder.results
+
+    def _depending_on_inputs(self) -> set[fx.Node]:
+        dynamic: set[fx.Node] = set()
+        for node in self.graph.nodes:
+            if node.op == "placeholder" or any(source in dynamic for source in node.all_input_nodes):
+                dynamic.add(node)
+        return dynamic
+
+
+def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
+    """The shape that two samples of different batch size have in common.
+
+    >>> sample_shape(torch.zeros(2, 5), torch.zeros(3, 5))
+    (None, 5)
+    """
+    return tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
+
+
+def _argument_names(module: nn.Module) -> list[str]:
+    code = type(module).forward.__code__
+    return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])

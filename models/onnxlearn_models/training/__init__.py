@@ -1,0 +1,1 @@
+"""Training of networks on tables that fit in memory."""

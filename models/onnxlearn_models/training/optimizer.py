@@ -1,0 +1,108 @@
+"""Optimizers over one flat tensor of parameters.
+
+All parameters and all gradients of a network are views of one tensor each, so that a step is one call for each group
+whatever the number of layers. The fused kernels are called directly: constructing any ``torch.optim`` optimizer first
+imports ``torch._dynamo`` and sympy, over a second.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from onnxlearn.errors import ParameterError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Parameters that share a weight decay and a factor on the learning rate."""
+
+    parameters: tuple[nn.Parameter, ...]
+    weight_decay: float = 0.0
+    lr_factor: float = 1.0
+
+
+class FlatParameters:
+    """The trainable parameters of a network and their gradients as slices of two flat tensors.
+
+    ``slices`` holds the values and gradients of each group. Parameters keep their identity and shape: only their storage moves.
+    Raises: ParameterError where the parameters differ in type or device.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        parameters = [parameter for group in groups for parameter in group.parameters]
+        kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
+        if len(kinds) > 1:
+            found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+            raise ParameterError(f"the parameters of a network have to share one type and device, not {found}")
+        flat = [parameter.detach().reshape(-1) for parameter in parameters]
+        self.values = torch.cat(flat) if flat else torch.empty(0)
+        self.grads = torch.zeros_like(self.values)
+        self._adopt(parameters)
+        sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
+        self.slices = list(zip(torch.split(self.values, sizes), torch.split(self.grads, sizes), strict=True))
+
+    def _adopt(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Make every parameter and its gradient a view."""
+        start = 0
+        for parameter in parameters:
+            end = start + parameter.numel()
+            parameter.data = self.values[start:end].view_as(parameter)
+            parameter.grad = self.grads[start:end].view_as(parameter)
+            start = end
+
+
+class Optimizer(ABC):
+    """Moves flat parameters along their gradients."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.flat = FlatParameters(groups)
+        self._rows = list(zip(groups, self.flat.slices, strict=True))
+
+    def step(self, lr: float) -> None:
+        """Update the parameters with this learning rate and set the gradients to zero."""
+        for index, (group, (values, grads)) in enumerate(self._rows):
+            self._update(index, values, grads, lr * group.lr_factor, group.weight_decay)
+        self.flat.grads.zero_()
+
+    @abstractmethod
+    def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None: ...
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as ``torch.optim.AdamW(fused=True)`` computes it."""
+
+    def __init__(self, groups: Sequence[Group], *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8) -> None:
+        super().__init__(groups)
+        self._beta1, self._beta2, self._eps = beta1, beta2, eps
+        values = [values for values, _ in self.flat.slices]
+        self._state = [(torch.zeros_like(v), torch.zeros_like(v), torch.zeros((), device=v.device)) for v in values]
+
+    def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
+        mean, square, step = self._state[index]
+        step.add_(1)
+        torch._fused_adamw_(
+            [values], [grads], [mean], [square], [], [step], lr=lr, beta1=self._beta1, beta2=self._beta2,
+            weight_decay=weight_decay, eps=self._eps, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with Nesterov momentum, as ``torch.optim.SGD(fused=True)`` computes it."""
+
+    def __init__(self, groups: Sequence[Group], *, momentum: float = 0.9) -> None:
+        super().__init__(groups)
+        self._momentum = momentum
+        self._buffers = [torch.zeros_like(values) for values, _ in self.flat.slices]
+        self._started = [False] * len(self._buffers)
+
+    def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
+        torch._fused_sgd_(
+            [values], [grads], [self._buffers[index]], weight_decay=weight_decay, momentum=self._momentum, lr=lr,
+            dampening=0.0, nesterov=self._momentum > 0, maximize=False, is_first_step=not self._started[index],
+        )  # fmt: skip
+        self._started[index] = True

@@ -1,0 +1,52 @@
+"""A progress bar on stderr; nothing is imported or written where it is not wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch came to; ``valid_loss`` is ``None`` without validation rows."""
+
+    number: int
+    train_loss: float
+    valid_loss: float | None
+    lr: float
+
+
+OnEpoch: TypeAlias = Callable[[Epoch], None]
+
+
+@contextlib.contextmanager
+def progress_bar(max_epochs: int, *, show: bool | None) -> Iterator[OnEpoch]:
+    """Give a function to call after each epoch. ``show=None``: only where stderr is a terminal."""
+    if not (sys.stderr.isatty() if show is None else show):
+        yield _ignore
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=max_epochs)
+        yield lambda epoch: bar.update(task, completed=epoch.number, description=describe(epoch))
+
+
+def describe(epoch: Epoch) -> str:
+    """The losses in words.
+
+    >>> describe(Epoch(number=3, train_loss=0.51234, valid_loss=None, lr=1e-3))
+    'train loss 0.5123'
+    """
+    text = f"train loss {epoch.train_loss:.4f}"
+    return text if epoch.valid_loss is None else f"{text}, validation loss {epoch.valid_loss:.4f}"
+
+
+def _ignore(epoch: Epoch) -> None:
+    """Report nothing."""
+    del epoch

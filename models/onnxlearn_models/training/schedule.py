@@ -1,0 +1,37 @@
+"""Learning rate schedules: the factor on the learning rate as a function of how much of the training is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+ScheduleName: TypeAlias = Literal["constant", "cosine", "flat_cosine"]
+
+# A cosine ends here, not at zero: an epoch without any learning would be waste.
+FLOOR = 0.01
+
+
+def lr_factor(schedule: ScheduleName, progress: float, warmup: float = 0.0) -> float:
+    """Factor on the learning rate after the share ``progress`` of all planned steps.
+
+    ``warmup``: the share of steps during which the rate rises linearly from zero. ``flat_cosine`` keeps to 1 for half of them.
+
+    >>> [round(lr_factor("cosine", p), 3) for p in (0, 0.5, 1)]
+    [1.0, 0.505, 0.01]
+    >>> lr_factor("constant", 0.01, warmup=0.02)
+    0.5
+    """
+    rise = min(1.0, progress / warmup) if warmup else 1.0
+    return rise * _SHAPES[schedule](progress)
+
+
+def _cosine(progress: float) -> float:
+    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+_SHAPES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _progress: 1.0,
+    "cosine": _cosine,
+    "flat_cosine": lambda progress: _cosine(max(0.0, 2 * progress - 1)),
+}
