@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from onnxlearn.errors import OutputError
@@ -23,19 +24,47 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     ``-`` is standard output. Nothing is left behind on an error. Raises ``OutputError`` with the reason.
     """
     if str(path) == STDOUT:
-        with _stdout_path() as temporary:
-            yield temporary
-        return
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    with _explained(target):
-        _require_writable(target)
-        try:
+        manager = _copied_later(STDOUT, _copy_to_stdout)
+    elif Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        # A pipe or a device: renaming would put a file in its place.
+        manager = _copied_later(str(path), lambda file: shutil.copyfile(file, path))
+    else:
+        manager = _renamed_later(Path(path))
+    with manager as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _renamed_later(path: Path) -> Iterator[Path]:
+    # A link is written through, not replaced.
+    target = path.resolve()
+    _require_writable(target)
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with _explained(path, temporary):
             yield temporary
             _flush_to_disk(temporary)
-            _take_place(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o7777)
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _copied_later(name: str, copy: Callable[[Path], object]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="onnxlearn-") as folder:
+        temporary = Path(folder, "output")
+        with _explained(name, temporary):
+            yield temporary
+            copy(temporary)
+
+
+def _copy_to_stdout(path: Path) -> None:
+    sys.stdout.flush()
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 def _require_writable(target: Path) -> None:
@@ -45,32 +74,14 @@ def _require_writable(target: Path) -> None:
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {str(target)!r}: there is no folder {str(target.parent)!r}; make it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {str(target)!r}: no permission to write in {str(target.parent)!r}; choose another place")
+        raise OutputError(
+            f"cannot write {str(target)!r}: no permission to write in {str(target.parent)!r}; choose another place"
+        )
 
 
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _take_place(temporary: Path, target: Path) -> None:
-    # A link is written through, not replaced, and an existing file keeps its permissions.
-    real = target.resolve()
-    if real.exists():
-        temporary.chmod(real.stat().st_mode & 0o7777)
-    temporary.replace(real)
-
-
-@contextlib.contextmanager
-def _stdout_path() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder, _explained(Path("standard output")):
-        temporary = Path(folder, "stdout")
-        yield temporary
-        sys.stdout.flush()
-        with temporary.open("rb") as file:
-            while block := file.read(1 << 20):
-                sys.stdout.buffer.write(block)
-        sys.stdout.flush()
 
 
 _REASONS = {
@@ -83,14 +94,18 @@ _REASONS = {
 }
 
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
 @contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
-    """Turn the system's error into ours, with its reason in plain words."""
+def _explained(target: str | Path, temporary: Path) -> Iterator[None]:
+    """Turn the system's error about the output into ours, with its reason in plain words; leave others alone."""
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        if error.errno not in _REASONS:
+        ours = error.errno in _DISK or str(temporary) in (error.filename, error.filename2)
+        if not ours or error.errno not in _REASONS:
             raise
         raise OutputError(f"cannot write {str(target)!r}: {_REASONS[error.errno]}") from error

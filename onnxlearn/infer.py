@@ -1,0 +1,387 @@
+"""From a data frame's column to a schema's: its kind, training type and levels, with notes on what was noticed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn import dates
+from onnxlearn.cells import NUMBER
+from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.schema import KINDS, Column, Kind, Level
+from onnxlearn.values import MAX_EXACT, describe, is_missing, values_array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_ROWS_ID = 10
+"""From so many rows on, text without a repetition and row numbers are taken for identifiers."""
+MIN_ROWS_ID_NOTE = 50
+"""From so many rows on, integers without a repetition are worth a word."""
+RARE_ROWS = 2
+MIN_RARE_LEVELS = 10
+SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
+
+_NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
+
+
+@dataclass
+class Inferred:
+    """What a column turned out to be. ``is_id``: it names the rows and should not be trained on."""
+
+    column: Column
+    notes: list[str] = field(default_factory=list)
+    is_id: bool = False
+
+
+@dataclass
+class Contents:
+    """What a column holds, missing values aside.
+
+    ``holds`` is ``float64``, ``float32``, ``int64``, ``decimal``, ``duration``, ``bool``, ``str``, ``naive``, ``utc`` or
+    ``nothing``. ``present`` are the values that are not missing; ``categories`` those of a pandas Categorical.
+    """
+
+    name: str
+    holds: str
+    present: pd.Series[Any]
+    has_missing: bool
+    categories: list[Any] | None = None
+    is_ordered: bool = False
+
+
+def infer_column(
+    series: pd.Series[Any],
+    name: str,
+    *,
+    kind: str | None = None,
+    levels: Sequence[Level] | None = None,
+    strict_bool: bool = False,
+) -> Inferred:
+    """Infer a feature column; ``kind`` and ``levels`` override what its values suggest.
+
+    Raises ``DataTypeError`` for values that no kind can use, ``DataError`` for an override that they do not fit.
+    """
+    contents = look(series, name)
+    chosen = _checked_kind(name, kind) if kind is not None else None
+    inferred = _infer(contents, chosen, levels, strict_bool=strict_bool)
+    _notice(contents, inferred, told=kind is not None or levels is not None)
+    return inferred
+
+
+def _checked_kind(name: str, kind: str) -> Kind:
+    if kind in ("text", "image"):
+        raise DataError(
+            f"column {name!r}: kind {kind!r} is not supported in this version; use one of {listing(SUPPORTED_KINDS)}"
+        )
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise DataError(f"column {name!r}: there is no kind {kind!r}; use one of {listing(SUPPORTED_KINDS)}")
+
+
+# ------------------------------------------------------------------------------------------------------- what a column holds
+
+
+def look(series: pd.Series[Any], name: str) -> Contents:
+    """Tell what a column holds, by its dtype where that suffices and by its values otherwise."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return _look_at_categories(series, name)
+    present = _present(series)
+    holds = "nothing" if not len(present) else _holds(present, name)
+    return Contents(name, holds, present, has_missing=len(present) < len(series))
+
+
+def _look_at_categories(series: pd.Series[Any], name: str) -> Contents:
+    categories = [category for category in series.cat.categories.tolist() if not is_missing(category)]
+    inner = look(series.cat.categories.to_series(), name)
+    present = series[series.isin(categories)]
+    contents = Contents(name, inner.holds, present, has_missing=len(present) < len(series))
+    if inner.holds in ("str", "int64"):
+        contents.categories, contents.is_ordered = categories, bool(series.cat.ordered)
+    return contents
+
+
+def _present(series: pd.Series[Any]) -> pd.Series[Any]:
+    present = series.dropna()
+    if present.dtype.kind in "OU":
+        return present[[not is_missing(value) for value in present.tolist()]]
+    return present
+
+
+_BY_DTYPE_KIND = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "m": "duration"}
+
+
+def _holds(present: pd.Series[Any], name: str) -> str:
+    kind = present.dtype.kind
+    if kind == "f":
+        # float16 has no ONNX input type of its own here; float32 holds all of it.
+        return "float32" if getattr(present.dtype, "itemsize", 8) <= 4 else "float64"
+    if kind == "M":
+        return "naive" if getattr(present.dt, "tz", None) is None else "utc"
+    if kind in _BY_DTYPE_KIND:
+        return _BY_DTYPE_KIND[kind]
+    return _holds_objects(present.tolist(), name)
+
+
+def _type_of(value: object) -> str:
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    if isinstance(value, int | np.integer):
+        return "int64"
+    if isinstance(value, float | np.floating):
+        return "float64"
+    if isinstance(value, Decimal):
+        return "decimal"
+    if isinstance(value, dt.timedelta | np.timedelta64):
+        return "duration"
+    if isinstance(value, dt.datetime):
+        return "utc" if dates.has_zone(value) else "naive"
+    if isinstance(value, dt.date | np.datetime64):
+        return "naive"
+    return ""
+
+
+# Mixtures of numbers that are one kind of number; every other mixture is refused.
+_MIXTURES = {
+    frozenset({"int64", "float64"}): "float64",
+    frozenset({"int64", "decimal"}): "decimal",
+    frozenset({"float64", "decimal"}): "decimal",
+    frozenset({"int64", "float64", "decimal"}): "decimal",
+}
+
+
+def _holds_objects(values: list[object], name: str) -> str:
+    examples: dict[str, object] = {}
+    for value in values:
+        examples.setdefault(_type_of(value), value)
+    if "" in examples:
+        value = examples[""]
+        raise DataTypeError(f"column {name!r} holds {describe(value)}, which no kind of column can use; {_way_out(value)}")
+    if len(examples) == 1:
+        return next(iter(examples))
+    mixture = _MIXTURES.get(frozenset(examples))
+    if mixture is None:
+        kinds = " and ".join(describe(value) for value in examples.values())
+        raise DataTypeError(
+            f"column {name!r} mixes types: {kinds}; convert all of its values to one type, or ignore the column"
+        )
+    return mixture
+
+
+def _way_out(value: object) -> str:
+    if isinstance(value, bytes):
+        return "decode it with .str.decode('utf-8'), or ignore the column"
+    if isinstance(value, complex | np.complexfloating):
+        return "split it into real and imaginary part, or ignore the column"
+    if isinstance(value, list | tuple | np.ndarray):
+        return "give each element a column of its own, or ignore the column"
+    return "convert it to text with .astype(str), or ignore the column"
+
+
+# ------------------------------------------------------------------------------------------------------------------- kinds
+
+
+def _infer(contents: Contents, kind: Kind | None, levels: Sequence[Level] | None, *, strict_bool: bool) -> Inferred:
+    kind = kind or _own_kind(contents, levels)
+    if levels is not None and kind not in ("categorical", "ordered"):
+        raise DataError(f"column {contents.name!r} is {kind} and has no levels; declare it categorical or ordered as well")
+    if strict_bool and kind != "boolean":
+        raise DataError(f"column {contents.name!r} is {kind}, and strict_bool is for boolean columns only; leave it out there")
+    if kind in ("categorical", "ordered"):
+        return _categorical(contents, kind, levels)
+    dtype = _BUILDERS[kind](contents)
+    column = Column(
+        name=contents.name, kind=kind, dtype=dtype, has_missing=contents.has_missing, strict_bool=strict_bool
+    )  # fmt: skip
+    if strict_bool and contents.has_missing:
+        raise DataError(
+            f"column {contents.name!r} is declared strict_bool and has missing values; fill them, or leave strict_bool out"
+        )
+    return Inferred(column)
+
+
+def _own_kind(contents: Contents, levels: Sequence[Level] | None) -> Kind:
+    if levels is not None:
+        return "ordered" if contents.is_ordered else "categorical"
+    if contents.categories is not None:
+        return "ordered" if contents.is_ordered else "categorical"
+    if contents.holds == "str":
+        return "datetime" if _text_zones(contents) is not None else "categorical"
+    if contents.holds in ("naive", "utc"):
+        return "datetime"
+    return "boolean" if contents.holds == "bool" else "numeric"
+
+
+def _numeric_dtype(contents: Contents) -> str:
+    if contents.holds == "nothing":
+        return "float64"
+    if contents.holds not in _NUMBERS:
+        raise _unfit(contents, "numeric", "convert it with pandas.to_numeric")
+    return contents.holds
+
+
+def _boolean_dtype(contents: Contents) -> str:
+    if contents.holds not in ("bool", "nothing"):
+        raise _unfit(contents, "boolean", "convert it with .astype('boolean'), or leave it numeric: 0 and 1 do as well")
+    return "bool"
+
+
+def _datetime_dtype(contents: Contents) -> str:
+    if contents.holds == "str":
+        zones = _text_zones(contents)
+        if zones is None:
+            raise _unfit(contents, "datetime", "write dates as YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, or use pandas.to_datetime")
+        if len(zones) > 1:
+            raise DataTypeError(
+                f"column {contents.name!r} mixes dates with and without a time zone; write all of them one way, "
+                "or declare the column categorical or id"
+            )
+        return "utc" if zones == {True} else "naive"
+    if contents.holds not in ("naive", "utc", "nothing"):
+        raise _unfit(contents, "datetime", "convert it with pandas.to_datetime, naming the unit")
+    return "utc" if contents.holds == "utc" else "naive"
+
+
+_BUILDERS = {"numeric": _numeric_dtype, "boolean": _boolean_dtype, "datetime": _datetime_dtype}
+
+
+def _unfit(contents: Contents, kind: str, way_out: str) -> DataTypeError:
+    example = describe(contents.present.iloc[0])
+    return DataTypeError(f"column {contents.name!r} is declared {kind} and holds {example}; {way_out}")
+
+
+def _text_zones(contents: Contents) -> set[bool] | None:
+    """Which of zoned (True) and naive (False) the dates are; ``None`` unless every text is an ISO date."""
+    zones: set[bool] = set()
+    for text in contents.present.unique().tolist():
+        parsed = dates.parse_iso(text)
+        if parsed is None:
+            return None
+        zones.add(parsed[1])
+    return zones or None
+
+
+# ------------------------------------------------------------------------------------------------------------------ levels
+
+
+def _categorical(contents: Contents, kind: Kind, levels: Sequence[Level] | None) -> Inferred:
+    inferred = Inferred(Column(name=contents.name, kind=kind, dtype="str"))
+    dtype = _level_dtype(contents, levels, inferred.notes)
+    occurring = _occurring(contents, dtype)
+    if levels is not None:
+        chosen = _declared_levels(contents.name, levels, occurring, dtype)
+    elif contents.categories is not None:
+        chosen = [int(level) if dtype == "int64" else str(level) for level in contents.categories]
+    elif kind == "ordered" and dtype == "str":
+        raise DataError(
+            f"column {contents.name!r} is declared ordered, and text has no order of its own; "
+            f"give levels={{{contents.name!r}: [lowest, ..., highest]}}, or an ordered pandas Categorical"
+        )
+    else:
+        chosen = sorted(occurring)
+    inferred.column = Column(
+        name=contents.name, kind=kind, dtype=dtype, levels=tuple(chosen), has_missing=contents.has_missing
+    )  # fmt: skip
+    return inferred
+
+
+def _level_dtype(contents: Contents, levels: Sequence[Level] | None, notes: list[str]) -> str:
+    if contents.holds in ("str", "int64"):
+        return contents.holds
+    if contents.holds == "nothing":
+        return "int64" if levels and all(isinstance(level, int) for level in levels) else "str"
+    if contents.holds in ("float64", "float32") and _is_whole(contents.present):
+        notes.append(f"column {contents.name!r}: whole numbers stored as floats; its levels are integers")
+        return "int64"
+    way_out = {
+        "bool": "leave it boolean",
+        "naive": "leave it datetime, or convert it with .astype(str)",
+        "utc": "leave it datetime, or convert it with .astype(str)",
+    }.get(contents.holds, "leave it numeric, or convert it with .astype(str)")
+    raise _unfit(contents, "categorical", way_out)
+
+
+def _is_whole(present: pd.Series[Any]) -> bool:
+    numbers = present.to_numpy(dtype=np.float64)
+    return bool(np.all(np.abs(numbers) <= MAX_EXACT) and np.all(numbers == np.floor(numbers)))
+
+
+def _occurring(contents: Contents, dtype: str) -> list[Level]:
+    column = Column(name=contents.name, kind="categorical", dtype=dtype)
+    distinct = contents.present.unique()
+    array = values_array(list(distinct.tolist()), column, lambda _: "")
+    return list(dict.fromkeys(array[:, 0].tolist()))
+
+
+def _declared_levels(name: str, levels: Sequence[Level], occurring: list[Level], dtype: str) -> list[Level]:
+    column = Column(name=name, kind="categorical", dtype=dtype)
+    if isinstance(levels, str):
+        raise DataError(f"levels of column {name!r}: expected a list, got the text {levels!r}; write [{levels!r}]")
+    declared: list[Level] = values_array(list(levels), column, lambda place: f"levels[{place}]")[:, 0].tolist()
+    if not declared or any(is_missing(level) for level in levels):
+        raise DataError(f"levels of column {name!r} must be non-empty values; a missing value is no level: leave it out")
+    if len(set(declared)) < len(declared):
+        twice = [level for level in dict.fromkeys(declared) if declared.count(level) > 1]
+        raise DataError(f"levels of column {name!r} name {listing(twice)} twice; name each once")
+    lacking = [level for level in occurring if level not in set(declared)]
+    if lacking:
+        raise DataError(f"column {name!r} holds {listing(lacking)}, not among the levels given for it; add them to levels=")
+    return declared
+
+
+# ------------------------------------------------------------------------------------------------------------------- notes
+
+
+def _notice(contents: Contents, inferred: Inferred, *, told: bool) -> None:
+    column, present, notes = inferred.column, contents.present, inferred.notes
+    name = column.name
+    if contents.holds == "nothing":
+        notes.append(f"column {name!r} has no values at all; it is kept as {column.kind} and says nothing")
+        return
+    if column.kind == "datetime" and contents.holds == "str" and not told:
+        notes.append(f"column {name!r}: its text holds ISO dates, read as datetime; declare it categorical if they are names")
+    n_distinct = int(present.nunique())
+    if n_distinct == 1:
+        notes.append(f"column {name!r} has one value only, {present.iloc[0]!s}; it says nothing")
+    if told:
+        return
+    _notice_identifiers(contents, inferred, n_distinct)
+    if not inferred.is_id and column.kind == "categorical":
+        _notice_levels(contents, inferred)
+
+
+def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int) -> None:
+    n_rows, column = len(contents.present), inferred.column
+    if contents.has_missing or n_distinct < n_rows or n_rows < MIN_ROWS_ID:
+        return
+    if column.dtype == "str":
+        inferred.is_id = True
+    elif column.kind == "numeric" and column.dtype == "int64":
+        inferred.is_id = int(contents.present.max()) - int(contents.present.min()) == n_rows - 1
+        if not inferred.is_id and n_rows >= MIN_ROWS_ID_NOTE:
+            inferred.notes.append(
+                f"column {column.name!r}: integers that never repeat, trained on as numbers; if they name the rows, "
+                f"declare id={column.name!r}"
+            )
+
+
+def _notice_levels(contents: Contents, inferred: Inferred) -> None:
+    counts = contents.present.value_counts()
+    n_rare = int(((counts > 0) & (counts <= RARE_ROWS)).sum())
+    if n_rare >= MIN_RARE_LEVELS and 2 * n_rare >= len(counts):
+        inferred.notes.append(
+            f"column {inferred.column.name!r}: {n_rare} of {len(counts)} levels occur at most {RARE_ROWS} times; "
+            "min_level_rows merges rare levels"
+        )
+    elif inferred.column.dtype == "str" and all(NUMBER.fullmatch(text) for text in counts.index.tolist()):
+        inferred.notes.append(f"column {inferred.column.name!r}: numbers written as text, taken as categories")

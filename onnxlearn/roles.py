@@ -1,0 +1,249 @@
+"""From a table and the roles of its columns to a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn.errors import ColumnNotFoundError, DataError, listing
+from onnxlearn.feeds import require_columns, unique_column
+from onnxlearn.frames import series_array
+from onnxlearn.infer import infer_column, look
+from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
+from onnxlearn.targets import infer_target
+from onnxlearn.values import is_missing, row_place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESERVED_PREFIXES = ("prep/", "net/", "post/")
+
+
+class TaskWarning(UserWarning):
+    """A column was taken for an identifier of the rows and is not trained on."""
+
+
+def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One name, several or none, as a tuple."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """Which columns are not features, and what they are instead."""
+
+    target: tuple[str, ...]
+    group: tuple[str, ...] = ()
+    stratum: tuple[str, ...] = ()
+    weight: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    id: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, target: str | Sequence[str], **roles: str | Sequence[str] | None) -> Roles:
+        """Roles from single names or lists of them."""
+        return cls(target=as_names(target), **{role: as_names(names) for role, names in roles.items()})
+
+    def items(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Every role with its columns."""
+        return [(role, getattr(self, role)) for role in self.__dataclass_fields__]
+
+    def check(self, frame: pd.DataFrame) -> None:
+        """Every column is there, and has one role."""
+        if not self.target:
+            raise DataError("a task needs a target; name the column to predict")
+        role_of: dict[str, str] = {}
+        for role, names in self.items():
+            require_columns(names, frame.columns, needed_by=f"the role {role!r}")
+            for name in names:
+                if name in role_of:
+                    raise DataError(
+                        f"column {name!r} is both {role_of[name]} and {role}; a column has one role: give it one of them"
+                    )
+                role_of[name] = role
+        for role in ("group", "weight", "order"):
+            if len(getattr(self, role)) > 1:
+                raise DataError(f"{role}={list(getattr(self, role))!r}: only one column can have this role; name one")
+
+
+def make_schema(
+    frame: pd.DataFrame,
+    roles: Roles,
+    *,
+    name: str | None = None,
+    type: str = "auto",
+    positive: Label | None = None,
+    kinds: Mapping[str, str] | None = None,
+    levels: Mapping[str, Sequence[Level]] | None = None,
+    strict_bool: str | Sequence[str] = (),
+    na: Sequence[str] = DEFAULT_NA,
+    notes: Sequence[str] = (),
+) -> tuple[Schema, list[str], list[str]]:
+    """Infer the schema; returns it with all notes, and those among them that deserve a warning.
+
+    Raises as :meth:`onnxlearn.task.Task.from_frame` says.
+    """
+    _check_table(frame)
+    roles.check(frame)
+    features = _feature_names(frame, roles)
+    kinds, levels, strict = kinds or {}, levels or {}, as_names(strict_bool)
+    for option, names in (("kinds", kinds), ("levels", levels), ("strict_bool", strict)):
+        _check_option(option, names, frame, features)
+    target, target_notes = infer_target(frame, roles.target, type, positive)
+    columns, identifiers, all_notes, warned = [], [], [*notes, *target_notes], []
+    for feature in features:
+        inferred = infer_column(
+            unique_column(frame, feature),
+            feature,
+            kind=kinds.get(feature),
+            levels=levels.get(feature),
+            strict_bool=feature in strict,
+        )
+        all_notes += inferred.notes
+        if inferred.is_id:
+            identifiers.append(feature)
+            warned.append(_identifier_note(inferred.column))
+        else:
+            columns.append(inferred.column)
+    if not columns:
+        raise DataError(
+            f"no feature is left to train on beside {_taken(roles, identifiers)}; add columns, or give fewer of them a role"
+        )
+    schema = Schema(
+        name=name or roles.target[0],
+        features=tuple(columns),
+        target=target,
+        group=next(iter(roles.group), None),
+        stratum=roles.stratum,
+        weight=next(iter(roles.weight), None),
+        order=next(iter(roles.order), None),
+        id=(*roles.id, *identifiers),
+        ignored=roles.ignore,
+        na=_na_without_levels(na, columns, target.classes, all_notes),
+    )
+    return schema, [*all_notes, *warned], warned
+
+
+def _check_table(frame: pd.DataFrame) -> None:
+    if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
+        raise DataError(
+            f"a task is made of a pandas DataFrame, got {type(frame).__name__}; make one with pandas.DataFrame(...)"
+        )
+    names = frame.columns.tolist()
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        raise DataError(f"column names must be text, got {odd[0]!r}; rename with df.columns = df.columns.astype(str)")
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"column names must differ; {listing(twice)} occur more than once: rename or drop all but one")
+    if not len(frame):
+        raise DataError("the table has no rows; a task needs some")
+
+
+def _feature_names(frame: pd.DataFrame, roles: Roles) -> list[str]:
+    taken = {name for _, names in roles.items() for name in names}
+    features = [name for name in frame.columns if name not in taken]
+    for name in features:
+        _check_feature_name(name)
+    return features
+
+
+def _check_feature_name(name: str) -> None:
+    if not name:
+        raise DataError(
+            "a column without a name cannot be a feature; rename it with df.rename(columns={'': 'row'}), or ignore it"
+        )
+    rename = f"rename it, for instance with df.rename(columns={{{name!r}: 'x_{name.split('/', 1)[-1]}'}}), or ignore it"
+    if name in OUTPUT_NAMES:
+        raise DataError(f"column {name!r} has the name of one of the model's outputs; {rename}")
+    if name.startswith(RESERVED_PREFIXES):
+        raise DataError(
+            f"column {name!r} starts with {name.split('/')[0] + '/'!r}, which is reserved inside the model; {rename}"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"column name {name!a} is no Unicode text; rename the column, or ignore it") from None
+
+
+def _check_option(option: str, names: Mapping[str, Any] | Sequence[str], frame: pd.DataFrame, features: list[str]) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise ColumnNotFoundError.of(missing, frame.columns, needed_by=option)
+    for name in names:
+        if name not in features:
+            raise DataError(
+                f"{option} names column {name!r}, which has another role and is no feature; leave it out of one of the two"
+            )
+
+
+def _identifier_note(column: Column) -> str:
+    what = "text that never repeats" if column.dtype == "str" else "row numbers (integers without a gap or repetition)"
+    return (
+        f"column {column.name!r} holds {what}: taken for an identifier of the rows (id) and not trained on; "
+        f"to train on it say kinds={{{column.name!r}: {column.kind!r}}} (--kind {column.name}={column.kind})"
+    )
+
+
+def _taken(roles: Roles, identifiers: list[str]) -> str:
+    parts = [f"{role} {listing(names)}" for role, names in roles.items() if names]
+    return ", ".join([*parts, f"identifier {listing(identifiers)}"] if identifiers else parts)
+
+
+def _na_without_levels(na: Sequence[str], columns: list[Column], classes: Sequence[Label], notes: list[str]) -> tuple[str, ...]:
+    """The cells that mean missing, without those that are a level: a text file must be able to say them."""
+    levels = {level for column in columns for level in column.levels} | set(classes)
+    taken = [cell for cell in na if cell in levels]
+    if taken:
+        notes.append(f"{listing(taken)} occur as values and so do not mean missing in text files")
+    return tuple(cell for cell in na if cell not in levels)
+
+
+# -------------------------------------------------------------------------------------------------------------- role columns
+
+
+def row_weights(series: pd.Series[Any], name: str) -> NDArray[np.float64]:
+    """Weights as float64 ``[n]``: finite, >= 0, none missing, not all zero; ``DataError`` otherwise."""
+    weights: NDArray[np.float64] = series_array(series, Column(name=name, kind="numeric", dtype="float64"))[:, 0]
+    bad = ~(weights >= 0)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(f"weight column {name!r}, {row_place(row)}: a weight must be a number >= 0, got {weights[row]}")
+    if not weights.any():
+        raise DataError(f"weight column {name!r}: all weights are 0; give some row a positive weight")
+    return weights
+
+
+def column_codes(frame: pd.DataFrame, names: Sequence[str], role: str) -> NDArray[np.int64]:
+    """Values of one or several columns as int64 codes ``[n]``, in the order of the values.
+
+    Missing values are refused for a group or an order; for a stratum they are one of their own.
+    """
+    codes = [_codes(unique_column(frame, name), name, role) for name in names]
+    if len(codes) == 1:
+        return codes[0]
+    return np.asarray(np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
+
+
+def _codes(series: pd.Series[Any], name: str, role: str) -> NDArray[np.int64]:
+    import pandas as pd
+
+    contents = look(series, name)
+    if contents.has_missing and role != "stratum":
+        row = next(place for place, value in enumerate(series.astype(object).tolist()) if is_missing(value))
+        raise DataError(f"{role} column {name!r}, {row_place(row)}: the value is missing; fill it or remove the row")
+    kind = infer_column(series, name).column.kind if contents.holds == "str" else ""
+    if kind == "datetime":
+        zone = infer_column(series, name).column
+        return np.asarray(np.unique(series_array(series, zone)[:, 0], return_inverse=True)[1], dtype=np.int64)
+    if contents.categories is not None:
+        return series.cat.codes.to_numpy(dtype=np.int64)
+    codes, _ = pd.factorize(series.mask(series.astype(object) == "") if contents.holds == "str" else series, sort=True)
+    return np.asarray(codes, dtype=np.int64)
