@@ -58,7 +58,9 @@ def fit(
     ] = None,
     weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
     order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Later rows judge earlier ones.")] = None,
-    id_: Annotated[str | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature.")] = None,
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature. Repeatable.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")] = None,
     test: Annotated[
         float | None, typer.Option("--test", metavar="SHARE", help="Share of the rows set aside before anything is fitted.")
@@ -76,10 +78,9 @@ def fit(
 
     Ends with the scores of that very file and the line to run next.
     """
-    from onnxlearn.task import Task
-
     from onnxlearn.outputs import STDOUT, atomic_path
     from onnxlearn.registry import learner_info
+    from onnxlearn.task import Task
 
     # What can be refused without the table or torch is refused before either is loaded.
     info = learner_info(learner)

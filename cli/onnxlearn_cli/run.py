@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import typer
 
-from onnxlearn.errors import InternalError, OnnxlearnError
+from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
 from onnxlearn_cli.talk import say
@@ -60,7 +60,9 @@ def explain(error: BaseException) -> tuple[int, str]:
     'a fault of onnxlearn: ZeroDivisionError: division by zero (please report it with the output of --traceback)'
     """
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return INTERRUPTED, "interrupted, nothing was written"
+        return INTERRUPTED, "interrupted; nothing was written"
+    if isinstance(error, InterruptedFit):
+        return INTERRUPTED, _one_line(str(error))
     if _reader_is_gone(error):
         # What is still buffered has no reader: without this, the interpreter complains when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

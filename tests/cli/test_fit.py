@@ -1,0 +1,142 @@
+"""``onnxlearn fit``: the file, the table of scores, the talk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import onnxlearn as ol
+from onnxlearn.errors import ParameterError
+from onnxlearn_cli.fit import configure
+from onnxlearn_cli.options import pairs
+
+QUICK = ("--set", "max_epochs=2")
+
+
+def table(rows: int = 60) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "x": [i * 7 % 11 / 10 for i in range(rows)],
+            "colour": ["red", "green", "blue"] * (rows // 3),
+            "house": [i // 6 for i in range(rows)],
+            "w": [1.0 + i % 2 for i in range(rows)],
+            "y": ["yes" if i * 7 % 11 > 5 else "no" for i in range(rows)],
+            "price": [i * 7 % 11 * 100.0 + i % 3 for i in range(rows)],
+        }
+    )
+
+
+def test_the_report_has_the_scores_of_the_file(command) -> None:
+    done = command(
+        "fit", "example:penguins", "--target", "species", *QUICK, "--test", "0.25", "--seed", "0", "--out", "a b.onnx"
+    )
+    assert done.code == 0, done.err
+    head, *rows, wrote, following = done.out.splitlines()
+    assert re.fullmatch(r"measure +validation \(used to choose the epoch\) +test", head)
+    model = ol.load("a b.onnx")
+    shown = {name: (valid, test) for name, valid, test in (row.split() for row in rows)}
+    assert shown.keys() == model.scores["test"].keys() == model.scores["validation"].keys()
+    assert shown["acc"] == tuple(f"{model.scores[part]['acc']:.4g}" for part in ("validation", "test"))
+    assert wrote == f"wrote a b.onnx ({Path('a b.onnx').stat().st_size / 1000:.0f} kB)"
+    assert following == "next: onnxlearn predict 'a b.onnx' example:penguins --out predictions.csv"
+
+
+def test_the_test_rows_are_those_of_the_library(command) -> None:
+    """The test score can be had again: the same share and seed set the same rows aside."""
+    command("fit", "example:penguins", "--target", "species", *QUICK, "--test", "0.25", "--seed", "3")
+    model = ol.load("model.onnx")
+    _, held_out = ol.Task.from_file("example:penguins", "species").split(0.25, 3)
+    assert model.score(held_out, "acc") == {"acc": model.scores["test"]["acc"]}
+
+
+def test_without_test_rows_there_is_no_such_column(command) -> None:
+    done = command("fit", "example:penguins", "--target", "species", *QUICK)
+    assert done.out.splitlines()[0].split("  ")[-1] == "validation (used to choose the epoch)"
+
+
+def test_the_same_call_writes_the_same_bytes(command) -> None:
+    for out in ("a.onnx", "b.onnx"):
+        assert command("fit", "example:penguins", "--target", "species", *QUICK, "--seed", "5", "--out", out).code == 0
+    assert Path("a.onnx").read_bytes() == Path("b.onnx").read_bytes()
+
+
+def test_options_reach_the_schema(command) -> None:
+    table().to_csv("t.csv", index=False)
+    options = [
+        "--kind",
+        "x=categorical",
+        "--group",
+        "house",
+        "--weight",
+        "w",
+        "--ignore",
+        "price",
+        "--positive",
+        "no",
+        "--na",
+        "green",
+    ]
+    done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", *options)
+    assert done.code == 0, done.err
+    schema = ol.load("model.onnx").schema
+    assert schema.feature_names == ("x", "colour")
+    assert schema.column("x").kind == "categorical"
+    assert schema.column("colour").levels == ("blue", "red")
+    assert schema.column("colour").has_missing
+    assert (schema.group, schema.weight, schema.ignored, schema.na) == ("house", "w", ("price",), ("green",))
+    assert schema.target.positive == "no"
+
+
+def test_settings_reach_the_learner(command) -> None:
+    command("fit", "example:penguins", "--target", "species", *QUICK, "--set", "dropout=0.25", "--seed", "7")
+    params = ol.load("model.onnx").metadata["learner"]["params"]
+    assert (params["max_epochs"], params["dropout"], params["seed"]) == (2, 0.25, 7)
+
+
+def test_several_numbers(command) -> None:
+    table().to_csv("t.csv", index=False)
+    done = command("fit", "t.csv", "--target", "price", "--target", "x", "--learner", "featureless", "--ignore", "y")
+    assert done.code == 0, done.err
+    assert ol.load("model.onnx").schema.target.names == ("price", "x")
+
+
+def test_classes_of_integers(command) -> None:
+    """Integers with few values are classes, which is said; --task overrules it; the positive class is given as text."""
+    table().assign(y=table()["y"] == "yes").astype({"y": int}).to_csv("t.csv", index=False)
+    done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", "--positive", "0")
+    assert done.code == 0, done.err
+    assert "classification" in done.err
+    assert ol.load("model.onnx").schema.target.positive == 0
+    command("fit", "t.csv", "--target", "y", "--learner", "featureless", "--task", "regression")
+    assert ol.load("model.onnx").schema.target.type == "regression"
+
+
+def test_notes_are_talk(command) -> None:
+    table().assign(key=[f"k{i:03d}" for i in range(60)]).to_csv("t.csv", index=False)
+    done = command("fit", "t.csv", "--target", "y", "--learner", "featureless")
+    assert done.code == 0, done.err
+    assert any(line.startswith("onnxlearn: ") and "'key'" in line and "id" in line for line in done.err.splitlines()), done.err
+    assert "key" not in done.out
+
+
+def test_standard_input(command) -> None:
+    done = command(
+        "fit", "-", "--format", "csv", "--target", "y", "--learner", "featureless", stdin=table().to_csv(index=False).encode()
+    )
+    assert done.code == 0, done.err
+    assert ol.load("model.onnx").schema.target.classes == ("no", "yes")
+
+
+def test_pairs() -> None:
+    assert pairs("--set", ["activation=a=b"]) == {"activation": "a=b"}
+    assert pairs("--kind", ["a=b=numeric"], last=True) == {"a=b": "numeric"}
+    with pytest.raises(ParameterError, match="--set takes NAME=VALUE, not '=3'"):
+        pairs("--set", ["=3"])
+
+
+def test_a_learner_without_a_seed_takes_one_for_the_rows() -> None:
+    recipe = ol.learner("featureless")
+    assert configure(recipe, {}, 4).values == recipe.values

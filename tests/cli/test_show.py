@@ -1,0 +1,98 @@
+"""``inspect``, ``learners``, ``measures``, ``doctor``, ``export``."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import onnxlearn as ol
+from onnxlearn.measures import all_measures
+
+
+def test_the_card(command, model: Path) -> None:
+    done = command("inspect", model)
+    assert (done.code, done.err) == (0, "")
+    for text in (
+        "species, one of 3 classes",
+        "bill_length_mm",
+        "categorical",
+        "validation (used to choose the epoch)",
+        "max_epochs=3",
+    ):
+        assert text in done.out
+
+
+def test_learners(command) -> None:
+    lines = command("learners").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["learner", *ol.learners()]
+
+
+@pytest.mark.parametrize("name", list(ol.learners()))
+def test_parameters_of_a_learner(command, name: str) -> None:
+    done = command("learners", name)
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [param.name for param in ol.learner(name).params]
+
+
+def test_measures(command) -> None:
+    lines = command("measures").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [measure.name for measure in all_measures()]
+
+
+def test_doctor(command) -> None:
+    done = command("doctor")
+    assert done.code == 0
+    assert "CPUExecutionProvider" in done.out
+    assert "works" in done.out
+
+
+def test_export_at_another_opset(command, model: Path) -> None:
+    done = command("export", model, "--to", "onnx", "--opset", "21", "--out", "new.onnx")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert {entry.domain: entry.version for entry in onnx.load("new.onnx").opset_import}[""] == 21
+    old, new = (ol.load(path).predict(ol.Task.from_file("example:penguins", "species")) for path in (model, "new.onnx"))
+    assert new.response.tolist() == old.response.tolist()
+    np.testing.assert_allclose(new.prob, old.prob, atol=1e-6)
+
+
+def test_export_with_labels_as_positions(command, model: Path) -> None:
+    assert command("export", model, "--to", "onnx", "--labels", "indices", "--out", "new.onnx").code == 0
+    label = next(output for output in onnx.load("new.onnx").graph.output if output.name == "label")
+    assert label.type.tensor_type.elem_type == onnx.TensorProto.INT64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--to", "onnx", "--opset", "9"], "opset has to be 18 to 26 for this file, not 9"),
+        (["--to", "onnx", "--opset", "99"], "opset has to be 18 to 26 for this file, not 99"),
+        (["--to", "tflite"], "'tflite' is not .*'onnx'"),
+        (["--to", "onnx", "--labels", "both"], "'both' is not one of 'names', 'indices'"),
+    ],
+)
+def test_export_refuses(command, model: Path, arguments: list[str], line: str) -> None:
+    done = command("export", model, *arguments, "--out", "new.onnx")
+    assert re.search(line, done.error)
+    assert done.code == 2
+    assert not Path("new.onnx").exists()
+
+
+def test_export_without_its_package(model: Path) -> None:
+    code = f"""
+import sys
+sys.modules["onnx"] = None
+from onnxlearn_cli import main
+sys.exit(main(["export", {str(model)!r}, "--to", "onnx", "--out", {str(model.with_name("new.onnx"))!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "onnxlearn: error: writing a model in another form needs the package onnx: pip install 'onnxlearn[export]'\n"
+    )
