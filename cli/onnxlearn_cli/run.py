@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import typer
 
-from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
+from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError, OutputError
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
 from onnxlearn_cli.talk import say
@@ -32,9 +32,8 @@ def run(arguments: Sequence[str]) -> int:
         warnings.showwarning = _show_warning
         try:
             return _invoke([argument for argument in arguments if argument != TRACEBACK] or ["--help"])
-        except BaseException as error:
-            if isinstance(error, SystemExit):
-                raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the border: nothing passes it but as a line
+            _drop_unwritten()
             code, line = explain(error)
             if with_trace:
                 traceback.print_exc()
@@ -44,10 +43,28 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str]) -> int:
-    code = app(arguments, prog_name="onnxlearn", standalone_mode=False)
-    # A full pipe or disk has to be noticed here, where it still becomes a message and an exit code.
-    sys.stdout.flush()
+    # Not the command's own main(): that one turns Ctrl-C and closed pipes into exit codes without a word.
+    try:
+        with app.make_context("onnxlearn", list(arguments)) as context:
+            code = app.invoke(context)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    # A full disk has to be noticed here, where it still becomes a message and an exit code.
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}; choose another place") from error
     return code if isinstance(code, int) else DONE
+
+
+def _drop_unwritten() -> None:
+    """Drop what standard output holds and cannot write: the interpreter would try again at its end and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -59,13 +76,11 @@ def explain(error: BaseException) -> tuple[int, str]:
     >>> explain(ZeroDivisionError("division by zero"))[1]
     'a fault of onnxlearn: ZeroDivisionError: division by zero (please report it with the output of --traceback)'
     """
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted; nothing was written"
     if isinstance(error, InterruptedFit):
         return INTERRUPTED, _one_line(str(error))
     if _reader_is_gone(error):
-        # What is still buffered has no reader: without this, the interpreter complains when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return OUR_FAULT, ""
     if isinstance(error, UsageError):
         return USERS_MISTAKE, _usage(error)

@@ -50,7 +50,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
             2,
             "onnxlearn: error: training needs the package torch: pip install 'onnxlearn[train]'\n",
         ),
-        (typer.BadParameter("no"), 2, "onnxlearn: error: Invalid value: no (see onnxlearn --help)\n"),
+        (typer.BadParameter("no"), 2, "onnxlearn: error: Invalid value: no (see onnxlearn doctor --help)\n"),
         (KeyboardInterrupt(), 130, "onnxlearn: interrupted; nothing was written\n"),
         (InterruptedFit("no epoch had ended"), 130, "onnxlearn: no epoch had ended\n"),
         (
