@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import typer
 
-from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError, OutputError
+from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
-from onnxlearn_cli.talk import say
+from onnxlearn_cli.talk import say, show_all
 
 TRACEBACK = "--traceback"
 
@@ -49,13 +49,7 @@ def _invoke(arguments: Sequence[str]) -> int:
             code = app.invoke(context)
     except typer.Exit as stop:
         code = stop.exit_code
-    # A full disk has to be noticed here, where it still becomes a message and an exit code.
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write to standard output: {error.strerror}; choose another place") from error
+    show_all()
     return code if isinstance(code, int) else DONE
 
 

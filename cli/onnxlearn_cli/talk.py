@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from onnxlearn.errors import OutputError
 
 
 def say(line: str) -> None:
@@ -13,7 +17,24 @@ def say(line: str) -> None:
 
 def show(text: str) -> None:
     """A result, on stdout."""
-    sys.stdout.write(f"{text}\n")
+    with _stdout() as stdout:
+        stdout.write(f"{text}\n")
+
+
+def show_all() -> None:
+    """Bring all results out, here where a full disk still becomes a message and an exit code."""
+    with _stdout() as stdout:
+        stdout.flush()
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[TextIO]:
+    try:
+        yield sys.stdout
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}; choose another place") from error
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

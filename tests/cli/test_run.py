@@ -119,3 +119,11 @@ def test_exit_codes_are_documented(command) -> None:
     assert (run.DONE, run.USERS_MISTAKE, run.OUR_FAULT, run.INTERRUPTED) == (0, 2, 1, 130)
     text = " ".join(command("--help").out.split())
     assert "0 done, 2 a mistake in the call or the data" in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_behind_standard_output() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([COMMAND, "measures"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    line = "onnxlearn: error: cannot write to standard output: No space left on device; choose another place\n"
+    assert (done.returncode, done.stderr) == (2, line)
