@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from onnxlearn.card import describe
 from onnxlearn.errors import DataError, ModelFileError
-from onnxlearn.feeds import Feeds, frame_feeds, row_encoder
+from onnxlearn.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
+from onnxlearn.frames import series_array
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_metadata, read_schema
+from onnxlearn.outputs import atomic_path
 from onnxlearn.prediction import Prediction, one_row
-from onnxlearn.runtime import Provider, Session, open_session, run_chunked, say_once
-from onnxlearn.schema import Schema
-from onnxlearn.tables import atomic_path
-from onnxlearn.task import Task, target_truth
+from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked, say_once
+from onnxlearn.schema import Column, Schema
+from onnxlearn.values import row_place
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from onnxlearn.task import Task
 
 Table: TypeAlias = "pd.DataFrame | Task | str | Path | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]]"
 
@@ -91,14 +94,14 @@ class Model:
 
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
         """
-        if isinstance(table, Task):
-            return Prediction.from_outputs(
-                self.schema.target, self.predict_feeds(table.feeds()), truth=table.truth(), weights=table.weights()
-            )
         if isinstance(table, str | Path):
             from onnxlearn.stream import collect
 
             return collect(self, table)
+        from onnxlearn.task import Task
+
+        if isinstance(table, Task):
+            return self._predict_task(table)
         return self._predict_frame(as_frame(table))
 
     def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
@@ -137,23 +140,30 @@ class Model:
 
     def inspect(self) -> dict[str, Any]:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
+        from onnxlearn.card import describe
+
         return describe(self.metadata, n_bytes=len(self._data))
+
+    def _predict_task(self, task: Task) -> Prediction:
+        if task.schema.features != self.schema.features or task.schema.target != self.schema.target:
+            return self._predict_frame(task.frame)
+        # The model's own columns: they are converted already.
+        outputs = self.predict_feeds(task.feeds())
+        ids = task.frame.index.to_numpy()
+        return Prediction.from_outputs(self.schema.target, outputs, row_ids=ids, truth=task.truth(), weights=task.weights())
 
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
+        require_columns(self.schema.feature_names, frame.columns)
+        step = block_rows_of(len(self.schema.features), BLOCK_ROWS)
         blocks = [
-            self.predict_feeds(frame_feeds(frame.iloc[start : start + BLOCK_ROWS], self.schema))
-            for start in range(0, max(len(frame), 1), BLOCK_ROWS)
+            self.predict_feeds(_block_feeds(frame, self.schema, start, start + step))
+            for start in range(0, len(frame) or 1, step)
         ]
         outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._outputs}
-        truth, weights, no_truth = _truth_of_frame(frame, self.schema)
+        truth, weights, no_truth = known_truth(self.schema, _FrameRows(frame))
         return Prediction.from_outputs(
-            self.schema.target,
-            outputs,
-            row_ids=frame.index.to_numpy(),
-            truth=truth,
-            weights=weights,
-            no_truth=no_truth,
+            self.schema.target, outputs, row_ids=frame.index.to_numpy(), truth=truth, weights=weights, no_truth=no_truth
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -217,28 +227,75 @@ def _series(name: object, values: Any) -> Any:
     return pd.Series(values).reset_index(drop=True)
 
 
-def _truth_of_frame(frame: pd.DataFrame, schema: Schema) -> tuple[Array | None, Array | None, str]:
-    """Truth and weights where the frame has them, else why there is no truth."""
+class Rows(Protocol):
+    """Rows of a table that can be read by a schema."""
+
+    def feeds(self, schema: Schema) -> Feeds:
+        """The schema's features."""
+
+    def truth(self, schema: Schema) -> Array | None:
+        """The schema's target, ``None`` where the rows do not have its columns."""
+
+
+class _FrameRows:
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def feeds(self, schema: Schema) -> Feeds:
+        return frame_feeds(self._frame, schema)
+
+    def truth(self, schema: Schema) -> Array | None:
+        from onnxlearn.targets import target_truth
+
+        return target_truth(self._frame, schema)
+
+
+def known_truth(schema: Schema, rows: Rows) -> tuple[Array | None, Array | None, str]:
+    """Truth and weights where the rows have them, else why there is no truth."""
     try:
-        return target_truth(frame, schema), weights_of(frame, schema), ""
+        truth = rows.truth(schema)
+        if truth is None:
+            return None, None, f"the table has no column {schema.target.name!r}"
+        return truth, _weights(schema, rows), ""
     except DataError as error:
         # Predicting needs no truth: what is wrong with it is told when somebody wants to score.
         return None, None, str(error)
 
 
-def weights_of(columns: Mapping[str, Any] | pd.DataFrame, schema: Schema) -> Array | None:
-    """The weight column as float64 ``[N]``, ``None`` where the model was trained without weights."""
-    raise NotImplementedError
+def _weights(schema: Schema, rows: Rows) -> Array | None:
+    if schema.weight is None:
+        return None
+    column = Column(name=schema.weight, kind="numeric", dtype="float64")
+    weights = rows.feeds(replace(schema, features=(column,)))[column.name][:, 0]
+    wrong = np.flatnonzero(~(weights >= 0))
+    if len(wrong):
+        raise DataError(f"weight column {column.name!r}: a weight has to be a number >= 0, not {weights[wrong[0]]}")
+    return weights
+
+
+def _block_feeds(frame: pd.DataFrame, schema: Schema, start: int, stop: int) -> Feeds:
+    """Feeds of some of the frame's rows; messages count rows from the frame's first."""
+    return {
+        column.name: series_array(
+            unique_column(frame, column.name).iloc[start:stop], column, lambda row: row_place(start + row)
+        )
+        for column in schema.features
+    }
 
 
 def _check_signature(session: Session, schema: Schema, outputs: Sequence[str], source: str) -> None:
     """The file's inputs and outputs have to be those that its schema tells."""
     expected = {column.name: _RUNTIME_TYPES[column.onnx_type] for column in schema.features}
     found = {value.name: value.type for value in session.get_inputs()}
-    absent = set(outputs) - {value.name for value in session.get_outputs()}
-    if found != expected or absent:
-        wrong = sorted(expected.items() ^ found.items()) or sorted(absent)
-        raise ModelFileError(f"{source} is damaged: its inputs and outputs are not those of its schema ({wrong[0]})")
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        name = wrong[0]
+        raise ModelFileError(
+            f"{source} is damaged: input {name!r} is {found.get(name, 'not there')}, its schema has {expected.get(name, 'none')}"
+        )
+    absent = [name for name in outputs if name not in {value.name for value in session.get_outputs()}]
+    if absent:
+        raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
 
 
 def _reopen(data: bytes, options: dict[str, Any]) -> Model:

@@ -86,7 +86,7 @@ class Prediction:
         Raises: DataError where the truth is not known.
         """
         if self.truth is None:
-            raise DataError(f"scoring needs the truth, column {self.target.name!r}: {self.no_truth}")
+            raise DataError(f"scoring needs the truth: {self.no_truth}")
         if self.prob is None:
             pair = [array.reshape(len(self), -1) for array in (self.truth, self.response)]
         else:

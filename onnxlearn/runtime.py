@@ -124,8 +124,18 @@ def run_chunked(
 
 def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]]) -> int:
     """Rows of a chunk that suit the width of these rows."""
-    width: int = sum(math.prod(array.shape[1:]) for array in feeds.values())
+    return chunk_rows_of(sum(math.prod(array.shape[1:]) for array in feeds.values()))
+
+
+def chunk_rows_of(width: int) -> int:
+    """Rows of a chunk for rows of so many values."""
     return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(width, 1)))
+
+
+def block_rows_of(width: int, most: int) -> int:
+    """At most so many rows, in whole chunks: blocks cut a table where chunks do, so that blocks change no result."""
+    chunk = chunk_rows_of(width)
+    return chunk * max(1, most // chunk)
 
 
 def available_cores() -> int:
