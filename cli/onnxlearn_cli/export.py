@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,26 +11,14 @@ from onnxlearn.errors import MissingExtraError
 from onnxlearn_cli.options import ModelFile
 
 
-class Form(StrEnum):
-    """What can be written."""
-
-    onnx = "onnx"
-
-
-class Labels(StrEnum):
-    """How the output ``label`` tells the class."""
-
-    names = "names"
-    indices = "indices"
-
-
 def export(
     model: ModelFile,
-    to: Annotated[Form, typer.Option("--to", help="onnx: the same model at another opset or with other labels.")],
+    to: Annotated[Literal["onnx"], typer.Option("--to", help="onnx: the same model at another opset or with other labels.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File to write.")],
     opset: Annotated[int | None, typer.Option("--opset", metavar="N", help="ONNX opset, not below the model's own.")] = None,
     labels: Annotated[
-        Labels | None, typer.Option("--labels", help="The label as the class's name or as its position among the classes.")
+        Literal["names", "indices"] | None,
+        typer.Option("--labels", help="The label as the class's name or as its position among the classes."),
     ] = None,
 ) -> None:
     """Write a model in another form, checked against the original before anything is written."""
@@ -47,5 +34,5 @@ def export(
     original = load(model, provider="cpu").to_bytes()
     with atomic_path(out) as temporary:
         match to:
-            case Form.onnx:
-                temporary.write_bytes(rewrite(original, opset=opset, labels=labels.value if labels else None))
+            case "onnx":
+                temporary.write_bytes(rewrite(original, opset=opset, labels=labels))

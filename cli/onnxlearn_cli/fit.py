@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,13 +16,6 @@ from onnxlearn_cli.talk import say, show, show_table
 if TYPE_CHECKING:
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
-
-
-class TaskType(StrEnum):
-    """What kind of target it is; told from its values where not given."""
-
-    classification = "classification"
-    regression = "regression"
 
 
 def fit(
@@ -40,7 +32,10 @@ def fit(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="Seed of training and of the rows for --test.")
     ] = None,
-    task: Annotated[TaskType | None, typer.Option("--task", help="Instead of telling it from the target's values.")] = None,
+    task: Annotated[
+        Literal["classification", "regression"] | None,
+        typer.Option("--task", help="Instead of telling it from the target's values."),
+    ] = None,
     positive: Annotated[
         str | None, typer.Option("--positive", metavar="CLASS", help="Positive one of two classes, instead of the second.")
     ] = None,
@@ -93,7 +88,7 @@ def fit(
             target if len(target) > 1 else target[0],
             format=format_,
             na=na,
-            type=task.value if task else "auto",
+            type=task or "auto",
             positive=positive,
             kinds=kinds,
             group=group,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -24,7 +24,8 @@ Format: TypeAlias = Annotated[
     ),
 ]
 Provider: TypeAlias = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="Where the model runs: auto, cpu or cuda (an error if it cannot).")
+    Literal["auto", "cpu", "cuda"],
+    typer.Option("--provider", help="Where the model runs; cuda is an error where it cannot, auto falls back to cpu."),
 ]
 
 
