@@ -290,9 +290,8 @@ def _check_signature(session: Session, schema: Schema, outputs: Sequence[str], s
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong:
         name = wrong[0]
-        raise ModelFileError(
-            f"{source} is damaged: input {name!r} is {found.get(name, 'not there')}, its schema has {expected.get(name, 'none')}"
-        )
+        there, told = found.get(name, "absent"), expected.get(name, "none")
+        raise ModelFileError(f"{source} is damaged: its input {name!r} is {there}, its schema tells of {told}")
     absent = [name for name in outputs if name not in {value.name for value in session.get_outputs()}]
     if absent:
         raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
