@@ -38,73 +38,85 @@ TAIL_DEN = (
 
 @dataclass(frozen=True)
 class Quantiles:
-    """The distinct quantiles of each column and their ranks, flat: column ``i`` is ``starts[i]`` up to ``stops[i]``.
+    """The distinct quantiles of each column and their ranks, one below the other: ``[L, K]``, L a power of two.
 
-    ``knots`` float64 rise within a column. ``first`` and ``last`` (int16) are the ranks, 0 to ``n_ranks - 1``, between which
-    the quantile is repeated: a tie lies in the middle of them, and values between two knots on the line from the last rank
-    of the lower to the first rank of the upper one.
+    ``knots`` (float64) rise within a column and are padded with the largest number. ``first`` and ``last`` (int16) are the
+    ranks, 0 to ``n_ranks - 1``, between which a quantile is repeated. A value on a knot has the middle of its ranks; one
+    between two knots lies on the line from the last rank of the lower knot to the first rank of the upper one.
+    ``lowest`` and ``highest``, float64 ``[K]``, are the ends of the knots.
     """
 
     knots: Array
     first: Array
     last: Array
-    starts: Array
-    stops: Array
+    lowest: Array
+    highest: Array
     n_ranks: int
 
     @classmethod
     def fit(cls, x: Array, n_quantiles: int) -> Quantiles:
         """Fit on training rows, float64 ``[n, K]``, NaN where missing."""
         n_ranks = max(min(n_quantiles, len(x)), 2)
-        shares = np.linspace(0, 1, n_ranks) * 100
-        tables = []
-        for column in x.T:
-            values = clean(column)
-            quantiles = np.maximum.accumulate(np.percentile(values, shares)) if len(values) else np.zeros(n_ranks)
-            knots, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
-            tables.append((knots, first.astype(np.int16), (first + counts - 1).astype(np.int16)))
-        stops = np.cumsum([len(knots) for knots, _, _ in tables], dtype=np.int64)
-        starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)
-        knots, first, last = (np.concatenate(parts) for parts in zip(*tables, strict=True))
-        return cls(knots, first, last, starts, stops, n_ranks)
+        columns = [_knots(clean(column), n_ranks) for column in x.T]
+        longest = max(len(knots) for knots, _ in columns)
+        shape = (1 << (longest - 1).bit_length(), len(columns))
+        knots = np.full(shape, np.finfo(np.float64).max)
+        first, last = np.zeros(shape, np.int16), np.zeros(shape, np.int16)
+        for i, (column, counts) in enumerate(columns):
+            ends = np.cumsum(counts)
+            knots[: len(column), i], first[: len(column), i], last[: len(column), i] = column, ends - counts, ends - 1
+        ends = np.array([(column[0], column[-1]) for column, _ in columns])
+        return cls(knots, first, last, ends[:, 0], ends[:, 1], n_ranks)
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         """Normal scores of ``x``, DOUBLE ``[N, K]`` without NaN and within the columns' knots; constant columns give 0."""
         normal = emit_normal_quantile(g, self._emit_shares(g, x))
-        constant = self.stops - self.starts == 1
+        constant = self.lowest == self.highest
         return g.op("Where", g.const(constant), g.const(np.float64(0)), normal) if constant.any() else normal
 
     def _emit_search(self, g: GraphBuilder, x: Value, knots: Value) -> Value:
-        """Place in the flat table of the last knot that is not above ``x``: INT64 ``[N, K]``."""
-        place, end = g.const(self.starts), g.const(self.stops - 1)
-        longest = int((self.stops - self.starts).max())
-        step = 1 << max(longest - 1, 0).bit_length()
-        while step := step >> 1:
-            further = g.op("Min", g.op("Add", place, g.const(np.int64(step))), end)
-            below = g.op("LessOrEqual", g.op("Gather", knots, further, axis=0), x)
-            place = g.op("Where", below, further, place)
-        return place
+        """Row of the last knot that is not above ``x``: INT64 ``[N, K]``, by halving."""
+        step = len(self.knots) // 2
+        above = g.op("LessOrEqual", g.const(self.knots[step]), x)
+        row = g.op("Where", above, g.const(np.int64(step)), g.const(np.int64(0)))
+        while step := step // 2:
+            further = g.op("Add", row, g.const(np.int64(step)))
+            above = g.op("LessOrEqual", g.op("GatherElements", knots, further, axis=0), x)
+            row = g.op("Where", above, further, row)
+        return row
 
     def _emit_shares(self, g: GraphBuilder, x: Value) -> Value:
         """Share of the training values below ``x``, ties by half: DOUBLE ``[N, K]`` in [0, 1]."""
+        top = g.const(np.float64(self.n_ranks - 1))
+        is_lowest, is_highest = g.op("Equal", x, g.const(self.lowest)), g.op("Equal", x, g.const(self.highest))
+        # The extremes of the training values are the ends of the distribution, however often they occur.
+        ranks = g.op("Where", is_lowest, g.const(np.float64(0)), self._emit_ranks(g, x))
+        return g.op("Div", g.op("Where", is_highest, top, ranks), top)
+
+    def _emit_ranks(self, g: GraphBuilder, x: Value) -> Value:
         knots, first, last = g.const(self.knots), g.const(self.first), g.const(self.last)
-        place = self._emit_search(g, x, knots)
-        upper = g.op("Min", g.op("Add", place, g.const(np.int64(1))), g.const(self.stops - 1))
-        below = g.op("Gather", knots, place, axis=0)
-        gap = g.op("Max", g.op("Sub", g.op("Gather", knots, upper, axis=0), below), g.const(SMALLEST))
+        row = self._emit_search(g, x, knots)
+        upper = g.op("Min", g.op("Add", row, g.const(np.int64(1))), g.const(np.int64(len(self.knots) - 1)))
+        below, above = (g.op("GatherElements", knots, at, axis=0) for at in (row, upper))
+        gap = g.op("Max", g.op("Sub", above, below), g.const(SMALLEST))
         fraction = g.op("Div", g.op("Sub", x, below), gap)
         from_first, from_last, to_first = (
-            g.op("Cast", g.op("Gather", table, at, axis=0), to=DOUBLE)
-            for table, at in ((first, place), (last, place), (first, upper))
+            g.op("Cast", g.op("GatherElements", table, at, axis=0), to=DOUBLE)
+            for table, at in ((first, row), (last, row), (first, upper))
         )
         between = g.op("Add", from_last, g.op("Mul", fraction, g.op("Sub", to_first, from_last)))
         tied = g.op("Div", g.op("Add", from_first, from_last), g.const(np.float64(2)))
-        ranks = g.op("Where", g.op("Equal", x, below), tied, between)
-        # The extremes of the training values are the ends of the distribution, however often they occur.
-        is_lowest, is_highest = (g.op("Equal", x, g.const(self.knots[at])) for at in (self.starts, self.stops - 1))
-        ranks = g.op("Where", is_highest, g.const(np.float64(self.n_ranks - 1)), ranks)
-        ranks = g.op("Where", is_lowest, g.const(np.float64(0)), ranks)
-        return g.op("Div", ranks, g.const(np.float64(self.n_ranks - 1)))
+        return g.op("Where", g.op("Equal", x, below), tied, between)
+
+
+def _knots(values: Array, n_ranks: int) -> tuple[Array, Array]:
+    """The distinct quantiles of a column's values and how many ranks each has."""
+    if not len(values):
+        return np.zeros(1), np.array([n_ranks])
+    quantiles = np.percentile(values, np.linspace(0, 1, n_ranks) * 100)
+    # Interpolation may step back by a rounding error.
+    knots, counts = np.unique(np.maximum.accumulate(quantiles), return_counts=True)
+    return knots, counts
 
 
 def emit_normal_quantile(g: GraphBuilder, share: Value) -> Value:
