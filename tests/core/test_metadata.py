@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from small_models import PRICE, SPECIES, document_of, schema_of, small_model
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.metadata import FORMAT_VERSION, parse_document, read_metadata, read_properties, read_schema
-from tests.core.small_models import PRICE, SPECIES, document_of, schema_of, small_model
 
 SCHEMA = schema_of(SPECIES)
 

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from small_models import SPECIES, schema_of, small_model
 
 from onnxlearn.errors import MissingExtraError, ModelFileError, ParameterError, ProviderError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.runtime import available_cores, chunk_size, count_gpus, cuda_obstacle, open_session, run_chunked
-from tests.core.small_models import SPECIES, schema_of, small_model
 
 
 def two_outputs():
