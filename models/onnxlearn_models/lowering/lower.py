@@ -33,6 +33,20 @@ def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], sampl
         return _Walk(g, trace).run(inputs)
 
 
+def lower_or_export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Value:
+    """As :func:`lower`; networks that the table cannot lower go through torch's exporter, which takes seconds.
+
+    Raises: ExportError where torch cannot export the network either.
+    """
+    try:
+        return lower(g, module, inputs, samples)
+    except UnsupportedError:
+        # Imported only here: it needs onnx's own tools, and torch's exporter at first use.
+        from onnxlearn_models.lowering.export import export
+
+        return export(g, module, inputs, samples)
+
+
 class _Walk:
     """One pass over a trace."""
 
@@ -99,7 +113,8 @@ class _Walk:
             folded = weight.tensor.double() * scale[:, None]
             folded_names = weight.name, f"{node.target}.bias"
             constants = map(Constant, (folded.float(), folded_bias.float()), folded_names)
-            return linear(context, x, *constants)
+            folded_linear: Value = linear(context, x, *constants)
+            return folded_linear
         column = (-1, *[1] * (len(context.shape) - 2))
         scaled = self.g.op("Mul", context.value(self._argument(source)), self.g.const(_float32(scale.reshape(column)), "scale"))
         return self.g.op("Add", scaled, self.g.const(_float32(shift.reshape(column)), "shift"))

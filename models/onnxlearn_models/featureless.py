@@ -1,0 +1,87 @@
+"""The featureless baseline: the same prediction for every row. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import onnx
+
+from onnxlearn.errors import DataError
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.graph.post import emit_classification, emit_regression
+from onnxlearn.learner import Learner
+from onnxlearn.model import Model
+from onnxlearn.params import param
+from onnxlearn.preprocess.coding import declare_inputs
+from onnxlearn.preprocess.target import TargetScaling
+from onnxlearn.schema import Schema
+from onnxlearn.task import Task
+from onnxlearn_models.packing import open_checked, pack, score_rows
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturelessConfig:
+    """What is predicted."""
+
+    center: Literal["mean", "median"] = param("mean", "the number that regression predicts; a median ignores weights")
+
+
+class Featureless(Learner):
+    """Learner ``featureless``: class frequencies, or the mean or median of the target; weighted where the task has weights."""
+
+    name: ClassVar[str] = "featureless"
+    config_types = (FeaturelessConfig,)
+
+    def fit(
+        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+    ) -> Model:
+        """Count or average the target; there is nothing to interrupt or to watch."""
+        del keep_on_interrupt, progress
+        if not task.n_rows:
+            raise DataError("the task has no rows to learn from")
+        weights = np.ones(task.n_rows) if task.weights() is None else task.weights()
+        assert weights is not None
+        if not weights.sum() > 0:
+            raise DataError("the weights of the rows sum to 0: at least one has to be positive")
+        graph = _frequencies(task, weights) if task.schema.target.type == "classification" else self._center(task, weights)
+        session = open_checked(graph)
+        return pack(
+            graph,
+            schema=task.schema,
+            learner=self,
+            training={"n_rows": task.n_rows, "n_validation_rows": 0, "scores": score_rows(session, {"test": test})},
+            parity={},
+            packages=("numpy", "onnx", "onnxruntime"),
+            notes=task.notes,
+        )
+
+    def _center(self, task: Task, weights: Array) -> onnx.ModelProto:
+        values = task.truth()
+        average = np.average(values, axis=0, weights=weights) if self.values["center"] == "mean" else np.median(values, axis=0)
+        g = GraphBuilder()
+        output = _same_in_every_row(g, task.schema, np.zeros((1, values.shape[1]), np.float32))
+        emit_regression(g, output, task.schema.target, TargetScaling(np.asarray(average), np.ones(values.shape[1])))
+        return g.to_model()
+
+
+def _frequencies(task: Task, weights: Array) -> onnx.ModelProto:
+    target = task.schema.target
+    counts = np.bincount(task.truth(), weights=weights, minlength=len(target.classes))
+    with np.errstate(divide="ignore"):
+        # A class without rows gets minus infinity, whose softmax is exactly 0.
+        logits = np.log(counts / counts.sum()).astype(np.float32)
+    g = GraphBuilder()
+    emit_classification(g, _same_in_every_row(g, task.schema, logits[None]), target)
+    return g.to_model()
+
+
+def _same_in_every_row(g: GraphBuilder, schema: Schema, row: Array) -> Value:
+    """The row ``[1, C]`` once for each row of the features, which are inputs all the same."""
+    first = declare_inputs(g, schema)[schema.feature_names[0]]
+    with g.scope("net"):
+        shape = g.op("Concat", g.op("Shape", first, start=0, end=1), g.const(np.array([row.shape[1]], np.int64)), axis=0)
+        return g.op("Expand", g.const(row, "row"), shape)
