@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import Column
-from onnxlearn.values import MAX_EXACT, Converter, Place, Refused, converter, refusal, wire_array
+from onnxlearn.values import MAX_EXACT, Place, Refused, converter, refusal, wire_array
 
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -41,7 +41,10 @@ def parse_boolean(cell: str) -> bool | None:
     return True if text in TRUE_CELLS else False if text in FALSE_CELLS else None
 
 
-def cell_converter(column: Column, na: Collection[str]) -> Converter:
+_PARSERS: dict[str, Callable[[str], object]] = {"boolean": parse_boolean, "datetime": str.strip}
+
+
+def cell_converter(column: Column, na: Collection[str]) -> Callable[[str], Any]:
     """The function that turns one text cell of this column into what goes on the wire; it raises :class:`Refused`.
 
     >>> cell_converter(Column(name="x", kind="categorical", dtype="int64"), {"", "NA"})("3.0")
@@ -50,7 +53,7 @@ def cell_converter(column: Column, na: Collection[str]) -> Converter:
     convert = converter(column if column.dtype != "duration" else replace(column, dtype="float64"))
     if column.onnx_type == "STRING":
         return lambda cell: convert(None if cell in na else cell)
-    parse = {"boolean": parse_boolean, "datetime": str.strip}.get(column.kind, parse_number)
+    parse: Callable[[str], object] = _PARSERS.get(column.kind, parse_number)
 
     def convert_cell(cell: str) -> Any:
         if cell in na or cell.strip(" ") in na:
@@ -81,7 +84,7 @@ def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where
     return wire_array([known[cell] for cell in cells], column)
 
 
-def _first_refusal(cells: Sequence[str], column: Column, convert: Converter, where: Place) -> DataTypeError:
+def _first_refusal(cells: Sequence[str], column: Column, convert: Callable[[str], Any], where: Place) -> DataTypeError:
     for row, cell in enumerate(cells):
         try:
             convert(cell)

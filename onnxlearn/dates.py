@@ -16,6 +16,7 @@ _DAY = 86_400
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)
 _EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_TICKS_PER_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
 _FINER_THAN_MICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
 ISO_TEXT = re.compile(
@@ -98,10 +99,10 @@ def array_microseconds(values: NDArray[np.datetime64]) -> tuple[NDArray[np.int64
 def array_seconds(values: NDArray[np.timedelta64]) -> NDArray[np.float64]:
     """Seconds of a timedelta64 array; ``NaT`` becomes NaN."""
     unit, step = np.datetime_data(values.dtype)
-    one = np.timedelta64(1, "s")
-    if unit in {"ms", "us"} | _FINER_THAN_MICROSECOND:
-        # Both operands are whole numbers of ticks: one correctly rounded division.
-        seconds = values.astype(np.int64) * np.float64(step) / (one / np.timedelta64(1, unit))
-    else:
+    ticks = _TICKS_PER_SECOND.get(unit)
+    if ticks is None:
         seconds = values.astype("timedelta64[s]").astype(np.float64)
+    else:
+        # Both operands are whole numbers of ticks: one correctly rounded division.
+        seconds = values.astype(np.int64) * np.float64(step) / ticks
     return np.where(np.isnat(values), np.nan, seconds)

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 Feeds: TypeAlias = dict[str, NDArray[Any]]
 
 
-def frame_feeds(frame: pd.DataFrame, schema: Schema) -> Feeds:
-    """Feeds of a data frame. Columns are found by name, in any order; others are ignored.
+def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place) -> Feeds:
+    """Feeds of a data frame. Columns are found by name, in any order; others are ignored. ``where`` names a row in messages.
 
     Raises ``ColumnNotFoundError``, and ``DataTypeError`` with column, row (counted from 0) and value where one does not fit.
     """
     require_columns(schema.feature_names, frame.columns)
-    return {column.name: series_array(unique_column(frame, column.name), column) for column in schema.features}
+    return {column.name: series_array(unique_column(frame, column.name), column, where) for column in schema.features}
 
 
 def values_feeds(columns: Mapping[str, Sequence[object]], schema: Schema, *, where: Place = row_place) -> Feeds:

@@ -95,7 +95,7 @@ def _stratified(strata: NDArray[np.int64], n_aside: int, rng: np.random.Generato
 def _allocate(counts: NDArray[np.int64], n_aside: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Rows to take from each stratum: proportional, largest remainders first, one row of each left behind."""
     ideal = counts * (n_aside / counts.sum())
-    taken = np.minimum(np.floor(ideal).astype(np.int64), counts - 1)
+    taken: NDArray[np.int64] = np.minimum(np.floor(ideal).astype(np.int64), counts - 1)
     while taken.sum() < n_aside and np.any(taken < counts - 1):
         lacking = np.where(taken < counts - 1, ideal - taken, -np.inf)
         best = np.flatnonzero(lacking == lacking.max())

@@ -239,11 +239,11 @@ def _codes(series: pd.Series[Any], name: str, role: str) -> NDArray[np.int64]:
     if contents.has_missing and role != "stratum":
         row = next(place for place, value in enumerate(series.astype(object).tolist()) if is_missing(value))
         raise DataError(f"{role} column {name!r}, {row_place(row)}: the value is missing; fill it or remove the row")
-    kind = infer_column(series, name).column.kind if contents.holds == "str" else ""
-    if kind == "datetime":
-        zone = infer_column(series, name).column
-        return np.asarray(np.unique(series_array(series, zone)[:, 0], return_inverse=True)[1], dtype=np.int64)
     if contents.categories is not None:
         return series.cat.codes.to_numpy(dtype=np.int64)
-    codes, _ = pd.factorize(series.mask(series.astype(object) == "") if contents.holds == "str" else series, sort=True)
-    return np.asarray(codes, dtype=np.int64)
+    column = infer_column(series, name).column
+    if column.kind == "datetime":
+        values = series_array(series, column)[:, 0]
+    else:
+        values = series.where(~series.map(is_missing), None) if contents.holds == "str" else series
+    return pd.factorize(values, sort=True)[0].astype(np.int64)

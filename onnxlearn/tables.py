@@ -1,2 +1,191 @@
-from onnxlearn.outputs import atomic_path
-__all__ = ["atomic_path"]
+"""Files as tables: read whole for fitting, in batches for everything else, without pandas for text."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from onnxlearn.errors import TableReadError, UnknownNameError, did_you_mean, listing
+from onnxlearn.feeds import Feeds
+from onnxlearn.outputs import STDOUT, atomic_path
+from onnxlearn.schema import DEFAULT_NA, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Batch", "TableReader", "atomic_path", "na_cells", "open_table", "read_frame", "table_format", "table_name"]
+
+STDIN = STDOUT
+EXAMPLE_PREFIX = "example:"
+FORMATS = {
+    "csv": "csv",
+    "tsv": "tsv",
+    "parquet": "parquet",
+    "feather": "arrow",
+    "arrow": "arrow",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "jsonl",
+}
+"""Suffixes, and the values of ``--format``, with the format that they mean."""
+TEXT_FORMATS = ("csv", "tsv", "jsonl")
+GZIP = ".gz"
+
+
+class Batch(Protocol):
+    """Some consecutive rows of a table."""
+
+    def __len__(self) -> int: ...
+
+    def feeds(self, schema: Schema) -> Feeds:
+        """The rows as the model's inputs; raises as :func:`onnxlearn.feeds.frame_feeds`, naming the line or row of the file."""
+        ...
+
+    def column(self, name: str) -> Sequence[object]:
+        """A column as it stands in the file: cells of a text file, Python values of the others."""
+        ...
+
+    def truth(self, schema: Schema) -> NDArray[Any] | None:
+        """The truth as :func:`onnxlearn.task.target_truth` gives it; ``None`` where the target is not in the file."""
+        ...
+
+
+class TableReader(Protocol):
+    """An open table; a context manager that closes it."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in order."""
+        ...
+
+    def batches(self, rows: int | None = None) -> Iterator[Batch]:
+        """Its rows, once, at most ``rows`` at a time (by default what suits the width), in constant memory.
+
+        There is always a batch: an empty one where the table has no rows. The file is closed after the last one.
+        """
+        ...
+
+    def __enter__(self) -> TableReader: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def open_table(path: str | Path, format: str | None = None) -> TableReader:
+    """Open a table for reading in batches.
+
+    ``path``: a file, ``-`` for standard input (``format`` says what it holds) or ``example:NAME``. ``format``: ``csv``,
+    ``tsv``, ``parquet``, ``feather``, ``arrow`` or ``jsonl``, by default what the suffix says; text also gzipped (``csv.gz``).
+    Raises ``TableReadError`` where there is no such file or it is no table.
+    """
+    resolved, compressed = table_format(path, format)
+    name = "standard input" if str(path) == STDIN else str(path)
+    file = _open_binary(path)
+    try:
+        if resolved not in TEXT_FORMATS:
+            from onnxlearn.arrow_tables import ArrowReader
+
+            return ArrowReader(file, name, resolved)
+        from onnxlearn.text_tables import CellReader, JsonReader, decoded
+
+        text = decoded(file, compressed=compressed)
+        return (
+            JsonReader(text, name)
+            if resolved == "jsonl"
+            else CellReader(text, name, delimiter="\t" if resolved == "tsv" else ",")
+        )
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_frame(path: str | Path, format: str | None = None, na: Sequence[str] | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """Read a table whole, for fitting: a data frame, and notes on what was noticed.
+
+    Columns of a text file become int64, float64, booleans or text, whichever all of their cells are; digits with leading zeros
+    stay text, and so do dates. ``na``: the cells that mean missing besides the empty one, in place of the usual spellings.
+    Raises ``TableReadError``.
+    """
+    from onnxlearn.typed_columns import frame_of
+
+    with open_table(path, format) as reader:
+        return frame_of(reader, frozenset(na_cells(na)))
+
+
+def na_cells(na: Sequence[str] | None) -> tuple[str, ...]:
+    """Cells of a text file that mean missing: the usual spellings, or the empty cell and those given.
+
+    >>> na_cells(["-999"])
+    ('', '-999')
+    """
+    return DEFAULT_NA if na is None else tuple(dict.fromkeys(["", *na]))
+
+
+def table_name(path: str | Path) -> str:
+    """A name for the table in a file.
+
+    >>> table_name("data/penguins.csv.gz"), table_name("example:penguins"), table_name("-")
+    ('penguins', 'penguins', 'stdin')
+    """
+    text = str(path)
+    if text == STDIN:
+        return "stdin"
+    return Path(text.removeprefix(EXAMPLE_PREFIX)).name.split(".")[0] or text
+
+
+def table_format(path: str | Path, format: str | None = None) -> tuple[str, bool]:
+    """The format of a table by suffix or as given, and whether it is gzipped.
+
+    >>> table_format("a.CSV.gz"), table_format("-", "feather")
+    (('csv', True), ('arrow', False))
+    """
+    text = str(path)
+    if text.startswith(EXAMPLE_PREFIX):
+        return "csv", False
+    if text == STDIN and format is None:
+        raise TableReadError(f"standard input has no suffix to tell its format; say --format with one of {listing(FORMATS)}")
+    label = (format if format is not None else Path(text).name).lower()
+    compressed = label.endswith(GZIP) or (format is not None and text.lower().endswith(GZIP))
+    suffix = label.removesuffix(GZIP).rpartition(".")[2]
+    if suffix not in FORMATS or (format is None and "." not in label):
+        given = f"format {format!r}" if format is not None else f"the suffix of {text!r}"
+        raise TableReadError(f"{given} is none that can be read; the formats are {listing(FORMATS)} (--format names one)")
+    if compressed and FORMATS[suffix] not in TEXT_FORMATS:
+        raise TableReadError(f"{text!r}: only text files may be gzipped; {suffix} is compressed inside, so unpack it first")
+    return FORMATS[suffix], compressed
+
+
+def _open_binary(path: str | Path) -> IO[bytes]:
+    text = str(path)
+    if text == STDIN:
+        return io.BufferedReader(sys.stdin.buffer.raw) if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+    if text.startswith(EXAMPLE_PREFIX):
+        return _open_example(text.removeprefix(EXAMPLE_PREFIX))
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError:
+        raise TableReadError(f"there is no file {text!r}.{_nearest(Path(path))}") from None
+    except IsADirectoryError:
+        raise TableReadError(f"{text!r} is a folder; name a file in it") from None
+    except OSError as error:
+        raise TableReadError(f"cannot read {text!r}: {error.strerror}") from None
+
+
+def _open_example(name: str) -> IO[bytes]:
+    folder = resources.files("onnxlearn") / "data"
+    examples = [file.name.removesuffix(".csv") for file in folder.iterdir() if file.name.endswith(".csv")]
+    if name not in examples:
+        raise UnknownNameError.of("example", name, examples)
+    return (folder / f"{name}.csv").open("rb")
+
+
+def _nearest(path: Path) -> str:
+    try:
+        return did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
+    except OSError:
+        return f" There is no folder {str(path.parent)!r} either."

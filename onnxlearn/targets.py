@@ -149,13 +149,13 @@ def target_columns(target: Target) -> tuple[Column, ...]:
     return (Column(name=target.name, kind="categorical", dtype=target.dtype, levels=levels),)
 
 
-def target_truth(frame: pd.DataFrame, schema: Schema) -> NDArray[Any]:
+def target_truth(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place) -> NDArray[Any]:
     """The truth of any frame: int64 ``[n]`` index into ``target.classes``, or float64 ``[n, T]``.
 
     Raises ``ColumnNotFoundError``, ``DataTypeError``, and ``DataError`` for a missing value or a class that was not trained on.
     """
     require_columns(schema.target.names, frame.columns, needed_by="the target")
-    return truth_of(lambda column: series_array(unique_column(frame, column.name), column), schema.target)
+    return truth_of(lambda column: series_array(unique_column(frame, column.name), column, where), schema.target, where)
 
 
 def truth_of(read: Callable[[Column], NDArray[Any]], target: Target, where: Place = row_place) -> NDArray[Any]:

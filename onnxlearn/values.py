@@ -221,9 +221,10 @@ def _wrong(expected: str, value: object, way_out: str) -> Refused:
 
 def _seconds(value: object) -> float:
     if isinstance(value, dt.timedelta) and not is_missing(value):
+        # A Timedelta counts nanoseconds too.
         exact = getattr(value, "to_timedelta64", None)
         if exact is None:
-            return (value.days * 86_400_000_000 + value.seconds * 1_000_000 + value.microseconds) / 1_000_000
+            return value.total_seconds()
         value = exact()
     if is_missing(value):
         return _NAN
@@ -249,9 +250,7 @@ def _encodable(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Refused(
-            f"the text {ascii(value)} holds half a surrogate pair and is no Unicode; decode the source again"
-        ) from None
+        raise Refused(f"the text {value!a} holds half a surrogate pair and is no Unicode; decode the source again") from None
     return value
 
 
@@ -263,7 +262,7 @@ def _whole(value: object) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return _int64(int(value))
     # pandas turns integers with holes into floats, so whole floats are the same category.
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) <= MAX_EXACT:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) <= MAX_EXACT:
         return int(value)
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         return _int64(int(value))

@@ -1,0 +1,165 @@
+"""Parquet, Feather and Arrow files, read in batches through pyarrow."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from onnxlearn.errors import MissingExtraError, TableReadError, listing
+from onnxlearn.feeds import Feeds, frame_feeds, require_columns
+from onnxlearn.schema import Schema
+from onnxlearn.targets import target_truth
+from onnxlearn.text_tables import batch_rows
+from onnxlearn.values import Place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pandas stores the index of a frame so; it is no column of the table.
+_INDEX = re.compile(r"__index_level_[0-9]+__")
+
+
+def import_pyarrow() -> Any:
+    """pyarrow, or ``MissingExtraError``."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise MissingExtraError.of("pyarrow", "files", "reading or writing Parquet and Arrow files") from None
+    return pa
+
+
+def to_frame(table: Any) -> pd.DataFrame:
+    """A pyarrow table or record batch as a data frame, exactly: integers and booleans with holes stay what they are."""
+    import pandas as pd
+
+    pa = import_pyarrow()
+    nullable = {getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")() for name in _INTEGERS} | {
+        pa.bool_(): pd.BooleanDtype()
+    }
+    with_holes = {field.type for field, column in zip(table.schema, table.columns, strict=True) if column.null_count}
+    frame: pd.DataFrame = table.to_pandas(
+        ignore_metadata=True, date_as_object=False, types_mapper=lambda held: nullable.get(held) if held in with_holes else None
+    )
+    return frame
+
+
+WHOLE_BATCH_ROWS = 1 << 20
+_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+
+
+class ArrowBatch:
+    """Rows of a Parquet or Arrow file; ``start`` is the position of the first one in the file."""
+
+    def __init__(self, batch: Any, start: int) -> None:
+        self._batch = batch
+        self._start = start
+
+    def __len__(self) -> int:
+        return int(self._batch.num_rows)
+
+    def _place(self) -> Place:
+        return lambda row: f"row {self._start + row}"
+
+    def _frame(self, names: Sequence[str]) -> pd.DataFrame:
+        return to_frame(self._batch.select(list(names)))
+
+    def feeds(self, schema: Schema) -> Feeds:
+        """The rows as the model's inputs."""
+        require_columns(schema.feature_names, self._batch.schema.names)
+        return frame_feeds(self._frame(schema.feature_names), schema, where=self._place())
+
+    def column(self, name: str) -> Sequence[object]:
+        """The values of a column as Python objects."""
+        require_columns([name], self._batch.schema.names, needed_by="--keep")
+        values: list[object] = self._batch.column(name).to_pylist()
+        return values
+
+    def truth(self, schema: Schema) -> NDArray[Any] | None:
+        """The truth; ``None`` where the target is not in the file."""
+        names = schema.target.names
+        if any(name not in self._batch.schema.names for name in names):
+            return None
+        return target_truth(self._frame(names), schema, where=self._place())
+
+
+class ArrowReader:
+    """A Parquet or Arrow (Feather) file."""
+
+    def __init__(self, file: IO[bytes], name: str, format: str) -> None:
+        self._pa = import_pyarrow()
+        self._name = name
+        self._file = file if file.seekable() else io.BytesIO(file.read())
+        try:
+            self._source = self._open(format)
+            self._schema = self._source.schema_arrow if format == "parquet" else self._source.schema
+        except (self._pa.ArrowException, OSError) as error:
+            raise self._error(
+                f"no {'Parquet' if format == 'parquet' else 'Arrow'} file, or damaged ({_first_line(error)})"
+            ) from None
+        names = [name for name in self._schema.names if not _INDEX.fullmatch(name)]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise self._error(f"the columns {listing(twice)} occur more than once; rename or drop all but one")
+        self.columns = tuple(names)
+
+    def _open(self, format: str) -> Any:
+        if format == "parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.ParquetFile(self._file)
+        import pyarrow.ipc
+
+        is_file = self._file.read(6) == b"ARROW1"
+        self._file.seek(0)
+        return pyarrow.ipc.open_file(self._file) if is_file else pyarrow.ipc.open_stream(self._file)
+
+    def _error(self, text: str) -> TableReadError:
+        return TableReadError(f"{self._name!r}: {text}")
+
+    def batches(self, rows: int | None = None) -> Iterator[ArrowBatch]:
+        """The rows in order, some at a time."""
+        n_rows, start = batch_rows(len(self.columns), rows), 0
+        stored = self._stored(n_rows)
+        while True:
+            try:
+                batch = next(stored, None)
+            except (self._pa.ArrowException, OSError) as error:
+                raise self._error(f"damaged after row {start} ({_first_line(error)})") from None
+            if batch is None:
+                break
+            for offset in range(0, batch.num_rows, n_rows):
+                part = batch.slice(offset, n_rows)
+                yield ArrowBatch(part, start)
+                start += part.num_rows
+        if start == 0:
+            yield ArrowBatch(self._schema.empty_table().select(list(self.columns)), 0)
+        self._file.close()
+
+    def _stored(self, n_rows: int) -> Iterator[Any]:
+        if hasattr(self._source, "iter_batches"):
+            yield from self._source.iter_batches(batch_size=n_rows, columns=list(self.columns))
+        elif hasattr(self._source, "num_record_batches"):
+            for index in range(self._source.num_record_batches):
+                yield self._source.get_batch(index).select(list(self.columns))
+        else:
+            for batch in self._source:
+                yield batch.select(list(self.columns))
+
+    def frame(self) -> pd.DataFrame:
+        """The whole table."""
+        schema = self._schema.empty_table().select(list(self.columns)).schema
+        return to_frame(self._pa.Table.from_batches(list(self._stored(WHOLE_BATCH_ROWS)), schema))
+
+    def __enter__(self) -> ArrowReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]

@@ -1,0 +1,95 @@
+"""A whole text table as a data frame: each column gets the one type that all of its cells have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn.arrow_tables import ArrowReader
+from onnxlearn.cells import parse_boolean, parse_number
+from onnxlearn.errors import TableReadError
+from onnxlearn.schema import MISSING_INT64
+from onnxlearn.text_tables import CellReader
+from onnxlearn.values import MAX_EXACT, MAX_INT64
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from onnxlearn.tables import TableReader
+
+_LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
+
+
+def frame_of(reader: TableReader, na: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Everything in an open table as a data frame, and notes on what was noticed."""
+    import pandas as pd
+
+    notes: list[str] = []
+    if isinstance(reader, ArrowReader):
+        return reader.frame(), notes
+    columns: dict[str, list[Any]] = {name: [] for name in reader.columns}
+    for batch in reader.batches():
+        for name, values in columns.items():
+            values.extend(batch.column(name))
+    if columns and not next(iter(columns.values())):
+        raise TableReadError("the table has a header and no rows; there is nothing to fit")
+    if isinstance(reader, CellReader):
+        for name, cells in columns.items():
+            columns[name] = typed_cells(name, cells, na, notes)
+    return pd.DataFrame({name: typed_series(values) for name, values in columns.items()}, columns=list(reader.columns)), notes
+
+
+def typed_cells(name: str, cells: Sequence[str], na: Collection[str], notes: list[str]) -> list[Any]:
+    """Cells as Python values of one type, ``None`` where missing."""
+    distinct = set(cells)
+    missing = {cell for cell in distinct if cell in na or cell.strip(" ") in na}
+    known = _parsed(distinct - missing)
+    if known is None:
+        # Text keeps its spaces: only the cell itself can mean missing.
+        missing = {cell for cell in distinct if cell in na}
+        known = {cell: cell for cell in distinct - missing}
+        _note_text(name, cells, missing, known, notes)
+    values: dict[str, Any] = {**known, **dict.fromkeys(missing)}
+    return [values[cell] for cell in cells]
+
+
+def _parsed(cells: set[str]) -> dict[str, Any] | None:
+    """Numbers or booleans, if every cell is one; ``None`` for text."""
+    if any(_LEADING_ZERO.fullmatch(cell.strip(" ")) for cell in cells):
+        return None
+    for parse in (parse_number, parse_boolean):
+        known = {cell: parse(cell) for cell in cells}
+        if None not in known.values():
+            return known
+    return None
+
+
+def _note_text(name: str, cells: Sequence[str], missing: set[str], known: Iterable[str], notes: list[str]) -> None:
+    counts = Counter(cell for cell in cells if cell and cell in missing)
+    if counts:
+        said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(counts.items()))
+        notes.append(f"column {name!r}: cells of text read as missing: {said}; na (--na) says which cells mean missing")
+    if all(parse_number(cell) is not None for cell in known):
+        notes.append(f"column {name!r}: digits with leading zeros, kept as text")
+
+
+def typed_series(values: list[Any]) -> pd.Series[Any]:
+    """Python values as a column of the narrowest exact type; mixtures stay Python objects."""
+    import pandas as pd
+
+    types = set(map(type, values))
+    has_missing = type(None) in types
+    types.discard(type(None))
+    if types == {bool}:
+        return pd.Series(values, dtype="boolean" if has_missing else "bool")
+    if types == {int} and all(value is None or MISSING_INT64 <= value <= MAX_INT64 for value in values):
+        return pd.Series(values, dtype="Int64" if has_missing else "int64")
+    if types <= {int, float} and all(type(value) is not int or -MAX_EXACT <= value <= MAX_EXACT for value in values):
+        return pd.Series(np.array(values, dtype=np.float64))
+    if types == {str}:
+        return pd.Series(values)
+    return pd.Series(values, dtype=object)
