@@ -1,0 +1,129 @@
+"""From file to file in constant memory: batches of rows are read, predicted and written in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlearn import measures as _measures
+from onnxlearn.errors import DataError, listing
+from onnxlearn.feeds import require_columns
+from onnxlearn.measures import Array, Measure
+from onnxlearn.model import Model, known_truth, load, say_extra_columns
+from onnxlearn.outputs import atomic_path
+from onnxlearn.prediction import Prediction, column_names
+from onnxlearn.runtime import Provider, block_rows_of
+from onnxlearn.tables import TableReader, open_table
+from onnxlearn.writers import open_writer, output_suffix
+
+BATCH_ROWS = 16_384
+
+
+def predict_file(
+    model: Model | str | Path,
+    data: str | Path,
+    out: str | Path = "-",
+    *,
+    keep: Sequence[str] = (),
+    provider: Provider = "auto",
+    format: str | None = None,
+) -> int:
+    """Predict every row of a file and write one line each, in order; return the number of rows.
+
+    ``out``: ``.csv``, ``.tsv``, ``.jsonl`` (also ``.gz``), ``.parquet``, ``.feather`` or ``.arrow``; ``-`` is standard output,
+    as CSV. It appears whole or not at all. ``keep``: columns of the input to copy in front of the predictions. ``format``:
+    of the input where its suffix does not tell.
+
+    Raises: ModelFileError, TableReadError, DataError, OutputError, MissingExtraError, ProviderError.
+    """
+    suffix = output_suffix(out)
+    loaded = model if isinstance(model, Model) else load(model, provider=provider)
+    names = [*keep, *_prediction_names(loaded, keep)]
+    n_rows = 0
+    with atomic_path(out) as temporary, open_table(data, format) as reader:
+        _check_columns(loaded, reader, keep)
+        with open_writer(temporary, names, suffix=suffix) as write:
+            for batch in reader.batches(_batch_rows(loaded)):
+                outputs = loaded.predict_feeds(batch.feeds(loaded.schema))
+                prediction = Prediction.from_outputs(loaded.schema.target, outputs)
+                write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
+                n_rows += len(prediction)
+    return n_rows
+
+
+def evaluate_file(
+    model: Model | str | Path,
+    data: str | Path,
+    *,
+    measures: Sequence[str | Measure] = (),
+    provider: Provider = "auto",
+    format: str | None = None,
+) -> dict[str, float]:
+    """Score a model on a file that has the target: each measure's value by name, of the usual ones if none is named.
+
+    Raises: as :func:`predict_file`, and UnknownNameError, ParameterError; DataError where the truth is not known.
+    """
+    loaded = model if isinstance(model, Model) else load(model, provider=provider)
+    chosen = _measures.resolve(measures, loaded.schema.target)
+    return collect(loaded, data, format=format, need_truth=True).score(*chosen)
+
+
+def collect(model: Model, data: str | Path, *, format: str | None = None, need_truth: bool = False) -> Prediction:
+    """Predict a file and keep the predictions, with the truth where the file has it.
+
+    ``need_truth``: a ``DataError`` at the first rows without it.
+    """
+    predictions: list[Prediction] = []
+    with open_table(data, format) as reader:
+        _check_columns(model, reader, ())
+        for batch in reader.batches(_batch_rows(model)):
+            truth, weights, why = known_truth(model.schema, batch)
+            if need_truth and truth is None:
+                raise DataError(f"scoring needs the truth: {why}")
+            outputs = model.predict_feeds(batch.feeds(model.schema))
+            predictions.append(
+                Prediction.from_outputs(model.schema.target, outputs, truth=truth, weights=weights, no_truth=why)
+            )
+    return _joined(predictions)
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
+    """One prediction of all rows; it knows the truth where every part does."""
+    unknown = next((part for part in parts if part.truth is None), None)
+
+    def together(name: str) -> Any:
+        arrays: list[Array | None] = [getattr(part, name) for part in parts]
+        present = [array for array in arrays if array is not None]
+        return np.concatenate(present) if len(present) == len(arrays) else None
+
+    response = together("response")
+    return Prediction(
+        target=parts[0].target,
+        row_ids=np.arange(len(response)),
+        response=response,
+        prob=together("prob"),
+        truth=together("truth"),
+        weights=together("weights"),
+        no_truth=unknown.no_truth if unknown else "",
+    )
+
+
+def _batch_rows(model: Model) -> int:
+    return block_rows_of(len(model.schema.features), BATCH_ROWS)
+
+
+def _check_columns(model: Model, reader: TableReader, keep: Sequence[str]) -> None:
+    require_columns(model.schema.feature_names, reader.columns)
+    require_columns(keep, reader.columns, needed_by="--keep")
+    say_extra_columns([name for name in reader.columns if name not in keep], model.schema)
+
+
+def _prediction_names(model: Model, keep: Sequence[str]) -> list[str]:
+    names = column_names(model.schema.target)
+    twice = [name for i, name in enumerate([*keep, *names]) if name in [*keep, *names][:i]]
+    if twice:
+        raise DataError(f"the output would have two columns {listing(twice)}: leave them out of --keep, or rename them before")
+    return names
