@@ -1,0 +1,29 @@
+"""How long it takes to turn a fitted network into checked, proven bytes."""
+
+from __future__ import annotations
+
+from onnxlearn_models.mlp import MLP
+from onnxlearn_models.network_learner import export
+from onnxlearn_models.packing import open_checked, pack
+from onnxlearn_models.parity import prove_parity
+from timing import seconds
+
+from onnxlearn.task import Task
+
+
+def export_milliseconds(runs: int = 15) -> list[float]:
+    """Penguins, default network: lower, fuse, check, prove, describe, open."""
+    task = Task.from_file("example:penguins", "species")
+    learner = MLP(max_epochs=1)
+    train, _ = task.split(0.2, seed=0)
+    fitted = learner.train(train, None)
+
+    def work() -> None:
+        graph = export(fitted)
+        session = open_checked(graph)
+        parity = prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, train.feeds())
+        schema = fitted.preprocessing.schema
+        pack(graph, schema=schema, learner=learner, training={}, parity=parity, packages=(), notes=())
+
+    times = [1000 * seconds(work) for _ in range(runs + 3)]
+    return times[3:]
