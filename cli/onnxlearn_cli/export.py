@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from onnxlearn.errors import MissingExtraError
 from onnxlearn_cli.options import ModelFile
 
 
@@ -22,15 +21,10 @@ def export(
     ] = None,
 ) -> None:
     """Write a model in another form, checked against the original before anything is written."""
+    from onnxlearn.graph.rewrite import rewrite
     from onnxlearn.model import load
     from onnxlearn.outputs import atomic_path
 
-    try:
-        from onnxlearn.graph.rewrite import rewrite
-    except ModuleNotFoundError as error:
-        if error.name != "onnx":
-            raise
-        raise MissingExtraError.of("onnx", "export", "writing a model in another form") from error
     original = load(model, provider="cpu").to_bytes()
     with atomic_path(out) as temporary:
         match to:

@@ -125,7 +125,8 @@ def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
     from onnxlearn.card import VALIDATION_HEAD, number
 
-    scores = {VALIDATION_HEAD if name == "validation" else name: values for name, values in model.scores.items() if values}
+    columns = {VALIDATION_HEAD: model.scores.get("validation"), "test": model.scores.get("test")}
+    scores = {head: values for head, values in columns.items() if values}
     if scores:
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]

@@ -21,6 +21,7 @@ def table(rows: int = 60) -> pd.DataFrame:
         {
             "x": [i * 7 % 11 / 10 for i in range(rows)],
             "colour": ["red", "green", "blue"] * (rows // 3),
+            "rooms": [i * 3 % 5 for i in range(rows)],
             "house": [i // 6 for i in range(rows)],
             "w": [1.0 + i % 2 for i in range(rows)],
             "y": ["yes" if i * 7 % 11 > 5 else "no" for i in range(rows)],
@@ -82,8 +83,8 @@ def test_options_reach_the_schema(command) -> None:
     done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", *options)
     assert done.code == 0, done.err
     schema = ol.load("model.onnx").schema
-    assert schema.feature_names == ("x", "colour")
-    assert schema.column("x").kind == "categorical"
+    assert schema.feature_names == ("x", "colour", "rooms")
+    assert (schema.column("rooms").kind, schema.column("rooms").dtype) == ("categorical", "int64")
     assert schema.column("colour").levels == ("blue", "red")
     assert schema.column("colour").has_missing
     assert (schema.group, schema.weight, schema.ignored, schema.na) == ("house", "w", ("price",), ("green",))
@@ -108,7 +109,7 @@ def test_classes_of_integers(command) -> None:
     table().assign(y=table()["y"] == "yes").astype({"y": int}).to_csv("t.csv", index=False)
     done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", "--positive", "0")
     assert done.code == 0, done.err
-    assert "classification" in done.err
+    assert "integers with 2 distinct values are taken as classes" in done.err
     assert ol.load("model.onnx").schema.target.positive == 0
     command("fit", "t.csv", "--target", "y", "--learner", "featureless", "--task", "regression")
     assert ol.load("model.onnx").schema.target.type == "regression"

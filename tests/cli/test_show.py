@@ -92,7 +92,4 @@ sys.exit(main(["export", {str(model)!r}, "--to", "onnx", "--out", {str(model.wit
 """
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "onnxlearn: error: writing a model in another form needs the package onnx: pip install 'onnxlearn[export]'\n"
-    )
+    assert done.stderr == "onnxlearn: error: making an ONNX file needs the package onnx: pip install 'onnxlearn[export]'\n"
