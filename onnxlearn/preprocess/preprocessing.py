@@ -70,7 +70,9 @@ class Preprocessing:
             plan=plan,
             recode=recode,
             affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config),
-            quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles) if config.num_scaler == "quantile" else None,
+            quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles)
+            if n_scaled and config.num_scaler == "quantile"
+            else None,
             indicator_trained=np.asarray(missing.any(axis=0) & ~missing.all(axis=0)),
             onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),

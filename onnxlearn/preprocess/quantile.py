@@ -98,7 +98,7 @@ class Quantiles:
         row = self._emit_search(g, x, knots)
         upper = g.op("Min", g.op("Add", row, g.const(np.int64(1))), g.const(np.int64(len(self.knots) - 1)))
         below, above = (g.op("GatherElements", knots, at, axis=0) for at in (row, upper))
-        gap = g.op("Max", g.op("Sub", above, below), g.const(SMALLEST))
+        gap = g.op("Max", g.op("Sub", above, below), g.const(np.float64(SMALLEST)))
         fraction = g.op("Div", g.op("Sub", x, below), gap)
         from_first, from_last, to_first = (
             g.op("Cast", g.op("GatherElements", table, at, axis=0), to=DOUBLE)
@@ -111,8 +111,8 @@ class Quantiles:
 
 def _knots(values: Array, n_ranks: int) -> tuple[Array, Array]:
     """The distinct quantiles of a column's values and how many ranks each has."""
-    if not len(values):
-        return np.zeros(1), np.array([n_ranks])
+    if not len(values) or np.ptp(values) < SMALLEST:
+        return values[:1] if len(values) else np.zeros(1), np.array([n_ranks])
     quantiles = np.percentile(values, np.linspace(0, 1, n_ranks) * 100)
     # Interpolation may step back by a rounding error.
     knots, counts = np.unique(np.maximum.accumulate(quantiles), return_counts=True)

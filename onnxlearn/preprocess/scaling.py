@@ -14,8 +14,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Numbers beyond are taken as this one, so that sums and differences of a column's values stay finite.
 LARGEST = 1e300
-# A column that spreads less than the smallest normal number is constant: arithmetic below it is not portable.
-SMALLEST = np.finfo(np.float64).tiny
+# A column that spreads less is constant: processors differ in what they make of numbers below 2.2e-308.
+SMALLEST = 1e-300
 # Unscaled numbers end here, so that their squares fit float32.
 LARGEST_UNSCALED = 1e18
 
@@ -48,7 +48,7 @@ def standard_deviation(values: Array, weights: Array | None = None) -> float:
     """Population standard deviation of values that are not all equal; no square overflows or vanishes."""
     deviations = values - np.average(values, weights=weights)
     largest = float(np.abs(deviations).max())
-    return max(largest * float(np.sqrt(np.average((deviations / largest) ** 2, weights=weights))), float(SMALLEST))
+    return max(largest * float(np.sqrt(np.average((deviations / largest) ** 2, weights=weights))), SMALLEST)
 
 
 @dataclass(frozen=True)
