@@ -1,0 +1,140 @@
+"""The contract of learners, as checks that raise AssertionError; for this package's learners and those of plug-ins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.learner import Learner
+from onnxlearn.model import Model
+from onnxlearn.schema import Target
+from onnxlearn.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_SIZES = (0, 1, 37)
+
+
+def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
+    """A table with a column of every kind, holes in most, and the targets ``sort``, ``two`` and ``amount``."""
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+
+    def holes() -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return rng.random(n_rows) < 0.1
+
+    size = rng.normal(size=n_rows)
+    shape = rng.choice(["round", "long", "flat", "ground"], n_rows)
+    frame = pd.DataFrame(
+        {
+            "size": pd.Series(size).mask(holes()),
+            "width": rng.normal(50, 10, n_rows).astype(np.float32),
+            "count": rng.integers(0, 9, n_rows),
+            "shape": pd.Series(shape, dtype=object).mask(holes()),
+            "code": pd.Categorical(rng.integers(100, 120, n_rows)),
+            "grade": pd.Categorical(rng.choice(["low", "mid", "high"], n_rows), ["low", "mid", "high"], ordered=True),
+            "open": pd.Series(rng.random(n_rows) < 0.5, dtype="boolean").mask(holes()),
+            "day": pd.Timestamp("1965-03-01") + pd.to_timedelta(rng.integers(0, 9000, n_rows), unit="D"),
+            "still": 1.0,
+        }
+    )
+    frame["sort"] = np.where(size > 0.5, "größe", np.where(shape == "flat", "b", "a"))
+    frame["two"] = size + (shape == "long") > 0
+    frame["amount"] = 1.7e9 + size + rng.normal(0, 0.1, n_rows)
+    return frame
+
+
+def example_tasks(n_rows: int = 60) -> dict[str, Task]:
+    """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers."""
+    frame = example_frame(n_rows)
+    targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "size"]}
+    tasks = {}
+    for name, target in targets.items():
+        names = [target] if isinstance(target, str) else target
+        others = [column for column in ("sort", "two", "amount") if column not in names]
+        tasks[name] = Task.from_frame(frame.dropna(subset=names), target, ignore=others)
+    return tasks
+
+
+def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None:
+    """A learner keeps its contract on each of these tasks (default: :func:`example_tasks` of the types that it can do).
+
+    Its parameters round-trip and refuse unknown names; it gives the same bytes twice; the file takes batches of any size and
+    hostile rows, gives finite outputs of the promised types, and says how it was made and scored.
+    """
+    check_params(learner)
+    for task in example_tasks().values() if tasks is None else tasks:
+        train, test = task.split(0.25, 1)
+        model = learner.fit(train, test=test, progress=False)
+        _expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
+        _check_document(learner, model, train, test)
+        _check_outputs(model, train.feeds())
+        _check_outputs(model, hostile_feeds(model.schema))
+
+
+def check_params(learner: Learner) -> None:
+    """Every parameter says what it means, and copies keep the values."""
+    _expect(set(learner.values) == {param.name for param in learner.params}, "params and values name different parameters")
+    for param in learner.params:
+        _expect(bool(param.type and param.meaning), f"parameter {param.name} does not say what it is")
+    _expect(learner.replace() == learner and learner.replace() is not learner, "replace() gives no equal copy")
+    _raises(ParameterError, lambda: learner.replace(no_such_parameter=1))
+    json.dumps(learner.to_dict(), allow_nan=False)
+
+
+def _check_document(learner: Learner, model: Model, train: Task, test: Task) -> None:
+    document = model.metadata
+    _expect(document["learner"] == json.loads(json.dumps(learner.to_dict())), "the metadata tells another learner")
+    _expect(model.schema.features == train.schema.features, "the model's features are not those of the task")
+    _expect(document["training"]["n_rows"] == train.n_rows, "n_rows is not the number of rows of the task")
+    scores = model.score(test)
+    for name, value in document["training"]["scores"]["test"].items():
+        same = np.isnan(scores[name]) if value is None else np.isclose(value, scores[name], rtol=1e-6)
+        _expect(bool(same), f"the test score {name} is {value}, the file scores {scores[name]}")
+    _expect(Model(model.to_bytes()) == model, "the bytes do not open as an equal model")
+
+
+def _check_outputs(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> None:
+    whole = model.predict_feeds(feeds)
+    n_rows = len(next(iter(feeds.values())))
+    for size in (*BATCH_SIZES, n_rows):
+        n = min(size, n_rows)
+        outputs = model.predict_feeds({name: array[:n] for name, array in feeds.items()})
+        _check_values(model.schema.target, outputs, n)
+        for name, array in outputs.items():
+            same = np.allclose(array, whole[name][:n], atol=1e-5) if array.dtype.kind == "f" else True
+            _expect(bool(same), f"{name} depends on the batch size")
+
+
+def _check_values(target: Target, outputs: dict[str, np.ndarray[Any, Any]], n: int) -> None:
+    if target.type == "regression":
+        prediction = outputs["prediction"]
+        _expect(prediction.shape == (n, target.n_outputs), f"prediction has shape {prediction.shape} for {n} rows")
+        _expect(prediction.dtype == np.float64 and bool(np.isfinite(prediction).all()), "a prediction is not a finite DOUBLE")
+        return
+    prob, label = outputs["probabilities"], outputs["label"]
+    _expect(prob.shape == (n, target.n_outputs) and label.shape == (n,), f"outputs have shapes {prob.shape} and {label.shape}")
+    _expect(prob.dtype == np.float32 and np.allclose(prob.sum(axis=1), 1, atol=1e-5), "probabilities do not sum to 1")
+    _expect(bool((prob >= 0).all()), "a probability is negative or not a number")
+    best = [target.classes[i] for i in prob.argmax(axis=1)]
+    _expect(label.tolist() == best, "a label is not the class of the highest probability")
+
+
+def _raises(expected: type[Exception], call: Callable[[], object]) -> None:
+    try:
+        call()
+    except expected:
+        return
+    raise AssertionError(f"{expected.__name__} was not raised")
+
+
+def _expect(holds: bool, message: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise AssertionError(message)

@@ -1,0 +1,46 @@
+"""The contract, for every registered learner: registering one is what tests it."""
+
+import pytest
+
+from onnxlearn.errors import ParameterError, UnknownNameError
+from onnxlearn.registry import learner, learner_infos
+from onnxlearn.testing_learner import check_learner, example_tasks
+
+# Contracts hold whatever the quality: little training is enough.
+QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
+
+
+def quick(name):
+    known = {param.name for param in learner(name).params}
+    return learner(name, **{key: value for key, value in QUICK.items() if key in known})
+
+
+def test_the_learners_of_this_package_are_registered():
+    assert {"mlp", "featureless"} <= set(learner_infos())
+
+
+@pytest.mark.parametrize("task", ["classes", "two", "number", "numbers"])
+@pytest.mark.parametrize("name", sorted(learner_infos()))
+def test_learner_keeps_its_contract(name, task):
+    chosen = example_tasks()[task]
+    if chosen.schema.target.type in learner_infos()[name].tasks:
+        check_learner(quick(name), [chosen])
+
+
+@pytest.mark.parametrize("name", sorted(learner_infos()))
+def test_record_is_complete(name):
+    info = learner_infos()[name]
+    assert info.name == info.load().name == name
+    assert info.summary
+    assert info.source
+    assert info.load().__doc__
+
+
+def test_unknown_learner_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="there is no learner 'mpl'.*Did you mean 'mlp'"):
+        learner("mpl")
+
+
+def test_unknown_parameter_names_the_nearest():
+    with pytest.raises(ParameterError, match="learner 'mlp' has no parameter 'max_epoch'. Did you mean 'max_epochs'"):
+        learner("mlp", max_epoch=3)
