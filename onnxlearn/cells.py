@@ -14,6 +14,7 @@ from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import Column
 from onnxlearn.values import MAX_EXACT, Place, Refused, converter, refusal, wire_array
 
+MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 TRUE_CELLS = frozenset({"true", "True", "TRUE"})
@@ -30,8 +31,10 @@ def parse_number(cell: str) -> int | float | None:
     [3, 1000.0, None, None, None, None]
     """
     text = cell.strip(" ")
-    if INTEGER.fullmatch(text):
-        return int(text) if len(text) < 400 else None
+    if INTEGER.fullmatch(text) and len(text) < MAX_DIGITS:
+        number = int(text)
+        # An integer has no negative zero, a double does.
+        return -0.0 if number == 0 and text[0] == "-" else number
     return float(text) if NUMBER.fullmatch(text) else None
 
 
@@ -41,7 +44,7 @@ def parse_boolean(cell: str) -> bool | None:
     return True if text in TRUE_CELLS else False if text in FALSE_CELLS else None
 
 
-_PARSERS: dict[str, Callable[[str], object]] = {"boolean": parse_boolean, "datetime": str.strip}
+_PARSERS: dict[str, Callable[[str], object]] = {"boolean": parse_boolean, "datetime": lambda cell: cell.strip(" ")}
 
 
 def cell_converter(column: Column, na: Collection[str]) -> Callable[[str], Any]:

@@ -115,10 +115,16 @@ def _strings(series: pd.Series[Any]) -> NDArray[Any] | None:
     return values
 
 
+def is_zoned(series: pd.Series[Any]) -> bool:
+    """Whether a column of dates has a time zone."""
+    dtype: Any = series.dtype
+    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None) is not None
+
+
 def _dates(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
     if series.dtype.kind != "M":
         return None
-    zoned = getattr(series.dt, "tz", None) is not None
+    zoned = is_zoned(series)
     if zoned != (column.dtype == "utc"):
         return None
     values = (series.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else series).to_numpy()

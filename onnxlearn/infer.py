@@ -13,6 +13,7 @@ import numpy as np
 from onnxlearn import dates
 from onnxlearn.cells import NUMBER
 from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.frames import is_zoned
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.values import MAX_EXACT, describe, is_missing, values_array
 
@@ -125,7 +126,7 @@ def _holds(present: pd.Series[Any], name: str) -> str:
         # float16 has no ONNX input type of its own here; float32 holds all of it.
         return "float32" if getattr(present.dtype, "itemsize", 8) <= 4 else "float64"
     if kind == "M":
-        return "naive" if getattr(present.dt, "tz", None) is None else "utc"
+        return "utc" if is_zoned(present) else "naive"
     if kind in _BY_DTYPE_KIND:
         return _BY_DTYPE_KIND[kind]
     return _holds_objects(present.tolist(), name)

@@ -237,13 +237,19 @@ def _codes(series: pd.Series[Any], name: str, role: str) -> NDArray[np.int64]:
 
     contents = look(series, name)
     if contents.has_missing and role != "stratum":
-        row = next(place for place, value in enumerate(series.astype(object).tolist()) if is_missing(value))
+        row = int(np.argmax(_missing_rows(series)))
         raise DataError(f"{role} column {name!r}, {row_place(row)}: the value is missing; fill it or remove the row")
+    codes = np.full(len(series), -1, dtype=np.int64)
     if contents.categories is not None:
-        return series.cat.codes.to_numpy(dtype=np.int64)
-    column = infer_column(series, name).column
-    if column.kind == "datetime":
-        values = series_array(series, column)[:, 0]
+        codes[:] = series.cat.codes
     else:
-        values = series.where(~series.map(is_missing), None) if contents.holds == "str" else series
-    return pd.factorize(values, sort=True)[0].astype(np.int64)
+        column = infer_column(series, name).column
+        is_date = column.kind == "datetime"
+        present = series_array(contents.present, column)[:, 0] if is_date else contents.present.to_numpy()
+        codes[~_missing_rows(series)] = pd.factorize(present, sort=True)[0]
+    # Missing is a stratum of its own, after the others.
+    return np.where(codes < 0, codes.max(initial=-1) + 1, codes)
+
+
+def _missing_rows(series: pd.Series[Any]) -> NDArray[np.bool_]:
+    return np.array([is_missing(value) for value in series.astype(object).tolist()], dtype=bool)
