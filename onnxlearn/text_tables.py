@@ -30,10 +30,21 @@ _DELIMITER_NAMES = {",": "','", "\t": "tab", ";": "';'", "|": "'|'"}
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
+class _GzipFile(gzip.GzipFile):
+    """One that closes the file beneath it, too."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(fileobj=file, mode="rb")
+        self._file = file
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
+
+
 def decoded(file: IO[bytes], *, compressed: bool) -> io.TextIOWrapper:
     """The text of a file: UTF-8, a byte order mark dropped, line ends as they are."""
-    stream = gzip.GzipFile(fileobj=file, mode="rb") if compressed else file
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", errors="strict", newline="")
+    return io.TextIOWrapper(_GzipFile(file) if compressed else file, encoding="utf-8-sig", errors="strict", newline="")
 
 
 def batch_rows(n_columns: int, rows: int | None) -> int:
