@@ -10,7 +10,7 @@ import numpy as np
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.preprocess.config import TargetScaler
-from onnxlearn.preprocess.scaling import LARGEST, Location, locate, standard_deviation
+from onnxlearn.preprocess.scaling import LARGEST, LARGEST_UNSCALED, Location, locate, standard_deviation
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,8 +46,9 @@ class TargetScaling:
         return cls(np.array([pair.center for pair in pairs]), np.array([pair.scale for pair in pairs]))
 
     def transform(self, y: Array) -> Array:
-        """Targets for training: float32 ``[n, T]``."""
-        return np.asarray((y - self.center) / self.scale, np.float32)
+        """Targets for training: float32 ``[n, T]``, within ±1e18 so that squared errors fit float32."""
+        z = np.clip((y - self.center) / self.scale, -LARGEST_UNSCALED, LARGEST_UNSCALED)
+        return np.asarray(z, np.float32)
 
     def inverse(self, z: Array) -> Array:
         """Predictions in the target's unit: float64 ``[n, T]``."""
