@@ -77,7 +77,7 @@ class Prediction:
 
     def to_columns(self) -> dict[str, Array]:
         """The columns of :meth:`to_frame` as arrays."""
-        values = [self.response, *self.prob.T] if self.prob is not None else list(self.response.reshape(len(self), -1).T)
+        values = [self.response, *self.prob.T] if self.prob is not None else list(self._numbers(self.response).T)
         return dict(zip(column_names(self.target), values, strict=True))
 
     def outcome(self) -> Outcome:
@@ -88,10 +88,14 @@ class Prediction:
         if self.truth is None:
             raise DataError(f"scoring needs the truth: {self.no_truth}")
         if self.prob is None:
-            pair = [array.reshape(len(self), -1) for array in (self.truth, self.response)]
+            pair = [self._numbers(array) for array in (self.truth, self.response)]
         else:
             pair = [class_codes(self.target, array) for array in (self.truth, self.response)]
         return Outcome.of(self.target, pair[0], pair[1], self.prob, self.weights)
+
+    def _numbers(self, values: Array) -> Array:
+        """``[N, T]`` also for one target."""
+        return values.reshape(len(self), len(self.target.names))
 
     def score(self, *measures: str | Measure) -> dict[str, float]:
         """Each measure's value by name, of the usual ones if none is named.

@@ -9,7 +9,16 @@ from small_models import SPECIES, schema_of, small_model
 
 from onnxlearn.errors import MissingExtraError, ModelFileError, ParameterError, ProviderError
 from onnxlearn.graph.builder import GraphBuilder
-from onnxlearn.runtime import available_cores, chunk_size, count_gpus, cuda_obstacle, open_session, run_chunked
+from onnxlearn.runtime import (
+    available_cores,
+    block_rows_of,
+    chunk_rows_of,
+    chunk_size,
+    count_gpus,
+    cuda_obstacle,
+    open_session,
+    run_chunked,
+)
 
 
 def two_outputs():
@@ -47,8 +56,10 @@ def test_named_outputs_alone_are_computed():
 def test_chunks_shrink_with_width():
     narrow, wide = np.zeros((5, 1)), np.zeros((5, 3000))
     assert chunk_size({"a": narrow}) == 1000
-    assert chunk_size({"a": narrow, "b": wide}) == 64_000 // 3001
-    assert chunk_size({"a": np.zeros((5, 10**6))}) == 1
+    assert chunk_size({"a": narrow, "b": wide}) == 10**6 // 3001
+    assert chunk_size({"a": np.zeros((5, 3 * 10**6))}) == 1
+    assert chunk_rows_of(500) == 1000
+    assert [block_rows_of(width, 2500) for width in (1, 3000)] == [2000, 333 * 7]
 
 
 def test_a_path_opens_too(tmp_path):
