@@ -123,7 +123,7 @@ def learner_table() -> str:
     parts = [
         "# The learners",
         HINT,
-        'One file each in `onnxlearn_models/`. Parameters: `ol.learner("NAME", parameter=value)`, `onnxlearn fit --set parameter=value`.',
+        'One file each in `onnxlearn_models/`; parameters as in `ol.learner("mlp", lr=0.01)` or `onnxlearn fit --set lr=0.01`.',
         _table(
             ["learner", "tasks", "what it is", "source"],
             [[f"`{i.name}`", ", ".join(i.tasks), i.summary, i.source] for i in infos],

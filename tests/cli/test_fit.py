@@ -68,7 +68,7 @@ def test_options_reach_the_schema(command) -> None:
     table().to_csv("t.csv", index=False)
     options = [
         "--kind",
-        "x=categorical",
+        "rooms=categorical",
         "--group",
         "house",
         "--weight",

@@ -1,0 +1,61 @@
+"""Ctrl-C in a real process on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import onnxlearn as ol
+
+pty = pytest.importorskip("pty", reason="terminals of this kind are a thing of Unix")
+
+ENDLESS = ["--set", "max_epochs=1000000", "--set", "patience=1000000"]
+
+
+def interrupted_fit(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Start a fit on a terminal, interrupt it once the bar shows a loss; exit code and what the terminal showed."""
+    terminal, ours = pty.openpty()
+    line = [sys.executable, "-m", "onnxlearn_cli", "fit", "example:penguins", "--target", "species", *ENDLESS, *arguments]
+    process = subprocess.Popen(line, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=ours)
+    os.close(ours)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while b"loss" not in shown and time.monotonic() < deadline:
+        shown += os.read(terminal, 1024)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    while True:
+        try:
+            more = os.read(terminal, 1024)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not more:
+            break
+        shown += more
+    os.close(terminal)
+    return process.returncode, shown.decode()
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    code, shown = interrupted_fit(tmp_path)
+    assert code == 130
+    assert shown.splitlines()[-1].endswith("onnxlearn: interrupted; nothing was written")
+    assert "Traceback" not in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_weights_are_kept_on_request(tmp_path: Path) -> None:
+    code, shown = interrupted_fit(tmp_path, "--keep-on-interrupt")
+    assert code == 130
+    assert "Traceback" not in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    model = ol.load(tmp_path / "model.onnx")
+    assert model.metadata["training"]["stopped"] == "interrupted"
+    assert len(model.history) == model.metadata["training"]["epochs"] >= 1
+    assert len(model.predict("example:penguins").response) == 344
