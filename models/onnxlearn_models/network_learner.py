@@ -20,7 +20,6 @@ from onnxlearn.model import Model
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
-from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export

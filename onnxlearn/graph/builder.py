@@ -111,6 +111,9 @@ class GraphBuilder:
         if op_type in STRING_OPS:
             self.opset = max(self.opset, STRING_OPSET)
         names = ["" if value is None else value.name for value in inputs]
+        while names and not names[-1]:
+            # ONNX allows an empty last name; LayerNormalization of ONNX Runtime crashes on it.
+            names.pop()
         self._nodes.append(
             helper.make_node(op_type, names, [value.name for value in outputs], name=name, domain=domain, **attributes)
         )

@@ -102,9 +102,12 @@ def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _weights_go_by_name(graph: onnx.GraphProto, state: Mapping[str, Any]) -> bool:
-    """Whether every weight is an initializer of its own name and value, so that another's can take its place."""
+    """Whether every weight that is used is an initializer of its own name, so that another's can take its place."""
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    return all(name in found and np.array_equal(found[name], array) for name, array in state.items() if array.dtype.kind == "f")
+    others = {array.tobytes() for name, array in found.items() if name not in state}
+    return all(
+        np.array_equal(found[name], array) if name in found else array.tobytes() not in others for name, array in state.items()
+    )
 
 
 def _fingerprint(module: nn.Module, samples: Mapping[str, Tensor]) -> str:

@@ -316,10 +316,13 @@ lowers(functional.log_softmax, torch.log_softmax, "log_softmax")(_softmax("LogSo
 def _reduction(op_type: str) -> Entry:
     def entry(c: Context, input: Tensorish, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Value:
         del dtype
-        dims = tuple(range(len(input.shape))) if dim is None else tuple(dim) if isinstance(dim, tuple | list) else (dim,)
-        if any(input.shape[d] is None for d in dims):
+        rank = len(input.shape)
+        dims = range(rank) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
+        # ONNX Runtime takes negative axes for others where there are no rows.
+        axes = [d % rank for d in dims]
+        if any(input.shape[axis] is None for axis in axes):
             raise UnsupportedError("a reduction over the batch")
-        return c.g.op(op_type, c.value(input, c.dtype), c.int64(*dims), keepdims=int(keepdim))
+        return c.g.op(op_type, c.value(input, c.dtype), c.int64(*axes), keepdims=int(keepdim))
 
     return entry
 
@@ -351,7 +354,8 @@ def _rms_norm(
     c: Context, input: Tensorish, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Value:
     x = c.value(input)
-    axes = c.int64(*range(-len(normalized_shape), 0))
+    rank = len(input.shape)
+    axes = c.int64(*range(rank - len(normalized_shape), rank))
     mean = c.g.op("ReduceMean", c.g.op("Mul", x, x), axes, keepdims=1)
     root = c.g.op("Sqrt", c.g.op("Add", mean, c.value(torch.finfo(c.dtype).eps if eps is None else eps, c.dtype)))
     normed = c.g.op("Div", x, root)

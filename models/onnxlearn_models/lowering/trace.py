@@ -57,7 +57,7 @@ class Trace:
             runs = [self._record(names, inputs, rows) for rows in _SAMPLE_ROWS]
         except Exception as error:
             # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
-            raise UnsupportedError(f"torch.fx cannot trace it: {error}") from error
+            raise UnsupportedError(f"torch.fx cannot trace it: {str(error).partition(chr(10))[0]}") from error
         self.samples, self._others = runs
         placeholders = (node for node in self.graph.nodes if node.op == "placeholder")
         self.argument = dict(zip(placeholders, names, strict=True))

@@ -97,12 +97,13 @@ class SGD(Optimizer):
     def __init__(self, groups: Sequence[Group], *, momentum: float = 0.9) -> None:
         super().__init__(groups)
         self._momentum = momentum
-        self._buffers = [torch.zeros_like(values) for values, _ in self.flat.slices]
+        # The kernel takes one momentum buffer for each tensor, or none at all.
+        self._buffers = [[torch.zeros_like(values)] if momentum else [] for values, _ in self.flat.slices]
         self._started = [False] * len(self._buffers)
 
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
         torch._fused_sgd_(
-            [values], [grads], [self._buffers[index]], weight_decay=weight_decay, momentum=self._momentum, lr=lr,
+            [values], [grads], self._buffers[index], weight_decay=weight_decay, momentum=self._momentum, lr=lr,
             dampening=0.0, nesterov=self._momentum > 0, maximize=False, is_first_step=not self._started[index],
         )  # fmt: skip
         self._started[index] = True

@@ -1,0 +1,207 @@
+"""The training loop: what it keeps, when it stops, what it reports."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from onnxlearn.errors import InterruptedFit, ParameterError
+from onnxlearn_models.training.config import TrainConfig, choose_batch_size
+from onnxlearn_models.training.loop import Tensors, even_sizes, mean_loss, parameter_groups, train_network
+from onnxlearn_models.training.loss import classification_loss, squared_error
+from onnxlearn_models.training.schedule import lr_factor
+
+
+class Line(nn.Module):
+    """Linear regression, with a norm that has running statistics if asked for."""
+
+    def __init__(self, n_in=3, *, norm=False):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_in) if norm else nn.Identity()
+        self.linear = nn.Linear(n_in, 1)
+
+    def forward(self, num):
+        return self.linear(self.norm(num))
+
+
+def rows(n=200, seed=0, noise=0.1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 3, generator=generator)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + noise * torch.randn(n, 1, generator=generator)
+    return Tensors({"num": x}, y)
+
+
+def train(net=None, valid="rows", seed=0, on_epoch=None, keep_on_interrupt=False, data=None, loss=squared_error, **options):
+    torch.manual_seed(seed)
+    net = net or Line()
+    result = train_network(
+        net,
+        data or rows(),
+        rows(80, seed=1) if valid == "rows" else valid,
+        loss=loss,
+        config=TrainConfig(**{"max_epochs": 10, "batch_size": 32, "lr": 0.05, **options}),
+        settle=lambda: None,
+        on_epoch=on_epoch or (lambda epoch: None),
+        keep_on_interrupt=keep_on_interrupt,
+    )
+    return net, result
+
+
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_batches_are_even(n_rows, batch_size):
+    sizes = even_sizes(n_rows, batch_size)
+    assert sum(sizes) == n_rows
+    assert max(sizes) - min(sizes) <= 1
+    assert min(sizes) >= min(batch_size, n_rows)
+    assert max(sizes) < 2 * batch_size or n_rows < batch_size
+
+
+@given(st.sampled_from(["constant", "cosine", "flat_cosine"]), st.floats(0, 1), st.floats(0, 0.5))
+def test_schedule_stays_in_range(name, progress, warmup):
+    assert 0 <= lr_factor(name, progress, warmup) <= 1 + 1e-12
+
+
+@given(st.integers(1, 10**6))
+def test_batch_size_never_exceeds_the_rows(n_rows):
+    assert 1 <= choose_batch_size(TrainConfig(), n_rows) <= n_rows
+    assert choose_batch_size(TrainConfig(batch_size=7), n_rows) == min(7, n_rows)
+
+
+def test_learns_the_line():
+    net, result = train(max_epochs=40)
+    np.testing.assert_allclose(net.linear.weight.detach().numpy(), [[1.0, -2.0, 0.5]], atol=0.05)
+    assert result.epochs[-1].valid_loss < 0.02
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_best_epoch_is_restored(norm, ema):
+    # Validation rows that say the opposite: the more is learned, the worse.
+    valid = rows(80, seed=1)
+    valid.target.neg_()
+    net, result = train(Line(norm=norm), valid=valid, max_epochs=15, patience=None, ema=ema)
+    losses = [epoch.valid_loss for epoch in result.epochs]
+    assert len(losses) == 15
+    assert result.best_epoch == 1 + int(np.argmin(losses)) < 15
+    assert mean_loss(net, valid, squared_error) == pytest.approx(min(losses), rel=1e-6)
+    assert not net.training
+
+
+def test_patience_stops():
+    _, result = train(lr=0.8, max_epochs=200, patience=3, schedule="constant")
+    assert result.stopped == "patience"
+    assert len(result.epochs) == result.best_epoch + 3
+
+
+def test_without_validation_the_last_epoch_counts():
+    _, result = train(valid=None, patience=2, max_epochs=6)
+    assert (result.stopped, result.best_epoch, len(result.epochs)) == ("max_epochs", 6, 6)
+    assert all(epoch.valid_loss is None for epoch in result.epochs)
+
+
+def test_same_seed_same_weights():
+    first, second, other = (train(seed=seed)[0].linear.weight for seed in (3, 3, 4))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_weights_count_as_repeated_rows():
+    data = rows(40)
+    weight = torch.ones(40)
+    weight[:10] = 3.0
+    repeated = data.map(lambda tensor: torch.cat([tensor, tensor[:10], tensor[:10]]))
+    weighted = Tensors(data.inputs, data.target, weight / weight.mean())
+    start = Line()
+    nets = [Line(), Line()]
+    for net, part in zip(nets, (weighted, repeated), strict=True):
+        net.load_state_dict(start.state_dict())
+        train(net, data=part, valid=None, batch_size=100, max_epochs=30)
+    torch.testing.assert_close(nets[0].linear.weight, nets[1].linear.weight, rtol=0, atol=1e-5)
+
+
+def test_weighted_cross_entropy():
+    logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    weight = torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0, 1.0])
+    expected = nn.functional.cross_entropy(logits, target, reduction="none") @ weight / 6
+    torch.testing.assert_close(classification_loss()(logits, target, weight), expected)
+    plain = nn.functional.cross_entropy(logits, target, label_smoothing=0.2)
+    torch.testing.assert_close(classification_loss(0.2)(logits, target, None), plain)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_interruption(keep):
+    def interrupt(epoch):
+        if epoch.number == 4:
+            raise KeyboardInterrupt
+
+    net = Line()
+    if not keep:
+        with pytest.raises(KeyboardInterrupt):
+            train(net, on_epoch=interrupt)
+        return
+    net, result = train(net, on_epoch=interrupt, keep_on_interrupt=True, ema=0.9)
+    assert (result.stopped, len(result.epochs)) == ("interrupted", 4)
+    best = result.epochs[result.best_epoch - 1].valid_loss
+    assert mean_loss(net, rows(80, seed=1), squared_error) == pytest.approx(best, rel=1e-6)
+
+
+def test_interruption_in_the_first_epoch_leaves_nothing_to_keep():
+    class Interrupting(Line):
+        def forward(self, num):
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedFit, match="interrupted before the first epoch ended"):
+        train(Interrupting(), keep_on_interrupt=True)
+
+
+def test_diverging_at_once_is_an_error():
+    data = rows()
+    data.target[3] = math.inf
+    with pytest.raises(ParameterError, match=r"not finite in the first epoch with lr=0.05: choose a lower lr"):
+        train(data=data)
+
+
+def test_diverging_later_keeps_the_best():
+    _, result = train(optimizer="sgd", lr=0.9, schedule="constant", max_epochs=200, patience=None)
+    assert result.stopped == "diverged"
+    assert 1 <= result.best_epoch <= len(result.epochs) < 200
+    assert all(math.isfinite(epoch.train_loss) for epoch in result.epochs)
+
+
+def test_clipping_bounds_the_step():
+    data = rows()
+    data.target.mul_(1e4)
+    start = Line()
+    steps = []
+    for grad_clip in (None, 1e-3):
+        net = Line()
+        net.load_state_dict(start.state_dict())
+        train(
+            net,
+            data=data,
+            valid=None,
+            optimizer="sgd",
+            lr=0.01,
+            max_epochs=1,
+            warmup=0.0,
+            weight_decay=0.0,
+            grad_clip=grad_clip,
+        )
+        steps.append(float((net.linear.weight - start.linear.weight).norm().detach()))
+    assert steps[1] < 1e-3 < steps[0]
+
+
+def test_only_matrices_decay():
+    groups = parameter_groups(Line(norm=True), TrainConfig(weight_decay=0.3))
+    assert [(len(group.parameters), group.weight_decay) for group in groups] == [(1, 0.3), (3, 0.0)]
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 4))
+def test_tiny_tables(n_rows, batch_size):
+    _, result = train(data=rows(n_rows), valid=rows(1), batch_size=batch_size, max_epochs=2)
+    assert len(result.epochs) == 2
