@@ -14,8 +14,7 @@ from onnxlearn.schema import MISSING_INT64
 MICROSECOND = 1_000_000
 _DAY = 86_400
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
-_EPOCH = dt.datetime(1970, 1, 1)
-_EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_ONE_MICROSECOND = dt.timedelta(microseconds=1)
 _TICKS_PER_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
 _FINER_THAN_MICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
@@ -77,8 +76,10 @@ def datetime_microseconds(value: dt.date) -> int:
     """
     if not isinstance(value, dt.datetime):
         return (value.toordinal() - _EPOCH_ORDINAL) * _DAY * MICROSECOND
-    delta = value - (_EPOCH_UTC if has_zone(value) else _EPOCH)
-    return (delta.days * _DAY + delta.seconds) * MICROSECOND + delta.microseconds
+    offset = value.utcoffset()
+    seconds = (value.toordinal() - _EPOCH_ORDINAL) * _DAY + value.hour * 3600 + value.minute * 60 + value.second
+    micro = seconds * MICROSECOND + value.microsecond
+    return micro if offset is None else micro - offset // _ONE_MICROSECOND
 
 
 def array_microseconds(values: NDArray[np.datetime64]) -> tuple[NDArray[np.int64], bool] | None:

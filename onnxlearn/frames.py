@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn import dates
+from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_N_HEAD = 1000
 
 
 def series_array(series: pd.Series[Any], column: Column, where: Place = row_place) -> NDArray[Any]:
@@ -34,27 +37,43 @@ def _fast_array(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
-        return _categorical(series, column)
+        return _taken(series.cat.categories.astype(object).tolist(), series.cat.codes.to_numpy(), column)
+    if series.dtype.kind in "OU":
+        repeated = _repeated_text(series, column)
+        return _strings(series) if repeated is None and column.onnx_type == "STRING" else repeated
     if column.kind == "numeric":
         return _durations(series) if column.dtype == "duration" else _numbers(series, column)
     if column.kind == "boolean":
         return _booleans(series, column)
     if column.kind == "datetime":
         return _dates(series, column)
-    return _whole_numbers(series) if column.dtype == "int64" else _strings(series)
+    return _whole_numbers(series) if column.dtype == "int64" else None
 
 
-def _categorical(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
-    # Categories without rows are converted too; where one does not fit, the slow road looks at the rows alone.
-    categories = series.cat.categories.to_series()
-    known = _fast_array(categories, column) if len(categories) else None
-    missing: Any = {"DOUBLE": np.nan, "FLOAT": np.nan, "INT64": MISSING_INT64, "STRING": ""}.get(column.onnx_type)
-    if known is None or missing is None:
+def _taken(distinct: list[object], codes: NDArray[Any], column: Column) -> NDArray[Any] | None:
+    """Distinct values converted once and laid out by their codes, of which -1 is missing."""
+    try:
+        table = values_array([*distinct, None if np.any(codes < 0) else distinct[0]] if distinct else [None], column)
+    except DataTypeError:
+        # Perhaps a category without rows: the slow road looks at the rows alone.
         return None
-    table = np.append(
-        np.asarray(known, dtype=WIRE_TYPES[column.onnx_type]), np.array([missing], dtype=WIRE_TYPES[column.onnx_type])
-    )
-    return table[series.cat.codes.to_numpy()]
+    taken: NDArray[Any] = table[codes, 0]
+    return taken
+
+
+def _repeated_text(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    """Text with few distinct values; ``None`` for anything else."""
+    import pandas as pd
+
+    head = series.iloc[:_N_HEAD].dropna()
+    if set(map(type, head.tolist())) != {str} or 2 * head.nunique() > len(head):
+        return None
+    try:
+        codes, distinct = pd.factorize(series)
+    except TypeError:  # a value that cannot be hashed
+        return None
+    texts = list(distinct)
+    return _taken(texts, codes, column) if set(map(type, texts)) == {str} else None
 
 
 def _numbers(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
@@ -98,15 +117,8 @@ def _whole_numbers(series: pd.Series[Any]) -> NDArray[Any] | None:
 
 
 def _strings(series: pd.Series[Any]) -> NDArray[Any] | None:
-    if series.dtype.kind not in "OU":
-        return None
-    values = series.to_numpy(dtype=object)
-    types = set(map(type, values.tolist()))
-    if types != {str}:
-        missing = series.isna().to_numpy(dtype=bool)
-        values = np.where(missing, "", values)
-        types = set(map(type, values.tolist()))
-    if types != {str}:
+    values = np.where(series.isna().to_numpy(dtype=bool), "", series.to_numpy(dtype=object))
+    if set(map(type, values.tolist())) != {str}:
         return None
     try:
         "".join(values).encode()

@@ -15,7 +15,7 @@ from onnxlearn.cells import NUMBER
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.frames import is_zoned
 from onnxlearn.schema import KINDS, Column, Kind, Level
-from onnxlearn.values import MAX_EXACT, describe, is_missing, values_array
+from onnxlearn.values import MAX_EXACT, describe, is_integer, is_missing, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,7 +137,7 @@ def _type_of(value: object) -> str:
         return "str"
     if isinstance(value, bool | np.bool_):
         return "bool"
-    if isinstance(value, int | np.integer):
+    if is_integer(value):
         return "int64"
     if isinstance(value, float | np.floating):
         return "float64"

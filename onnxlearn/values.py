@@ -63,6 +63,11 @@ def is_missing(value: object) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
+def is_integer(value: object) -> bool:
+    """Whether a value is an integer: neither a boolean nor a duration, which numpy counts among its integers."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
 def describe(value: object) -> str:
     """What a value is, for a message.
 
@@ -73,7 +78,7 @@ def describe(value: object) -> str:
         return f"the text {_shorten(repr(str(value)))}"
     if isinstance(value, bool | np.bool_):
         return f"the boolean {bool(value)}"
-    if isinstance(value, int | float | np.integer | np.floating | Decimal):
+    if is_integer(value) or isinstance(value, float | np.floating | Decimal):
         return f"the number {value}"
     if isinstance(value, dt.datetime):
         return f"the {'zoned' if dates.has_zone(value) else 'naive'} date {value.isoformat()}"
@@ -166,14 +171,14 @@ def _number(value: object) -> float:
         raise _infinite(value)
     if type(value) is int:
         return _exact(value)
+    if isinstance(value, float | np.floating):
+        return _number(float(value))
     if is_missing(value):
         return _NAN
     if isinstance(value, bool | np.bool_):
         raise _wrong("a number", value, "convert the column with .astype(int)")
-    if isinstance(value, int | np.integer):
-        return _exact(int(value))
-    if isinstance(value, float | np.floating):
-        return _number(float(value))
+    if is_integer(value):
+        return _exact(int(value))  # type: ignore[call-overload]
     if isinstance(value, Decimal):
         return _decimal(value)
     raise _wrong("a number", value, _number_way_out(value))
@@ -257,10 +262,10 @@ def _encodable(value: str) -> str:
 def _whole(value: object) -> int:
     if type(value) is int:
         return _int64(value)
+    if is_integer(value):
+        return _int64(int(value))  # type: ignore[call-overload]
     if is_missing(value):
         return MISSING_INT64
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return _int64(int(value))
     # pandas turns integers with holes into floats, so whole floats are the same category.
     if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) <= MAX_EXACT:
         return int(value)

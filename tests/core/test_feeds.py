@@ -245,6 +245,8 @@ REFUSED = [
     ("word", "\ud800", r"half a surrogate pair"),
     ("code", "1", r"expected a whole number as in training, got the text '1'; .*Int64"),
     ("code", 1.5, r"expected a whole number as in training, got the number 1.5;"),
+    ("number", np.timedelta64(3, "s"), r"expected a number as in training, got the duration 3 seconds; .*total_seconds"),
+    ("code", np.timedelta64(3, "s"), r"expected a whole number as in training, got the duration 3 seconds"),
     ("code", True, r"expected a whole number as in training, got the boolean True;"),
     ("code", -(2**63), r"the integer -9223372036854775808 stands for missing"),
     ("code", 2**63, r"the integer 9223372036854775808 is beyond int64; convert the column to text"),
