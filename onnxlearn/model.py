@@ -15,7 +15,7 @@ from onnxlearn.frames import series_array
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_metadata, read_schema
 from onnxlearn.outputs import atomic_path
-from onnxlearn.prediction import Prediction, one_row
+from onnxlearn.prediction import Prediction, class_array, one_row
 from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked, say_once
 from onnxlearn.schema import Column, Schema
 from onnxlearn.values import row_place
@@ -67,6 +67,8 @@ class Model:
         self._session = open_session(data, provider, n_threads)
         self._outputs = ["label", "probabilities"] if self.schema.target.type == "classification" else ["prediction"]
         _check_signature(self._session, self.schema, self._outputs, source)
+        # A file rewritten for runtimes without strings gives positions among the classes.
+        self._classes = class_array(self.schema.target) if self.metadata.get("labels") == "indices" else None
         self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
 
     @property
@@ -111,11 +113,17 @@ class Model:
 
         Raises: ColumnNotFoundError for an absent key, DataTypeError.
         """
-        return one_row(self.schema.target, self._session.run(self._outputs, self._encode(row)))
+        outputs = self._session.run(self._outputs, self._encode(row))
+        if self._classes is not None:
+            outputs[0] = self._classes[outputs[0]]
+        return one_row(self.schema.target, outputs)
 
     def predict_feeds(self, feeds: Feeds) -> dict[str, Array]:
-        """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``), and return the file's outputs."""
-        return run_chunked(self._session, feeds, self._outputs)
+        """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``): the file's outputs, labels as classes."""
+        outputs = run_chunked(self._session, feeds, self._outputs)
+        if self._classes is not None:
+            outputs["label"] = self._classes[outputs["label"]]
+        return outputs
 
     def score(self, table: Table, *measures: str | Measure) -> dict[str, float]:
         """Predict and score a table that has the target; by default with the usual measures.
