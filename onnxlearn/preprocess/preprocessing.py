@@ -27,7 +27,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 X, CODES, NUM, CAT = "prep/x", "prep/codes", "prep/num", "prep/cat"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Preprocessing:
     """Fitted preprocessing.
 

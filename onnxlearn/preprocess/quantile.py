@@ -36,7 +36,7 @@ TAIL_DEN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantiles:
     """The distinct quantiles of each column and their ranks, one below the other: ``[L, K]``, L a power of two.
 

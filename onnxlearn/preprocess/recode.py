@@ -15,7 +15,7 @@ from onnxlearn.schema import FIRST_LEVEL_CODE, UNSEEN_CODE, Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recode:
     """A code of each column to the code that the network sees, in one table: column ``i`` begins at ``offsets[i]``."""
 

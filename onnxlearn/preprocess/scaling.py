@@ -51,7 +51,7 @@ def standard_deviation(values: Array, weights: Array | None = None) -> float:
     return max(largest * float(np.sqrt(np.average((deviations / largest) ** 2, weights=weights))), SMALLEST)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Affine:
     """Per column of ``x``, float64 ``[K]``: ``(clip(x or fill, low, high) - center) / scale``.
 

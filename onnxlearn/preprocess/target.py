@@ -15,7 +15,7 @@ from onnxlearn.preprocess.scaling import LARGEST, LARGEST_UNSCALED, Location, lo
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TargetScaling:
     """``z = (y - center) / scale`` for each of T targets; ``center`` and ``scale`` are float64 ``[T]``, scale > 0.
 

@@ -1,6 +1,8 @@
 """The builder, joining, checking and describing of graphs."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -292,3 +294,20 @@ def test_hostile_rows_have_missing_unseen_and_extreme_values():
 def test_hostile_rows_of_a_wide_table_differ_from_column_to_column():
     feeds = hostile_feeds(schema_of(*(Column(name=f"x{i}", kind="numeric", dtype="float64") for i in range(8))), 30)
     assert len({values[1:].tobytes() for values in feeds.values()}) == 8
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_without_onnx_the_message_names_the_extra():
+    done = run_python("import sys; sys.modules['onnx'] = None; import onnxlearn.graph.builder")
+    assert done.returncode == 1
+    assert "MissingExtraError: making an ONNX file needs the package onnx: pip install 'onnxlearn[export]'" in done.stderr
+
+
+def test_settings_and_plan_need_no_onnx():
+    done = run_python(
+        "import sys; import onnxlearn.preprocess.plan; print('onnx' in sys.modules, 'onnxruntime' in sys.modules)"
+    )
+    assert done.stdout == "False False\n", done.stderr
