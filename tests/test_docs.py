@@ -25,7 +25,8 @@ def load_generator() -> ModuleType:
 
 generate = load_generator()
 
-# Training rounds differently on another processor: what is shown may differ there by this much, if it is no count.
+# Training rounds differently on another processor: what is shown may differ there by
+# this much (relatively where above 1), if it is no count.
 SHOWN_WITHIN = 0.03
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
@@ -44,7 +45,7 @@ def differences(shown: str, now: str) -> list[str]:
 
 
 def near(old: str, new: str) -> bool:
-    return old == new or ("." in old + new and abs(float(old) - float(new)) <= SHOWN_WITHIN)
+    return old == new or ("." in old + new and abs(float(old) - float(new)) <= SHOWN_WITHIN * max(1, abs(float(old))))
 
 
 def test_a_difference_is_noticed() -> None:

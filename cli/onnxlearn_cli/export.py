@@ -20,7 +20,10 @@ def export(
         typer.Option("--labels", help="The label as the class's name or as its position among the classes."),
     ] = None,
 ) -> None:
-    """Write a model in another form, checked against the original before anything is written."""
+    """Write a model in another form.
+
+    It is compared with the original before anything is written.
+    """
     from onnxlearn.graph.rewrite import rewrite
     from onnxlearn.model import load
     from onnxlearn.outputs import atomic_path

@@ -20,7 +20,10 @@ def predict(
     provider: Provider = "auto",
     format_: Format = None,
 ) -> None:
-    """Write one line of predictions for every row of a table, in order."""
+    """Predict every row of a table.
+
+    Writes one line a row, in order: label and probabilities, or the predicted numbers.
+    """
     from onnxlearn.stream import predict_file
 
     predict_file(model, data, out, keep=keep or (), provider=provider, format=format_)
@@ -36,7 +39,7 @@ def evaluate(
     provider: Provider = "auto",
     format_: Format = None,
 ) -> None:
-    """Score a model on a table that has the target."""
+    """Score a model on a table with the target."""
     from onnxlearn.stream import evaluate_file
 
     from onnxlearn.card import number

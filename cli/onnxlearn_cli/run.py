@@ -94,13 +94,8 @@ def _reader_is_gone(error: BaseException | None) -> bool:
 
 
 def _usage(error: Any) -> str:
-    text = error.format_message().replace(": Value error, ", ": ").rstrip(".")
-    # pydantic, which reads typer's values, leaves the value itself out of some of its messages.
-    refused = error.__cause__.errors()[0]["input"] if hasattr(error.__cause__, "errors") else None
-    if refused is not None and repr(refused) not in text:
-        text += f", not {refused!r}"
     command = error.ctx.command_path if error.ctx else "onnxlearn"
-    return _one_line(f"{text} (see {command} --help)")
+    return _one_line(f"{error.format_message().rstrip('.')} (see {command} --help)")
 
 
 def _one_line(text: str) -> str:

@@ -14,7 +14,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="As one JSON document.")]
 
 
 def inspect(model: ModelFile, as_json: AsJson = False) -> None:
-    """Show what a model predicts, from what, how well, and how it was trained."""
+    """Show what a model predicts, and how well.
+
+    Also from which columns, and how it was trained.
+    """
     from onnxlearn.card import card_lines
     from onnxlearn.model import load
 
@@ -25,7 +28,7 @@ def inspect(model: ModelFile, as_json: AsJson = False) -> None:
 def learners(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this learner.")] = None,
 ) -> None:
-    """List the learners, or the parameters of one."""
+    """List the learners, or one's parameters."""
     from onnxlearn.registry import learner_info, learner_infos
 
     if name is None:
@@ -52,7 +55,10 @@ def measures() -> None:
 
 
 def doctor() -> None:
-    """Show versions, the providers that really work, and what is missing for what."""
+    """Show what is installed and what works.
+
+    Versions, the providers that really run a model, and what is missing for what.
+    """
     from onnxlearn.doctor import diagnose, report_lines
 
     show("\n".join(report_lines(diagnose())))
