@@ -60,7 +60,7 @@ class Learner(ABC):
         return f"learner({', '.join(part for part in (repr(self.name), given) if part)})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Learner) and (self.name, self.values) == (other.name, other.values)
+        return isinstance(other, Learner) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash((self.name, repr(self.values)))
+        return hash(repr(self.to_dict()))

@@ -74,6 +74,6 @@ def test_parameters_are_views_of_one_tensor():
 def test_mixed_types_are_refused():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     with pytest.raises(
-        ParameterError, match="have to share one type and device, not torch.float32 on cpu, torch.float64 on cpu"
+        ParameterError, match=r"have to share one type and device, not torch.float32 on cpu, torch.float64 on cpu"
     ):
         FlatParameters([Group(parameters=tuple(net.parameters()))])

@@ -111,6 +111,7 @@ class _Run:
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
         self.buffer = train.map(torch.empty_like)
         self.sizes = even_sizes(len(train), self.result.batch_size)
+        _check_batch_norm(module, min(self.sizes))
         self.batches = self.buffer.batches(self.sizes)
         self.n_steps = 0
         self.best_loss = math.inf
@@ -241,6 +242,11 @@ def _optimizer(config: TrainConfig, groups: list[Group]) -> Optimizer:
     if config.optimizer == "sgd":
         return SGD(groups, momentum=config.beta1)
     return AdamW(groups, beta1=config.beta1, beta2=config.beta2)
+
+
+def _check_batch_norm(module: nn.Module, smallest: int) -> None:
+    if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+        raise ParameterError("batch norm needs at least two rows in each step: choose a larger batch_size or norm='layer'")
 
 
 def _shuffle(rows: Tensors, order: Tensor, out: Tensors) -> None:

@@ -1,0 +1,407 @@
+"""Learner mlp from table to file: parity, determinism, what reaches a prediction, what goes wrong."""
+
+# ruff: noqa: E501
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx.reference import ReferenceEvaluator
+
+from onnxlearn.errors import DataError, InterruptedFit, ParameterError, ParityError, ProviderError
+from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.model import Model
+from onnxlearn.task import Task
+from onnxlearn.testing_learner import example_frame, example_tasks
+from onnxlearn_models import network_learner, parity
+from onnxlearn_models.mlp import MLP, MLPConfig
+from onnxlearn_models.parity import prove_parity
+
+QUICK = {"max_epochs": 3, "d_block": 16, "device": "cpu"}
+
+
+def two_task(n_rows=120, **roles):
+    return Task.from_frame(example_frame(n_rows), "two", ignore=["amount", "sort"], **roles)
+
+
+# Parity: fit() itself proves it on training and hostile rows and raises otherwise.
+
+NAMES = st.sampled_from(["a", "x y", "prep", "größe", "0", "a:b", "N", "num", "cat"])
+COLUMNS = st.sampled_from(
+    ["numeric", "float32", "int", "text", "code", "ordered", "boolean", "datetime", "constant", "missing", "tail"]
+)
+
+
+def draw_column(kind, n, rng):
+    holes = rng.random(n) < rng.choice([0, 0.2])
+    column = {
+        "numeric": lambda: rng.normal(0, 10.0 ** rng.integers(-6, 12), n),
+        "float32": lambda: rng.normal(0, 1, n).astype(np.float32),
+        "int": lambda: rng.integers(-5, 2**40, n),
+        "text": lambda: rng.choice(["", "ä", "b", "nan", "None", "東京"], n),
+        "code": lambda: pd.Categorical(rng.integers(2**53, 2**53 + 15, n)),
+        "ordered": lambda: pd.Categorical(rng.choice(list("xyz"), n), list("zyxw"), ordered=True),
+        "boolean": lambda: pd.array(rng.random(n) < 0.5, dtype="boolean"),
+        "datetime": lambda: pd.Timestamp("1890-05-06") + pd.to_timedelta(rng.integers(0, 10**8, n), unit="min"),
+        "constant": lambda: np.full(n, 1.7e9),
+        "missing": lambda: np.full(n, np.nan),
+        "tail": lambda: np.array([f"level {i}" for i in rng.integers(0, n, n)], dtype=object),
+    }[kind]()
+    series = pd.Series(column)
+    return series.mask(holes) if series.dtype != np.float32 and kind != "int" else series
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(NAMES, COLUMNS, min_size=1, max_size=6), st.sampled_from(["class", "flag", "number"]), st.integers(0, 99)
+)
+def test_any_table_gives_a_file_that_agrees(columns, target, seed):
+    rng, n = np.random.default_rng(seed), 70
+    frame = pd.DataFrame({name: draw_column(kind, n, rng) for name, kind in columns.items()})
+    targets = {"class": rng.choice(["u", "v", "w"], n), "flag": rng.random(n) < 0.5, "number": rng.normal(1.7e9, 1, n)}
+    frame["target"] = targets[target]
+    kinds = {name: {"code": "categorical", "tail": "categorical"}.get(kind) for name, kind in columns.items()}
+    task = Task.from_frame(frame, "target", kinds={name: kind for name, kind in kinds.items() if kind})
+    model = MLP(**QUICK, seed=seed).fit(task, progress=False)
+    assert model.metadata["parity"]["max_difference"] <= 2e-5
+    reference = ReferenceEvaluator(onnx.load_from_string(model.to_bytes()))
+    rows = hostile_feeds(model.schema, 37)
+    ours, theirs = model.predict_feeds(rows), dict(zip(model._outputs, reference.run(model._outputs, rows), strict=True))
+    for name in ("probabilities", "prediction"):
+        if name in ours:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [
+    {"norm": "batch"}, {"norm": "layer"}, {"activation": "mish", "input_dropout": 0.1}, {"linear_path": True, "n_blocks": 1},
+    {"n_blocks": 0}, {"cat_encoding": "embedding", "ordered_encoding": "both"}, {"num_scaler": "quantile"}, {"optimizer": "sgd"},
+    {"ema": 0.9, "label_smoothing": 0.1, "grad_clip": 1.0}, {"schedule": "flat_cosine", "warmup": 0.1}, {"class_weight": "balanced"},
+])  # fmt: skip
+def test_every_setting_gives_a_file_that_agrees(options):
+    model = MLP(**{**QUICK, **options}).fit(example_tasks(90)["classes"], progress=False)
+    assert model.metadata["parity"]["max_difference"] <= 2e-5
+
+
+def test_a_file_that_disagrees_is_not_written(monkeypatch):
+    class Shifted(MLP):
+        """Exports other weights than those that it trained."""
+
+        name = "shifted"
+
+    export = network_learner.export
+
+    def shifted(fitted):
+        graph = export(fitted)
+        with torch.no_grad():
+            fitted.module.head.bias[0] += 0.01
+        return graph
+
+    monkeypatch.setattr(network_learner, "export", shifted)
+    with pytest.raises(
+        ParityError, match=r"the exported file and the network (differ by .* no file was written|choose different labels)"
+    ):
+        Shifted(**QUICK).fit(two_task(), progress=False)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_no_parity(bad):
+    with pytest.raises(ParityError, match="differ by"):
+        parity._require([(0.0, 0.0), (bad, bad), (0.0, 0.0)])
+
+
+def test_a_target_far_from_zero_keeps_its_digits():
+    task = example_tasks(200)["number"]
+    model = MLP(max_epochs=40, device="cpu", seed=1).fit(task, progress=False)
+    assert model.score(task)["rmse"] < 0.5
+    assert len(np.unique(model.predict(task).response)) > 150
+
+
+# The same inputs give the same bytes.
+
+
+def digest(seed):
+    return hashlib.sha256(MLP(**QUICK, seed=seed).fit(two_task(), progress=False).to_bytes()).hexdigest()
+
+
+def test_same_seed_same_bytes_and_the_callers_generators_stay():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = digest(0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    np.random.seed(6)  # noqa: NPY002
+    assert first == digest(0) != digest(1)
+
+
+FIT_IN_A_PROCESS = """
+import hashlib, sys
+import torch
+torch.set_num_threads(1)
+before = set(sys.modules)
+from onnxlearn.task import Task
+from onnxlearn.testing_learner import example_frame
+from onnxlearn_models.mlp import MLP
+task = Task.from_frame(example_frame(120), "two", ignore=["amount", "sort"])
+model = MLP(max_epochs=3, d_block=16, device="cpu").fit(task)
+for name in ("sklearn", "torch._dynamo", "torch.onnx", "onnxscript", "sympy", "rich", "scipy", "pyarrow.parquet"):
+    assert name not in sys.modules or name in before, name
+print(hashlib.sha256(model.to_bytes()).hexdigest())
+"""
+
+
+def test_two_processes_give_the_same_bytes_and_import_nothing_dear():
+    runs = [
+        subprocess.run([sys.executable, "-c", FIT_IN_A_PROCESS], capture_output=True, text=True, check=False) for _ in range(2)
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout) == 65
+    assert not runs[0].stderr
+
+
+# What has not been trained does not reach a prediction.
+
+
+def test_untrained_initial_weights_move_no_prediction(monkeypatch):
+    rng = np.random.default_rng(0)
+    n = 120
+    frame = pd.DataFrame(
+        {
+            "many": pd.Categorical(rng.choice(list("abcdefghij"), n), list("abcdefghijKLMN")),
+            "few": pd.Categorical(rng.choice(list("pq"), n), list("pqR")),
+            "rank": pd.Categorical(rng.choice(["lo", "hi"], n), ["lo", "hi", "TOP"], ordered=True),
+            "x": rng.normal(size=n),
+            "empty": np.full(n, np.nan),
+            "still": 3.0,
+        }
+    )
+    frame["y"] = rng.choice(["no", "yes"], n)
+    task = Task.from_frame(frame, "y")
+    learner = MLP(**QUICK, max_onehot=4, validation=None)
+    rows = pd.DataFrame(
+        {
+            "many": ["K", None, "zzz", "N"],
+            "few": ["R", None, "zzz", "R"],
+            "rank": ["TOP", None, "zzz", "TOP"],
+            "x": [np.nan, 0.0, 1.0, 2.0],
+            "empty": [5.0, -1e300, np.nan, 0.0],
+            "still": [3.0, 1e300, np.nan, -7.0],
+        }
+    )
+    predictions = []
+    for disturb in (0.0, 7.0):
+
+        class Disturbed(MLP):
+            """Starts from other values where nothing is trained."""
+
+            name = "mlp"
+
+            @staticmethod
+            def architecture(schema, config, disturb=disturb):
+                module = MLP.architecture(schema, config)
+                untrained = torch.tensor([0, 1, 12, 13, 14, 15])
+                with torch.no_grad():
+                    module.embedding.tables[0].weight[untrained] += disturb
+                    for i, name in enumerate(schema.ingress.num_names):
+                        if name in ("few=R", "empty", "still"):
+                            module.blocks[0].weight[:, i] += disturb
+                return module
+
+        predictions.append(Disturbed(**learner.values).fit(task, progress=False).predict(rows).prob)
+    np.testing.assert_array_equal(*predictions)
+    levels_without_rows = rows.assign(many=["zzz"] * 4, few=["zzz"] * 4, rank=[None] * 4)
+    model = learner.fit(task, progress=False)
+    as_unseen = model.predict(levels_without_rows).prob
+    np.testing.assert_allclose(model.predict(rows).prob[[0, 3]], as_unseen[[0, 3]], atol=1e-6)
+
+
+# Weights, validation, scores, history.
+
+
+def test_weights_shift_the_prediction():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "y": ["a", "b", "b"] * 100})
+    frame["w"] = np.where(frame["y"] == "a", 8.0, 1.0)
+    options = {**QUICK, "max_epochs": 30, "lr": 0.01}
+    shares = {}
+    for name, learner, roles in (
+        ("plain", MLP(**options), {"ignore": "w"}),
+        ("weighted", MLP(**options), {"weight": "w"}),
+        ("balanced", MLP(**options, class_weight="balanced"), {"ignore": "w"}),
+    ):
+        shares[name] = learner.fit(Task.from_frame(frame, "y", **roles), progress=False).predict(frame).prob[:, 0].mean()
+    assert shares == pytest.approx({"plain": 1 / 3, "weighted": 0.8, "balanced": 0.5}, abs=0.08)
+
+
+def test_balanced_is_for_classification():
+    with pytest.raises(ParameterError, match="class_weight='balanced' is for classification"):
+        MLP(**QUICK, class_weight="balanced").fit(example_tasks()["number"], progress=False)
+
+
+def test_validation_rows_without_weight():
+    frame = example_frame(40).assign(w=[1.0] * 30 + [0.0] * 10)
+    task = Task.from_frame(frame, "two", weight="w", ignore=["amount", "sort"])
+    with pytest.raises(DataError, match="weights of the 10 validation rows sum to 0"):
+        MLP(**QUICK, validation=tuple(range(30, 40))).fit(task, progress=False)
+
+
+def test_the_file_tells_how_it_was_trained():
+    train, test = two_task().split(0.25, 0)
+    model = Model(MLP(**QUICK, validation=0.2, batch_size=10, lr=0.01, seed=3).fit(train, test=test, progress=False).to_bytes())
+    training = model.metadata["training"]
+    assert {key: training[key] for key in ("epochs", "n_rows", "n_validation_rows", "seed", "batch_size", "lr", "stopped")} == {
+        "epochs": 3, "n_rows": 90, "n_validation_rows": 18, "seed": 3, "batch_size": 10, "lr": 0.01, "stopped": "max_epochs",
+    }  # fmt: skip
+    assert list(model.history.columns) == ["epoch", "lr", "train_loss", "valid_loss"]
+    assert len(model.history) == 3
+    assert 1 <= training["best_epoch"] <= 3
+    assert model.scores["test"] == pytest.approx(model.score(test.frame))
+    assert set(model.scores) == {"test", "validation"}
+    assert model.metadata["parity"]["tolerance"] == 1e-5
+    assert model.metadata["learner"]["params"]["lr"] == 0.01
+
+
+def test_validation_score_is_that_of_the_held_out_rows():
+    task = two_task()
+    model = MLP(**QUICK, validation=(0, 1, 2, 3, 4, 5, 6, 7)).fit(task, progress=False)
+    assert model.scores["validation"] == pytest.approx(model.score(task.frame.head(8)))
+
+
+def test_without_validation_all_rows_train():
+    model = MLP(**QUICK, validation=None).fit(two_task(), progress=False)
+    assert model.metadata["training"]["n_validation_rows"] == 0
+    assert model.scores == {}
+    assert "valid_loss" not in model.history
+    assert model.metadata["training"]["best_epoch"] == 3
+
+
+def test_a_validation_table_is_told_by_its_digest():
+    task = two_task()
+    learner = MLP(**QUICK, validation=task.frame.head(20))
+    model = learner.fit(task, progress=False)
+    told = model.metadata["learner"]["params"]["validation"]
+    assert told["n_rows"] == 20
+    assert len(told["sha256"]) == 64
+    assert learner == learner.replace()
+    assert learner != learner.replace(validation=task.frame.head(21))
+
+
+# Ctrl-C.
+
+
+class Interrupted(MLP):
+    """Is interrupted while it trains epoch 3."""
+
+    name = "mlp"
+    n_steps = 0
+
+    def train(self, *args, **options):
+        calls = iter(range(10**6))
+        original = network_learner.train_network
+
+        def train_network(*args, on_epoch, **more):
+            def interrupt(epoch):
+                on_epoch(epoch)
+                if next(calls) == self.n_steps:
+                    raise KeyboardInterrupt
+
+            return original(*args, on_epoch=interrupt, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(network_learner, "train_network", train_network)
+            return super().train(*args, **options)
+
+
+def test_interrupted_and_kept():
+    learner = Interrupted(**{**QUICK, "max_epochs": 50, "patience": None})
+    learner.n_steps = 2
+    model = learner.fit(two_task(), keep_on_interrupt=True, progress=False)
+    assert model.metadata["training"]["stopped"] == "interrupted"
+    assert model.metadata["training"]["epochs"] == 3
+    assert any("training was interrupted in epoch 4" in note for note in model.metadata["notes"])
+
+
+def test_interrupted_and_not_kept():
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(**QUICK).fit(two_task(), progress=False)
+
+
+# Tables at the edge.
+
+
+def test_tiny_tables():
+    for n_rows in (2, 3, 5):
+        frame = pd.DataFrame({"x": np.arange(n_rows) * 1.0, "y": ["a", "b"] + ["a"] * (n_rows - 2)})
+        task = Task.from_frame(frame, "y")
+        if n_rows == 2:
+            with pytest.raises(ParameterError, match="2 rows cannot be parted"):
+                MLP(**QUICK).fit(task, progress=False)
+            task_model = MLP(**QUICK, validation=None).fit(task, progress=False)
+        else:
+            task_model = MLP(**QUICK).fit(task, progress=False)
+        assert len(task_model.predict(frame)) == n_rows
+
+
+def test_batch_norm_with_one_training_row():
+    task = Task.from_frame(pd.DataFrame({"x": [1.0, 2.0], "y": [1.5, 2.5]}), "y")
+    with pytest.raises(ParameterError, match="batch norm needs at least two rows in each step"):
+        MLP(**QUICK, norm="batch", validation=0.5).fit(task, progress=False)
+
+
+def test_cuda_without_a_gpu():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ProviderError, match="device='cuda' is not available: torch finds no GPU"):
+        MLP(device="cuda").fit(two_task(), progress=False)
+
+
+def test_wide_tables_have_few_nodes():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(50, 500)), columns=[f"x{i}" for i in range(500)])
+    model = MLP(**QUICK).fit(Task.from_frame(frame.assign(y=rng.normal(size=50)), "y"), progress=False)
+    assert len(onnx.load_from_string(model.to_bytes()).graph.node) < 40
+
+
+def test_parameters_are_documented_and_unique():
+    params = MLP().params
+    assert len({param.name for param in params}) == len(params)
+    assert {"max_epochs", "batch_size", "lr", "weight_decay", "optimizer", "validation", "patience", "seed", "device", "n_blocks", "d_block", "dropout", "activation"} <= {param.name for param in params}  # fmt: skip
+    json.dumps(MLP().to_dict(), allow_nan=False)
+    assert MLPConfig().n_blocks == MLP().values["n_blocks"]
+
+
+def test_interruption_before_the_first_epoch():
+    def architecture(schema, config):
+        module = MLP.architecture(schema, config)
+        module.register_forward_pre_hook(interrupt)
+        return module
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    class AtOnce(MLP):
+        """Is interrupted in its first step."""
+
+        name = "mlp"
+
+    AtOnce.architecture = staticmethod(architecture)
+    with pytest.raises(InterruptedFit, match="interrupted before the first epoch ended"):
+        AtOnce(**QUICK).fit(two_task(), keep_on_interrupt=True, progress=False)
+
+
+def test_parity_is_measured_on_hostile_rows_too():
+    learner = MLP(**QUICK)
+    task = two_task()
+    train, valid = task.split(0.2, 0)
+    fitted = learner.train(train, valid, progress=False)
+    session = network_learner.open_checked(network_learner.export(fitted))
+    found = prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, train.feeds())
+    assert found["n_rows"] == train.n_rows + len(hostile_feeds(task.schema)["size"])

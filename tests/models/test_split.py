@@ -1,0 +1,68 @@
+"""What chooses the epoch: a share, rows, a table or nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.task import Task
+from onnxlearn_models.training.split import hold_out
+
+
+def make_task(n=40, **roles):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "g": np.arange(n) // 4, "t": np.arange(n)[::-1], "y": ["a", "a", "a", "b"] * (n // 4)}
+    )
+    return Task.from_frame(frame, "y", ignore=[name for name in "gt" if name not in roles.values()], **roles)
+
+
+def test_a_share_keeps_the_classes():
+    train, valid = hold_out(make_task(), 0.2, 0)
+    assert (train.n_rows, valid.n_rows) == (32, 8)
+    assert np.bincount(valid.truth()).tolist() == [6, 2]
+
+
+def test_groups_stay_together():
+    train, valid = hold_out(make_task(group="g"), 0.2, 0)
+    assert not set(train.frame["g"]) & set(valid.frame["g"])
+
+
+def test_the_latest_rows_by_order():
+    train, valid = hold_out(make_task(order="t"), 0.2, 0)
+    assert valid.frame["t"].min() > train.frame["t"].max()
+
+
+def test_rows_by_position():
+    train, valid = hold_out(make_task(), (3, 1, 1), 0)
+    assert valid.frame.index.tolist() == [1, 3]
+    assert train.n_rows == 38
+
+
+def test_a_table():
+    task = make_task()
+    train, valid = hold_out(task, task.frame.head(7), 0)
+    assert train is task
+    assert valid.n_rows == 7
+    assert valid.schema is task.schema
+
+
+def test_nothing():
+    task = make_task()
+    assert hold_out(task, None, 0) == (task, None)
+
+
+@pytest.mark.parametrize(
+    ("validation", "error", "message"),
+    [
+        ((), ParameterError, r"validation=\(\) names no rows"),
+        ((1, 40), ParameterError, r"have to lie in 0\.\.39, the task's rows; 40 does not"),
+        ((-1, 4), ParameterError, r"have to lie in 0\.\.39, the task's rows; -1 does not"),
+        (tuple(range(40)), ParameterError, "takes all 40 rows: leave some to train on"),
+        (pd.DataFrame({"x": [], "y": []}), DataError, "the validation table has no rows"),
+        (pd.DataFrame({"x": [1.0]}), DataError, "y"),
+    ],
+)
+def test_what_is_refused(validation, error, message):
+    with pytest.raises(error, match=message):
+        hold_out(make_task(), validation, 0)
