@@ -15,7 +15,7 @@ MICROSECOND = 1_000_000
 _DAY = 86_400
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _ONE_MICROSECOND = dt.timedelta(microseconds=1)
-_TICKS_PER_SECOND = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
+_TICKS_PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}
 _FINER_THAN_MICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
 ISO_TEXT = re.compile(
@@ -99,11 +99,12 @@ def array_microseconds(values: NDArray[np.datetime64]) -> tuple[NDArray[np.int64
 
 def array_seconds(values: NDArray[np.timedelta64]) -> NDArray[np.float64]:
     """Seconds of a timedelta64 array; ``NaT`` becomes NaN."""
-    unit, step = np.datetime_data(values.dtype)
+    unit = np.datetime_data(values.dtype)[0]
     ticks = _TICKS_PER_SECOND.get(unit)
     if ticks is None:
         seconds = values.astype("timedelta64[s]").astype(np.float64)
     else:
-        # Both operands are whole numbers of ticks: one correctly rounded division.
-        seconds = values.astype(np.int64) * np.float64(step) / ticks
+        # Whole seconds apart from their fraction, so that every unit gives the same double.
+        whole, rest = np.divmod(values.astype(f"timedelta64[{unit}]").astype(np.int64), ticks)
+        seconds = whole + rest / ticks
     return np.where(np.isnat(values), np.nan, seconds)

@@ -134,11 +134,14 @@ def is_zoned(series: pd.Series[Any]) -> bool:
 
 
 def _dates(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    values = datetime_values(series) if is_zoned(series) == (column.dtype == "utc") else None
+    converted = None if values is None else dates.array_microseconds(values)
+    return None if converted is None else converted[0]
+
+
+def datetime_values(series: pd.Series[Any]) -> NDArray[np.datetime64] | None:
+    """A column of dates as datetime64 in UTC, of its own unit; ``None`` where it is of another dtype."""
     if series.dtype.kind != "M":
         return None
-    zoned = is_zoned(series)
-    if zoned != (column.dtype == "utc"):
-        return None
-    values = (series.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else series).to_numpy()
-    converted = dates.array_microseconds(values) if values.dtype.kind == "M" else None
-    return None if converted is None else converted[0]
+    values = (series.dt.tz_convert("UTC").dt.tz_localize(None) if is_zoned(series) else series).to_numpy()
+    return values if values.dtype.kind == "M" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,7 +14,7 @@ import numpy as np
 from onnxlearn import dates
 from onnxlearn.cells import NUMBER
 from onnxlearn.errors import DataError, DataTypeError, listing
-from onnxlearn.frames import is_zoned
+from onnxlearn.frames import datetime_values, is_zoned
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.values import MAX_EXACT, describe, is_integer, is_missing, values_array
 
@@ -28,6 +29,8 @@ RARE_ROWS = 2
 MIN_RARE_LEVELS = 10
 SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
 
+# More than six digits of a second, and not all zeros.
+_FINE_TEXT = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
 _NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
 
 
@@ -301,7 +304,7 @@ def _level_dtype(contents: Contents, levels: Sequence[Level] | None, notes: list
         return contents.holds
     if contents.holds == "nothing":
         return "int64" if levels and all(isinstance(level, int) for level in levels) else "str"
-    if contents.holds in ("float64", "float32") and _is_whole(contents.present):
+    if contents.holds in ("float64", "float32") and is_whole(contents.present):
         notes.append(f"column {contents.name!r}: whole numbers stored as floats; its levels are integers")
         return "int64"
     way_out = {
@@ -312,7 +315,8 @@ def _level_dtype(contents: Contents, levels: Sequence[Level] | None, notes: list
     raise _unfit(contents, "categorical", way_out)
 
 
-def _is_whole(present: pd.Series[Any]) -> bool:
+def is_whole(present: pd.Series[Any]) -> bool:
+    """Whether floats without missing ones are all whole numbers that DOUBLE holds exactly."""
     numbers = present.to_numpy(dtype=np.float64)
     return bool(np.all(np.abs(numbers) <= MAX_EXACT) and np.all(numbers == np.floor(numbers)))
 
@@ -351,6 +355,8 @@ def _notice(contents: Contents, inferred: Inferred, *, told: bool) -> None:
         return
     if column.kind == "datetime" and contents.holds == "str" and not told:
         notes.append(f"column {name!r}: its text holds ISO dates, read as datetime; declare it categorical if they are names")
+    if column.kind == "datetime" and _is_floored(present):
+        notes.append(f"column {name!r}: dates are floored to the microsecond")
     n_distinct = int(present.nunique())
     if n_distinct == 1:
         notes.append(f"column {name!r} has one value only, {present.iloc[0]!s}; it says nothing")
@@ -359,6 +365,16 @@ def _notice(contents: Contents, inferred: Inferred, *, told: bool) -> None:
     _notice_identifiers(contents, inferred, n_distinct)
     if not inferred.is_id and column.kind == "categorical":
         _notice_levels(contents, inferred)
+
+
+def _is_floored(present: pd.Series[Any]) -> bool:
+    """Whether dates have digits beyond the microsecond."""
+    values = datetime_values(present)
+    if values is not None:
+        converted = dates.array_microseconds(values)
+        return converted is not None and converted[1]
+    distinct = present.unique().tolist()
+    return any(_FINE_TEXT.search(date) if isinstance(date, str) else getattr(date, "nanosecond", 0) for date in distinct)
 
 
 def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int) -> None:

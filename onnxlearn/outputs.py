@@ -25,8 +25,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     if str(path) == STDOUT:
         manager = _copied_later(STDOUT, _copy_to_stdout)
-    elif Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
-        # A pipe or a device: renaming would put a file in its place.
+    elif _is_device(Path(path)):
         manager = _copied_later(str(path), lambda file: shutil.copyfile(file, path))
     else:
         manager = _renamed_later(Path(path))
@@ -34,11 +33,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
 
 
+def _is_device(path: Path) -> bool:
+    """Whether it is a device or a pipe: renaming would put a file in its place."""
+    with _explained(path):
+        return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextlib.contextmanager
 def _renamed_later(path: Path) -> Iterator[Path]:
     # A link is written through, not replaced.
-    target = path.resolve()
-    _require_writable(target)
+    with _explained(path):
+        target = path.resolve()
+        _require_writable(target)
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         with _explained(path, temporary):
@@ -98,14 +104,17 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @contextlib.contextmanager
-def _explained(target: str | Path, temporary: Path) -> Iterator[None]:
-    """Turn the system's error about the output into ours, with its reason in plain words; leave others alone."""
+def _explained(target: str | Path, temporary: Path | None = None) -> Iterator[None]:
+    """Turn the system's error about the output into ours, with its reason in plain words; leave others alone.
+
+    With ``temporary`` other files are worked on as well: only errors about that file and about the disk are the output's.
+    """
     try:
         yield
     except OutputError:
         raise
     except OSError as error:
-        ours = error.errno in _DISK or str(temporary) in (error.filename, error.filename2)
+        ours = temporary is None or error.errno in _DISK or str(temporary) in (error.filename, error.filename2)
         if not ours or error.errno not in _REASONS:
             raise
         raise OutputError(f"cannot write {str(target)!r}: {_REASONS[error.errno]}") from error

@@ -211,7 +211,7 @@ def _na_without_levels(na: Sequence[str], columns: list[Column], classes: Sequen
 
 def row_weights(series: pd.Series[Any], name: str) -> NDArray[np.float64]:
     """Weights as float64 ``[n]``: finite, >= 0, none missing, not all zero; ``DataError`` otherwise."""
-    weights: NDArray[np.float64] = series_array(series, Column(name=name, kind="numeric", dtype="float64"))[:, 0]
+    weights: NDArray[np.float64] = series_array(series, Column(name=name, kind="numeric", dtype="float64"))[:, 0].copy()
     bad = ~(weights >= 0)
     if bad.any():
         row = int(np.argmax(bad))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.feeds import require_columns, unique_column
 from onnxlearn.frames import series_array
-from onnxlearn.infer import Contents, infer_column, look
+from onnxlearn.infer import Contents, infer_column, is_whole, look
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.values import Place, describe, row_place
 
@@ -92,7 +92,8 @@ def _booleans(contents: Contents) -> list[Label]:
 
 
 def _levels(contents: Contents, frame: pd.DataFrame, notes: list[str]) -> tuple[str, list[Label]]:
-    if contents.holds not in ("str", "int64", "float64", "float32"):
+    is_float = contents.holds in ("float64", "float32")
+    if not (contents.holds in ("str", "int64") or (is_float and is_whole(contents.present))):
         raise DataTypeError(
             f"target {contents.name!r} holds {describe(contents.present.iloc[0])}, which is no class; "
             "classes are text, integers or booleans: convert it with .astype(str), or say type='regression'"

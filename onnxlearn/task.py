@@ -43,7 +43,8 @@ class _Arrays:
             return column_codes(frame, names, role) if names else None
 
         return cls(
-            feeds=frame_feeds(frame, schema),
+            # Copies, because columns may lie in the frame's own memory, which its owner may write to.
+            feeds={name: array.copy() for name, array in frame_feeds(frame, schema).items()},
             truth=target_truth(frame, schema),
             weights=row_weights(unique_column(frame, schema.weight), schema.weight) if schema.weight else None,
             groups=codes([schema.group] if schema.group else [], "group"),
@@ -84,7 +85,7 @@ class Task:
     def __init__(
         self, frame: pd.DataFrame, schema: Schema, notes: Sequence[str] = (), *, _arrays: _Arrays | None = None
     ) -> None:
-        self.frame = frame
+        self.frame = frame.copy(deep=False)
         self.schema = schema
         self.notes = tuple(notes)
         self._arrays = _arrays or _Arrays.read(frame, schema)

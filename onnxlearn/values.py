@@ -11,7 +11,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def is_missing(value: object) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int | np.integer[Any]]:
     """Whether a value is an integer: neither a boolean nor a duration, which numpy counts among its integers."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
@@ -178,7 +178,7 @@ def _number(value: object) -> float:
     if isinstance(value, bool | np.bool_):
         raise _wrong("a number", value, "convert the column with .astype(int)")
     if is_integer(value):
-        return _exact(int(value))  # type: ignore[call-overload]
+        return _exact(int(value))
     if isinstance(value, Decimal):
         return _decimal(value)
     raise _wrong("a number", value, _number_way_out(value))
@@ -229,7 +229,7 @@ def _seconds(value: object) -> float:
         # A Timedelta counts nanoseconds too.
         exact = getattr(value, "to_timedelta64", None)
         if exact is None:
-            return value.total_seconds()
+            return value.days * 86_400 + value.seconds + value.microseconds / 1_000_000
         value = exact()
     if is_missing(value):
         return _NAN
@@ -263,7 +263,7 @@ def _whole(value: object) -> int:
     if type(value) is int:
         return _int64(value)
     if is_integer(value):
-        return _int64(int(value))  # type: ignore[call-overload]
+        return _int64(int(value))
     if is_missing(value):
         return MISSING_INT64
     # pandas turns integers with holes into floats, so whole floats are the same category.
