@@ -70,13 +70,13 @@ def _feature_lines(schema: Schema) -> list[str]:
 
 
 def _score_lines(scores: dict[str, dict[str, float | None]]) -> list[str]:
-    """One line a set of rows: its measures side by side."""
-    heads = {name: VALIDATION_HEAD if name == "validation" else name for name in scores}
-    width = max((len(head) for head in heads.values()), default=0)
+    """One line a set of rows, the one that chose the epoch first: its measures side by side."""
+    names = sorted((name for name in scores if scores[name]), key=lambda name: name != "validation")
+    heads = [VALIDATION_HEAD if name == "validation" else name for name in names]
+    width = max(map(len, heads), default=0)
     return [
-        f"{heads[name]:<{width}}  " + "  ".join(f"{measure} {number(value)}" for measure, value in values.items())
-        for name, values in scores.items()
-        if values
+        f"{head:<{width}}  " + "  ".join(f"{measure} {number(value)}" for measure, value in scores[name].items())
+        for name, head in zip(names, heads, strict=True)
     ]
 
 

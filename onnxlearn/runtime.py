@@ -80,18 +80,17 @@ def open_session(
         raise ParameterError(f"n_threads has to be >= 1 or None, not {n_threads!r}")
     ort = import_onnxruntime()
     obstacle = "" if provider == "cpu" else cuda_obstacle()
-    if provider == "cpu" or obstacle:
-        if provider == "cuda":
-            raise ProviderError(f"provider 'cuda' is not available: {obstacle}; use provider 'cpu' or 'auto'")
-        return _session(ort, source, [CPU_PROVIDER], n_threads)
-    _preload_cuda(ort)
-    session = _session(ort, source, [(CUDA_PROVIDER, {"use_tf32": str(int(tf32))}), CPU_PROVIDER], n_threads)
-    if CUDA_PROVIDER not in session.get_providers():
-        why = "onnxruntime-gpu could not load its CUDA libraries: pip install 'onnxlearn[gpu]', or see onnxlearn doctor"
-        if provider == "cuda":
-            raise ProviderError(f"provider 'cuda' is not available: {why}")
-        say_once(f"onnxlearn: running on the CPU, {why}")
-    return session
+    if provider != "cpu" and not obstacle:
+        _preload_cuda(ort)
+        session = _session(ort, source, [(CUDA_PROVIDER, {"use_tf32": str(int(tf32))}), CPU_PROVIDER], n_threads)
+        if CUDA_PROVIDER in session.get_providers():
+            return session
+        obstacle = "onnxruntime-gpu cannot load its CUDA libraries (pip install 'onnxlearn[gpu]')"
+    if provider == "cuda":
+        raise ProviderError(f"provider 'cuda' is not available: {obstacle}; use provider 'cpu' or 'auto'")
+    if provider == "auto" and CUDA_PROVIDER in ort.get_available_providers():
+        say_once(f"onnxlearn: running on the CPU: {obstacle}")
+    return _session(ort, source, [CPU_PROVIDER], n_threads)
 
 
 def run_chunked(

@@ -136,6 +136,7 @@ def test_the_keys_of_the_metadata(fitted):
     assert set(schema) == keys_of("schema")
     words = set(re.findall(r"`(\w+)`", section("schema")))
     assert {key for column in schema["features"] for key in column} | set(schema["target"]) <= words
+    assert set(schema["ingress"] or {}) <= words
     assert set(document["learner"]) == {"name", "params"}
     training = keys_of("training")
     if document["learner"]["name"] == "featureless":
