@@ -104,7 +104,7 @@ class OutputError(OnnxlearnError, OSError):
     """A result cannot be written where it was asked for."""
 
 
-class InterruptedFit(OnnxlearnError):
+class InterruptedFit(OnnxlearnError):  # noqa: N818  an interruption, like KeyboardInterrupt
     """Training was interrupted before the first epoch ended: there are no weights to keep."""
 
 

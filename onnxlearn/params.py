@@ -211,13 +211,16 @@ def _readers(hint: Any) -> list[Callable[[str], Any]]:
         elif option in (int, float):
             readers.append(option)
         elif origin is tuple:
-            item = _readers(typing.get_args(option)[0])[0]
-            readers.append(lambda text, item=item: tuple(item(part.strip()) for part in text.split(",") if part.strip()))
+            readers.append(functools.partial(_read_list, _readers(typing.get_args(option)[0])[0]))
         elif origin is typing.Literal:
-            readers.append(lambda text, option=option: _read_choice(option, text))
+            readers.append(functools.partial(_read_choice, option))
         elif option is str:
             readers.append(str)
     return readers
+
+
+def _read_list(read: Callable[[str], Any], text: str) -> tuple[Any, ...]:
+    return tuple(read(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _read_choice(option: Any, text: str) -> Any:

@@ -40,9 +40,8 @@ def evaluate(
     format_: Format = None,
 ) -> None:
     """Score a model on a table with the target."""
-    from onnxlearn.stream import evaluate_file
-
     from onnxlearn.card import number
+    from onnxlearn.stream import evaluate_file
 
     scores = evaluate_file(model, data, measures=measure or (), provider=provider, format=format_)
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

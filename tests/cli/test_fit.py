@@ -87,7 +87,7 @@ def test_options_reach_the_schema(command) -> None:
     assert (schema.column("rooms").kind, schema.column("rooms").dtype) == ("categorical", "int64")
     assert schema.column("colour").levels == ("blue", "red")
     assert schema.column("colour").has_missing
-    assert (schema.group, schema.weight, schema.ignored, schema.na) == ("house", "w", ("price",), ("green",))
+    assert (schema.group, schema.weight, schema.ignored, schema.na) == ("house", "w", ("price",), ("", "green"))
     assert schema.target.positive == "no"
 
 
