@@ -11,6 +11,7 @@ from onnxlearn.errors import DataError
 Kind: TypeAlias = Literal["numeric", "categorical", "ordered", "boolean", "datetime", "text", "image"]
 Level: TypeAlias = str | int
 Label: TypeAlias = str | int | bool
+NumKind: TypeAlias = Literal["number", "time", "flag"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -128,10 +129,12 @@ class Ingress:
     """Widths of the tensors that enter the network: a pure function of schema and preprocessing settings.
 
     ``num_names`` names the columns of ``num`` (float32 ``[N, n_num]``), ``cat_names`` those of ``cat`` (int64
-    ``[N, n_cat]``), whose codes are below ``cardinalities``.
+    ``[N, n_cat]``), whose codes are below ``cardinalities``. ``num_kinds`` tells the columns of ``num`` apart: numbers and
+    ranks, parts of dates, and flags of two values; flags stand last.
     """
 
     num_names: tuple[str, ...] = ()
+    num_kinds: tuple[NumKind, ...] = ()
     cat_names: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
 

@@ -20,12 +20,13 @@ from onnxlearn.model import Model
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
+from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export
 from onnxlearn_models.packing import open_checked, pack, score_rows
 from onnxlearn_models.parity import prove_parity
-from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
 from onnxlearn_models.training.loss import Loss, classification_loss, squared_error
 from onnxlearn_models.training.progress import progress_bar
@@ -57,6 +58,15 @@ class NetworkLearner(Learner):
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
             cls.config_types = (cls.architecture_config, PreprocessConfig, TrainConfig)
+
+    @classmethod
+    def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
+        """Settings of architecture and training with what they leave to task and training rows filled in.
+
+        An architecture with such settings of its own overrides this; widths and depths must not depend on the rows.
+        """
+        del cls
+        return config, choose_training(train_config, schema, n_rows)
 
     def fit(
         self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
@@ -94,12 +104,14 @@ class NetworkLearner(Learner):
     ) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
         architecture_config, preprocess_config, config = self.configs
+        architecture_config, config = self.choose(architecture_config, config, train.schema, train.n_rows)
         device = choose_device(config.device)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
         scaling = None
         if train.schema.target.type == "regression":
             scaling = TargetScaling.fit(train.truth(), preprocess_config.target_scaler, train.weights())
         rows = _Rows(preprocessing, scaling, _class_weights(train, config), device)
+        assert config.max_epochs is not None
         with seeded(config.seed, device), progress_bar(config.max_epochs, show=progress) as on_epoch:
             module = type(self).architecture(preprocessing.schema, architecture_config).to(device)
             result = train_network(

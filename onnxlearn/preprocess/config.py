@@ -45,11 +45,14 @@ class PreprocessConfig:
     cat_encoding: Literal["auto", "embedding", "onehot"] = param(
         "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels"
     )
-    max_onehot: int = param(8, "most levels that cat_encoding=auto encodes one-hot", low=0)
-    min_level_rows: int = param(1, "levels with fewer training rows count as unseen", low=1)
-    ordered_encoding: Literal["rank", "categorical", "both"] = param("rank", "how ordered categories enter")
+    max_onehot: int = param(12, "most levels that cat_encoding=auto encodes one-hot", low=0)
+    min_level_rows: int | None = param(
+        None, "levels with fewer training rows count as unseen (None: a hundredth of the rows, at most 10)", low=1
+    )
+    ordered_encoding: Literal["rank", "categorical", "both"] = param("both", "how ordered categories enter")
     datetime_parts: tuple[DatePart, ...] = param(
-        ("year", "month_cyclic", "day", "weekday_cyclic", "hour_cyclic", "elapsed"), "what is read from a datetime"
+        ("year", "month", "day", "weekday", "hour", "elapsed", "month_cyclic", "weekday_cyclic", "hour_cyclic"),
+        "what is read from a datetime",
     )
     target_scaler: TargetScaler = param("standard", "scaling of the target in regression")
 

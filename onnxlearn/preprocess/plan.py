@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
-from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Ingress, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Ingress, NumKind, Schema
 
 CYCLIC = "_cyclic"
 
@@ -75,8 +75,14 @@ class Plan:
     @property
     def ingress(self) -> Ingress:
         """The tensors that enter the network."""
+        names = (*self.x_names, *(column.name for column in self.indicators + self.onehot))
+        n_times = len(self.parts) * len(self.dates) + len(self.cyclic_names)
+        n_numbers = len(self.scaled_names) + len(self.cyclic_names) - n_times
+        n_flags = len(names) - n_numbers - n_times
+        counts: tuple[tuple[NumKind, int], ...] = (("number", n_numbers), ("time", n_times), ("flag", n_flags))
         return Ingress(
-            num_names=(*self.x_names, *(column.name for column in self.indicators + self.onehot)),
+            num_names=names,
+            num_kinds=tuple(kind for kind, count in counts for _ in range(count)),
             cat_names=tuple(self.coded[i].name for i in self.embedded),
             cardinalities=tuple(self.coded[i].n_codes for i in self.embedded),
         )
@@ -137,7 +143,7 @@ def _is_onehot(column: Column, config: PreprocessConfig) -> bool:
 
 
 def _onehot_columns(column: Column, source: int, config: PreprocessConfig) -> Iterator[OneHotColumn]:
-    if config.min_level_rows > 1:
+    if config.min_level_rows is not None and config.min_level_rows > 1:
         # Rare levels are merged into the code of unseen ones, which then has training rows.
         yield OneHotColumn(f"{column.name}:rare", source, UNSEEN_CODE)
     if column.has_missing:

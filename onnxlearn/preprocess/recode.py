@@ -23,13 +23,18 @@ class Recode:
     table: Array
 
     @classmethod
-    def fit(cls, codes: Array, columns: Sequence[Column], min_rows: int) -> Recode:
-        """Send each level with fewer than ``min_rows`` rows among ``codes`` (int64 ``[n, S]``) to the unseen code."""
+    def fit(cls, codes: Array, columns: Sequence[Column], min_rows: int | None) -> Recode:
+        """Send each level with fewer than ``min_rows`` rows among ``codes`` (int64 ``[n, S]``) to the unseen code.
+
+        ``None`` means a hundredth of the rows, at most 10, and that levels of ordered columns stay: they have a rank.
+        """
+        by_rows = max(1, min(10, len(codes) // 100))
         tables = []
         for i, column in enumerate(columns):
             counts = np.bincount(codes[:, i], minlength=column.n_codes)
             table = np.arange(column.n_codes)
-            table[FIRST_LEVEL_CODE:][counts[FIRST_LEVEL_CODE:] < min_rows] = UNSEEN_CODE
+            fewest = min_rows or (1 if column.kind == "ordered" else by_rows)
+            table[FIRST_LEVEL_CODE:][counts[FIRST_LEVEL_CODE:] < fewest] = UNSEEN_CODE
             tables.append(table)
         sizes = [column.n_codes for column in columns]
         return cls(np.cumsum([0, *sizes[:-1]]), np.concatenate(tables))

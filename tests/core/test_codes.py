@@ -43,7 +43,7 @@ def test_spellings_of_missing_are_missing_unless_they_are_levels():
 
 
 def test_integer_levels_are_coded_by_value():
-    fitted = fit(ZONE, list(range(-3, 9)))
+    fitted = fit(ZONE, list(range(-3, 9)), cat_encoding="embedding")
     assert codes_of(fitted, [-3, 8, 9, MISSING_INT64, 2**63 - 1]) == [2, 13, 0, 1, 0]
 
 
@@ -64,24 +64,49 @@ def test_codes_are_those_of_scikit_learn_at_scale():
     training = np.array(column.levels, object)[rng.integers(0, 1000, 20_000)].reshape(-1, 1)
     encoder = OrdinalEncoder(categories=[list(column.levels)], handle_unknown="use_encoded_value", unknown_value=-2)
     expected = encoder.fit(training).transform(training).astype(int) + 2
-    assert codes_of(fit(column, training), training) == expected[:, 0].tolist()
+    assert codes_of(fit(column, training, min_level_rows=1), training) == expected[:, 0].tolist()
 
 
 def test_a_level_without_training_rows_is_unseen():
-    fitted = fit(letters(12), ["level0", "level3"])
+    fitted = fit(letters(12), ["level0", "level3"], cat_encoding="embedding")
     assert codes_of(fitted, ["level0", "level1", "level3", "x"]) == [2, 0, 5, 0]
     np.testing.assert_array_equal(fitted.code_counts[0], [0, 0, 1, 0, 0, 1] + [0] * 8)
 
 
 def test_levels_with_few_rows_are_merged_into_unseen():
-    fitted = fit(letters(12), ["level0"] * 5 + ["level1"] * 4 + ["level2"] * 6, min_level_rows=5)
+    fitted = fit(letters(12), ["level0"] * 5 + ["level1"] * 4 + ["level2"] * 6, min_level_rows=5, cat_encoding="embedding")
     assert codes_of(fitted, ["level0", "level1", "level2", "level3"]) == [2, 0, 4, 0]
     assert fitted.code_counts[0].tolist() == [4, 0, 5, 0, 6] + [0] * 9
 
 
+def test_by_default_the_rows_decide_which_levels_are_rare():
+    few, many = [["often"] * (n - k) + ["seldom"] * k for n, k in ((90, 1), (900, 8))]
+    column = Column(name="c", kind="categorical", dtype="str", levels=("often", "seldom"))
+    assert codes_of(fit(column, few, cat_encoding="embedding"), ["seldom"]) == [3]
+    assert codes_of(fit(column, many, cat_encoding="embedding"), ["seldom"]) == [0]
+    ranked = Column(name="c", kind="ordered", dtype="str", levels=("often", "seldom"))
+    assert codes_of(fit(ranked, many, cat_encoding="embedding"), ["seldom"]) == [3]
+
+
+def test_kinds_of_columns_tell_numbers_times_and_flags():
+    columns = [
+        Column(name="x", kind="numeric", dtype="float64", has_missing=True),
+        Column(name="t", kind="datetime", dtype="naive"),
+        Column(name="b", kind="boolean", dtype="bool"),
+        GRADE,
+        letters(2),
+    ]
+    config = PreprocessConfig(datetime_parts=("year", "month_cyclic"), ordered_encoding="rank")
+    ingress = plan_ingress(schema_of(*columns), config)
+    kinds = dict(zip(ingress.num_names, ingress.num_kinds, strict=True))
+    assert {name for name, kind in kinds.items() if kind == "number"} == {"x", "grade"}
+    assert {name for name, kind in kinds.items() if kind == "time"} == {"t.year", "t.month_sin", "t.month_cos"}
+    assert list(ingress.num_kinds) == sorted(ingress.num_kinds, key=["number", "time", "flag"].index)
+
+
 @pytest.mark.parametrize(
     ("n_levels", "encoding", "n_cat", "n_num"),
-    [(8, "auto", 0, 8), (9, "auto", 1, 0), (3, "embedding", 1, 0), (20, "onehot", 0, 20)],
+    [(12, "auto", 0, 12), (13, "auto", 1, 0), (3, "embedding", 1, 0), (20, "onehot", 0, 20)],
 )
 def test_encoding_depends_on_the_number_of_levels(n_levels, encoding, n_cat, n_num):
     ingress = plan_ingress(schema_of(letters(n_levels)), PreprocessConfig(cat_encoding=encoding))
@@ -121,7 +146,7 @@ def test_ranks_follow_the_order_of_the_levels():
 
 
 def test_ranks_of_unseen_missing_and_absent_levels_are_imputed():
-    fitted = fit(GRADE, ["low", "low", "high", ""], num_scaler="none", num_impute="median")
+    fitted = fit(GRADE, ["low", "low", "high", ""], num_scaler="none", num_impute="median", ordered_encoding="rank")
     # "mid" had no training row, so that its rank was never learned from.
     np.testing.assert_array_equal(num_of(fitted, ["low", "high", "mid", "", "x"]), [[0, 0], [2, 0], [0, 1], [0, 1], [0, 1]])
 

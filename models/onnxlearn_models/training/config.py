@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from onnxlearn.params import param
+from onnxlearn.schema import Schema
 from onnxlearn_models.training.schedule import ScheduleName
 
 
@@ -15,8 +18,12 @@ from onnxlearn_models.training.schedule import ScheduleName
 class TrainConfig:
     """How a network is trained. ``None`` means: by the number of training rows."""
 
-    max_epochs: int = param(60, "passes over the training rows at most", low=1)
-    patience: int | None = param(15, "stop after so many epochs without a better validation loss (None: never)", low=1)
+    max_epochs: int | None = param(
+        None, "passes over the training rows at most (None: 40, or 24 for many rows of classes)", low=1
+    )
+    patience: int | Literal["auto"] | None = param(
+        "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)", low=1
+    )
     validation: float | tuple[int, ...] | pd.DataFrame | None = param(
         0.15, "what chooses the epoch: a share of the rows, their numbers, a table, or None (train all epochs on all rows)",
         low=0, low_open=True, high=0.9,
@@ -24,6 +31,9 @@ class TrainConfig:
     batch_size: int | None = param(None, "rows per step (None: by the number of rows)", low=1)
     optimizer: Literal["adamw", "sgd"] = param("adamw", "AdamW, or SGD with Nesterov momentum")
     lr: float | None = param(None, "highest learning rate (None: by the number of rows)", low=0, low_open=True)
+    dropout_schedule: Literal["constant", "fade"] | None = param(
+        None, "fade: dropout goes to 0 over the second half of max_epochs (None: as suits the task)"
+    )
     schedule: ScheduleName = param("cosine", "course of the learning rate over max_epochs")
     warmup: float = param(0.02, "share of the planned steps during which the learning rate rises", low=0, high=0.5)
     beta1: float = param(0.9, "AdamW's decay of the gradient's mean; SGD's momentum", low=0, high=0.9999)
@@ -32,27 +42,37 @@ class TrainConfig:
     embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
     embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
-    ema: float = param(0.0, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
+    ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = param("auto", "where the network is trained; auto: a GPU where there is one")
 
 
-def choose_batch_size(config: TrainConfig, n_rows: int) -> int:
-    """Rows per step: as asked for, or such that small tables get enough steps; never more than there are.
+# From this number of training rows on a table is treated as a large one.
+MANY_ROWS = 8_000
 
-    >>> [choose_batch_size(TrainConfig(), n) for n in (10, 1_000, 3_000, 10_000, 100_000)]
-    [10, 32, 64, 128, 256]
+
+def choose_training(config: TrainConfig, schema: Schema, n_rows: int) -> TrainConfig:
+    """The settings with what was left to the task and the number of training rows filled in.
+
+    Small tables get enough steps by small batches. On large tables of classes the best epoch comes early; large regressions
+    go on improving, and bear higher learning rates.
     """
-    if config.batch_size is not None:
-        return min(config.batch_size, n_rows)
-    steps = ((1_500, 32), (4_000, 64), (12_000, 128))
-    return min(next((size for limit, size in steps if n_rows < limit), 256), n_rows)
+    regression, many = schema.target.type == "regression", n_rows >= MANY_ROWS
+    usual: dict[str, Any] = {
+        "max_epochs": 24 if many and not regression else 40,
+        "batch_size": next((size for limit, size in ((1_500, 32), (4_000, 64), (12_000, 128)) if n_rows < limit), 256),
+        "lr": _usual_lr(config.optimizer, n_rows, regression=regression),
+        "dropout_schedule": "constant",
+    }
+    chosen = {name: value for name, value in usual.items() if getattr(config, name) is None}
+    if config.patience == "auto":
+        chosen["patience"] = 15 if not many else 12 if regression else 5
+    return dataclasses.replace(config, **chosen)
 
 
-def choose_lr(config: TrainConfig) -> float:
-    """The learning rate as asked for, or the optimizer's usual one."""
-    if config.lr is not None:
-        return config.lr
-    return 1e-3 if config.optimizer == "adamw" else 1e-2
+def _usual_lr(optimizer: str, n_rows: int, *, regression: bool) -> float:
+    if optimizer == "sgd":
+        return 1e-2
+    return min(3e-3, max(5e-4, 5e-4 * math.sqrt(n_rows / 1_000))) if regression else 5e-4

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn_models.layers.embedding import CodeEmbedding
-from onnxlearn_models.training.config import TrainConfig, choose_batch_size, choose_lr
+from onnxlearn_models.layers.periodic import PeriodicEmbedding
+from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.loss import Loss
 from onnxlearn_models.training.optimizer import SGD, AdamW, Group, Optimizer
 from onnxlearn_models.training.progress import Epoch, OnEpoch
-from onnxlearn_models.training.schedule import lr_factor
+from onnxlearn_models.training.schedule import fade, lr_factor
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -71,6 +72,8 @@ def train_network(
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
+    ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`.
+
     The best epoch is the one with the lowest validation loss, or the last one without validation rows. ``settle`` is called
     before each validation and at the end: what it sets must not depend on untrained weights.
 
@@ -104,7 +107,11 @@ class _Run:
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.loss, self.config, self.settle = loss, config, settle
-        self.result = TrainResult(choose_batch_size(config, len(train)), choose_lr(config))
+        assert config.max_epochs is not None
+        assert config.batch_size is not None
+        assert config.lr is not None
+        self.max_epochs, self.patience = config.max_epochs, config.patience
+        self.result = TrainResult(min(config.batch_size, len(train)), config.lr)
         self.optimizer = _optimizer(config, parameter_groups(module, config))
         self.values = self.optimizer.flat.values
         self.average = self.values.clone() if config.ema else None
@@ -114,11 +121,13 @@ class _Run:
         _check_batch_norm(module, min(self.sizes))
         self.batches = self.buffer.batches(self.sizes)
         self.n_steps = 0
+        parts = module.modules() if config.dropout_schedule == "fade" else ()
+        self.dropouts = [(part, part.p) for part in parts if isinstance(part, nn.Dropout)]
         self.best_loss = math.inf
         self.best: list[Tensor] = []
 
     def epochs(self, on_epoch: OnEpoch) -> None:
-        for number in range(1, self.config.max_epochs + 1):
+        for number in range(1, self.max_epochs + 1):
             train_loss = self._train_epoch()
             trained = self._use_average()
             valid_loss = self._validate()
@@ -147,6 +156,8 @@ class _Run:
         _shuffle(self.train, order, self.buffer)
         losses = []
         for batch in self.batches:
+            for dropout, share in self.dropouts:
+                dropout.p = share * fade(self._progress())
             loss = self.loss(self.module(**batch.inputs), batch.target, batch.weight)
             loss.backward()  # type: ignore[no-untyped-call]
             if self.config.grad_clip is not None:
@@ -183,8 +194,7 @@ class _Run:
             self.result.best_epoch = epoch.number
 
     def _out_of_patience(self, number: int) -> bool:
-        patience = self.config.patience
-        return patience is not None and number - self.result.best_epoch >= patience
+        return isinstance(self.patience, int) and number - self.result.best_epoch >= self.patience
 
     def _diverged(self) -> None:
         if not self.result.best_epoch:
@@ -197,8 +207,11 @@ class _Run:
 
     def _lr(self) -> float:
         """The learning rate of the step that is being made."""
-        progress = self.n_steps / (self.config.max_epochs * len(self.batches))
-        return self.result.lr * lr_factor(self.config.schedule, progress, self.config.warmup)
+        return self.result.lr * lr_factor(self.config.schedule, self._progress(), self.config.warmup)
+
+    def _progress(self) -> float:
+        """Share of all planned steps that is done."""
+        return self.n_steps / (self.max_epochs * len(self.batches))
 
 
 @torch.no_grad()
@@ -223,11 +236,13 @@ def even_sizes(n_rows: int, batch_size: int) -> list[int]:
 
 
 def parameter_groups(module: nn.Module, config: TrainConfig) -> list[Group]:
-    """Matrices decay, biases and norms do not; embeddings may have their own decay and learning rate."""
+    """Matrices decay; biases, norms and periodic embeddings do not; embeddings of codes may have rates of their own."""
     embedding = {id(p) for part in module.modules() if isinstance(part, CodeEmbedding) for p in part.parameters()}
+    periodic = {id(p) for part in module.modules() if isinstance(part, PeriodicEmbedding) for p in part.parameters()}
     trainable = [p for p in module.parameters() if p.requires_grad]
-    matrices = tuple(p for p in trainable if p.ndim >= 2 and id(p) not in embedding)
-    vectors = tuple(p for p in trainable if p.ndim < 2 and id(p) not in embedding)
+    others = [p for p in trainable if id(p) not in embedding]
+    matrices = tuple(p for p in others if p.ndim >= 2 and id(p) not in periodic)
+    vectors = tuple(p for p in others if p.ndim < 2 or id(p) in periodic)
     embeddings = tuple(p for p in trainable if id(p) in embedding)
     decay = config.weight_decay if config.embedding_weight_decay is None else config.embedding_weight_decay
     groups = [

@@ -26,6 +26,15 @@ def lr_factor(schedule: ScheduleName, progress: float, warmup: float = 0.0) -> f
     return rise * _SHAPES[schedule](progress)
 
 
+def fade(progress: float) -> float:
+    """1 over the first half, then down to 0 along a cosine.
+
+    >>> [round(fade(p), 3) for p in (0, 0.5, 0.75, 1)]
+    [1.0, 1.0, 0.5, 0.0]
+    """
+    return (1 + math.cos(math.pi * min(max(0.0, 2 * progress - 1), 1.0))) / 2
+
+
 def _cosine(progress: float) -> float:
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
