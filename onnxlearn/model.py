@@ -42,8 +42,8 @@ _RUNTIME_TYPES = {
 def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None) -> Model:
     """Load a model file.
 
-    ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads of one run,
-    by default the cores that this process may use.
+    ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads that share
+    the rows of a big table, by default as many as this process may use cores.
 
     Raises: ModelFileError, ProviderError, MissingExtraError.
     """

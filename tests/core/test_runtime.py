@@ -37,8 +37,10 @@ def feeds_of(n):
 
 
 @pytest.mark.parametrize("n", [0, 1, 37, 1000, 1001, 2500])
-def test_chunks_give_what_one_run_gives(n):
-    session = open_session(two_outputs(), "cpu")
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_chunks_give_what_one_run_gives(n, n_threads):
+    session = open_session(two_outputs(), "cpu", n_threads)
+    assert session.n_threads == n_threads
     whole = dict(zip(["y", "t"], session.run(["y", "t"], feeds_of(n)), strict=True))
     for chunk_rows in (None, 1, 999):
         joined = run_chunked(session, feeds_of(n), chunk_rows=chunk_rows)
@@ -46,6 +48,14 @@ def test_chunks_give_what_one_run_gives(n):
         for name, array in joined.items():
             assert array.dtype == whole[name].dtype
             np.testing.assert_array_equal(array, whole[name])
+
+
+def test_an_error_in_a_chunk_is_raised():
+    feeds = feeds_of(2500)
+    feeds["s"] = feeds["s"][:1500]
+    for n_threads in (1, 3):
+        with pytest.raises(ValueError, match="could not broadcast"):
+            run_chunked(open_session(two_outputs(), n_threads=n_threads), feeds)
 
 
 def test_named_outputs_alone_are_computed():
