@@ -47,6 +47,7 @@ def to_frame(table: Any) -> pd.DataFrame:
     return frame
 
 
+MAX_BATCH_ROWS = 16_384
 WHOLE_BATCH_ROWS = 1 << 20
 _INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
@@ -122,7 +123,7 @@ class ArrowReader:
 
     def batches(self, rows: int | None = None) -> Iterator[ArrowBatch]:
         """The rows in order, some at a time."""
-        n_rows, start = batch_rows(len(self.columns), rows), 0
+        n_rows, start = batch_rows(len(self.columns), rows, MAX_BATCH_ROWS), 0
         stored = self._stored(n_rows)
         while True:
             try:

@@ -20,7 +20,7 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 TRUE_CELLS = frozenset({"true", "True", "TRUE"})
 FALSE_CELLS = frozenset({"false", "False", "FALSE"})
 # With these characters alone float() accepts exactly what NUMBER does: no underscores, names, hexadecimals or commas.
-_NUMBER_CHARACTERS = frozenset("0123456789+-.eE ")
+_NUMBER_CHARACTERS = re.compile(r"[0-9+\-.eE ]*")
 _NAN = float("nan")
 
 
@@ -98,10 +98,11 @@ def _first_refusal(cells: Sequence[str], column: Column, convert: Callable[[str]
 
 def _plain_numbers(cells: Sequence[str], na: Collection[str]) -> NDArray[np.float64] | None:
     """A column of unsuspicious numbers, read at once; ``None`` where any cell wants a closer look."""
-    if not _NUMBER_CHARACTERS.issuperset("".join([cell for cell in cells if cell not in na])):
+    texts = ["nan" if cell in na else cell for cell in cells]
+    if not _NUMBER_CHARACTERS.fullmatch("".join([text for text in texts if text != "nan"])):
         return None
     try:
-        numbers = np.array([_NAN if cell in na else float(cell) for cell in cells], dtype=np.float64)
+        numbers = np.array(list(map(float, texts)), dtype=np.float64)
     except ValueError:
         return None
     # Integers this large may not be exact; this also catches 1e999.

@@ -65,7 +65,7 @@ class TableReader(Protocol):
         ...
 
     def batches(self, rows: int | None = None) -> Iterator[Batch]:
-        """Its rows, once, at most ``rows`` at a time (by default what suits the width), in constant memory.
+        """Its rows, once, at most ``rows`` at a time and no more than is good, in constant memory.
 
         There is always a batch: an empty one where the table has no rows. The file is closed after the last one.
         """
