@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
-from onnxlearn_models.training.config import TrainConfig, choose_batch_size
+from onnxlearn.schema import Schema, Target
+from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.loop import Tensors, even_sizes, mean_loss, parameter_groups, train_network
 from onnxlearn_models.training.loss import classification_loss, squared_error
 from onnxlearn_models.training.schedule import lr_factor
@@ -43,7 +44,7 @@ def train(net=None, valid="rows", seed=0, on_epoch=None, keep_on_interrupt=False
         data or rows(),
         rows(80, seed=1) if valid == "rows" else valid,
         loss=loss,
-        config=TrainConfig(**{"max_epochs": 10, "batch_size": 32, "lr": 0.05, **options}),
+        config=TrainConfig(**{"max_epochs": 10, "batch_size": 32, "lr": 0.05, "patience": 15, "ema": 0.0, **options}),
         settle=lambda: None,
         on_epoch=on_epoch or (lambda epoch: None),
         keep_on_interrupt=keep_on_interrupt,
@@ -65,10 +66,45 @@ def test_schedule_stays_in_range(name, progress, warmup):
     assert 0 <= lr_factor(name, progress, warmup) <= 1 + 1e-12
 
 
-@given(st.integers(1, 10**6))
-def test_batch_size_never_exceeds_the_rows(n_rows):
-    assert 1 <= choose_batch_size(TrainConfig(), n_rows) <= n_rows
-    assert choose_batch_size(TrainConfig(batch_size=7), n_rows) == min(7, n_rows)
+def schema_of(kind):
+    classes = ("a", "b") if kind == "classification" else ()
+    return Schema(name="t", features=(), target=Target(names=("y",), type=kind, dtype="str", classes=classes))
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["classification", "regression"]), st.sampled_from(["adamw", "sgd"]))
+def test_what_is_left_open_is_filled_in(n_rows, kind, optimizer):
+    chosen = choose_training(TrainConfig(optimizer=optimizer), schema_of(kind), n_rows)
+    assert None not in (chosen.max_epochs, chosen.batch_size, chosen.lr, chosen.dropout_schedule)
+    assert isinstance(chosen.patience, int)
+    assert 5e-4 <= chosen.lr <= 1e-2
+
+
+def test_what_is_given_stays():
+    given = TrainConfig(max_epochs=3, batch_size=7, lr=0.5, patience=None, dropout_schedule="fade")
+    assert choose_training(given, schema_of("regression"), 10**6) == given
+
+
+def test_small_tables_take_small_steps():
+    sizes = [choose_training(TrainConfig(), schema_of("classification"), n).batch_size for n in (100, 3_000, 10_000, 100_000)]
+    assert sizes == [32, 64, 128, 256]
+
+
+def test_dropout_fades():
+    seen = []
+
+    class Dropping(Line):
+        def __init__(self):
+            super().__init__()
+            self.dropout = nn.Dropout(0.4)
+
+        def forward(self, num):
+            seen.append(self.dropout.p)
+            return self.linear(self.dropout(num))
+
+    train(Dropping(), valid=None, dropout_schedule="fade")
+    assert seen[: len(seen) // 2] == [0.4] * (len(seen) // 2)
+    assert all(a > b for a, b in zip(seen[len(seen) // 2 + 1 :], seen[len(seen) // 2 + 2 :], strict=False))
+    assert 0 <= seen[-1] < 0.01
 
 
 def test_learns_the_line():
