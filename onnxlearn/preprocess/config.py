@@ -32,7 +32,8 @@ class PreprocessConfig:
     ``robust`` scaling and ``smooth_clip`` are those of Holzmüller, Grinsztajn and Steinwart (2024), "Better by default",
     section 3; ``quantile`` is scikit-learn's ``QuantileTransformer(output_distribution="normal")``, which puts the lowest and
     the highest training value at ±5.2 however often they occur. Booleans become -1 and 1 (0 where missing) and sines and
-    cosines stay as they are, whatever the scaling. ``min_level_rows`` holds for ordered columns as well.
+    cosines stay as they are, whatever the scaling. A number of ``min_level_rows`` holds for ordered
+    columns too, its default does not.
     """
 
     num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts")
