@@ -200,7 +200,8 @@ def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: in
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     data = source if isinstance(source, bytes) else str(source)
     try:
-        session: Session = ort.InferenceSession(data, options, providers=providers)
+        # Its fallback would print to stdout, and carry on with the CPU after a GPU failed in the middle of a run.
+        session: Session = ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
     except Exception as error:
         raise ModelFileError(f"ONNX Runtime {ort.__version__} cannot load the model: {_first_line(error)}") from error
     # Runs on a GPU wait for each other.
