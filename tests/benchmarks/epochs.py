@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import torch
 from onnxlearn_models.mlp import MLPConfig, build_mlp
-from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.loop import Tensors, train_network
 from onnxlearn_models.training.loss import squared_error
 from timing import Row, paired, row
@@ -44,7 +43,8 @@ def ratios(n_rows: int, n_columns: int, shape: MLPConfig, batch_size: int, pairs
     schema = Schema(name="t", features=(), target=Target(names=("y",), type="regression", dtype="float64"), ingress=ingress)
     net = build_mlp(schema, shape)
     # As it is by default (averaged weights and all), but for the number of epochs.
-    config = dataclasses.replace(TrainConfig(), max_epochs=EPOCHS, batch_size=batch_size, patience=None)
+    given = TrainConfig(max_epochs=EPOCHS, batch_size=batch_size, patience=None)
+    config = choose_training(given, schema, n_rows)
     return paired(
         lambda: ours(copy.deepcopy(net), x, y, config), lambda: by_hand(copy.deepcopy(net), x, y, batch_size), pairs
     )
