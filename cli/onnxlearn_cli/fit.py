@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +17,7 @@ from onnxlearn_cli.talk import say, show, show_table
 if TYPE_CHECKING:
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
+    from onnxlearn.task import Task
 
 
 def fit(
@@ -75,7 +77,6 @@ def fit(
     """
     from onnxlearn.outputs import STDOUT, atomic_path
     from onnxlearn.registry import learner_info
-    from onnxlearn.task import Task
 
     # What can be refused without the table or torch is refused before either is loaded.
     info = learner_info(learner)
@@ -83,9 +84,9 @@ def fit(
     if str(out) == STDOUT:
         raise ParameterError("--out has to be a file: standard output gets the scores")
     with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
-        table = Task.from_file(
+        table = read_task(
             data,
-            target if len(target) > 1 else target[0],
+            target,
             format=format_,
             na=na,
             type=task or "auto",
@@ -98,14 +99,25 @@ def fit(
             id=id_,
             ignore=ignore or (),
         )
-        for note in table.notes:
-            say(note)
         recipe = configure(info.load()(), given, seed)
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
         temporary.write_bytes(model.to_bytes())
     report(model, data, out)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
+
+
+def read_task(data: str, target: list[str], **options: Any) -> Task:
+    """The task of a file; what was noticed on the way is said."""
+    from onnxlearn.task import Task, TaskWarning
+
+    with warnings.catch_warnings():
+        # What it warns of stands among the notes too.
+        warnings.simplefilter("ignore", TaskWarning)
+        task = Task.from_file(data, target if len(target) > 1 else target[0], **options)
+    for note in task.notes:
+        say(note)
+    return task
 
 
 def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Learner:
@@ -124,6 +136,7 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
     from onnxlearn.card import VALIDATION_HEAD, number
+    from onnxlearn.tables import STDIN
 
     columns = {VALIDATION_HEAD: model.scores.get("validation"), "test": model.scores.get("test")}
     scores = {head: values for head, values in columns.items() if values}
@@ -132,4 +145,5 @@ def report(model: Model, data: str, out: Path) -> None:
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
         show_table(["measure", *scores], rows)
     show(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
-    show(f"next: onnxlearn predict {shlex.quote(str(out))} {shlex.quote(data)} --out predictions.csv")
+    table = "NEW.csv" if data == STDIN else shlex.quote(data)
+    show(f"next: onnxlearn predict {shlex.quote(str(out))} {table} --out predictions.csv")
