@@ -45,15 +45,19 @@ def ratios(n_rows: int, n_columns: int, shape: MLPConfig, batch_size: int, pairs
     # As it is by default (averaged weights and all), but for the number of epochs.
     given = TrainConfig(max_epochs=EPOCHS, batch_size=batch_size, patience=None)
     config = choose_training(given, schema, n_rows)
-    return paired(
-        lambda: ours(copy.deepcopy(net), x, y, config), lambda: by_hand(copy.deepcopy(net), x, y, batch_size), pairs
-    )
+    return paired(lambda: ours(copy.deepcopy(net), x, y, config), lambda: by_hand(copy.deepcopy(net), x, y, batch_size), pairs)
 
 
 def compare_epochs() -> list[Row]:
     """Diamonds-sized and small."""
     default = MLPConfig()
     return [
-        row("epoch, 43,152 x 26, batch 256, default `mlp` / hand-written loop", ratios(43_152, 26, default, 256, 5), "at most 1.05"),
-        row("epoch, 2,000 x 20, batch 64, default `mlp` / hand-written loop", ratios(2_000, 20, default, 64, 9), "at most 1.05"),
+        row(
+            "epoch, 43,152 x 26, batch 256, default `mlp` / hand-written loop",
+            ratios(43_152, 26, default, 256, 5),
+            "at most 1.05",
+        ),
+        row(
+            "epoch, 2,000 x 20, batch 64, default `mlp` / hand-written loop", ratios(2_000, 20, default, 64, 9), "at most 1.05"
+        ),
     ]

@@ -1,8 +1,8 @@
 """Speed as ratios against a bare reference in the same run.
 
-    python tests/benchmarks/speed.py                 every benchmark, a table on stdout
-    python tests/benchmarks/speed.py epoch predict   some of them
-    python tests/benchmarks/speed.py --write         also into docs/benchmarks.md
+python tests/benchmarks/speed.py                 every benchmark, a table on stdout
+python tests/benchmarks/speed.py epoch predict   some of them
+python tests/benchmarks/speed.py --write         also into docs/benchmarks.md
 """
 
 from __future__ import annotations

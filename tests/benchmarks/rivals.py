@@ -1,0 +1,140 @@
+"""The rivals of the quality benchmark: class defaults for gradient boosting, a sensible pipeline for the perceptron.
+
+Each gives the predictions for the test rows: probabilities in the order of the sorted classes, or numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    """A data set cut in two, and a seed."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    target: str
+    is_classification: bool
+    seed: int
+
+    @cached_property
+    def y(self) -> Array:
+        return self.train[self.target].to_numpy()
+
+    def features(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str], list[str]]:
+        """Both parts with datetimes taken apart; the names of the numbers and of the categories."""
+        train, test = (_dates_apart(frame.drop(columns=self.target)) for frame in (self.train, self.test))
+        numbers = [name for name in train if pd.api.types.is_numeric_dtype(train[name])]
+        return train, test, numbers, [name for name in train if name not in numbers]
+
+
+def _dates_apart(frame: pd.DataFrame) -> pd.DataFrame:
+    columns = {}
+    for name, column in frame.items():
+        if pd.api.types.is_datetime64_any_dtype(column):
+            for part in ("year", "month", "day", "weekday", "hour"):
+                columns[f"{name}_{part}"] = getattr(column.dt, part).astype(float)
+            columns[name] = (column - pd.Timestamp("1970-01-01")).dt.total_seconds() / 86400
+        else:
+            columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def _objects(frame: pd.DataFrame, categories: list[str], missing: object) -> pd.DataFrame:
+    plain = {name: frame[name].astype(object).where(frame[name].notna(), missing) for name in categories}
+    return frame.assign(**plain)
+
+
+def _predict(estimator: object, split: Split, test: pd.DataFrame) -> Array:
+    return estimator.predict_proba(test) if split.is_classification else np.ravel(estimator.predict(test))
+
+
+def sklearn_mlp(split: Split) -> Array:
+    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+    from sklearn.impute import SimpleImputer
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    train, test, numbers, categories = split.features()
+    train, test = (_objects(frame, categories, np.nan) for frame in (train, test))
+    onehot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=50, sparse_output=False)
+    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    prep = ColumnTransformer([("numbers", scaled, numbers), ("categories", onehot, categories)])
+    settings = {
+        "hidden_layer_sizes": (256, 256, 256), "batch_size": min(256, len(train)), "max_iter": 50, "early_stopping": True,
+        "n_iter_no_change": 10, "learning_rate_init": 1e-3, "random_state": split.seed,
+    }  # fmt: skip
+    if split.is_classification:
+        net: object = MLPClassifier(**settings)
+    else:
+        net = TransformedTargetRegressor(MLPRegressor(**settings), transformer=StandardScaler())
+    return _predict(make_pipeline(prep, net).fit(train, split.y), split, test)
+
+
+def hist_gradient_boosting(split: Split) -> Array:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
+
+    train, test, numbers, categories = split.features()
+    # It takes at most 255 levels as categories; longer columns are encoded by the target.
+    n_levels = {name: max(train[name].nunique(), len(train[name].cat.categories)) for name in categories}
+    short = [name for name in categories if n_levels[name] <= 254]
+    long = [name for name in categories if name not in short]
+    train, test = (_objects(frame, categories, np.nan) for frame in (train, test))
+    coded = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+    by_target = TargetEncoder(random_state=split.seed)
+    prep = ColumnTransformer([("short", coded, short), ("long", by_target, long), ("numbers", "passthrough", numbers)])
+    is_category = [True] * len(short) + [False] * (len(long) + len(numbers))
+    cls = HistGradientBoostingClassifier if split.is_classification else HistGradientBoostingRegressor
+    booster = cls(categorical_features=is_category, random_state=split.seed)
+    return _predict(make_pipeline(prep, booster).fit(train, split.y), split, test)
+
+
+def lightgbm(split: Split) -> Array:
+    import lightgbm
+
+    train, test, _, _ = split.features()
+    cls = lightgbm.LGBMClassifier if split.is_classification else lightgbm.LGBMRegressor
+    return _predict(cls(n_jobs=1, verbose=-1, random_state=split.seed).fit(train, split.y), split, test)
+
+
+def catboost(split: Split) -> Array:
+    import catboost
+
+    train, test, _, categories = split.features()
+    train, test = (_objects(frame, categories, "NA").astype(dict.fromkeys(categories, str)) for frame in (train, test))
+    cls = catboost.CatBoostClassifier if split.is_classification else catboost.CatBoostRegressor
+    quiet = {"allow_writing_files": False, "verbose": 0, "thread_count": 1}
+    booster = cls(cat_features=categories, random_seed=split.seed, **quiet)
+    return _predict(booster.fit(train, split.y), split, test)
+
+
+def mlp(split: Split) -> Array:
+    """Ours, by running the exported file."""
+    import onnxlearn as ol
+
+    type_ = "classification" if split.is_classification else "regression"
+    task = ol.Task.from_frame(split.train, split.target, type=type_)
+    prediction = ol.learner("mlp", seed=split.seed).fit(task, progress=False).predict(split.test)
+    return prediction.prob if split.is_classification else prediction.response
+
+
+LEARNERS: dict[str, Callable[[Split], Array]] = {
+    "mlp": mlp,
+    "sklearn MLP": sklearn_mlp,
+    "HistGradientBoosting": hist_gradient_boosting,
+    "LightGBM": lightgbm,
+    "CatBoost": catboost,
+}
+BOOSTING = ("HistGradientBoosting", "LightGBM", "CatBoost")
