@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 
 import torch
-from onnxlearn_models.mlp import MLPConfig, build_mlp
-from onnxlearn_models.training.config import TrainConfig, choose_training
-from onnxlearn_models.training.loop import Tensors, train_network
-from onnxlearn_models.training.loss import squared_error
 from timing import Row, paired, row
 from torch import nn
 
 from onnxlearn.schema import Ingress, Schema, Target
+from onnxlearn_models.mlp import MLPConfig, build_mlp
+from onnxlearn_models.training.config import TrainConfig, choose_training
+from onnxlearn_models.training.loop import Tensors, train_network
+from onnxlearn_models.training.loss import squared_error
 
 EPOCHS = 3
 
