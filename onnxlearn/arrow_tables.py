@@ -37,6 +37,7 @@ def to_frame(table: Any) -> pd.DataFrame:
     import pandas as pd
 
     pa = import_pyarrow()
+    # pandas' own conversion turns integers with holes into floats, which round beyond 2^53.
     nullable = {getattr(pa, name.lower())(): getattr(pd, f"{name}Dtype")() for name in _INTEGERS} | {
         pa.bool_(): pd.BooleanDtype()
     }
@@ -152,6 +153,7 @@ class ArrowReader:
 
     def frame(self) -> pd.DataFrame:
         """The whole table."""
+        # The schema is named because a file may have no batches.
         schema = self._schema.empty_table().select(list(self.columns)).schema
         return to_frame(self._pa.Table.from_batches(list(self._stored(WHOLE_BATCH_ROWS)), schema))
 

@@ -87,6 +87,7 @@ def array_microseconds(values: NDArray[np.datetime64]) -> tuple[NDArray[np.int64
 
     ``NaT`` becomes ``MISSING_INT64``. ``None`` where a date lies beyond what microseconds in int64 can hold.
     """
+    # numpy floors towards the past when it drops digits, and overflows in silence when it adds them: the way back shows both.
     micro = values.astype("datetime64[us]")
     same = micro.astype(values.dtype) == values
     lost = not bool(np.all(same | np.isnat(values)))

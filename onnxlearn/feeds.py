@@ -73,6 +73,7 @@ def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
         except Refused:
             raise _row_refusal(row, schema) from None
         except KeyError:
+            # Looked for only now: a complete row does not pay for the question.
             require_columns(schema.feature_names, row)
             raise
         return feeds

@@ -117,6 +117,7 @@ def _whole_numbers(series: pd.Series[Any]) -> NDArray[Any] | None:
 
 
 def _strings(series: pd.Series[Any]) -> NDArray[Any] | None:
+    # ONNX Runtime would write None and NaN as the texts 'None' and 'nan', and takes nothing but str for granted.
     values = np.where(series.isna().to_numpy(dtype=bool), "", series.to_numpy(dtype=object))
     if set(map(type, values.tolist())) != {str}:
         return None

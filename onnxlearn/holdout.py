@@ -29,6 +29,7 @@ def holdout_rows(
         raise ParameterError(f"the share of rows to set aside must lie between 0 and 1, both excluded; got {share}")
     n_aside = min(max(round(n_rows * share), 1), n_rows - 1)
     rng = np.random.default_rng(seed)
+    # Rows of one group resemble each other, and so do neighbours in time: chance would leak them across.
     if order is not None:
         aside = _latest(order if groups is None else _group_ends(order, groups), n_aside)
     elif groups is not None:
@@ -66,6 +67,7 @@ def _drawn_groups(
     groups: NDArray[np.int64], strata: NDArray[np.int64] | None, n_aside: int, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     _, codes = np.unique(groups, return_inverse=True)
+    # Exact balance is a knapsack problem; the best of some draws is close and stays random.
     draws = [_latest(rng.permutation(codes.max() + 1)[codes], n_aside) for _ in range(_N_GROUP_DRAWS)]
     return min(draws, key=lambda aside: _imbalance(aside, strata, n_aside))
 

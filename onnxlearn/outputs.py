@@ -50,6 +50,7 @@ def _renamed_later(path: Path) -> Iterator[Path]:
         with _explained(path, temporary):
             yield temporary
             _flush_to_disk(temporary)
+            # The new file is the old one with other contents: its permissions stay.
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o7777)
             temporary.replace(target)

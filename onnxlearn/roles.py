@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxlearn.contents import look
 from onnxlearn.errors import ColumnNotFoundError, DataError, listing
 from onnxlearn.feeds import require_columns, unique_column
 from onnxlearn.frames import series_array
-from onnxlearn.infer import infer_column, look
+from onnxlearn.infer import infer_column
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
 from onnxlearn.targets import infer_target
 from onnxlearn.values import is_missing, row_place
@@ -90,6 +91,7 @@ def make_schema(
 
     Raises as :meth:`onnxlearn.task.Task.from_frame` says.
     """
+    # What is cheap to check comes first: a typing error should not cost a look through the whole table.
     _check_table(frame)
     roles.check(frame)
     features = _feature_names(frame, roles)
@@ -97,25 +99,24 @@ def make_schema(
     for option, names in (("kinds", kinds), ("levels", levels), ("strict_bool", strict)):
         _check_option(option, names, frame, features)
     target, target_notes = infer_target(frame, roles.target, type, positive)
-    columns, identifiers, all_notes, warned = [], [], [*notes, *target_notes], []
-    for feature in features:
-        inferred = infer_column(
+    inferred = [
+        infer_column(
             unique_column(frame, feature),
             feature,
             kind=kinds.get(feature),
             levels=levels.get(feature),
             strict_bool=feature in strict,
         )
-        all_notes += inferred.notes
-        if inferred.is_id:
-            identifiers.append(feature)
-            warned.append(_identifier_note(inferred.column))
-        else:
-            columns.append(inferred.column)
+        for feature in features
+    ]
+    columns = [found.column for found in inferred if not found.is_id]
+    identifiers = [found.column for found in inferred if found.is_id]
     if not columns:
         raise DataError(
             f"no feature is left to train on beside {_taken(roles, identifiers)}; add columns, or give fewer of them a role"
         )
+    all_notes = [*notes, *target_notes, *(note for found in inferred for note in found.notes)]
+    warned = [_identifier_note(column) for column in identifiers]
     schema = Schema(
         name=name or roles.target[0],
         features=tuple(columns),
@@ -124,7 +125,7 @@ def make_schema(
         stratum=roles.stratum,
         weight=next(iter(roles.weight), None),
         order=next(iter(roles.order), None),
-        id=(*roles.id, *identifiers),
+        id=(*roles.id, *(column.name for column in identifiers)),
         ignored=roles.ignore,
         na=_na_without_levels(na, columns, target.classes, all_notes),
     )
@@ -137,6 +138,7 @@ def _check_table(frame: pd.DataFrame) -> None:
             f"a task is made of a pandas DataFrame, got {type(frame).__name__}; make one with pandas.DataFrame(...)"
         )
     names = frame.columns.tolist()
+    # Names become names of the file's inputs and keys of its JSON, where 1 and "1" would be the same.
     odd = [name for name in names if not isinstance(name, str)]
     if odd:
         raise DataError(f"column names must be text, got {odd[0]!r}; rename with df.columns = df.columns.astype(str)")
@@ -192,9 +194,10 @@ def _identifier_note(column: Column) -> str:
     )
 
 
-def _taken(roles: Roles, identifiers: list[str]) -> str:
+def _taken(roles: Roles, identifiers: list[Column]) -> str:
     parts = [f"{role} {listing(names)}" for role, names in roles.items() if names]
-    return ", ".join([*parts, f"identifier {listing(identifiers)}"] if identifiers else parts)
+    found = [f"identifier {listing(column.name for column in identifiers)}"] if identifiers else []
+    return ", ".join(parts + found)
 
 
 def _na_without_levels(na: Sequence[str], columns: list[Column], classes: Sequence[Label], notes: list[str]) -> tuple[str, ...]:
@@ -204,9 +207,6 @@ def _na_without_levels(na: Sequence[str], columns: list[Column], classes: Sequen
     if taken:
         notes.append(f"{listing(taken)} occur as values and so do not mean missing in text files")
     return tuple(cell for cell in na if cell not in levels)
-
-
-# -------------------------------------------------------------------------------------------------------------- role columns
 
 
 def row_weights(series: pd.Series[Any], name: str) -> NDArray[np.float64]:
@@ -246,6 +246,7 @@ def _codes(series: pd.Series[Any], name: str, role: str) -> NDArray[np.int64]:
         column = infer_column(series, name).column
         is_date = column.kind == "datetime"
         present = series_array(contents.present, column)[:, 0] if is_date else contents.present.to_numpy()
+        # Dates written in different zones compare by the moment, not by their text.
         codes[~_missing_rows(series)] = pd.factorize(present, sort=True)[0]
     # Missing is a stratum of its own, after the others.
     return np.where(codes < 0, codes.max(initial=-1) + 1, codes)

@@ -91,6 +91,7 @@ def open_table(path: str | Path, format: str | None = None) -> TableReader:
             from onnxlearn.arrow_tables import ArrowReader
 
             return ArrowReader(file, name, resolved)
+        # Readers are imported when needed: text must not wait for pyarrow, nor starting up for either.
         from onnxlearn.text_tables import CellReader, JsonReader, decoded
 
         text = decoded(file, compressed=compressed)
@@ -149,6 +150,7 @@ def table_format(path: str | Path, format: str | None = None) -> tuple[str, bool
         return "csv", False
     if text == STDIN and format is None:
         raise TableReadError(f"standard input has no suffix to tell its format; say --format with one of {listing(FORMATS)}")
+    # A format given by hand still says nothing about compression, which the suffix does.
     label = (format if format is not None else Path(text).name).lower()
     compressed = label.endswith(GZIP) or (format is not None and text.lower().endswith(GZIP))
     suffix = label.removesuffix(GZIP).rpartition(".")[2]
@@ -163,7 +165,7 @@ def table_format(path: str | Path, format: str | None = None) -> tuple[str, bool
 def _open_binary(path: str | Path) -> IO[bytes]:
     text = str(path)
     if text == STDIN:
-        return io.BufferedReader(sys.stdin.buffer.raw) if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+        return _open_stdin()
     if text.startswith(EXAMPLE_PREFIX):
         return _open_example(text.removeprefix(EXAMPLE_PREFIX))
     try:
@@ -174,6 +176,14 @@ def _open_binary(path: str | Path) -> IO[bytes]:
         raise TableReadError(f"{text!r} is a folder; name a file in it") from None
     except OSError as error:
         raise TableReadError(f"cannot read {text!r}: {error.strerror}") from None
+
+
+def _open_stdin() -> IO[bytes]:
+    try:
+        # Closing the table leaves the process's standard input open.
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:
+        return sys.stdin.buffer
 
 
 def _open_example(name: str) -> IO[bytes]:

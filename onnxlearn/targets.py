@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxlearn.contents import Contents, is_whole, look
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.feeds import require_columns, unique_column
 from onnxlearn.frames import series_array
-from onnxlearn.infer import Contents, infer_column, is_whole, look
+from onnxlearn.infer import infer_column
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.values import Place, describe, row_place
 
@@ -64,6 +65,7 @@ def _resolve_type(contents: list[Contents], type: str) -> str:
         return "classification"
     if first.holds != "int64":
         return "regression"
+    # Few integers are mostly codes of classes, sometimes counts: a guess, and so it is said.
     n_distinct = int(first.present.nunique())
     if n_distinct > MAX_INTEGER_CLASSES:
         return "regression"
@@ -104,6 +106,7 @@ def _levels(contents: Contents, frame: pd.DataFrame, notes: list[str]) -> tuple[
     codes = np.unique(series_array(unique_column(frame, contents.name), column))
     occurring = set(codes.tolist())
     absent = [level for level in column.levels if level not in occurring]
+    # A class that nothing was trained on would get an untrained probability.
     if absent:
         notes.append(f"target {contents.name!r}: classes without a row are left out: {listing(absent)}")
     return column.dtype, [level for level in column.levels if level in occurring]
@@ -135,9 +138,6 @@ def _numbers(contents: list[Contents]) -> tuple[Target, list[str]]:
             notes.append(f"target {column.name!r} has one value only, {column.present.iloc[0]}; there is nothing to learn")
     dtype = "int64" if all(column.holds == "int64" for column in contents) else "float64"
     return Target(names=tuple(column.name for column in contents), type="regression", dtype=dtype), notes
-
-
-# ------------------------------------------------------------------------------------------------------------------- truth
 
 
 def target_columns(target: Target) -> tuple[Column, ...]:

@@ -162,6 +162,7 @@ class CellReader(_TextReader):
 
     def __init__(self, text: io.TextIOWrapper, name: str, *, delimiter: str) -> None:
         super().__init__(text, name)
+        # Texts longer than the module's default of 128 kB are rare, and no mistake.
         csv.field_size_limit(sys.maxsize)
         self._delimiter = delimiter
         self._reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -195,6 +196,7 @@ class CellReader(_TextReader):
         blank: list[int] = []
         is_empty = True
         while True:
+            # Whole blocks at C speed; rows are looked at one by one only where one has another length.
             start = self._reader.line_num
             with self._explained():
                 read = list(itertools.islice(self._reader, n_rows))
@@ -256,6 +258,7 @@ class JsonReader(_TextReader):
         if self._first is None:
             raise self._error("the file is empty; it has to hold one JSON object a line")
         self.columns = tuple(self._parse(self._first))
+        self._keys = set(self.columns)
 
     def _n_lines(self) -> int:
         return self._line
@@ -300,7 +303,8 @@ class JsonReader(_TextReader):
             line = self._next_line()
 
     def _same_keys(self, record: dict[str, object]) -> dict[str, object]:
-        if record.keys() == set(self.columns):
+        # An absent key may be a typing error or an older writer: only null says missing.
+        if record.keys() == self._keys:
             return record
         lacking = [name for name in self.columns if name not in record]
         if lacking:

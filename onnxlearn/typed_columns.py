@@ -45,6 +45,7 @@ def frame_of(reader: TableReader, na: Collection[str]) -> tuple[pd.DataFrame, li
 
 def typed_cells(name: str, cells: Sequence[str], na: Collection[str], notes: list[str]) -> list[Any]:
     """Cells as Python values of one type, ``None`` where missing."""
+    # Cells repeat, so each spelling is looked at once.
     distinct = set(cells)
     missing = {cell for cell in distinct if cell in na or cell.strip(" ") in na}
     known = _parsed(distinct - missing)
@@ -59,6 +60,7 @@ def typed_cells(name: str, cells: Sequence[str], na: Collection[str], notes: lis
 
 def _parsed(cells: set[str]) -> dict[str, Any] | None:
     """Numbers or booleans, if every cell is one; ``None`` for text."""
+    # A zip code or an account number: as a number it would lose its zeros.
     if any(_LEADING_ZERO.fullmatch(cell.strip(" ")) for cell in cells):
         return None
     for parse in (parse_number, parse_boolean):
@@ -86,6 +88,7 @@ def typed_series(values: list[Any]) -> pd.Series[Any]:
     types.discard(type(None))
     if types == {bool}:
         return pd.Series(values, dtype="boolean" if has_missing else "bool")
+    # Int64 rather than floats with NaN: an integer with holes is still an integer, beyond 2^53 too.
     if types == {int} and all(value is None or MISSING_INT64 <= value <= MAX_INT64 for value in values):
         return pd.Series(values, dtype="Int64" if has_missing else "int64")
     if types <= {int, float} and all(type(value) is not int or -MAX_EXACT <= value <= MAX_EXACT for value in values):

@@ -160,7 +160,6 @@ def refusal(column: Column, place: str, reason: Refused) -> DataTypeError:
     return DataTypeError(f"column {column.name!r}{at}: {reason}")
 
 
-# ---------------------------------------------------------------------------------------------------------------- converters
 # The commonest exact type comes first in each: predict_one calls these once a column.
 
 

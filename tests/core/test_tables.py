@@ -378,7 +378,7 @@ def test_json_durations_are_seconds(tmp_path):
 
 def test_standard_input(tmp_path):
     code = "from onnxlearn.tables import open_table\n"
-    code += "with open_table('-', {!r}) as r: print([len(b) for b in r.batches()], r.columns)"
+    code += "import os\nwith open_table('-', {!r}) as r: print([len(b) for b in r.batches()], r.columns)\nos.fstat(0)"
     save(MIXED, tmp_path / "t.parquet")
     packed = gzip.compress(b"a,b\n1,2\n")
     for suffix, data in (("csv", b"a,b\n1,2\n"), ("csv.gz", packed), ("parquet", (tmp_path / "t.parquet").read_bytes())):
