@@ -62,8 +62,14 @@ def cell_converter(column: Column, na: Collection[str]) -> Callable[[str], Any]:
         if cell in na or cell.strip(" ") in na:
             return convert(None)
         value = parse(cell)
-        # The converter refuses text where it expects something else, in its own words.
-        return convert(cell if value is None else value)
+        return refuse(cell) if value is None else convert(value)
+
+    def refuse(cell: str) -> Any:
+        # The converter says what it expects; what to do about it is another thing in a file than in a data frame.
+        try:
+            return convert(cell)
+        except Refused as reason:
+            raise Refused(f"{str(reason).rpartition('; ')[0]}; mend the cell, or leave it empty for missing") from None
 
     return convert_cell
 
