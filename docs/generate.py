@@ -79,8 +79,10 @@ def _run_python(code: str, namespace: dict[str, Any]) -> str:
 
 def _run_console(text: str) -> str:
     """The block with every command's output anew; a command that fails says so by its output."""
-    # The command has to be the one of this environment, whether or not that is activated.
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": str(WIDTH)}
+    # The command has to be the one of this environment, whether or not that is activated; one thread, since the sums of
+    # several depend on their number.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "COLUMNS": str(WIDTH), "OMP_NUM_THREADS": "1"}
     shown = []
     for line in re.findall(r"^\$ .*(?:\\\n.*)*", text, re.MULTILINE):
         done = subprocess.run(

@@ -91,6 +91,16 @@ def test_first_screen_of_the_readme() -> None:
     assert console.text.count("$ onnxlearn") == 3
 
 
+def test_two_commands_do_all_the_set_up() -> None:
+    """``.ci/run`` takes both out of the README and runs them word for word."""
+    found = [
+        block.text for block in generate.blocks((ROOT / "README.md").read_text(encoding="utf-8")) if block.language == "bash"
+    ]
+    assert len(found) == 2
+    assert "pip install '.[all]' &&" in found[0]
+    assert found[1].endswith("pip install -e '.[dev]' && .venv/bin/python -m pytest\n")
+
+
 def test_links_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")]:
         for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
