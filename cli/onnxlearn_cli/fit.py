@@ -49,12 +49,12 @@ def fit(
             help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
         ),
     ] = None,
-    group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Rows of one group stay together.")] = None,
+    group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Splits keep rows of one group together.")] = None,
     stratum: Annotated[
         str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")
     ] = None,
     weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
-    order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Later rows judge earlier ones.")] = None,
+    order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Splits set the latest rows aside.")] = None,
     id_: Annotated[
         list[str] | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature. Repeatable.")
     ] = None,
