@@ -37,10 +37,10 @@ def test_record_is_complete(name):
 
 
 def test_unknown_learner_names_the_nearest():
-    with pytest.raises(UnknownNameError, match="there is no learner 'mpl'.*Did you mean 'mlp'"):
+    with pytest.raises(UnknownNameError, match=r"there is no learner 'mpl'.*Did you mean 'mlp'"):
         learner("mpl")
 
 
 def test_unknown_parameter_names_the_nearest():
-    with pytest.raises(ParameterError, match="learner 'mlp' has no parameter 'max_epoch'. Did you mean 'max_epochs'"):
+    with pytest.raises(ParameterError, match=r"learner 'mlp' has no parameter 'max_epoch'\. Did you mean 'max_epochs'"):
         learner("mlp", max_epoch=3)
