@@ -161,3 +161,11 @@ def test_dates_may_be_left_out_but_not_be_all_there_is():
     assert plan_ingress(schema_of(AGE, BORN), config).num_names == ("age", "age:missing")
     with pytest.raises(ParameterError, match="no column enters the network: give datetime_parts at least one part"):
         plan_ingress(schema_of(BORN), config)
+
+
+def test_a_constant_for_missing_numbers_is_not_one_for_missing_dates():
+    settings = {"datetime_parts": ("year",), "num_impute": "constant", "num_scaler": "none"}
+    near, _ = fitted(schema_of(BORN), impute_value=0.0, **settings)
+    far, _ = fitted(schema_of(BORN), impute_value=5000.0, **settings)
+    missing = {"born": feed(BORN, [MISSING_INT64])}
+    np.testing.assert_array_equal(near.transform(missing)["num"], far.transform(missing)["num"])

@@ -115,3 +115,9 @@ def test_in_the_ingress_medians_stand_for_missing_numbers_and_extremes_are_kept(
     fitted = Preprocessing.fit(schema_of(*numeric_columns(1)), PreprocessConfig(num_scaler="quantile"), feeds_of_matrix(x))
     got = fitted.transform({"x0": np.array([[np.nan], [1.7e308], [-1.7e308], [np.inf]])})["num"][:, 0]
     np.testing.assert_allclose(got, [0.0, 5.19933758, -5.19933758, 5.19933758], atol=1e-6)
+
+
+def test_a_spread_below_what_processors_agree_on_is_constant():
+    x = np.array([[0.0], [5e-324], [1e-301]])
+    fitted = Preprocessing.fit(schema_of(*numeric_columns(1)), PreprocessConfig(num_scaler="quantile"), feeds_of_matrix(x))
+    np.testing.assert_array_equal(fitted.transform(feeds_of_matrix(x))["num"], np.zeros((3, 1)))

@@ -75,6 +75,10 @@ def test_a_newer_opset_declares_the_ir_version_that_it_needs(files):
     assert onnx.load_from_string(rewrite(files[CLASSES], opset=18)).ir_version == 8
 
 
+def test_a_conversion_leaves_no_inner_shapes_in_the_file(files):
+    assert not onnx.load_from_string(rewrite(files[CLASSES], opset=21)).graph.value_info
+
+
 def test_nothing_asked_changes_nothing(files):
     for data in files.values():
         assert rewrite(data) == data
