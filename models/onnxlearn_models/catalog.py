@@ -8,7 +8,7 @@ MLP = LearnerInfo(
     name="mlp",
     target="onnxlearn_models.mlp:MLP",
     summary="multilayer perceptron with entity embeddings; good on any table",
-    source="Guo and Berkhahn 2016 (embeddings); Gorishniy et al. 2021 (MLP baseline)",
+    source="Gorishniy et al. 2021 (MLP); Guo and Berkhahn 2016, Holzmüller et al. 2024 (embeddings)",
 )
 
 FEATURELESS = LearnerInfo(
