@@ -41,8 +41,14 @@ class Learner(ABC):
         return type(self)(**{**self._given, **params})
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and all parameters as plain JSON, for a model's metadata."""
-        return {"name": self.name, "params": {name: to_json(value) for name, value in self.values.items()}}
+        """Name and all parameters as plain JSON, for a model's metadata; without those that only say where to compute."""
+        recorded = {
+            field.name: to_json(getattr(config, field.name))
+            for config in self.configs
+            for field in dataclasses.fields(config)
+            if field.metadata["recorded"]
+        }
+        return {"name": self.name, "params": recorded}
 
     @abstractmethod
     def fit(

@@ -19,9 +19,20 @@ from typing import Any
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 
 
-def param(default: Any, meaning: str, *, low: float | None = None, high: float | None = None, low_open: bool = False) -> Any:
-    """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded)."""
-    metadata = {"meaning": meaning, "low": low, "high": high, "low_open": low_open}
+def param(
+    default: Any,
+    meaning: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    low_open: bool = False,
+    recorded: bool = True,
+) -> Any:
+    """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
+
+    ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what.
+    """
+    metadata = {"meaning": meaning, "low": low, "high": high, "low_open": low_open, "recorded": recorded}
     return dataclasses.field(default=default, metadata=metadata)
 
 
