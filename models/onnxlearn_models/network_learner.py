@@ -31,6 +31,7 @@ from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
 from onnxlearn_models.training.loss import Loss, classification_loss, squared_error
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.split import hold_out
+from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -112,18 +113,21 @@ class NetworkLearner(Learner):
             scaling = TargetScaling.fit(train.truth(), preprocess_config.target_scaler, train.weights())
         rows = _Rows(preprocessing, scaling, _class_weights(train, config), device)
         assert config.max_epochs is not None
+        assert config.batch_size is not None
         with seeded(config.seed, device), progress_bar(config.max_epochs, show=progress) as on_epoch:
             module = type(self).architecture(preprocessing.schema, architecture_config).to(device)
-            result = train_network(
-                module,
-                rows.tensors(train, "training"),
-                None if valid is None else rows.tensors(valid, "validation"),
-                loss=_loss(scaling, config),
-                config=config,
-                settle=lambda: settle(module, preprocessing.code_counts),
-                on_epoch=on_epoch,
-                keep_on_interrupt=keep_on_interrupt,
-            )
+            n_weights = sum(parameter.numel() for parameter in module.parameters())
+            with threads(choose_threads(config.n_threads, n_weights, config.batch_size)):
+                result = train_network(
+                    module,
+                    rows.tensors(train, "training"),
+                    None if valid is None else rows.tensors(valid, "validation"),
+                    loss=_loss(scaling, config),
+                    config=config,
+                    settle=lambda: settle(module, preprocessing.code_counts),
+                    on_epoch=on_epoch,
+                    keep_on_interrupt=keep_on_interrupt,
+                )
         return FittedNetwork(module.cpu(), preprocessing, scaling, result)
 
 

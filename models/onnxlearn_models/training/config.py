@@ -46,7 +46,12 @@ class TrainConfig:
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the network is trained; auto: a GPU where there is one")
+    device: Literal["auto", "cpu", "cuda"] = param(
+        "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
+    )
+    n_threads: int | None = param(
+        None, "threads of training (None: one for small networks, else torch's own)", low=1, recorded=False
+    )
 
 
 # From this number of training rows on a table is treated as a large one.
