@@ -39,7 +39,8 @@ def ratios(n_rows: int, n_columns: int, shape: MLPConfig, batch_size: int, pairs
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n_rows, n_columns, generator=generator)
     y = x[:, :1] * x[:, 1:2] + 0.1 * torch.randn(n_rows, 1, generator=generator)
-    ingress = Ingress(num_names=tuple(f"x{i}" for i in range(n_columns)))
+    names = tuple(f"x{i}" for i in range(n_columns))
+    ingress = Ingress(num_names=names, num_kinds=("number",) * n_columns)
     schema = Schema(name="t", features=(), target=Target(names=("y",), type="regression", dtype="float64"), ingress=ingress)
     net = build_mlp(schema, shape)
     # As it is by default (averaged weights and all), but for the number of epochs.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from timing import seconds
+
+from onnxlearn.task import Task
 from onnxlearn_models.mlp import MLP
 from onnxlearn_models.network_learner import export
 from onnxlearn_models.packing import open_checked, pack
 from onnxlearn_models.parity import prove_parity
-from timing import seconds
-
-from onnxlearn.task import Task
 
 
 def export_milliseconds(runs: int = 15) -> list[float]:

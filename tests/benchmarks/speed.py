@@ -43,9 +43,8 @@ def mixed_table(n_rows: int, seed: int = 0) -> pd.DataFrame:
 
 def mixed_model(frame: pd.DataFrame) -> ol.Model:
     """The same network as the scikit-learn pipeline below: one-hot, three layers of 256, ReLU."""
-    learner = ol.learner(
-        "mlp", n_blocks=3, d_block=256, activation="relu", max_epochs=3, cat_encoding="onehot", num_scaler="standard", seed=0
-    )
+    settings = {"num_embedding": "none", "cat_encoding": "onehot", "num_scaler": "standard", "smooth_clip": False}
+    learner = ol.learner("mlp", n_blocks=3, d_block=256, activation="relu", max_epochs=3, seed=0, **settings)
     return learner.fit(ol.Task.from_frame(frame, "y"))
 
 
@@ -85,8 +84,13 @@ def bench_fit() -> list[Row]:
     """`onnxlearn fit` on the penguins, process start to file on disk, against a bare torch script."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "penguins.onnx")
-        ours = process(script("onnxlearn"), "fit", "example:penguins", "--target", "species", "--seed", "0", "--out", out)
-        bare = process(sys.executable, str(HERE / "bare_fit.py"))
+        command = (script("onnxlearn"), "fit", "example:penguins", "--target", "species", "--seed", "0", "--out", out)
+        ours = process(*command)
+        ours()
+        training = ol.load(out).metadata["training"]
+        shape = ol.learner("mlp").values
+        settings = (training["epochs"], shape["n_blocks"], shape["d_block"], 0.3, training["batch_size"])
+        bare = process(sys.executable, str(HERE / "bare_fit.py"), *map(str, settings))
         wall = paired(ours, bare, pairs=5)
     return [row("`onnxlearn fit` on the penguins / bare torch script, whole processes", wall, "at most 1.5")]
 
