@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,20 +14,22 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError
+from onnxlearn.errors import DataError, ExportError, ModelFileError, ParameterError, ParityError, ProviderError
+from onnxlearn.feeds import Feeds
 from onnxlearn.graph.assemble import assemble
-from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
+from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export
 from onnxlearn_models.packing import open_checked, pack, score_rows
-from onnxlearn_models.parity import prove_parity
+from onnxlearn_models.parity import dtype_of, prove_parity
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
 from onnxlearn_models.training.loss import Loss, classification_loss, squared_error
@@ -44,6 +48,15 @@ class FittedNetwork:
     preprocessing: Preprocessing
     scaling: TargetScaling | None
     result: TrainResult
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in: float32, in which it was trained, or float64."""
+        return dtype_of(self.module)
+
+    def in_float64(self) -> FittedNetwork:
+        """The same weights, computing in float64."""
+        return dataclasses.replace(self, module=copy.deepcopy(self.module).double())
 
 
 class NetworkLearner(Learner):
@@ -79,9 +92,7 @@ class NetworkLearner(Learner):
         config: TrainConfig = self.configs[2]
         train, valid = hold_out(task, config.validation, config.seed)
         fitted = self.train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        graph = export(fitted)
-        session = open_checked(graph)
-        parity = prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, train.feeds())
+        fitted, graph, session, parity = export_proven(fitted, train.feeds())
         scores = score_rows(session, {"validation": valid, "test": test})
         n_valid = 0 if valid is None else valid.n_rows
         return pack(
@@ -97,7 +108,7 @@ class NetworkLearner(Learner):
             },
             parity=parity,
             packages=("numpy", "onnx", "onnxruntime", "torch"),
-            notes=(*task.notes, *_notes(fitted.result)),
+            notes=(*task.notes, *_notes(fitted)),
         )
 
     def train(
@@ -131,15 +142,44 @@ class NetworkLearner(Learner):
         return FittedNetwork(module.cpu(), preprocessing, scaling, result)
 
 
+def export_proven(fitted: FittedNetwork, feeds: Feeds) -> tuple[FittedNetwork, onnx.ModelProto, Session, dict[str, Any]]:
+    """What was exported, its graph, the graph opened, and what the proof of parity measured on these training rows.
+
+    Where large numbers cancel (columns left unscaled, a wide ``clip``, a very high learning rate), the rounding errors of
+    float32 exceed the tolerance whoever sums: such a network is exported in float64.
+
+    Raises: ExportError, ParityError.
+    """
+    try:
+        return _prove(fitted, feeds)
+    except ParityError as error:
+        try:
+            return _prove(fitted.in_float64(), feeds)
+        except (ExportError, ModelFileError):
+            # Something in the network knows float32 alone.
+            raise error from None
+
+
+def _prove(fitted: FittedNetwork, feeds: Feeds) -> tuple[FittedNetwork, onnx.ModelProto, Session, dict[str, Any]]:
+    graph = export(fitted)
+    session = open_checked(graph)
+    return fitted, graph, session, prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, feeds)
+
+
 def export(fitted: FittedNetwork) -> onnx.ModelProto:
     """The graph from raw columns to labels and probabilities, or predictions. Raises: ExportError."""
-    ingress = fitted.preprocessing.plan.ingress
-    samples = {"num": torch.zeros(1, ingress.n_num), "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64)}
+    ingress, double = fitted.preprocessing.plan.ingress, fitted.dtype == torch.float64
+    samples = {
+        "num": torch.zeros(1, ingress.n_num, dtype=fitted.dtype),
+        "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64),
+    }
 
     def emit(g: GraphBuilder, inputs: Mapping[str, Value]) -> Value:
-        return lower_or_export(g, fitted.module, inputs, {name: samples[name] for name in inputs})
+        # The numbers are those that training read, float32, in both cases.
+        values = {name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in inputs.items()}
+        return lower_or_export(g, fitted.module, values, {name: samples[name] for name in inputs})
 
-    return assemble(fitted.preprocessing, emit, fitted.scaling)
+    return assemble(fitted.preprocessing, emit, fitted.scaling, double=double)
 
 
 def choose_device(name: str) -> torch.device:
@@ -222,10 +262,13 @@ def _summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _notes(result: TrainResult) -> list[str]:
+def _notes(fitted: FittedNetwork) -> list[str]:
+    result, notes = fitted.result, []
     best = f"the weights of epoch {result.best_epoch} are kept"
     if result.stopped == "interrupted":
-        return [f"training was interrupted in epoch {len(result.epochs) + 1}: {best}"]
+        notes.append(f"training was interrupted in epoch {len(result.epochs) + 1}: {best}")
     if result.stopped == "diverged":
-        return [f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help"]
-    return []
+        notes.append(f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
+    if fitted.dtype == torch.float64:
+        notes.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
+    return notes

@@ -54,9 +54,16 @@ def prove_parity(
 
 @torch.no_grad()
 def network_output(module: nn.Module, tensors: Mapping[str, Array]) -> Array:
-    """Logits or scaled predictions as torch computes them, in float64."""
-    output = module(**{name: torch.from_numpy(array) for name, array in tensors.items()})
+    """Logits or scaled predictions as torch computes them in the type of the network's weights, given as float64."""
+    inputs = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    dtype = dtype_of(module)
+    output = module(**{name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in inputs.items()})
     return np.asarray(output.numpy(), np.float64)
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating-point type of a network; float32 where it has no parameters."""
+    return next((parameter.dtype for parameter in module.parameters()), torch.float32)
 
 
 def softmax(logits: Array) -> Array:

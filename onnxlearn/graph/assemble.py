@@ -16,12 +16,14 @@ from onnxlearn.preprocess.target import TargetScaling
 EmitNetwork: TypeAlias = Callable[[GraphBuilder, Mapping[str, Value]], Value]
 
 
-def assemble(preprocessing: Preprocessing, emit_network: EmitNetwork, scaling: TargetScaling | None = None) -> onnx.ModelProto:
+def assemble(
+    preprocessing: Preprocessing, emit_network: EmitNetwork, scaling: TargetScaling | None = None, *, double: bool = False
+) -> onnx.ModelProto:
     """One model from raw columns to labels and probabilities, or predictions.
 
     ``emit_network(g, tensors)`` adds the network's nodes (they are named after ``net``): from ``num`` FLOAT ``[N, n_num]``
     and ``cat`` INT64 ``[N, n_cat]``, those that have columns, to logits FLOAT ``[N, C]`` or scaled predictions ``[N, T]``.
-    ``scaling``: of the regression target.
+    ``scaling``: of the regression target. ``double``: the network's output is DOUBLE.
     """
     g = GraphBuilder()
     tensors = preprocessing.emit(g, declare_inputs(g, preprocessing.schema))
@@ -29,7 +31,7 @@ def assemble(preprocessing: Preprocessing, emit_network: EmitNetwork, scaling: T
         output = emit_network(g, tensors)
     target = preprocessing.schema.target
     if target.type == "classification":
-        emit_classification(g, output, target)
+        emit_classification(g, output, target, double=double)
     else:
         assert scaling is not None, "a regression has a target scaling"
         emit_regression(g, output, target, scaling)

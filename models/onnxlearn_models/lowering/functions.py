@@ -183,7 +183,7 @@ def _unary(op_type: str, **attributes: Any) -> Entry:
 
 
 for _name, _op_type in {
-    "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs", "neg": "Neg", "sin": "Sin", "cos": "Cos", "erf": "Erf",
+    "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs", "neg": "Neg", "sin": "Sin", "cos": "Cos",
     "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round", "reciprocal": "Reciprocal", "tanh": "Tanh",
     "sigmoid": "Sigmoid", "relu": "Relu", "logical_not": "Not",
 }.items():  # fmt: skip
@@ -207,6 +207,18 @@ def _rsqrt(c: Context, input: Tensorish) -> Value:
     return c.g.op("Reciprocal", c.g.op("Sqrt", c.value(input, c.dtype)))
 
 
+@lowers(torch.erf, torch.special.erf, "erf")
+def _erf(c: Context, input: Tensorish) -> Value:
+    return _erf_value(c, c.value(input, c.dtype))
+
+
+def _erf_value(c: Context, x: Value) -> Value:
+    if c.dtype != torch.float64:
+        return c.g.op("Erf", x)
+    # ONNX Runtime has it in float32 alone; its values are below 1, so this rounding stays small.
+    return c.cast(c.g.op("Erf", c.cast(x, torch.float32)), torch.float64)
+
+
 @lowers(functional.gelu)
 def _gelu(c: Context, input: Tensorish, approximate: str = "none") -> Value:
     x = c.value(input)
@@ -214,7 +226,7 @@ def _gelu(c: Context, input: Tensorish, approximate: str = "none") -> Value:
         cubic = c.g.op("Mul", c.g.op("Mul", x, c.g.op("Mul", x, x)), c.value(0.044715, c.dtype))
         inner = c.g.op("Tanh", c.g.op("Mul", c.g.op("Add", x, cubic), c.value(math.sqrt(2 / math.pi), c.dtype)))
     else:
-        inner = c.g.op("Erf", c.g.op("Div", x, c.value(math.sqrt(2), c.dtype)))
+        inner = _erf_value(c, c.g.op("Div", x, c.value(math.sqrt(2), c.dtype)))
     return c.g.op("Mul", c.g.op("Mul", x, c.g.op("Add", inner, c.value(1.0, c.dtype))), c.value(0.5, c.dtype))
 
 

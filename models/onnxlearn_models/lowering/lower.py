@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
@@ -112,12 +111,13 @@ class _Walk:
             folded_bias = shift if bias is None else bias.tensor.double() * scale + shift
             folded = weight.tensor.double() * scale[:, None]
             folded_names = weight.name, f"{node.target}.bias"
-            constants = map(Constant, (folded.float(), folded_bias.float()), folded_names)
+            constants = map(Constant, (folded.to(context.dtype), folded_bias.to(context.dtype)), folded_names)
             folded_linear: Value = linear(context, x, *constants)
             return folded_linear
         column = (-1, *[1] * (len(context.shape) - 2))
-        scaled = self.g.op("Mul", context.value(self._argument(source)), self.g.const(_float32(scale.reshape(column)), "scale"))
-        return self.g.op("Add", scaled, self.g.const(_float32(shift.reshape(column)), "shift"))
+        scale, shift = (tensor.reshape(column).to(context.dtype) for tensor in (scale, shift))
+        scaled = self.g.op("Mul", context.value(self._argument(source)), context.value(Constant(scale, "scale")))
+        return self.g.op("Add", scaled, context.value(Constant(shift, "shift")))
 
 
 def _missing(trace: Trace, node: fx.Node) -> str | None:
@@ -173,7 +173,3 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
         scale = scale * norm.weight.detach().double()
     shift = -norm.running_mean.detach().double() * scale
     return scale, shift + norm.bias.detach().double() if norm.affine else shift
-
-
-def _float32(tensor: Tensor) -> np.ndarray[Any, Any]:
-    return np.asarray(tensor.cpu().numpy(), dtype=np.float32)
