@@ -28,21 +28,22 @@ def assert_parity(
     expected: Mapping[str, Array],
     *,
     scale: Array | float = 1.0,
+    center: Array | float = 0.0,
     tolerance: float = TOLERANCE,
     batch_sizes: Sequence[int] = BATCH_SIZES,
 ) -> None:
     """A model file computes these outputs for all rows at once and for its first rows in batches of these sizes.
 
-    ``expected``: ``probabilities`` and perhaps ``label``, or ``prediction``, as a reference computed them. ``scale``:
-    standard deviation of each target, float64 ``[T]``. Labels agree wherever the two best probabilities differ by more
-    than the tolerance.
+    ``expected``: ``probabilities`` and perhaps ``label``, or ``prediction``, as a reference computed them. ``scale`` and
+    ``center``: standard deviation and mean of each target, float64 ``[T]``; predictions are compared in deviations from the
+    mean. Labels agree wherever the two best probabilities differ by more than the tolerance.
     """
     session = open_session(model, "cpu")
     n_rows = len(next(iter(feeds.values())))
     for size in (*batch_sizes, n_rows):
         n = min(size, n_rows)
         outputs = _run(session, {name: array[:n] for name, array in feeds.items()})
-        _compare_outputs(outputs, {name: array[:n] for name, array in expected.items()}, scale, tolerance, n)
+        _compare_outputs(outputs, {name: array[:n] for name, array in expected.items()}, (center, scale), tolerance, n)
 
 
 def check_step(preprocessing: Preprocessing, feeds: Mapping[str, Array]) -> None:
@@ -111,14 +112,18 @@ def _check_tensors(preprocessing: Preprocessing, tensors: Mapping[str, Array]) -
 
 
 def _compare_outputs(
-    outputs: Mapping[str, Array], expected: Mapping[str, Array], scale: Array | float, tolerance: float, n: int
+    outputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    location: tuple[Array | float, Array | float],
+    tolerance: float,
+    n: int,
 ) -> None:
     for name in ("probabilities", "prediction"):
         if name in expected:
-            unit = scale if name == "prediction" else 1.0
+            center, unit = location if name == "prediction" else (0.0, 1.0)
             _expect(outputs[name].shape == expected[name].shape, f"{name} has shape {outputs[name].shape} for {n} rows")
             difference = np.abs(outputs[name] - expected[name]) / unit
-            excess = difference - tolerance * np.abs(expected[name]) / unit
+            excess = difference - tolerance * np.abs((expected[name] - center) / unit)
             worst = float(excess.max(initial=0.0))
             _expect(worst <= tolerance, f"{name} differs by {float(difference.max(initial=0.0)):g} for {n} rows")
     if "label" in expected:

@@ -67,6 +67,16 @@ def test_predictions_are_compared_in_deviations_of_the_target():
         assert_parity(regressor(), feeds, {"prediction": np.full((3, 1), 5.002)}, scale=SCALE)
 
 
+def test_a_mean_far_from_zero_hides_no_difference():
+    g = GraphBuilder()
+    center, scale = np.array([1.7e9]), np.array([1.0])
+    emit_regression(g, g.input("x", "FLOAT", ["N", 1]), NUMBER, TargetScaling(center, scale))
+    model, feeds = g.to_model().SerializeToString(), {"x": np.zeros((3, 1), np.float32)}
+    assert_parity(model, feeds, {"prediction": np.full((3, 1), 1.7e9 + 5e-6)}, scale=scale, center=center)
+    with pytest.raises(AssertionError, match=r"prediction differs by 0\.00(1|0999\d*) for 1 rows"):
+        assert_parity(model, feeds, {"prediction": np.full((3, 1), 1.7e9 + 1e-3)}, scale=scale, center=center)
+
+
 def test_nan_is_no_parity():
     with pytest.raises(AssertionError, match="prediction differs by nan"):
         assert_parity(regressor(), {"x": np.full((3, 1), np.nan, np.float32)}, {"prediction": np.zeros((3, 1))})
