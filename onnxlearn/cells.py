@@ -17,6 +17,7 @@ from onnxlearn.values import MAX_EXACT, Place, Refused, converter, refusal, wire
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
+INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 TRUE_CELLS = frozenset({"true", "True", "TRUE"})
 FALSE_CELLS = frozenset({"false", "False", "FALSE"})
 # With these characters alone float() accepts exactly what NUMBER does: no underscores, names, hexadecimals or commas.
@@ -27,15 +28,17 @@ _NAN = float("nan")
 def parse_number(cell: str) -> int | float | None:
     """The number that a cell writes, ``None`` where it writes none. Spaces around it do not count.
 
-    >>> [parse_number(cell) for cell in ("3", " 1e3 ", "1_000", "1,5", "0x10", "inf")]
-    [3, 1000.0, None, None, None, None]
+    Infinity is a number here, so that it can be refused as one.
+
+    >>> [parse_number(cell) for cell in ("3", " 1e3 ", "-inf", "1_000", "1,5", "0x10")]
+    [3, 1000.0, -inf, None, None, None]
     """
     text = cell.strip(" ")
     if INTEGER.fullmatch(text) and len(text) < MAX_DIGITS:
         number = int(text)
         # An integer has no negative zero, a double does.
         return -0.0 if number == 0 and text[0] == "-" else number
-    return float(text) if NUMBER.fullmatch(text) else None
+    return float(text) if NUMBER.fullmatch(text) or INFINITE.fullmatch(text) else None
 
 
 def parse_boolean(cell: str) -> bool | None:

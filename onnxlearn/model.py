@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_metadata, read_schema
 from onnxlearn.outputs import atomic_path
 from onnxlearn.prediction import Prediction, class_array, one_row
-from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked, say_once
-from onnxlearn.schema import Column, Schema
+from onnxlearn.rows import known_truth, say_extra_columns
+from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked
+from onnxlearn.schema import Schema
 from onnxlearn.values import row_place
 
 if TYPE_CHECKING:
@@ -214,16 +214,6 @@ def as_frame(table: Any) -> pd.DataFrame:
     )
 
 
-def say_extra_columns(names: Iterable[object], schema: Schema) -> None:
-    """Say, once a process, which columns of a table are ignored."""
-    roles = {*schema.feature_names, *schema.target.names, *schema.stratum, *schema.id, *schema.ignored}
-    roles |= {name for name in (schema.group, schema.weight, schema.order) if name is not None}
-    extra = [str(name) for name in names if name not in roles]
-    if extra:
-        shown = ", ".join(repr(name) for name in extra[:8]) + (f" and {len(extra) - 8} more" if len(extra) > 8 else "")
-        say_once(f"onnxlearn: ignoring columns that the model does not use: {shown}")
-
-
 def _series(name: object, values: Any) -> Any:
     import pandas as pd
 
@@ -233,16 +223,6 @@ def _series(name: object, values: Any) -> Any:
     if isinstance(values, str) or not hasattr(values, "__len__"):
         raise DataError(f"column {name!r} has to be a list or an array, not {values!r}; use predict_one for a single row")
     return pd.Series(values).reset_index(drop=True)
-
-
-class Rows(Protocol):
-    """Rows of a table that can be read by a schema."""
-
-    def feeds(self, schema: Schema) -> Feeds:
-        """The schema's features."""
-
-    def truth(self, schema: Schema) -> Array | None:
-        """The schema's target, ``None`` where the rows do not have its columns."""
 
 
 class _FrameRows:
@@ -256,29 +236,6 @@ class _FrameRows:
         from onnxlearn.targets import target_truth
 
         return target_truth(self._frame, schema)
-
-
-def known_truth(schema: Schema, rows: Rows) -> tuple[Array | None, Array | None, str]:
-    """Truth and weights where the rows have them, else why there is no truth."""
-    try:
-        truth = rows.truth(schema)
-        if truth is None:
-            return None, None, f"the table has no column {schema.target.name!r}"
-        return truth, _weights(schema, rows), ""
-    except DataError as error:
-        # Predicting needs no truth: what is wrong with it is told when somebody wants to score.
-        return None, None, str(error)
-
-
-def _weights(schema: Schema, rows: Rows) -> Array | None:
-    if schema.weight is None:
-        return None
-    column = Column(name=schema.weight, kind="numeric", dtype="float64")
-    weights = rows.feeds(replace(schema, features=(column,)))[column.name][:, 0]
-    wrong = np.flatnonzero(~(weights >= 0))
-    if len(wrong):
-        raise DataError(f"weight column {column.name!r}: a weight has to be a number >= 0, not {weights[wrong[0]]}")
-    return weights
 
 
 def _block_feeds(frame: pd.DataFrame, schema: Schema, start: int, stop: int) -> Feeds:

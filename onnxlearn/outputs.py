@@ -98,10 +98,13 @@ _REASONS = {
     errno.EPERM: "no permission; choose another place",
     errno.EROFS: "the disk is read-only; choose another place",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EFBIG: "the file would be too large for this disk; choose another place",
+    errno.ENOENT: "no file can be made there; choose another place",
+    errno.EINVAL: "no file can be made there; choose another place",
 }
 
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 @contextlib.contextmanager

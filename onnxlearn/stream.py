@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,23 +12,25 @@ from onnxlearn import measures as _measures
 from onnxlearn.errors import DataError, listing
 from onnxlearn.feeds import require_columns
 from onnxlearn.measures import Array, Measure
-from onnxlearn.model import Model, known_truth, load, say_extra_columns
 from onnxlearn.outputs import atomic_path
 from onnxlearn.prediction import Prediction, column_names
-from onnxlearn.runtime import Provider, block_rows_of
+from onnxlearn.rows import known_truth, say_extra_columns
+from onnxlearn.runtime import block_rows_of
 from onnxlearn.tables import TableReader, open_table
 from onnxlearn.writers import open_writer, output_suffix
+
+if TYPE_CHECKING:
+    from onnxlearn.model import Model
 
 BATCH_ROWS = 16_384
 
 
 def predict_file(
-    model: Model | str | Path,
+    model: Model,
     data: str | Path,
     out: str | Path = "-",
     *,
     keep: Sequence[str] = (),
-    provider: Provider = "auto",
     format: str | None = None,
 ) -> int:
     """Predict every row of a file and write one line each, in order; return the number of rows.
@@ -37,38 +39,35 @@ def predict_file(
     as CSV. It appears whole or not at all. ``keep``: columns of the input to copy in front of the predictions. ``format``:
     of the input where its suffix does not tell.
 
-    Raises: ModelFileError, TableReadError, DataError, OutputError, MissingExtraError, ProviderError.
+    Raises: TableReadError, DataError, OutputError, MissingExtraError.
     """
     suffix = output_suffix(out)
-    loaded = model if isinstance(model, Model) else load(model, provider=provider)
-    names = [*keep, *_prediction_names(loaded, keep)]
+    names = [*keep, *_prediction_names(model, keep)]
     n_rows = 0
     with atomic_path(out) as temporary, open_table(data, format) as reader:
-        _check_columns(loaded, reader, keep)
+        _check_columns(model, reader, keep)
         with open_writer(temporary, names, suffix=suffix) as write:
-            for batch in reader.batches(_batch_rows(loaded)):
-                outputs = loaded.predict_feeds(batch.feeds(loaded.schema))
-                prediction = Prediction.from_outputs(loaded.schema.target, outputs)
+            for batch in reader.batches(_batch_rows(model)):
+                outputs = model.predict_feeds(batch.feeds(model.schema))
+                prediction = Prediction.from_outputs(model.schema.target, outputs)
                 write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
                 n_rows += len(prediction)
     return n_rows
 
 
 def evaluate_file(
-    model: Model | str | Path,
+    model: Model,
     data: str | Path,
     *,
     measures: Sequence[str | Measure] = (),
-    provider: Provider = "auto",
     format: str | None = None,
 ) -> dict[str, float]:
     """Score a model on a file that has the target: each measure's value by name, of the usual ones if none is named.
 
     Raises: as :func:`predict_file`, and UnknownNameError, ParameterError; DataError where the truth is not known.
     """
-    loaded = model if isinstance(model, Model) else load(model, provider=provider)
-    chosen = _measures.resolve(measures, loaded.schema.target)
-    return collect(loaded, data, format=format, need_truth=True).score(*chosen)
+    chosen = _measures.resolve(measures, model.schema.target)
+    return collect(model, data, format=format, need_truth=True).score(*chosen)
 
 
 def collect(model: Model, data: str | Path, *, format: str | None = None, need_truth: bool = False) -> Prediction:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlearn.arrow_tables import ArrowReader
-from onnxlearn.cells import parse_boolean, parse_number
+from onnxlearn.cells import INFINITE, parse_boolean, parse_number
 from onnxlearn.errors import TableReadError
 from onnxlearn.schema import MISSING_INT64
 from onnxlearn.text_tables import CellReader
@@ -65,9 +65,14 @@ def _parsed(cells: set[str]) -> dict[str, Any] | None:
         return None
     for parse in (parse_number, parse_boolean):
         known = {cell: parse(cell) for cell in cells}
-        if None not in known.values():
+        # What says "inf" and nothing else is a name.
+        if None not in known.values() and not (cells and all(map(_is_infinite, cells))):
             return known
     return None
+
+
+def _is_infinite(cell: str) -> bool:
+    return INFINITE.fullmatch(cell.strip(" ")) is not None
 
 
 def _note_text(name: str, cells: Sequence[str], missing: set[str], known: Iterable[str], notes: list[str]) -> None:

@@ -24,9 +24,10 @@ def predict(
 
     Writes one line a row, in order: label and probabilities, or the predicted numbers.
     """
+    from onnxlearn.model import load
     from onnxlearn.stream import predict_file
 
-    predict_file(model, data, out, keep=keep or (), provider=provider, format=format_)
+    predict_file(load(model, provider=provider), data, out, keep=keep or (), format=format_)
 
 
 def evaluate(
@@ -41,7 +42,8 @@ def evaluate(
 ) -> None:
     """Score a model on a table with the target."""
     from onnxlearn.card import number
+    from onnxlearn.model import load
     from onnxlearn.stream import evaluate_file
 
-    scores = evaluate_file(model, data, measures=measure or (), provider=provider, format=format_)
+    scores = evaluate_file(load(model, provider=provider), data, measures=measure or (), format=format_)
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

@@ -9,7 +9,6 @@ from typing import Any
 
 import onnx
 
-import onnxlearn
 from onnxlearn.graph.check import check
 from onnxlearn.graph.metadata import embed
 from onnxlearn.learner import Learner
@@ -58,7 +57,7 @@ def pack(
         "learner": learner.to_dict(),
         "training": dict(training),
         "parity": dict(parity),
-        "versions": {"onnxlearn": onnxlearn.__version__, **{name: version(name) for name in packages}},
+        "versions": {name: version(name) for name in ("onnxlearn", *packages)},
         "notes": list(notes),
     }
     return Model(embed(graph, document))

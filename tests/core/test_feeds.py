@@ -180,6 +180,8 @@ def cell_oracle(cell: str, column: Column):
         )
     if column.kind == "datetime":
         return text
+    if text.lower() in {sign + word for sign in ("", "+", "-") for word in ("inf", "infinity")}:
+        return float(text)
     if set(text) <= set("0123456789+-.eE"):
         try:
             return int(text) if set(text) <= set("0123456789+-") and int(text) else float(text)

@@ -133,7 +133,10 @@ def test_standard_input_and_output(tmp_path):
     model = model_of(PRICE)
     model.save(path)
     predict_file(model, data, tmp_path / "out.csv")
-    code = "import sys; from onnxlearn.stream import predict_file; predict_file(sys.argv[1], '-', format='csv')"
+    code = (
+        "import sys; from onnxlearn.model import load; from onnxlearn.stream import predict_file\n"
+        "predict_file(load(sys.argv[1]), '-', format='csv')"
+    )
     with data.open("rb") as file:
         result = subprocess.run([sys.executable, "-c", code, str(path)], stdin=file, capture_output=True, check=True)
     assert result.stdout == (tmp_path / "out.csv").read_bytes()
@@ -145,8 +148,8 @@ def test_predicting_from_text_needs_neither_pandas_nor_torch(tmp_path):
     code = (
         "import sys\n"
         "for name in ('pandas', 'torch', 'sklearn', 'pyarrow', 'onnx'): sys.modules[name] = None\n"
-        "from onnxlearn.stream import evaluate_file, predict_file\n"
-        "predict_file(sys.argv[1], sys.argv[2], sys.argv[3])\n"
+        "from onnxlearn.model import load\nfrom onnxlearn.stream import evaluate_file, predict_file\n"
+        "predict_file(load(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
         "import onnxlearn as ol\n"
         "print(ol.load(sys.argv[1]).predict_one(dict(x=1, small=2, city='Bonn', zone=1, flag=True, day=None))['label'])\n"
     )

@@ -454,3 +454,12 @@ def test_readers_close_their_file(tmp_path):
     with CellReader(decoded(file, compressed=False), "t", delimiter=",") as reader:
         list(reader.batches())
     assert file.closed
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"), [("1,-inf,2", "float64"), ("1,Infinity,", "float64"), ("inf,inf,inf", "str"), ("inf,a,1", "str")]
+)
+def test_infinity_beside_numbers_is_a_number(tmp_path, cells, dtype):
+    table = write(tmp_path / "t.csv", "x,y\n" + "".join(f"{cell},1\n" for cell in cells.split(",")))
+    frame, _ = read_frame(table)
+    assert str(frame["x"].dtype) == dtype
