@@ -67,10 +67,14 @@ TARGETS = {
 }
 
 
+# What names inside a graph, or of its tensors, could be taken for.
+NAMES = ("prep", "N", "num", "a:missing", "x y", "größe", "0")
+
+
 def make_task(kinds, target, seed, n=N_ROWS):
     """A task with one column of each of these kinds; ``target`` is one of TARGETS, or "several numbers"."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({f"{kind} ü{i}": _column(kind, n, rng) for i, kind in enumerate(kinds)})
+    frame = pd.DataFrame({_name(i, kind): _column(kind, n, rng) for i, kind in enumerate(kinds)})
     names = dict(zip(frame.columns, kinds, strict=True))
     signal = rng.normal(size=n)
     chosen = ["number", "far number"] if target == "several numbers" else [target]
@@ -83,6 +87,10 @@ def make_task(kinds, target, seed, n=N_ROWS):
         kinds={name: KINDS[kind] for name, kind in names.items() if kind in KINDS},
         strict_bool=[name for name, kind in names.items() if kind == "strict"],
     )
+
+
+def _name(position, kind):
+    return NAMES[position] if position < len(NAMES) else kind
 
 
 def _column(kind, n, rng):
