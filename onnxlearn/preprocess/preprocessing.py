@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import Session, open_session, run_chunked
 from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -104,8 +105,13 @@ class Preprocessing:
 
     def transform(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors of these rows, made by running :meth:`to_model`: ``num`` and ``cat``, those that have columns."""
-        outputs = run_chunked(open_session(self.to_model().SerializeToString(), "cpu"), feeds)
+        outputs = run_chunked(self._session, feeds)
         return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
+
+    @functools.cached_property
+    def _session(self) -> Session:
+        """:meth:`to_model`, opened once: training, validation and the proof of parity all run it."""
+        return open_session(self.to_model().SerializeToString(), "cpu")
 
     def _emit_num_blocks(self, g: GraphBuilder, inputs: Mapping[str, Value], codes: Value | None) -> list[Value]:
         plan = self.plan
