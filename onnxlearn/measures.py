@@ -113,8 +113,8 @@ def all_measures() -> tuple[Measure, ...]:
 
 
 def default_measures(target: Target) -> tuple[Measure, ...]:
-    """What is reported when no measure is named."""
-    names = ("logloss", "auc", "acc") if target.type == "classification" else ("rmse", "mae", "r2")
+    """What is reported when no measure is named, in the order of the names, as in a file's metadata."""
+    names = ("acc", "auc", "logloss") if target.type == "classification" else ("mae", "r2", "rmse")
     return tuple(_MEASURES[name] for name in names)
 
 

@@ -6,9 +6,8 @@ from timing import seconds
 
 from onnxlearn.task import Task
 from onnxlearn_models.mlp import MLP
-from onnxlearn_models.network_learner import export
-from onnxlearn_models.packing import open_checked, pack
-from onnxlearn_models.parity import prove_parity
+from onnxlearn_models.network_learner import export_proven
+from onnxlearn_models.packing import pack
 
 
 def export_milliseconds(runs: int = 15) -> list[float]:
@@ -19,9 +18,7 @@ def export_milliseconds(runs: int = 15) -> list[float]:
     fitted = learner.train(train, None)
 
     def work() -> None:
-        graph = export(fitted)
-        session = open_checked(graph)
-        parity = prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, train.feeds())
+        _, graph, _, parity = export_proven(fitted, train.feeds())
         schema = fitted.preprocessing.schema
         pack(graph, schema=schema, learner=learner, training={}, parity=parity, packages=(), notes=())
 

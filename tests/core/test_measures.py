@@ -175,8 +175,8 @@ def test_finding_measures():
         measures.get("rsme")
     with pytest.raises(ParameterError, match="measure 'auc' is for classification, the model does regression: 'rmse', "):
         measures.resolve(["auc"], NUMBERS)
-    assert [measure.name for measure in measures.resolve([], BINARY)] == ["logloss", "auc", "acc"]
-    assert [measure.name for measure in measures.resolve([], NUMBERS)] == ["rmse", "mae", "r2"]
+    assert [measure.name for measure in measures.resolve([], BINARY)] == ["acc", "auc", "logloss"]
+    assert [measure.name for measure in measures.resolve([], NUMBERS)] == ["mae", "r2", "rmse"]
     assert measures.resolve([measures.get("f1"), "acc"], BINARY) == (measures.get("f1"), measures.get("acc"))
     assert {measure.range for measure in measures.all_measures()} == {
         "[0, 1]", "[0, inf)", "[0, 2]", "[-1, 1]", "(-inf, inf)", "(-inf, 1]",

@@ -167,7 +167,7 @@ def test_evaluating_a_file(tmp_path, monkeypatch):
     predicted = model.predict(data)
     assert predicted.truth.tolist() == [text == "true" for text in truth]
     assert evaluate_file(model, data, measures=["acc"]) == {"acc": np.mean(predicted.truth == predicted.response)}
-    assert list(evaluate_file(model, data)) == ["logloss", "auc", "acc"]
+    assert list(evaluate_file(model, data)) == ["acc", "auc", "logloss"]
     with pytest.raises(UnknownNameError, match="there is no measure 'akk'"):
         evaluate_file(model, data, measures=["akk"])
     with pytest.raises(ParameterError, match="measure 'rmse' is for regression, the model does classification"):
