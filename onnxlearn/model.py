@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
@@ -125,8 +125,14 @@ class Model:
             outputs["label"] = self._classes[outputs["label"]]
         return outputs
 
-    def score(self, table: Table, *measures: str | Measure) -> dict[str, float]:
-        """Predict and score a table that has the target; by default with the usual measures.
+    @overload
+    def score(self, table: Table, measure: str | Measure, /) -> float: ...
+
+    @overload
+    def score(self, table: Table, *measures: str | Measure) -> dict[str, float]: ...
+
+    def score(self, table: Table, *measures: str | Measure) -> float | dict[str, float]:
+        """Predict and score a table that has the target: one measure's value, or those of several or the usual ones by name.
 
         A model trained with weights needs the weight column here too.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -97,13 +97,26 @@ class Prediction:
         """``[N, T]`` also for one target."""
         return values.reshape(len(self), len(self.target.names))
 
-    def score(self, *measures: str | Measure) -> dict[str, float]:
-        """Each measure's value by name, of the usual ones if none is named.
+    @overload
+    def score(self, measure: str | Measure, /) -> float: ...
+
+    @overload
+    def score(self, *measures: str | Measure) -> dict[str, float]: ...
+
+    def score(self, *measures: str | Measure) -> float | dict[str, float]:
+        """The value of one measure; of several, or of the usual ones if none is named, the values by name.
 
         Raises: DataError where the truth is not known, UnknownNameError, ParameterError.
         """
-        chosen = _measures.resolve(measures, self.target)
-        return _measures.score(self.outcome(), chosen)
+        scores = self.scores(measures)
+        return next(iter(scores.values())) if len(measures) == 1 else scores
+
+    def scores(self, measures: Iterable[str | Measure] = ()) -> dict[str, float]:
+        """Each measure's value by name, however many there are.
+
+        Raises: as :meth:`score`.
+        """
+        return _measures.score(self.outcome(), _measures.resolve(measures, self.target))
 
 
 def column_names(target: Target) -> list[str]:

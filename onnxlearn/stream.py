@@ -67,7 +67,7 @@ def evaluate_file(
     Raises: as :func:`predict_file`, and UnknownNameError, ParameterError; DataError where the truth is not known.
     """
     chosen = _measures.resolve(measures, model.schema.target)
-    return collect(model, data, format=format, need_truth=True).score(*chosen)
+    return collect(model, data, format=format, need_truth=True).scores(chosen)
 
 
 def collect(model: Model, data: str | Path, *, format: str | None = None, need_truth: bool = False) -> Prediction:

@@ -33,7 +33,7 @@ def score_rows(session: Session, rows: Mapping[str, Task | None]) -> dict[str, d
         if task is not None and task.n_rows:
             outputs = run_chunked(session, task.feeds())
             prediction = Prediction.from_outputs(task.schema.target, outputs, truth=task.truth(), weights=task.weights())
-            scores[name] = {measure: value if math.isfinite(value) else None for measure, value in prediction.score().items()}
+            scores[name] = {measure: value if math.isfinite(value) else None for measure, value in prediction.scores().items()}
     return scores
 
 

@@ -50,7 +50,7 @@ def test_the_test_rows_are_those_of_the_library(command) -> None:
     command("fit", "example:penguins", "--target", "species", *QUICK, "--test", "0.25", "--seed", "3")
     model = ol.load("model.onnx")
     _, held_out = ol.Task.from_file("example:penguins", "species").split(0.25, 3)
-    assert model.score(held_out, "acc") == {"acc": model.scores["test"]["acc"]}
+    assert model.score(held_out, "acc") == model.scores["test"]["acc"]
 
 
 def test_without_test_rows_there_is_no_such_column(command) -> None:

@@ -136,10 +136,10 @@ def test_extra_columns_are_said_once():
 def test_scoring_with_weights_and_without():
     truth = table().assign(price=[expected_sum(row) for _, row in table().iterrows()])
     truth["price"] += np.arange(7.0)
-    assert price_model().score(truth, "mae") == pytest.approx({"mae": 3.0})
+    assert price_model().score(truth, "mae") == pytest.approx(3.0)
     weighted = price_model(weight="w")
     with_weights = truth.assign(w=[0, 0, 0, 0, 0, 1, 1])
-    assert weighted.score(with_weights, "mae") == pytest.approx({"mae": 5.5})
+    assert weighted.score(with_weights, "mae") == pytest.approx(5.5)
     assert weighted.predict(with_weights).weights.tolist() == [0, 0, 0, 0, 0, 1, 1]
     with pytest.raises(DataError, match="scoring needs the truth: the model needs column 'w'"):
         weighted.score(truth)

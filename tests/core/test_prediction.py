@@ -23,7 +23,7 @@ def test_response_and_truth_have_the_training_type(target, dtype):
     assert prediction.response.dtype == prediction.truth.dtype == dtype
     assert prediction.response.tolist() == [target.classes[code] for code in (0, 1, 1)]
     assert prediction.truth.tolist() == [target.classes[code] for code in (0, 1, 0)]
-    assert prediction.score("acc")["acc"] == np.mean(prediction.truth == prediction.response)
+    assert prediction.score("acc") == np.mean(prediction.truth == prediction.response)
     assert len(prediction) == 3
     assert prediction.classes == target.classes
 
@@ -54,7 +54,8 @@ def test_scores_of_regression():
     )
     single = Prediction.from_outputs(PRICE, {"prediction": response[:, :1]}, truth=truth[:, :1])
     assert single.truth.tolist() == [1.0, 2.0]
-    assert single.score("mae") == {"mae": 0.5}
+    assert single.score("mae") == 0.5
+    assert single.scores(["mae"]) == {"mae": 0.5}
 
 
 def test_without_truth_scoring_says_why():
