@@ -10,9 +10,12 @@ import numpy as np
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.preprocess.config import TargetScaler
-from onnxlearn.preprocess.scaling import LARGEST, LARGEST_UNSCALED, Location, locate, standard_deviation
+from onnxlearn.preprocess.scaling import LARGEST_UNSCALED, Location, locate, standard_deviation
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+# A float32 of such deviations still is a finite float64.
+LARGEST_TARGET = 1e250
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +37,11 @@ class TargetScaling:
         ``weights``: float64 ``[n]``, >= 0; rows of weight 0 do not count, the others weigh in the mean and the standard
         deviation (not in quantiles or extremes). A constant target has scale 1.
 
-        Raises: DataError for targets beyond ±1e300.
+        Raises: DataError for targets beyond ±1e250.
         """
-        if np.abs(y).max(initial=0.0) > LARGEST:
+        if np.abs(y).max(initial=0.0) > LARGEST_TARGET:
             raise DataError(
-                f"a target has to lie within ±{LARGEST:g}, not {y.flat[np.abs(y).argmax()]:g}: divide it by a constant"
+                f"a target has to lie within ±{LARGEST_TARGET:g}, not {y.flat[np.abs(y).argmax()]:g}: divide it by a constant"
             )
         counted = slice(None) if weights is None else weights > 0
         kept = None if weights is None else weights[counted]
