@@ -193,8 +193,6 @@ lowers(functional.relu)(_unary("Relu"))
 lowers(functional.tanh)(_unary("Tanh"))
 lowers(functional.sigmoid)(_unary("Sigmoid"))
 lowers(functional.softsign)(_unary("Softsign"))
-lowers(functional.selu)(_unary("Selu", alpha=1.6732632423543772, gamma=1.0507009873554805))
-lowers(functional.hardsigmoid)(_unary("HardSigmoid", alpha=1 / 6, beta=0.5))
 
 
 @lowers(torch.square, "square")
@@ -248,22 +246,62 @@ def _hardswish(c: Context, input: Tensorish, inplace: bool = False) -> Value:
     return c.g.op("HardSwish", c.value(input))
 
 
+# Attributes of operators are FLOAT. In a network that computes in DOUBLE their constants are tensors instead.
+
+
+@lowers(functional.selu)
+def _selu(c: Context, input: Tensorish, inplace: bool = False) -> Value:
+    del inplace
+    alpha, gamma = 1.6732632423543772, 1.0507009873554805
+    if c.dtype == torch.float64:
+        return c.g.op("Mul", _exponential_below(c, c.value(input), alpha, 1.0), c.value(gamma, c.dtype))
+    return c.g.op("Selu", c.value(input), alpha=alpha, gamma=gamma)
+
+
 @lowers(functional.elu)
 def _elu(c: Context, input: Tensorish, alpha: float = 1.0, inplace: bool = False) -> Value:
     del inplace
+    if c.dtype == torch.float64:
+        return _exponential_below(c, c.value(input), alpha, 1.0)
     return c.g.op("Elu", c.value(input), alpha=float(alpha))
 
 
 @lowers(functional.celu)
 def _celu(c: Context, input: Tensorish, alpha: float = 1.0, inplace: bool = False) -> Value:
     del inplace
+    if c.dtype == torch.float64:
+        return _exponential_below(c, c.value(input), alpha, alpha)
     return c.g.op("Celu", c.value(input), alpha=float(alpha))
 
 
 @lowers(functional.leaky_relu)
 def _leaky_relu(c: Context, input: Tensorish, negative_slope: float = 0.01, inplace: bool = False) -> Value:
     del inplace
+    if c.dtype == torch.float64:
+        above, below = _parted(c, c.value(input))
+        return c.g.op("Add", above, c.g.op("Mul", below, c.value(negative_slope, c.dtype)))
     return c.g.op("LeakyRelu", c.value(input), alpha=float(negative_slope))
+
+
+@lowers(functional.hardsigmoid)
+def _hardsigmoid(c: Context, input: Tensorish, inplace: bool = False) -> Value:
+    del inplace
+    if c.dtype == torch.float64:
+        line = c.g.op("Div", c.g.op("Add", c.value(input), c.value(3.0, c.dtype)), c.value(6.0, c.dtype))
+        return c.g.op("Clip", line, c.value(0.0, c.dtype), c.value(1.0, c.dtype))
+    return c.g.op("HardSigmoid", c.value(input), alpha=1 / 6, beta=0.5)
+
+
+def _exponential_below(c: Context, x: Value, height: float, width: float) -> Value:
+    """``x`` above 0, ``height (exp(x / width) - 1)`` below."""
+    above, below = _parted(c, x)
+    power = c.g.op("Exp", c.g.op("Div", below, c.value(width, c.dtype)))
+    return c.g.op("Add", above, c.g.op("Mul", c.g.op("Sub", power, c.value(1.0, c.dtype)), c.value(height, c.dtype)))
+
+
+def _parted(c: Context, x: Value) -> tuple[Value, Value]:
+    """The positive and the negative part."""
+    return c.g.op("Relu", x), c.g.op("Min", x, c.value(0.0, c.dtype))
 
 
 @lowers(functional.prelu)

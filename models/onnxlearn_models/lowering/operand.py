@@ -68,7 +68,8 @@ class Context:
             return x.value if dtype in (None, x.sample.dtype) else self.cast(x.value, _known(dtype))
         if isinstance(x, Varying):
             raise UnsupportedError("arithmetic with the number of rows")
-        tensor = x.tensor if isinstance(x, Constant) else torch.as_tensor(x)
+        # A number takes the type at once: by way of torch's default, float32, 0.01 would not be 0.01 in float64.
+        tensor = x.tensor if isinstance(x, Constant) else torch.as_tensor(x, dtype=dtype)
         tensor = tensor.detach().to("cpu", dtype)
         _known(tensor.dtype)
         return self.g.const(tensor.contiguous().numpy(), x.name if isinstance(x, Constant) else "const")
