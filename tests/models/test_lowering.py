@@ -158,9 +158,11 @@ def test_activations(activation):
     assert_same(net, to_model(lower, net))
 
 
-@pytest.mark.parametrize(
-    "activation", [*(a for a in ACTIVATIONS if not isinstance(a, nn.PReLU | nn.Hardswish)), nn.LeakyReLU()], ids=str
-)
+# A change in place of the input itself is left to torch's exporter.
+ALSO_IN_DOUBLE = [a for a in ACTIVATIONS if not isinstance(a, nn.PReLU | nn.Hardswish) and not getattr(a, "inplace", False)]
+
+
+@pytest.mark.parametrize("activation", [*ALSO_IN_DOUBLE, nn.LeakyReLU()], ids=str)
 def test_activations_in_double(activation):
     """Attributes of operators are FLOAT: where DOUBLE is asked for, 0.01 has to be 0.01 all the same."""
     g, samples = GraphBuilder(), torch.zeros(1, N_NUM, dtype=torch.float64)
@@ -168,14 +170,8 @@ def test_activations_in_double(activation):
     g.output(lower(g, module, {"num": g.input("num", "DOUBLE", ["N", N_NUM])}, {"num": samples}), "y", "DOUBLE", ["N", "M"])
     rows = np.random.default_rng(0).normal(0, 3, (37, N_NUM))
     found = open_session(g.to_model().SerializeToString(), "cpu").run(None, {"num": rows})[0]
-    # ONNX Runtime has no Erf in DOUBLE.
-    within = (
-        1e-6
-        if isinstance(activation, nn.GELU) and activation.approximate == "none"
-        else 1e-8
-        if isinstance(activation, nn.Softplus)
-        else 1e-13
-    )
+    # ONNX Runtime has no Erf in DOUBLE, and beyond 20 torch's Softplus leaves out the rest.
+    within = 1e-6 if isinstance(activation, nn.GELU) else 1e-8 if isinstance(activation, nn.Softplus) else 1e-13
     np.testing.assert_allclose(found, module(torch.tensor(rows)).detach().numpy(), rtol=within, atol=within)
 
 
