@@ -26,7 +26,7 @@ def card_lines(description: dict[str, Any]) -> list[str]:
         "from": _feature_lines(schema),
         "how well": _score_lines(description["training"].get("scores", {})),
         "trained": _training_lines(description["training"]),
-        "settings": _settings_lines(description["learner"].get("params", {})),
+        "settings": _settings_lines({**description["learner"].get("params", {}), **description["training"].get("chosen", {})}),
         "checked": _parity_lines(description.get("parity") or {}),
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
         "notes": list(description.get("notes", [])),

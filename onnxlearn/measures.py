@@ -125,6 +125,8 @@ def resolve(measures: Iterable[str | Measure], target: Target) -> tuple[Measure,
     """
     chosen = tuple(get(measure) if isinstance(measure, str) else measure for measure in measures)
     for measure in chosen:
+        if not isinstance(measure, Measure):
+            raise ParameterError(f"a measure is a name or a Measure, not {measure!r}: score('acc', 'logloss')")
         if measure.task != target.type:
             fitting = listing(other.name for other in all_measures() if other.task == target.type)
             raise ParameterError(f"measure {measure.name!r} is for {measure.task}, the model does {target.type}: {fitting}")

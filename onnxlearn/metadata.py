@@ -14,6 +14,7 @@ from onnxlearn.schema import Schema
 
 FORMAT_VERSION = 1
 KEY = "onnxlearn"
+CHECKSUM = "graph_sha256"
 REQUIRED = ("schema", "learner", "training", "versions")
 
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
@@ -38,7 +39,21 @@ def read_metadata(data: bytes, *, source: str = "the file") -> dict[str, Any]:
             f"{source} is an ONNX model, but not one of onnxlearn: it has no metadata {KEY!r}, so no schema that tells which "
             "columns it takes; run it with onnxruntime.InferenceSession"
         )
-    return parse_document(properties[KEY], source=source)
+    document = parse_document(properties[KEY], source=source)
+    if CHECKSUM in document and document[CHECKSUM] != graph_checksum(data):
+        raise ModelFileError(
+            f"{source} is damaged, or was changed by another program: its graph is not the one that was checked; copy it "
+            "again, or run it with onnxruntime.InferenceSession"
+        )
+    return document
+
+
+def graph_checksum(data: bytes) -> str:
+    """SHA-256 of the bytes of the graph in the bytes of an ONNX model, in hexadecimal digits."""
+    import hashlib
+
+    parts = (value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
+    return hashlib.sha256(next(parts)).hexdigest()
 
 
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:

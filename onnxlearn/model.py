@@ -47,6 +47,8 @@ def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None
 
     Raises: ModelFileError, ProviderError, MissingExtraError.
     """
+    if not isinstance(path, str | Path):
+        raise ModelFileError(f"load takes the path of a file, not {type(path).__name__}; Model(data) opens bytes")
     return Model(_read(Path(path)), provider=provider, n_threads=n_threads, source=str(path))
 
 
@@ -113,6 +115,8 @@ class Model:
 
         Raises: ColumnNotFoundError for an absent key, DataTypeError.
         """
+        if not isinstance(row, Mapping):
+            raise DataError(f"a row is a dict of every feature, not {type(row).__name__}; predict takes tables")
         outputs = self._session.run(self._outputs, self._encode(row))
         if self._classes is not None:
             outputs[0] = self._classes[outputs[0]]

@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from onnxlearn.errors import MissingExtraError, OnnxlearnError, UnknownNameError
+from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.learner import Learner
 
 GROUP = "onnxlearn.learners"
@@ -74,4 +74,9 @@ def learner(name: str, **params: Any) -> Learner:
 
     Raises: UnknownNameError, ParameterError, MissingExtraError.
     """
+    if not isinstance(name, str):
+        raise ParameterError(
+            f"a learner is called by its name, not by a {type(name).__name__}; for a network of your own subclass "
+            "onnxlearn_models.network_learner.NetworkLearner"
+        )
     return learner_info(name).load()(**params)

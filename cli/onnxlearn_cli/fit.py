@@ -32,7 +32,7 @@ def fit(
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")] = Path("model.onnx"),
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of training and of the rows for --test.")
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the rows for --test.")
     ] = None,
     task: Annotated[
         Literal["classification", "regression"] | None,
@@ -81,6 +81,8 @@ def fit(
     # What can be refused without the table or torch is refused before either is loaded.
     info = learner_info(learner)
     kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
+    if test is not None and not 0 < test < 1:
+        raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
     if str(out) == STDOUT:
         raise ParameterError("--out has to be a file: standard output gets the scores")
     with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written

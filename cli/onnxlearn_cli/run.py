@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -99,7 +100,7 @@ def _usage(error: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split("\n"))
+    return re.sub(r"\s*[\n\t]\s*", " ", text)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

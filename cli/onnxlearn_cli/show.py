@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from onnxlearn_cli.options import ModelFile
 from onnxlearn_cli.talk import show, show_table
 
+WIDTH = 100
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON document.")]
 
 
@@ -35,11 +37,10 @@ def learners(
         rows = [[info.name, ", ".join(info.tasks), info.summary] for info in learner_infos().values()]
         show_table(["learner", "tasks", "summary"], rows)
         return
-    params = learner_info(name).load()().params
-    show_table(
-        ["parameter", "default", "type", "meaning"],
-        [[param.name, _text(param.default), f"{param.type} {param.range}".strip(), param.meaning] for param in params],
-    )
+    for param in learner_info(name).load()().params:
+        show(f"{param.name} = {_text(param.default)}")
+        kind = " ".join((param.type, param.range)).strip()
+        show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
 
 
 def _text(value: Any) -> str:
@@ -50,7 +51,8 @@ def measures() -> None:
     """List the measures."""
     from onnxlearn.measures import all_measures
 
-    rows = [[m.name, m.task, "smaller" if m.minimize else "larger", m.summary] for m in all_measures()]
+    better = {True: "smaller", False: "larger", None: "nearest 0"}
+    rows = [[m.name, m.task, better[m.minimize], m.summary] for m in all_measures()]
     show_table(["measure", "tasks", "better", "summary"], rows)
 
 

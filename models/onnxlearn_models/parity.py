@@ -101,7 +101,7 @@ def _regression_gap(scaling: TargetScaling) -> Compare:
         if found.shape != z.shape:
             raise ParityError(f"the exported file gives {found.shape} predictions where the network gives {z.shape}")
         # In scaled units: relative to a mean of 1.7e9 no deviation would ever be too large.
-        return _gap((found - scaling.center) / scaling.scale, z)
+        return _gap(z + (found - scaling.inverse(z)) / scaling.unit, z)
 
     return gap
 

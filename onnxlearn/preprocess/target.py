@@ -20,7 +20,9 @@ LARGEST_TARGET = 1e250
 
 @dataclass(frozen=True, eq=False)
 class TargetScaling:
-    """``z = (y - center) / scale`` for each of T targets; ``center`` and ``scale`` are float64 ``[T]``, scale > 0.
+    """``z = (y - center) / scale`` for each of T targets; ``center`` and ``scale`` are float64 ``[T]``.
+
+    A constant target has scale 0: whatever the network says, it is predicted exactly.
 
     >>> scaling = TargetScaling.fit(np.array([[1.0], [3.0]]), "standard")
     >>> scaling.transform(np.array([[3.0]])), scaling.inverse(np.array([[1.0]]))
@@ -35,7 +37,7 @@ class TargetScaling:
         """Fit on the targets of the training rows, float64 ``[n, T]``.
 
         ``weights``: float64 ``[n]``, >= 0; rows of weight 0 do not count, the others weigh in the mean and the standard
-        deviation (not in quantiles or extremes). A constant target has scale 1.
+        deviation (not in quantiles or extremes).
 
         Raises: DataError for targets beyond ±1e250.
         """
@@ -48,9 +50,14 @@ class TargetScaling:
         pairs = [_locate_target(column, kind, kept) for column in y[counted].T]
         return cls(np.array([pair.center for pair in pairs]), np.array([pair.scale for pair in pairs]))
 
+    @property
+    def unit(self) -> Array:
+        """What a difference of predictions is measured in, float64 ``[T]``: the scale, or 1 for a constant target."""
+        return np.where(self.scale > 0, self.scale, 1.0)
+
     def transform(self, y: Array) -> Array:
         """Targets for training: float32 ``[n, T]``, within ±1e18 so that squared errors fit float32."""
-        z = np.clip((y - self.center) / self.scale, -LARGEST_UNSCALED, LARGEST_UNSCALED)
+        z = np.clip((y - self.center) / self.unit, -LARGEST_UNSCALED, LARGEST_UNSCALED)
         return np.asarray(z, np.float32)
 
     def inverse(self, z: Array) -> Array:
@@ -69,4 +76,4 @@ def _locate_target(values: Array, kind: TargetScaler, weights: Array | None) -> 
     center, scale = locate(values, kind)
     if kind == "standard" and scale and weights is not None:
         center, scale = float(np.average(values, weights=weights)), standard_deviation(values, weights)
-    return Location(center, scale or 1.0)
+    return Location(center, scale)

@@ -37,7 +37,9 @@ def test_learners(command) -> None:
 def test_parameters_of_a_learner(command, name: str) -> None:
     done = command("learners", name)
     assert done.code == 0, done.err
-    assert [line.split()[0] for line in done.out.splitlines()[1:]] == [param.name for param in ol.learner(name).params]
+    names = [line.split(" = ")[0] for line in done.out.splitlines() if not line.startswith(" ")]
+    assert names == [param.name for param in ol.learner(name).params]
+    assert max(map(len, done.out.splitlines())) <= 110
 
 
 def test_measures(command) -> None:

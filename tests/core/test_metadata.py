@@ -1,5 +1,6 @@
 """Reading the metadata document from the bytes of a file, whole, damaged or somebody else's."""
 
+import hashlib
 import json
 
 import onnx
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper
 from small_models import PRICE, SPECIES, document_of, schema_of, small_model
 
 from onnxlearn.errors import ModelFileError
+from onnxlearn.graph.metadata import embed
 from onnxlearn.metadata import FORMAT_VERSION, parse_document, read_metadata, read_properties, read_schema
 
 SCHEMA = schema_of(SPECIES)
@@ -90,3 +92,17 @@ def test_a_schema_that_cannot_be_read():
     del document["schema"]["features"][0]["levels"]
     with pytest.raises(ModelFileError, match=r"m.onnx is damaged: its schema cannot be read \(KeyError\('levels'\)\)"):
         read_schema(document, source="m.onnx")
+
+
+def test_a_changed_graph_is_refused():
+    model = onnx.load_from_string(small_model(SCHEMA))
+    data = embed(model, document_of(SCHEMA))
+    checksum = hashlib.sha256(model.graph.SerializeToString()).hexdigest()
+    assert read_metadata(data) == document_of(SCHEMA) | {"graph_sha256": checksum}
+    place = data.index(b"post/")
+    with pytest.raises(ModelFileError, match="is damaged, or was changed by another program: its graph is not the one"):
+        read_metadata(data[:place] + b"Post/" + data[place + 5 :])
+
+
+def test_a_file_without_a_checksum_is_read():
+    assert "graph_sha256" not in read_metadata(small_model(SCHEMA))

@@ -58,10 +58,12 @@ def test_a_mean_of_billions_keeps_its_digits():
 @pytest.mark.parametrize("value", [0.0, 7.5, -1e250])
 def test_a_constant_target_is_predicted_as_it_is(kind, value):
     scaling = TargetScaling.fit(np.full((9, 1), value), kind)
-    z = np.float32(0) if kind != "none" else np.float32(value if abs(value) < 1e30 else 0)
+    z = np.float32(0.3) if kind != "none" else np.float32(value if abs(value) < 1e30 else 0)
     expected = value if kind != "none" or abs(value) < 1e30 else 0.0
+    # Whatever the network says.
     np.testing.assert_array_equal(scaling.inverse(np.array([[z]])), [[expected]])
-    assert (scaling.scale > 0).all()
+    np.testing.assert_array_equal(emitted_inverse(scaling, np.array([[z]])), [[expected]])
+    assert (scaling.unit > 0).all()
 
 
 def test_weights_are_repetitions():
@@ -89,7 +91,7 @@ def test_drawn_targets_come_back(y, kind):
     scaling = TargetScaling.fit(y, kind)
     z = scaling.transform(y)
     assert np.isfinite(z).all()
-    difference = np.abs(scaling.inverse(z) - y) / scaling.scale
+    difference = np.abs(scaling.inverse(z) - y) / scaling.unit
     assert (difference <= 1e-5 * np.maximum(1, np.abs(z)))[np.abs(z) < 1e17].all()
 
 
