@@ -20,6 +20,7 @@ from onnxlearn.graph.assemble import assemble
 from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
+from onnxlearn.params import to_json
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
@@ -42,12 +43,16 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A trained network and what stands before and behind it. ``scaling`` is ``None`` for classification."""
+    """A trained network and what stands before and behind it. ``scaling`` is ``None`` for classification.
+
+    ``chosen``: the settings that were left to task and rows, with the values that were used.
+    """
 
     module: nn.Module
     preprocessing: Preprocessing
     scaling: TargetScaling | None
     result: TrainResult
+    chosen: dict[str, Any]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -101,6 +106,7 @@ class NetworkLearner(Learner):
             learner=self,
             training={
                 **_summary(fitted.result),
+                "chosen": fitted.chosen,
                 "n_rows": train.n_rows + n_valid,
                 "n_validation_rows": n_valid,
                 "seed": config.seed,
@@ -115,8 +121,8 @@ class NetworkLearner(Learner):
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
     ) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
-        architecture_config, preprocess_config, config = self.configs
-        architecture_config, config = self.choose(architecture_config, config, train.schema, train.n_rows)
+        given, preprocess_config, given_training = self.configs
+        architecture_config, config = self.choose(given, given_training, train.schema, train.n_rows)
         device = choose_device(config.device)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
         scaling = None
@@ -139,7 +145,8 @@ class NetworkLearner(Learner):
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
                 )
-        return FittedNetwork(module.cpu(), preprocessing, scaling, result)
+        chosen = _filled_in(given, architecture_config) | _filled_in(given_training, config)
+        return FittedNetwork(module.cpu(), preprocessing, scaling, result, chosen)
 
 
 def export_proven(fitted: FittedNetwork, feeds: Feeds) -> tuple[FittedNetwork, onnx.ModelProto, Session, dict[str, Any]]:
@@ -241,6 +248,16 @@ def _class_weights(train: Task, config: TrainConfig) -> Array | None:
 
 def _loss(scaling: TargetScaling | None, config: TrainConfig) -> Loss:
     return classification_loss(config.label_smoothing) if scaling is None else squared_error
+
+
+def _filled_in(given: Any, used: Any) -> dict[str, Any]:
+    """The settings that ``given`` leaves open, as ``used`` has them."""
+    values = {field.name: (getattr(given, field.name), getattr(used, field.name)) for field in dataclasses.fields(given)}
+    return {
+        name: to_json(value)
+        for name, (left, value) in values.items()
+        if value is not None and (left is None or (isinstance(left, str) and left == "auto" != value))
+    }
 
 
 def _summary(result: TrainResult) -> dict[str, Any]:
