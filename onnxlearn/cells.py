@@ -17,6 +17,7 @@ from onnxlearn.values import MAX_EXACT, Place, Refused, converter, refusal, wire
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+")
+LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 TRUE_CELLS = frozenset({"true", "True", "TRUE"})
 FALSE_CELLS = frozenset({"false", "False", "FALSE"})

@@ -23,7 +23,8 @@ class Contents:
     """What a column holds, missing values aside.
 
     ``holds`` is ``float64``, ``float32``, ``int64``, ``decimal``, ``duration``, ``bool``, ``str``, ``naive``, ``utc`` or
-    ``nothing``. ``present`` are the values that are not missing; ``categories`` those of a pandas Categorical.
+    ``nothing``. ``present`` are the values that are not missing; ``categories`` those of a pandas Categorical of text or
+    numbers. ``is_recoded``: it is a Categorical of something else, which has a kind of its own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Contents:
     has_missing: bool
     categories: list[Any] | None = None
     is_ordered: bool = False
+    is_recoded: bool = False
 
 
 def look(series: pd.Series[Any], name: str) -> Contents:
@@ -50,8 +52,10 @@ def _look_at_categories(series: pd.Series[Any], name: str) -> Contents:
     inner = look(series.cat.categories.to_series(), name)
     present = series[series.isin(categories)]
     contents = Contents(name, inner.holds, present, has_missing=len(present) < len(series))
-    if inner.holds in ("str", "int64"):
+    # Numbers in a Categorical are categories because somebody said so, whole or not.
+    if inner.holds in ("str", "int64", "float64", "float32", "decimal"):
         contents.categories, contents.is_ordered = categories, bool(series.cat.ordered)
+    contents.is_recoded = contents.categories is None and inner.holds != "nothing"
     return contents
 
 
@@ -135,7 +139,7 @@ def _way_out(value: object) -> str:
     return "convert it to text with .astype(str), or ignore the column"
 
 
-def is_whole(present: pd.Series[Any]) -> bool:
+def is_whole(present: pd.Series[Any] | list[Any]) -> bool:
     """Whether floats without missing ones are all whole numbers that DOUBLE holds exactly."""
-    numbers = present.to_numpy(dtype=np.float64)
+    numbers = np.asarray(present, dtype=np.float64)
     return bool(np.all(np.abs(numbers) <= MAX_EXACT) and np.all(numbers == np.floor(numbers)))

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn import dates
-from onnxlearn.cells import NUMBER
+from onnxlearn.cells import LEADING_ZERO, NUMBER
 from onnxlearn.contents import Contents, is_whole, look
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.frames import datetime_values
+from onnxlearn.misfits import Misfits, declared_misfit, find_misfits
 from onnxlearn.schema import KINDS, Column, Kind, Level
-from onnxlearn.values import describe, is_missing, values_array
+from onnxlearn.values import Place, describe, is_missing, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boole
 
 # More than six digits of a second, and not all zeros.
 _FINE_TEXT = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
+_RECODED = {"bool": "booleans", "naive": "dates", "utc": "dates", "duration": "durations"}
 _NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
 
 
@@ -47,15 +49,26 @@ def infer_column(
     kind: str | None = None,
     levels: Sequence[Level] | None = None,
     strict_bool: bool = False,
+    where: Place = row_place,
 ) -> Inferred:
-    """Infer a feature column; ``kind`` and ``levels`` override what its values suggest.
+    """Infer a feature column; ``kind`` and ``levels`` override what its values suggest. ``where`` names a row in messages.
 
     Raises ``DataTypeError`` for values that no kind can use, ``DataError`` for an override that they do not fit.
     """
     contents = look(series, name)
     chosen = _checked_kind(name, kind) if kind is not None else None
+    if chosen in _BUILDERS and contents.holds == "str":
+        misfit = declared_misfit(name, chosen, series.astype(object).tolist(), where)
+        if misfit is not None:
+            raise DataTypeError(misfit)
     inferred = _infer(contents, chosen, levels, strict_bool=strict_bool)
     _notice(contents, inferred, told=kind is not None or levels is not None)
+    if kind is None and levels is None and inferred.column.kind == "categorical":
+        misfits = slips(contents, series)
+        if misfits is not None:
+            inferred.notes.append(misfits.note(name, where))
+        elif not inferred.is_id:
+            inferred.notes += _level_notes(contents, inferred.column)
     return inferred
 
 
@@ -105,13 +118,20 @@ def _numeric_dtype(contents: Contents) -> str:
     if contents.holds == "nothing":
         return "float64"
     if contents.holds not in _NUMBERS:
-        raise _unfit(contents, "numeric", "convert it with pandas.to_numeric")
+        way_out = {"str": "convert it with pandas.to_numeric", "bool": "leave it boolean, or convert it with .astype(int)"}
+        raise _unfit(contents, "numeric", way_out.get(contents.holds, "leave it datetime"))
     return contents.holds
 
 
 def _boolean_dtype(contents: Contents) -> str:
     if contents.holds not in ("bool", "nothing"):
-        raise _unfit(contents, "boolean", "convert it with .astype('boolean'), or leave it numeric: 0 and 1 do as well")
+        to_boolean = "convert it with .map({1: True, 0: False}), or leave it numeric: 0 and 1 do as well"
+        way_out = {
+            "str": "convert it with .map({'true': True, 'false': False})",
+            "naive": "leave it datetime",
+            "utc": "leave it datetime",
+        }
+        raise _unfit(contents, "boolean", way_out.get(contents.holds, to_boolean))
     return "bool"
 
 
@@ -127,7 +147,8 @@ def _datetime_dtype(contents: Contents) -> str:
             )
         return "utc" if zones == {True} else "naive"
     if contents.holds not in ("naive", "utc", "nothing"):
-        raise _unfit(contents, "datetime", "convert it with pandas.to_datetime, naming the unit")
+        way_out = {"bool": "leave it boolean", "duration": "leave it numeric"}
+        raise _unfit(contents, "datetime", way_out.get(contents.holds, "convert it with pandas.to_datetime, naming the unit"))
     return "utc" if contents.holds == "utc" else "naive"
 
 
@@ -176,7 +197,8 @@ def _level_dtype(contents: Contents, levels: Sequence[Level] | None, notes: list
         return contents.holds
     if contents.holds == "nothing":
         return "int64" if levels and all(isinstance(level, int) for level in levels) else "str"
-    if contents.holds in ("float64", "float32") and is_whole(contents.present):
+    values = contents.present if contents.categories is None else contents.categories
+    if contents.holds in ("float64", "float32") and is_whole(values):
         notes.append(f"column {contents.name!r}: whole numbers stored as floats; its levels are integers")
         return "int64"
     way_out = {
@@ -184,6 +206,8 @@ def _level_dtype(contents: Contents, levels: Sequence[Level] | None, notes: list
         "naive": "leave it datetime, or convert it with .astype(str)",
         "utc": "leave it datetime, or convert it with .astype(str)",
     }.get(contents.holds, "leave it numeric, or convert it with .astype(str)")
+    if contents.categories is not None:
+        way_out = "convert it with .astype(float) to train on numbers, with .astype(str) to train on categories"
     raise _unfit(contents, "categorical", way_out)
 
 
@@ -226,8 +250,8 @@ def _notice(contents: Contents, inferred: Inferred, *, told: bool) -> None:
     if told:
         return
     _notice_identifiers(contents, inferred, n_distinct)
-    if not inferred.is_id and column.kind == "categorical":
-        _notice_levels(contents, inferred)
+    if contents.is_recoded:
+        notes.append(f"column {name!r}: a Categorical of {_RECODED[contents.holds]}, taken as {column.kind}")
 
 
 def _is_floored(present: pd.Series[Any]) -> bool:
@@ -255,13 +279,25 @@ def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int)
             )
 
 
-def _notice_levels(contents: Contents, inferred: Inferred) -> None:
+def slips(contents: Contents, series: pd.Series[Any]) -> Misfits | None:
+    """The few cells but for which a column of text would be of another kind."""
+    if contents.holds != "str" or contents.categories is not None:
+        return None
+    counts = {str(text): int(count) for text, count in contents.present.value_counts().items()}
+    return find_misfits(series.astype(object).tolist(), counts)
+
+
+def _level_notes(contents: Contents, column: Column) -> list[str]:
+    notes = []
     counts = contents.present.value_counts()
     n_rare = int(((counts > 0) & (counts <= RARE_ROWS)).sum())
     if n_rare >= MIN_RARE_LEVELS and 2 * n_rare >= len(counts):
-        inferred.notes.append(
-            f"column {inferred.column.name!r}: {n_rare} of {len(counts)} levels occur at most {RARE_ROWS} times; "
+        notes.append(
+            f"column {column.name!r}: {n_rare} of {len(counts)} levels occur at most {RARE_ROWS} times; "
             "min_level_rows merges rare levels"
         )
-    elif inferred.column.dtype == "str" and all(NUMBER.fullmatch(text) for text in counts.index.tolist()):
-        inferred.notes.append(f"column {inferred.column.name!r}: numbers written as text, taken as categories")
+    texts = counts.index.tolist()
+    if column.dtype == "str" and all(map(NUMBER.fullmatch, texts)):
+        zeros = " with leading zeros" if any(map(LEADING_ZERO.fullmatch, texts)) else ""
+        notes.append(f"column {column.name!r}: numbers{zeros} written as text, taken as categories")
+    return notes

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.contents import look
-from onnxlearn.errors import ColumnNotFoundError, DataError, listing
+from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, listing
 from onnxlearn.feeds import require_columns, unique_column
 from onnxlearn.frames import series_array
 from onnxlearn.infer import infer_column
+from onnxlearn.misfits import first_misfit
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
 from onnxlearn.targets import infer_target
-from onnxlearn.values import is_missing, row_place
+from onnxlearn.values import Place, describe, is_missing, row_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,10 +87,11 @@ def make_schema(
     strict_bool: str | Sequence[str] = (),
     na: Sequence[str] = DEFAULT_NA,
     notes: Sequence[str] = (),
+    where: Place = row_place,
 ) -> tuple[Schema, list[str], list[str]]:
     """Infer the schema; returns it with all notes, and those among them that deserve a warning.
 
-    Raises as :meth:`onnxlearn.task.Task.from_frame` says.
+    ``where`` names a row in messages. Raises as :meth:`onnxlearn.task.Task.from_frame` says.
     """
     # What is cheap to check comes first: a typing error should not cost a look through the whole table.
     _check_table(frame)
@@ -98,7 +100,7 @@ def make_schema(
     kinds, levels, strict = kinds or {}, levels or {}, as_names(strict_bool)
     for option, names in (("kinds", kinds), ("levels", levels), ("strict_bool", strict)):
         _check_option(option, names, frame, features)
-    target, target_notes = infer_target(frame, roles.target, type, positive)
+    target, target_notes = infer_target(frame, roles.target, type, positive, where)
     inferred = [
         infer_column(
             unique_column(frame, feature),
@@ -106,6 +108,7 @@ def make_schema(
             kind=kinds.get(feature),
             levels=levels.get(feature),
             strict_bool=feature in strict,
+            where=where,
         )
         for feature in features
     ]
@@ -132,11 +135,16 @@ def make_schema(
     return schema, [*all_notes, *warned], warned
 
 
-def _check_table(frame: pd.DataFrame) -> None:
+def require_frame(frame: object) -> None:
+    """Raise ``DataError`` unless it is a data frame."""
     if not hasattr(frame, "columns") or not hasattr(frame, "iloc"):
         raise DataError(
             f"a task is made of a pandas DataFrame, got {type(frame).__name__}; make one with pandas.DataFrame(...)"
         )
+
+
+def _check_table(frame: pd.DataFrame) -> None:
+    require_frame(frame)
     names = frame.columns.tolist()
     # Names become names of the file's inputs and keys of its JSON, where 1 and "1" would be the same.
     odd = [name for name in names if not isinstance(name, str)]
@@ -209,36 +217,53 @@ def _na_without_levels(na: Sequence[str], columns: list[Column], classes: Sequen
     return tuple(cell for cell in na if cell not in levels)
 
 
-def row_weights(series: pd.Series[Any], name: str) -> NDArray[np.float64]:
+def row_weights(series: pd.Series[Any], name: str, where: Place = row_place) -> NDArray[np.float64]:
     """Weights as float64 ``[n]``: finite, >= 0, none missing, not all zero; ``DataError`` otherwise."""
-    weights: NDArray[np.float64] = series_array(series, Column(name=name, kind="numeric", dtype="float64"))[:, 0].copy()
+    _require_numbers(series, name, where)
+    column = Column(name=name, kind="numeric", dtype="float64")
+    weights: NDArray[np.float64] = series_array(series, column, where)[:, 0].copy()
     bad = ~(weights >= 0)
     if bad.any():
         row = int(np.argmax(bad))
-        raise DataError(f"weight column {name!r}, {row_place(row)}: a weight must be a number >= 0, got {weights[row]}")
+        raise DataError(f"weight column {name!r}, {where(row)}: a weight must be a number >= 0, got {weights[row]}")
     if not weights.any():
         raise DataError(f"weight column {name!r}: all weights are 0; give some row a positive weight")
     return weights
 
 
-def column_codes(frame: pd.DataFrame, names: Sequence[str], role: str) -> NDArray[np.int64]:
+def _require_numbers(series: pd.Series[Any], name: str, where: Place) -> None:
+    contents = look(series, name)
+    if contents.holds == "str":
+        found = first_misfit(series.astype(object).tolist(), "numeric")
+        if found is not None:
+            place, text = where(found[0]), describe(found[1])
+            raise DataTypeError(f"weight column {name!r}, {place}: a weight must be a number >= 0, got {text}; mend the cell")
+    way_out = {"str": "pandas.to_numeric", "bool": ".astype(int)", "duration": ".dt.total_seconds()"}.get(contents.holds)
+    if way_out or contents.holds in ("naive", "utc"):
+        raise DataTypeError(
+            f"weight column {name!r} holds {describe(contents.present.iloc[0])}, and a weight must be a number >= 0; "
+            + (f"convert it with {way_out}" if way_out else "name another column")
+        )
+
+
+def column_codes(frame: pd.DataFrame, names: Sequence[str], role: str, where: Place = row_place) -> NDArray[np.int64]:
     """Values of one or several columns as int64 codes ``[n]``, in the order of the values.
 
     Missing values are refused for a group or an order; for a stratum they are one of their own.
     """
-    codes = [_codes(unique_column(frame, name), name, role) for name in names]
+    codes = [_codes(unique_column(frame, name), name, role, where) for name in names]
     if len(codes) == 1:
         return codes[0]
     return np.asarray(np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
-def _codes(series: pd.Series[Any], name: str, role: str) -> NDArray[np.int64]:
+def _codes(series: pd.Series[Any], name: str, role: str, where: Place) -> NDArray[np.int64]:
     import pandas as pd
 
     contents = look(series, name)
     if contents.has_missing and role != "stratum":
         row = int(np.argmax(_missing_rows(series)))
-        raise DataError(f"{role} column {name!r}, {row_place(row)}: the value is missing; fill it or remove the row")
+        raise DataError(f"{role} column {name!r}, {where(row)}: the value is missing; fill it or remove the row")
     codes = np.full(len(series), -1, dtype=np.int64)
     if contents.categories is not None:
         codes[:] = series.cat.codes

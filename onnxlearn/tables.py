@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -17,9 +17,9 @@ from onnxlearn.outputs import STDOUT, atomic_path
 from onnxlearn.schema import DEFAULT_NA, Schema
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from onnxlearn.typed_columns import WholeTable
 
-__all__ = ["Batch", "TableReader", "atomic_path", "na_cells", "open_table", "read_frame", "table_format", "table_name"]
+__all__ = ["Batch", "TableReader", "atomic_path", "na_cells", "open_table", "read_whole", "table_format", "table_name"]
 
 STDIN = STDOUT
 EXAMPLE_PREFIX = "example:"
@@ -105,17 +105,19 @@ def open_table(path: str | Path, format: str | None = None) -> TableReader:
         raise
 
 
-def read_frame(path: str | Path, format: str | None = None, na: Sequence[str] | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table whole, for fitting: a data frame, and notes on what was noticed.
+def read_whole(
+    path: str | Path, format: str | None = None, na: Sequence[str] | None = None, *, numeric: Collection[str] = ()
+) -> WholeTable:
+    """Read a table whole, for fitting.
 
     Columns of a text file become int64, float64, booleans or text, whichever all of their cells are; digits with leading zeros
-    stay text, and so do dates. ``na``: the cells that mean missing besides the empty one, in place of the usual spellings.
-    Raises ``TableReadError``.
+    stay text unless the column is among ``numeric``, and so do dates. ``na``: the cells that mean missing besides the empty
+    one, in place of the usual spellings. Raises ``TableReadError``.
     """
-    from onnxlearn.typed_columns import frame_of
+    from onnxlearn.typed_columns import whole_table
 
     with open_table(path, format) as reader:
-        return frame_of(reader, frozenset(na_cells(na)))
+        return whole_table(reader, frozenset(na_cells(na)), numeric)
 
 
 def na_cells(na: Sequence[str] | None) -> tuple[str, ...]:

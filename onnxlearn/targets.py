@@ -13,7 +13,8 @@ from onnxlearn.contents import Contents, is_whole, look
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.feeds import require_columns, unique_column
 from onnxlearn.frames import series_array
-from onnxlearn.infer import infer_column
+from onnxlearn.infer import infer_column, slips
+from onnxlearn.misfits import first_misfit
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.values import Place, describe, row_place
 
@@ -25,8 +26,10 @@ MAX_INTEGER_CLASSES = 20
 TYPES = ("auto", "classification", "regression")
 
 
-def infer_target(frame: pd.DataFrame, names: tuple[str, ...], type: str, positive: Label | None) -> tuple[Target, list[str]]:
-    """The target's description, and notes on what was noticed.
+def infer_target(
+    frame: pd.DataFrame, names: tuple[str, ...], type: str, positive: Label | None, where: Place = row_place
+) -> tuple[Target, list[str]]:
+    """The target's description, and notes on what was noticed. ``where`` names a row in messages.
 
     Raises ``DataError`` where it is missing in any row, has one class only, or does not suit ``type``.
     """
@@ -36,10 +39,14 @@ def infer_target(frame: pd.DataFrame, names: tuple[str, ...], type: str, positiv
     for column in contents:
         _require_complete(column, len(frame))
     if _resolve_type(contents, type) == "classification":
-        return _classes(contents[0], frame, positive)
+        target, notes = _classes(contents[0], frame, positive)
+        misfits = slips(contents[0], frame[names[0]]) if type == "auto" else None
+        if misfits is not None:
+            notes.append(f"target {names[0]!r}: {misfits.describe(where)}, so all are classes; mend or remove what is a slip")
+        return target, notes
     if positive is not None:
         raise DataError(f"positive={positive!r} names a class, and the target is numbers; leave it out")
-    return _numbers(contents)
+    return _numbers(contents, frame, where)
 
 
 def _require_complete(contents: Contents, n_rows: int) -> None:
@@ -96,9 +103,11 @@ def _booleans(contents: Contents) -> list[Label]:
 def _levels(contents: Contents, frame: pd.DataFrame, notes: list[str]) -> tuple[str, list[Label]]:
     is_float = contents.holds in ("float64", "float32")
     if not (contents.holds in ("str", "int64") or (is_float and is_whole(contents.present))):
+        # Dates and durations are no numbers for a regression either.
+        regression = ", or say type='regression' (--task regression)" if is_float or contents.holds == "decimal" else ""
         raise DataTypeError(
             f"target {contents.name!r} holds {describe(contents.present.iloc[0])}, which is no class; "
-            "classes are text, integers or booleans: convert it with .astype(str), or say type='regression'"
+            f"classes are text, integers or booleans: convert it with .astype(str){regression}"
         )
     inferred = infer_column(unique_column(frame, contents.name), contents.name, kind="categorical")
     column = inferred.column
@@ -124,20 +133,38 @@ def _positive(classes: list[Label], positive: Label | None) -> Label | None:
     raise DataError(f"positive={positive!r} is no class; the classes are {listing(classes)}")
 
 
-def _numbers(contents: list[Contents]) -> tuple[Target, list[str]]:
+_TO_NUMBERS = {
+    "str": "convert it with pandas.to_numeric",
+    "bool": "convert it with .astype(int)",
+    "naive": "convert it to days with (dates - dates.min()).dt.days",
+    "utc": "convert it to days with (dates - dates.min()).dt.days",
+    "duration": "convert it to numbers with .dt.total_seconds()",
+}
+
+
+def _numbers(contents: list[Contents], frame: pd.DataFrame, where: Place) -> tuple[Target, list[str]]:
     notes = []
     for column in contents:
-        if column.holds == "duration":
-            raise DataTypeError(f"target {column.name!r} holds durations; convert it to numbers with .dt.total_seconds()")
-        if column.holds not in ("float64", "float32", "int64", "decimal"):
+        if column.holds == "str":
+            _refuse_misfit(frame[column.name], column.name, where)
+        if column.holds in _TO_NUMBERS:
             raise DataTypeError(
                 f"target {column.name!r} holds {describe(column.present.iloc[0])}, and regression needs numbers; "
-                "convert it to numbers, or say type='classification'"
+                + _TO_NUMBERS[column.holds]
             )
         if column.present.nunique() == 1:
             notes.append(f"target {column.name!r} has one value only, {column.present.iloc[0]}; there is nothing to learn")
     dtype = "int64" if all(column.holds == "int64" for column in contents) else "float64"
     return Target(names=tuple(column.name for column in contents), type="regression", dtype=dtype), notes
+
+
+def _refuse_misfit(series: pd.Series[Any], name: str, where: Place) -> None:
+    found = first_misfit(series.astype(object).tolist(), "numeric")
+    if found is not None:
+        raise DataTypeError(
+            f"target {name!r}, {where(found[0])}: regression needs numbers, got {describe(found[1])}; "
+            "mend the cell or remove the row, or name a target of numbers"
+        )
 
 
 def target_columns(target: Target) -> tuple[Column, ...]:

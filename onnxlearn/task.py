@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.errors import DataError
-from onnxlearn.feeds import Feeds, frame_feeds, unique_column
+from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.feeds import Feeds, frame_feeds, require_columns, unique_column
 from onnxlearn.holdout import holdout_rows
-from onnxlearn.roles import Roles, TaskWarning, column_codes, make_schema, row_weights
-from onnxlearn.schema import Label, Level, Schema
+from onnxlearn.roles import Roles, TaskWarning, column_codes, make_schema, require_frame, row_weights
+from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.targets import target_truth
+from onnxlearn.values import Place, describe, row_place
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ClassificationTask", "RegressionTask", "Task", "TaskWarning", "target_truth"]
+__all__ = ["ClassificationTask", "RegressionTask", "Task", "TaskWarning", "require_tasks", "target_truth"]
 
 Rows = NDArray[np.bool_] | NDArray[np.int64] | Sequence[int]
+
+MAX_SHOWN_NOTES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +41,20 @@ class _Arrays:
     order: NDArray[np.int64] | None
 
     @classmethod
-    def read(cls, frame: pd.DataFrame, schema: Schema) -> _Arrays:
+    def read(cls, frame: pd.DataFrame, schema: Schema, where: Place = row_place) -> _Arrays:
         def codes(names: Sequence[str], role: str) -> NDArray[np.int64] | None:
-            return column_codes(frame, names, role) if names else None
+            require_columns(names, frame.columns, needed_by=f"the role {role!r}")
+            return column_codes(frame, names, role, where) if names else None
+
+        def weights(name: str) -> NDArray[np.float64]:
+            require_columns([name], frame.columns, needed_by="the role 'weight'")
+            return row_weights(unique_column(frame, name), name, where)
 
         return cls(
             # Copies, because columns may lie in the frame's own memory, which its owner may write to.
-            feeds={name: array.copy() for name, array in frame_feeds(frame, schema).items()},
-            truth=target_truth(frame, schema),
-            weights=row_weights(unique_column(frame, schema.weight), schema.weight) if schema.weight else None,
+            feeds={name: array.copy() for name, array in frame_feeds(frame, schema, where=where).items()},
+            truth=target_truth(frame, schema, where=where),
+            weights=weights(schema.weight) if schema.weight else None,
             groups=codes([schema.group] if schema.group else [], "group"),
             strata=codes(schema.stratum, "stratum"),
             order=codes([schema.order] if schema.order else [], "order"),
@@ -75,7 +83,7 @@ class Task:
     >>> import pandas as pd
     >>> task = Task.from_frame(pd.DataFrame({"x": [1.5, None, 2.0], "y": ["a", "b", "a"]}), target="y")
     >>> task
-    ClassificationTask('y', 3 rows, 1 feature, target 'y' with 2 classes)
+    ClassificationTask('y', 3 rows, 1 feature (1 numeric), target 'y' with 2 classes)
     >>> task.truth().tolist(), task.feeds()["x"].shape
     ([0, 1, 0], (3, 1))
     """
@@ -85,6 +93,12 @@ class Task:
     def __init__(
         self, frame: pd.DataFrame, schema: Schema, notes: Sequence[str] = (), *, _arrays: _Arrays | None = None
     ) -> None:
+        require_frame(frame)
+        if not isinstance(schema, Schema):
+            raise DataError(
+                f"Task(frame, schema) takes the schema of another task, got {schema!r}; "
+                "use Task.from_frame(df, target=...) to infer one"
+            )
         self.frame = frame.copy(deep=False)
         self.schema = schema
         self.notes = tuple(notes)
@@ -141,19 +155,21 @@ class Task:
         ``format`` overrides the suffix and is needed for ``-``, standard input. ``na``: cells of a text file that mean missing,
         besides the empty one, in place of the usual spellings. The rest as in :meth:`from_frame`; ``name`` is the file's.
         """
-        from onnxlearn.tables import na_cells, read_frame, table_name
+        from onnxlearn.tables import na_cells, read_whole, table_name
 
-        frame, notes = read_frame(path, format=format, na=na)
+        numeric = [column for column, kind in (same.get("kinds") or {}).items() if kind == "numeric"]
+        table = read_whole(path, format=format, na=na, numeric=numeric)
         roles = {key: same.pop(key) for key in ("group", "stratum", "weight", "order", "id", "ignore") if key in same}
         same.setdefault("name", table_name(path))
-        return cls._make(frame, Roles.of(target, **roles), na=na_cells(na), notes=notes, **same)
+        options = {"na": na_cells(na), "notes": table.notes, **same}
+        return cls._make(table.frame, Roles.of(target, **roles), where=table.where, **options)
 
     @classmethod
-    def _make(cls, df: pd.DataFrame, roles: Roles, *, type: str = "auto", **options: Any) -> Task:
+    def _make(cls, df: pd.DataFrame, roles: Roles, *, type: str = "auto", where: Place = row_place, **options: Any) -> Task:
         if cls._type != "auto" and type not in ("auto", cls._type):
             raise DataError(f"{cls.__name__} makes tasks of type {cls._type!r}, not {type!r}; use Task.from_frame")
-        schema, notes, warned = make_schema(df, roles, type=cls._type if type == "auto" else type, **options)
-        task = _TASK_TYPES[schema.target.type](df, schema, notes)
+        schema, notes, warned = make_schema(df, roles, type=cls._type if type == "auto" else type, where=where, **options)
+        task = _TASK_TYPES[schema.target.type](df, schema, notes, _arrays=_Arrays.read(df, schema, where))
         for text in warned:
             warnings.warn(text, TaskWarning, stacklevel=3)
         return task
@@ -193,11 +209,11 @@ class Task:
         return self._arrays.order
 
     def select(self, rows: Rows) -> Self:
-        """The task of some rows (indices or a mask), with the same schema."""
-        index = np.arange(self.n_rows)[np.asarray(rows)] if len(rows) else np.zeros(0, dtype=np.int64)
+        """The task of some rows (numbers from 0, or a mask), with the same schema. Raises ``ParameterError`` for others."""
+        index = _row_index(np.asarray(rows), self.n_rows)
         return type(self)(self.frame.iloc[index], self.schema, self.notes, _arrays=self._arrays.take(index))
 
-    def split(self, share: float, seed: int) -> tuple[Self, Self]:
+    def split(self, share: float, seed: int = 0) -> tuple[Self, Self]:
         """Part the rows: the larger rest, and about ``share`` of them set aside.
 
         The latest rows where there is an order; whole groups where there are groups; else a share of every class and stratum.
@@ -223,7 +239,12 @@ class Task:
         what = f" with {len(target.classes)} classes" if target.classes else ""
         names = ", ".join(repr(name) for name in target.names)
         plural = "" if n_features == 1 else "s"
-        return f"{type(self).__name__}({self.name!r}, {self.n_rows} rows, {n_features} feature{plural}, target {names}{what})"
+        kinds = ", ".join(f"{len(columns)} {kind}" for kind in KINDS if (columns := self.schema.of_kind(kind)))
+        features = f"{n_features} feature{plural} ({kinds})"
+        head = f"{type(self).__name__}({self.name!r}, {self.n_rows} rows, {features}, target {names}{what})"
+        more = len(self.notes) - MAX_SHOWN_NOTES
+        rest = [f"and {more} more in .notes"] if more > 0 else []
+        return "\n  ".join([head, *self.notes[:MAX_SHOWN_NOTES], *rest])
 
 
 class ClassificationTask(Task):
@@ -249,3 +270,66 @@ class RegressionTask(Task):
 
 
 _TASK_TYPES: dict[str, type[Task]] = {"classification": ClassificationTask, "regression": RegressionTask}
+
+
+def _row_index(rows: NDArray[Any], n_rows: int) -> NDArray[np.int64]:
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "biu"):
+        raise ParameterError(f"rows are numbers from 0 or a mask of booleans; got an array {rows.dtype} {list(rows.shape)}")
+    if rows.dtype.kind == "b":
+        if len(rows) != n_rows:
+            raise ParameterError(f"a mask has an entry for each of the task's {n_rows} rows; this one has {len(rows)}")
+        return np.flatnonzero(rows)
+    wrong = rows[(rows < 0) | (rows >= n_rows)] if rows.size else rows
+    if len(wrong):
+        raise ParameterError(f"rows have to lie in 0..{n_rows - 1}, the task's rows; {wrong[0]} does not")
+    return rows.astype(np.int64)
+
+
+# Columns of numbers that go on the wire alike.
+_SAME_NUMBERS = frozenset({"float64", "int64", "decimal"})
+
+
+def require_tasks(task: object, test: object = None) -> None:
+    """Raise ``DataError`` unless a learner can fit ``task`` and score on ``test``, which may be ``None``.
+
+    A test task has every feature of the task, of the same type, and the same target and classes.
+    """
+    if not isinstance(task, Task):
+        raise DataError(f"fit takes a Task, got {describe(task)}; make one with ol.Task.from_frame(df, target=...)")
+    if test is None:
+        return
+    if not isinstance(test, Task):
+        raise DataError(f"test= takes a Task, got {describe(test)}; make one with ol.Task(test_df, task.schema)")
+    _require_same(task.schema, test.schema)
+
+
+def _require_same(schema: Schema, other: Schema) -> None:
+    way_out = "put its table under the task's schema with ol.Task(test.frame, task.schema)"
+    there = {column.name: column for column in other.features}
+    missing = [name for name in schema.feature_names if name not in there]
+    if missing:
+        raise ColumnNotFoundError(f"{ColumnNotFoundError.of(missing, there, needed_by='the test task')} Or {way_out}")
+    for column in schema.features:
+        mine, its = _type_of(column), _type_of(there[column.name])
+        if mine != its:
+            raise DataError(f"column {column.name!r} is {mine} in the task and {its} in the test task; {way_out}")
+    if _target_type(schema) != _target_type(other):
+        raise DataError(f"the task's target is {_target_text(schema)}, the test task's {_target_text(other)}; {way_out}")
+
+
+def _type_of(column: Column) -> str:
+    """What tells columns apart that a model cannot read alike; levels need not be the same."""
+    if column.kind == "numeric" and column.dtype in _SAME_NUMBERS:
+        return column.kind
+    return f"{column.kind} ({column.dtype}{', strict_bool' if column.strict_bool else ''})"
+
+
+def _target_type(schema: Schema) -> tuple[object, ...]:
+    target = schema.target
+    return target.names, target.type, target.classes, target.dtype if target.classes else None
+
+
+def _target_text(schema: Schema) -> str:
+    target = schema.target
+    classes = f" with the classes {listing(target.classes)}" if target.classes else " of numbers"
+    return f"{listing(target.names)}{classes}"

@@ -2,66 +2,81 @@
 
 from __future__ import annotations
 
-import re
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxlearn.arrow_tables import ArrowReader
-from onnxlearn.cells import INFINITE, parse_boolean, parse_number
+from onnxlearn.cells import INFINITE, LEADING_ZERO, parse_boolean, parse_number
 from onnxlearn.errors import TableReadError
+from onnxlearn.feeds import line_place
 from onnxlearn.schema import MISSING_INT64
-from onnxlearn.text_tables import CellReader
-from onnxlearn.values import MAX_EXACT, MAX_INT64
+from onnxlearn.text_tables import CellReader, JsonReader
+from onnxlearn.values import MAX_EXACT, MAX_INT64, Place, row_place
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from onnxlearn.tables import TableReader
 
-_LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
+
+@dataclass(frozen=True)
+class WholeTable:
+    """A file as a data frame, notes on what was noticed, and how to name a row of it: by its line in a text file."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+    where: Place
 
 
-def frame_of(reader: TableReader, na: Collection[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Everything in an open table as a data frame, and notes on what was noticed."""
+def whole_table(reader: TableReader, na: Collection[str], numeric: Collection[str] = ()) -> WholeTable:
+    """Everything in an open table; ``numeric``: text columns declared so, whose leading zeros mean nothing."""
     import pandas as pd
 
-    notes: list[str] = []
     if isinstance(reader, ArrowReader):
-        return reader.frame(), notes
+        return WholeTable(reader.frame(), (), row_place)
+    assert isinstance(reader, CellReader | JsonReader)
+    notes: list[str] = []
+    lines = array("q")
     columns: dict[str, list[Any]] = {name: [] for name in reader.columns}
     for batch in reader.batches():
+        lines.extend(batch.lines)
         for name, values in columns.items():
             values.extend(batch.column(name))
     if columns and not next(iter(columns.values())):
         raise TableReadError("the table has a header and no rows; there is nothing to fit")
     if isinstance(reader, CellReader):
         for name, cells in columns.items():
-            columns[name] = typed_cells(name, cells, na, notes)
-    return pd.DataFrame({name: typed_series(values) for name, values in columns.items()}, columns=list(reader.columns)), notes
+            columns[name] = typed_cells(name, cells, na, notes, keep_zeros=name not in numeric)
+    frame = pd.DataFrame({name: typed_series(values) for name, values in columns.items()}, columns=list(reader.columns))
+    return WholeTable(frame, tuple(notes), line_place(lines))
 
 
-def typed_cells(name: str, cells: Sequence[str], na: Collection[str], notes: list[str]) -> list[Any]:
+def typed_cells(
+    name: str, cells: Sequence[str], na: Collection[str], notes: list[str], *, keep_zeros: bool = True
+) -> list[Any]:
     """Cells as Python values of one type, ``None`` where missing."""
     # Cells repeat, so each spelling is looked at once.
     distinct = set(cells)
     missing = {cell for cell in distinct if cell in na or cell.strip(" ") in na}
-    known = _parsed(distinct - missing)
+    known = _parsed(distinct - missing, keep_zeros=keep_zeros)
     if known is None:
         # Text keeps its spaces: only the cell itself can mean missing.
         missing = {cell for cell in distinct if cell in na}
         known = {cell: cell for cell in distinct - missing}
-        _note_text(name, cells, missing, known, notes)
+        _note_missing(name, cells, missing, notes)
     values: dict[str, Any] = {**known, **dict.fromkeys(missing)}
     return [values[cell] for cell in cells]
 
 
-def _parsed(cells: set[str]) -> dict[str, Any] | None:
+def _parsed(cells: set[str], *, keep_zeros: bool) -> dict[str, Any] | None:
     """Numbers or booleans, if every cell is one; ``None`` for text."""
     # A zip code or an account number: as a number it would lose its zeros.
-    if any(_LEADING_ZERO.fullmatch(cell.strip(" ")) for cell in cells):
+    if keep_zeros and any(LEADING_ZERO.fullmatch(cell.strip(" ")) for cell in cells):
         return None
     for parse in (parse_number, parse_boolean):
         known = {cell: parse(cell) for cell in cells}
@@ -75,13 +90,11 @@ def _is_infinite(cell: str) -> bool:
     return INFINITE.fullmatch(cell.strip(" ")) is not None
 
 
-def _note_text(name: str, cells: Sequence[str], missing: set[str], known: Iterable[str], notes: list[str]) -> None:
+def _note_missing(name: str, cells: Sequence[str], missing: set[str], notes: list[str]) -> None:
     counts = Counter(cell for cell in cells if cell and cell in missing)
     if counts:
         said = ", ".join(f"{cell!r} ({count})" for cell, count in sorted(counts.items()))
         notes.append(f"column {name!r}: cells of text read as missing: {said}; na (--na) says which cells mean missing")
-    if all(parse_number(cell) is not None for cell in known):
-        notes.append(f"column {name!r}: digits with leading zeros, kept as text")
 
 
 def typed_series(values: list[Any]) -> pd.Series[Any]:

@@ -87,7 +87,7 @@ def describe(value: object) -> str:
     if isinstance(value, dt.timedelta | np.timedelta64):
         return f"the duration {value}"
     name = type(value).__name__
-    return name if isinstance(value, bytes) else f"a{'n' if name[0] in 'aeiou' else ''} {name}"
+    return name if isinstance(value, bytes) else f"a{'n' if name[0].lower() in 'aeio' else ''} {name}"
 
 
 def _shorten(text: str, limit: int = 60) -> str:
@@ -216,7 +216,7 @@ def _decimal(value: Decimal) -> float:
 
 
 def _infinite(value: object) -> Refused:
-    return Refused(f"the number {value} is infinite; replace it by a finite number or by None for missing")
+    return Refused(f"the number {value} is infinite; replace it by a finite number, or in a feature by None for missing")
 
 
 def _wrong(expected: str, value: object, way_out: str) -> Refused:

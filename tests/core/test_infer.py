@@ -93,6 +93,32 @@ def test_categoricals_of_other_values_are_what_they_hold():
     assert infer(pd.Categorical([True, False])).column.kind == "boolean"
     assert infer(pd.Categorical(pd.to_datetime(["2020-01-01"]))).column.kind == "datetime"
     assert infer(pd.Categorical([1, 2]), kind="numeric").column.dtype == "int64"
+    assert infer(pd.Categorical([1.5, 2]), kind="numeric").column.dtype == "float64"
+    assert infer(pd.Categorical([True, False])).notes == ["column 'x': a Categorical of booleans, taken as boolean"]
+
+
+def test_categoricals_of_numbers_are_categories():
+    whole = infer(pd.Categorical([2.0, None, 1.0], categories=[2.0, 1.0, 3.0], ordered=True))
+    assert whole.column == Column(name="x", kind="ordered", dtype="int64", levels=(2, 1, 3), has_missing=True)
+    assert whole.notes == ["column 'x': whole numbers stored as floats; its levels are integers"]
+    for values in (
+        pd.Categorical([1.5, 2.5]),
+        pd.Categorical([1.0], categories=[1.0, 2.5]),
+        pd.cut([1, 5], 2, labels=[0.1, 0.2]),
+    ):
+        with pytest.raises(DataTypeError, match=r"holds the number .*; convert it with .astype\(float\) to train on numbers"):
+            infer(values)
+
+
+def test_slips_are_told_from_text():
+    days = [f"2020-01-{day:02}" for day in range(1, 29)]
+    assert infer([*days, "soon"]).notes[0].startswith("column 'x': 28 of 29 cells are ISO dates, 'soon' (row 28) is not, so")
+    flags = infer([*["true", "false"] * 20, "maybe", None, "?"])
+    assert "40 of 42 cells are booleans, 'maybe' (row 40), '?' are not, so all" in flags.notes[0]
+    assert "say --na maybe --na '?' beside" in flags.notes[0]
+    assert infer(["1", "2", "a"] * 20).notes == []
+    assert infer([*map(str, range(60)), *"abcdef"] * 2).notes[0].endswith("min_level_rows merges rare levels")
+    assert infer([*["1", "2"] * 20, "3+"], kind="categorical").notes == []
 
 
 def test_whole_floats_as_categories_become_integers_and_say_so():
@@ -123,8 +149,18 @@ BAD = [
     ([True, 0.5], {}, "mixes types"),
     ([dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 1, tzinfo=UTC)], {}, "mixes types: the naive date .* and the zoned date"),
     (["2020-01-01", "2020-01-01T00:00Z"], {}, "mixes dates with and without a time zone; .*declare the column categorical"),
-    (["a"], {"kind": "numeric"}, "is declared numeric and holds the text 'a'; convert it with pandas.to_numeric"),
-    ([True], {"kind": "numeric"}, "is declared numeric and holds the boolean True"),
+    (
+        ["a"],
+        {"kind": "numeric"},
+        "column 'x', row 0: .*declared numeric and holds the text 'a'; write numbers like 1.5; if .*, say --na a ",
+    ),
+    (["1", None, "?", "b"], {"kind": "numeric"}, r"row 2: .*holds the text '\?'; .*--na '\?' beside"),
+    (["1", "2"], {"kind": "numeric"}, "is declared numeric and holds the text '1'; convert it with pandas.to_numeric"),
+    (["true", "no"], {"kind": "boolean"}, "row 1: .*declared boolean and holds the text 'no'; write true or false"),
+    ([True], {"kind": "numeric"}, r"is declared numeric and holds the boolean True; leave it boolean, or .*\.astype\(int\)"),
+    ([True], {"kind": "datetime"}, "is declared datetime and holds the boolean True; leave it boolean"),
+    ([dt.datetime(2020, 1, 1)], {"kind": "numeric"}, "leave it datetime"),
+    ([pd.Interval(0, 1)], {}, "holds an Interval"),
     ([1], {"kind": "boolean"}, r"is declared boolean and holds the number 1; .*leave it numeric: 0 and 1 do as well"),
     (
         [1],

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, MissingExtraError, TableReadError, UnknownNameError
-from onnxlearn.tables import open_table, read_frame, table_format, table_name
+from onnxlearn.tables import open_table, read_whole, table_format, table_name
 from onnxlearn.task import Task
 
 
@@ -255,7 +255,7 @@ def test_files_that_cannot_be_opened(tmp_path):
 def test_header_only(tmp_path):
     path = write(tmp_path / "t.csv", "a,b\n")
     with pytest.raises(TableReadError, match="has a header and no rows"):
-        read_frame(path)
+        read_whole(path)
     with open_table(path) as reader:
         batches = list(reader.batches())
     assert [len(batch) for batch in batches] == [0]
@@ -311,16 +311,15 @@ def test_rows_of_parquet_are_counted_through_batches(tmp_path):
 def test_types_of_whole_text_columns(tmp_path):
     text = "i,f,b,z,t,big,wide,e,mix,hole\n"
     text += "1,1.5,true,007,a,9007199254740993,99999999999999999999,NA,1,1\n-2,1e3,False,12,NA,1,1,,x,NA\n"
-    frame, notes = read_frame(write(tmp_path / "t.csv", text))
+    whole = read_whole(write(tmp_path / "t.csv", text))
+    frame = whole.frame
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "i": "int64", "f": "float64", "b": "bool", "z": "str", "t": "str", "big": "int64", "wide": "object",
         "e": "float64", "mix": "str", "hole": "Int64",
     }  # fmt: skip
     assert frame["big"].tolist() == [9007199254740993, 1]
-    assert notes == [
-        "column 'z': digits with leading zeros, kept as text",
-        "column 't': cells of text read as missing: 'NA' (1); na (--na) says which cells mean missing",
-    ]
+    assert whole.notes == ("column 't': cells of text read as missing: 'NA' (1); na (--na) says which cells mean missing",)
+    assert whole.where(1) == "line 3"
 
 
 def test_na_replaces_the_usual_spellings(tmp_path):
@@ -410,7 +409,7 @@ def test_pyarrow_missing(tmp_path, monkeypatch):
 def test_the_penguins():
     task = Task.from_file("example:penguins", "species")
     assert (task.name, task.n_rows, task.schema.target.classes) == ("penguins", 344, ("Adelie", "Chinstrap", "Gentoo"))
-    frame, _ = read_frame("example:penguins")
+    frame = read_whole("example:penguins").frame
     assert frame["sex"].isna().sum() == 11
     assert frame["body_mass_g"].isna().sum() == 2
 
@@ -461,5 +460,5 @@ def test_readers_close_their_file(tmp_path):
 )
 def test_infinity_beside_numbers_is_a_number(tmp_path, cells, dtype):
     table = write(tmp_path / "t.csv", "x,y\n" + "".join(f"{cell},1\n" for cell in cells.split(",")))
-    frame, _ = read_frame(table)
+    frame = read_whole(table).frame
     assert str(frame["x"].dtype) == dtype

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError
+from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, ParameterError
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Schema
-from onnxlearn.task import ClassificationTask, RegressionTask, Task, TaskWarning, target_truth
+from onnxlearn.task import ClassificationTask, RegressionTask, Task, TaskWarning, require_tasks, target_truth
 
 
 def table(**columns):
@@ -23,7 +23,7 @@ def with_target(values, **options):
 def test_a_task():
     task = Task.from_frame(table(), "y", name="demo")
     assert isinstance(task, ClassificationTask)
-    assert repr(task) == "ClassificationTask('demo', 4 rows, 2 features, target 'y' with 2 classes)"
+    assert repr(task) == "ClassificationTask('demo', 4 rows, 2 features (1 numeric, 1 categorical), target 'y' with 2 classes)"
     assert (task.name, task.n_rows, len(task), task.classes, task.positive) == ("demo", 4, 4, ("no", "yes"), "yes")
     assert task.schema.features == (
         Column(name="x", kind="numeric", dtype="float64", has_missing=True),
@@ -52,6 +52,7 @@ TARGETS = [
     (pd.array([3, 1, 2, 1], dtype="Int64"), {"type": "classification"}, "classification", "int64", (1, 2, 3)),
     ([3, 1, 2, 1], {"type": "regression"}, "regression", "int64", ()),
     (pd.Categorical([3, 1, 3, 1], categories=[3, 1]), {}, "classification", "int64", (3, 1)),
+    (pd.Categorical([3.0, 1.0, 3.0, 1.0], categories=[3.0, 1.0]), {}, "classification", "int64", (3, 1)),
 ]
 
 
@@ -98,7 +99,7 @@ def test_several_targets():
     assert task.schema.target.names == ("v", "u")
     assert task.truth().tolist() == [[0.5, 1.0], [1.5, 2.0]]
     assert task.schema.target.dtype == "float64"
-    assert repr(task) == "RegressionTask('v', 2 rows, 1 feature, target 'v', 'u')"
+    assert repr(task) == "RegressionTask('v', 2 rows, 1 feature (1 numeric), target 'v', 'u')"
 
 
 def test_notes_on_targets():
@@ -142,16 +143,29 @@ BAD = [
         {"type": "classification"},
         "target 'y' holds the number 1.5, which is no class",
     ),
-    (table(y=pd.date_range("2020", periods=4)), "y", {}, "holds the naive date .* and regression needs numbers"),
-    (table(y=pd.date_range("2020", periods=4)), "y", {"type": "classification"}, r"which is no class; .*\.astype\(str\)"),
-    (table(y=pd.to_timedelta([1, 2, 3, 4])), "y", {}, r"holds durations; convert it to numbers with .dt.total_seconds\(\)"),
-    (table(), "y", {"type": "regression"}, "holds the text 'no', and regression needs numbers"),
+    (
+        table(y=pd.date_range("2020", periods=4)),
+        "y",
+        {},
+        r"holds the naive date .* and regression needs numbers; convert it to days with \(dates - dates.min\(\)\).dt.days$",
+    ),
+    (table(y=pd.date_range("2020", periods=4)), "y", {"type": "classification"}, r"which is no class; .*\.astype\(str\)$"),
+    (
+        table(y=pd.to_timedelta([1, 2, 3, 4])),
+        "y",
+        {},
+        r"holds the duration .*; convert it to numbers with .dt.total_seconds\(\)",
+    ),
+    (table(), "y", {"type": "regression"}, "target 'y', row 0: regression needs numbers, got the text 'no'; mend the cell"),
+    (table(y=["1", "2.5", "3", "4"]), "y", {"type": "regression"}, "the text '1', and .*; convert it with pandas.to_numeric$"),
+    (table(y=[True] * 4), "y", {"type": "regression"}, r"the boolean True, and .*; convert it with .astype\(int\)$"),
+    (table(y=pd.Categorical([1.5, 2.5] * 2)), "y", {}, "target 'y' holds the number 1.5, which is no class"),
     (table(), "y", {"type": "ranking"}, "there is no task type 'ranking'; use one of 'auto', 'classification', 'regression'"),
     (table(), "y", {"positive": "maybe"}, "positive='maybe' is no class; the classes are 'no', 'yes'"),
     (table(y=list("abca")), "y", {"positive": "a"}, "only one of two classes can be the positive one; there are 3"),
     (table(y=[1.5, 2, 3, 4]), "y", {"positive": 1}, "positive=1 names a class, and the target is numbers"),
     (table(), ["x", "y"], {}, "target 'x' is missing in 1 of 4 rows"),
-    (table(z=[1, 2, 3, 4]), ["z", "y"], {}, "target 'y' holds the text 'no', and regression needs numbers"),
+    (table(z=[1, 2, 3, 4]), ["z", "y"], {}, "target 'y', row 0: regression needs numbers, got the text 'no'"),
     (table(z=[1, 2, 3, 4]), ["z", "y"], {"type": "classification"}, "several target columns are for regression"),
     (table().iloc[:0], "y", {}, "the table has no rows"),
     (table().rename(columns={"x": 3}), "y", {}, r"column names must be text, got 3; .*astype\(str\)"),
@@ -168,8 +182,21 @@ BAD = [
     (table(w=[1, 2, -1, 0]), "y", {"weight": "w"}, "weight column 'w', row 2: a weight must be a number >= 0, got -1.0"),
     (table(w=[1, 2, None, 0]), "y", {"weight": "w"}, "weight column 'w', row 2: a weight must be a number >= 0, got nan"),
     (table(w=[0, 0, 0, 0]), "y", {"weight": "w"}, "weight column 'w': all weights are 0"),
-    (table(w=["1", "2", "3", "4"]), "y", {"weight": "w"}, "column 'w', row 0: expected a number"),
-    (table(w=[1, np.inf, 3, 4]), "y", {"weight": "w"}, "column 'w', row 1: the number inf is infinite"),
+    (
+        table(w=["1", "2", "3", "4"]),
+        "y",
+        {"weight": "w"},
+        "weight column 'w' holds the text '1', and a weight must be a number >= 0; convert it with pandas.to_numeric$",
+    ),
+    (table(w=["1", "?", "3", "4"]), "y", {"weight": "w"}, "weight column 'w', row 1: a weight must be .*, got the text '?'"),
+    (table(w=[True] * 4), "y", {"weight": "w"}, r"holds the boolean True, .*; convert it with .astype\(int\)$"),
+    (table(w=pd.date_range("2020", periods=4)), "y", {"weight": "w"}, "holds the naive date .*; name another column$"),
+    (
+        table(w=[1, np.inf, 3, 4]),
+        "y",
+        {"weight": "w"},
+        "column 'w', row 1: the number inf is infinite; replace it by a finite number, or in a feature by None for missing$",
+    ),
     (table(), "y", {"group": "s"}, "group column 's', row 3: the value is missing; fill it or remove the row"),
     (table(), "y", {"order": "x"}, "order column 'x', row 1: the value is missing"),
     (table(o=[1, "a", 2, 3]), "y", {"order": "o"}, "column 'o' mixes types"),
@@ -348,6 +375,88 @@ def test_the_table_may_change_afterwards():
     assert task.feeds()["x"][0, 0] == 1.5
 
 
+def test_rows_that_are_not_there():
+    task = weighted()
+    for rows, message in [
+        ([999], r"rows have to lie in 0\.\.59, the task's rows; 999 does not"),
+        ([3, -1], r"rows have to lie in 0\.\.59, the task's rows; -1 does not"),
+        ([True] * 59, "a mask has an entry for each of the task's 60 rows; this one has 59"),
+        ([0.5], r"rows are numbers from 0 or a mask of booleans; got an array float64 \[1\]"),
+        ([[1]], r"got an array int64 \[1, 1\]"),
+    ]:
+        with pytest.raises(ParameterError, match=message):
+            task.select(rows)
+
+
+def test_the_seed_of_a_split_is_0_unless_told():
+    np.testing.assert_array_equal(weighted().split(0.25)[1].frame.index, weighted().split(0.25, 0)[1].frame.index)
+
+
+def test_notes_are_shown():
+    task = Task.from_frame(table(c=[1, 1, 1, 1]), "y", name="demo")
+    assert repr(task) == (
+        "ClassificationTask('demo', 4 rows, 3 features (2 numeric, 1 categorical), target 'y' with 2 classes)\n"
+        "  column 'c' has one value only, 1; it says nothing"
+    )
+    many = Task.from_frame(table(**{f"c{i}": [1] * 4 for i in range(40)}), "y")
+    assert repr(many).count("\n") == 13
+    assert repr(many).endswith("\n  and 28 more in .notes")
+
+
+# ------------------------------ other tables under a task's schema
+
+
+@pytest.mark.parametrize("role", ["weight", "group", "stratum", "order"])
+def test_a_table_without_a_role(role):
+    frame = table(r=[1, 2, 3, 4])
+    schema = Task.from_frame(frame, "y", **{role: "r"}).schema
+    with pytest.raises(ColumnNotFoundError, match=f"the role '{role}' needs column 'r'; the table has 'x', 's', 'y'"):
+        Task(frame.drop(columns="r"), schema)
+
+
+def test_a_task_takes_a_frame_and_a_schema():
+    task = Task.from_frame(table(), "y")
+    with pytest.raises(DataError, match="a task is made of a pandas DataFrame, got list"):
+        Task([[1, 2]], task.schema)
+    with pytest.raises(DataError, match=r"takes the schema of another task, got 'y'; use Task\.from_frame"):
+        Task(table(), "y")
+
+
+def test_what_a_learner_can_fit():
+    task = Task.from_frame(table(), "y")
+    require_tasks(task)
+    require_tasks(task, Task.from_frame(table(s=["b", "c", "b", "b"], x=[1, 2, 3, 4]), "y"))
+    for wrong in (table(), None, "penguins.csv"):
+        with pytest.raises(
+            DataError, match=r"fit takes a Task, got .*; make one with ol\.Task\.from_frame\(df, target=\.\.\.\)"
+        ):
+            require_tasks(wrong)
+    with pytest.raises(
+        DataError, match=r"test= takes a Task, got a DataFrame; make one with ol\.Task\(test_df, task\.schema\)"
+    ):
+        require_tasks(task, table())
+
+
+OTHERS = [
+    (table().drop(columns="x"), {}, r"the test task needs column 'x'; the table has 's'\. Or put its table under"),
+    (table(x=list("abca")), {}, r"column 'x' is numeric in the task and categorical \(str\) in the test task; put its table"),
+    (
+        table(y=["no", "yes", "no", "maybe"]),
+        {},
+        "target is 'y' with the classes 'no', 'yes', the test task's 'y' with the .*'maybe'",
+    ),
+    (table(y=[1, 2, 3, 4]), {"type": "regression"}, "the test task's 'y' of numbers; put its table under the task's schema"),
+]
+
+
+@pytest.mark.parametrize(("frame", "options", "message"), OTHERS)
+def test_a_test_task_that_does_not_fit(frame, options, message):
+    task = Task.from_frame(table(), "y")
+    with pytest.raises(DataError, match=message) as caught:
+        require_tasks(task, Task.from_frame(frame, "y", **options))
+    assert "\n" not in str(caught.value)
+
+
 # ------------------------------ truth of other tables
 
 
@@ -401,3 +510,58 @@ def test_identifier_warning_of_a_file_points_here(tmp_path):
     with pytest.warns(TaskWarning, match="column 'k'") as caught:
         Task.from_file(path, "y")
     assert caught[0].filename == __file__
+
+
+def file_with(tmp_path, cell, column):
+    """Line 7 of a file of 40 rows holds the cell; two lines of text in one cell come before it."""
+    frame = pd.DataFrame({"a": np.arange(40) % 13 + 0.5, "w": 1.0, "s": list("uv") * 20, "y": np.arange(40) % 19 + 0.5})
+    frame = frame.astype(object)
+    frame.loc[1, "s"] = "two\nlines"
+    frame.loc[4, column] = cell
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("cell", "column", "options", "message"),
+    [
+        ("inf", "a", {}, "column 'a', line 7: the number inf is infinite"),
+        ("-1", "w", {"weight": "w"}, "weight column 'w', line 7: a weight must be a number >= 0, got -1.0"),
+        ("much", "w", {"weight": "w"}, "weight column 'w', line 7: a weight must be a number >= 0, got the text 'much'"),
+        ("", "s", {"group": "s"}, "group column 's', line 7: the value is missing"),
+        ("inf", "y", {"type": "regression"}, "column 'y', line 7: the number inf is infinite"),
+        ("?", "y", {"type": "regression"}, "target 'y', line 7: regression needs numbers, got the text '?'"),
+        ("?", "a", {"kinds": {"a": "numeric"}}, "column 'a', line 7: .*holds the text '?'.*say --na '\\?' beside"),
+    ],
+)
+def test_messages_name_the_line_of_the_file(tmp_path, cell, column, options, message):
+    with pytest.raises(DataError, match=message):
+        Task.from_file(file_with(tmp_path, cell, column), "y", **options)
+
+
+def test_a_cell_that_makes_a_column_text_is_named(tmp_path):
+    task = Task.from_file(file_with(tmp_path, "oops", "a"), "y", ignore="w")
+    assert task.schema.column("a").kind == "categorical"
+    assert task.notes == (
+        (
+            "column 'a': 39 of 40 cells are numbers, 'oops' (line 7) is not, so all are taken as text; if it means missing, "
+            "say --na oops beside the other spellings in use (of a data frame: pandas.to_numeric(..., errors='coerce')), "
+            "--kind a=numeric (kinds={'a': 'numeric'}) refuses it"
+        ),
+    )
+    missing = Task.from_file(file_with(tmp_path, "oops", "a"), "y", na=["oops"])
+    assert missing.schema.column("a") == Column(name="a", kind="numeric", dtype="float64", has_missing=True)
+    target = Task.from_file(file_with(tmp_path, "oops", "y"), "y", ignore="w")
+    assert isinstance(target, ClassificationTask)
+    assert target.notes == (
+        "target 'y': 39 of 40 cells are numbers, 'oops' (line 7) is not, so all are classes; mend or remove what is a slip",
+    )
+
+
+def test_digits_with_leading_zeros_are_numbers_where_declared(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("zip,y\n007,a\n012,b\n007,a\n")
+    assert Task.from_file(path, "y").notes == ("column 'zip': numbers with leading zeros written as text, taken as categories",)
+    declared = Task.from_file(path, "y", kinds={"zip": "numeric"})
+    assert declared.feeds()["zip"][:, 0].tolist() == [7, 12, 7]
