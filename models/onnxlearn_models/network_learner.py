@@ -26,12 +26,12 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
-from onnxlearn.task import Task
+from onnxlearn.task import Task, require_tasks
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export
 from onnxlearn_models.packing import open_checked, pack, score_rows
 from onnxlearn_models.parity import dtype_of, prove_parity
-from onnxlearn_models.training.config import TrainConfig, choose_training
+from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
 from onnxlearn_models.training.loss import Loss, classification_loss, squared_error
 from onnxlearn_models.training.progress import progress_bar
@@ -73,6 +73,11 @@ class NetworkLearner(Learner):
     architecture: ClassVar[Callable[..., nn.Module]]
     architecture_config: ClassVar[type]
 
+    def __init__(self, **params: Any) -> None:
+        if "validation" in params:
+            params["validation"] = plain_validation(params["validation"])
+        super().__init__(**params)
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
@@ -94,6 +99,7 @@ class NetworkLearner(Learner):
 
         Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
         """
+        require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         train, valid = hold_out(task, config.validation, config.seed)
         fitted = self.train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from onnxlearn.errors import ParameterError, UnknownNameError
+from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
+from onnxlearn.task import Task
 from onnxlearn.testing_learner import check_learner, example_tasks
 
 # Contracts hold whatever the quality: little training is enough.
@@ -25,6 +26,22 @@ def test_learner_keeps_its_contract(name, task):
     chosen = example_tasks()[task]
     if chosen.schema.target.type in learner_infos()[name].tasks:
         check_learner(quick(name), [chosen])
+
+
+@pytest.mark.parametrize("name", sorted(learner_infos()))
+def test_what_is_no_task_is_refused_before_training(name):
+    task = example_tasks()["two"]
+    known = {param.name for param in learner(name).params}
+    # So long a training would be noticed.
+    endless = learner(name, **{key: value for key, value in {"max_epochs": 10**6, "patience": None}.items() if key in known})
+    with pytest.raises(DataError, match=r"got a DataFrame; make one with ol\.Task\.from_frame\(df, target=\.\.\.\)"):
+        endless.fit(task.frame)
+    with pytest.raises(
+        DataError, match=r"test= takes a Task, got a DataFrame; make one with ol\.Task\(test_df, task\.schema\)"
+    ):
+        endless.fit(task, test=task.frame)
+    with pytest.raises(ColumnNotFoundError, match=rf"the test task needs column {task.schema.feature_names[0]!r}"):
+        endless.fit(task, test=Task.from_frame(task.frame, task.schema.target.name, ignore=task.schema.feature_names[0]))
 
 
 @pytest.mark.parametrize("name", sorted(learner_infos()))

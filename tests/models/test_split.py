@@ -1,20 +1,29 @@
 """What chooses the epoch: a share, rows, a table or nothing."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.task import Task
+from onnxlearn_models.mlp import MLP
 from onnxlearn_models.training.split import hold_out
 
 
 def make_task(n=40, **roles):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
-        {"x": rng.normal(size=n), "g": np.arange(n) // 4, "t": np.arange(n)[::-1], "y": ["a", "a", "a", "b"] * (n // 4)}
+        {
+            "x": rng.normal(size=n),
+            "g": np.arange(n) // 4,
+            "t": np.arange(n)[::-1],
+            "w": np.ones(n),
+            "y": ["a", "a", "a", "b"] * (n // 4),
+        }
     )
-    return Task.from_frame(frame, "y", ignore=[name for name in "gt" if name not in roles.values()], **roles)
+    return Task.from_frame(frame, "y", ignore=[name for name in "gtw" if name not in roles.values()], **roles)
 
 
 def test_a_share_keeps_the_classes():
@@ -61,8 +70,25 @@ def test_nothing():
         (tuple(range(40)), ParameterError, "takes all 40 rows: leave some to train on"),
         (pd.DataFrame({"x": [], "y": []}), DataError, "the validation table has no rows"),
         (pd.DataFrame({"x": [1.0]}), DataError, "y"),
+        (pd.DataFrame({"x": [1.0], "y": ["a"]}), DataError, "the role 'weight' needs column 'w'; the table has 'x', 'y'"),
     ],
 )
 def test_what_is_refused(validation, error, message):
     with pytest.raises(error, match=message):
-        hold_out(make_task(), validation, 0)
+        hold_out(make_task(weight="w"), validation, 0)
+
+
+@pytest.mark.parametrize("rows", [np.array([3, 1]), np.array([3, 1], dtype=np.uint8), pd.Series([3, 1]), pd.Index([3, 1])])
+def test_row_numbers_as_arrays(rows):
+    learner = MLP(validation=rows, seed=1)
+    assert learner == MLP(validation=[3, 1], seed=1)
+    assert json.loads(json.dumps(learner.to_dict()))["params"]["validation"] == [3, 1]
+    assert learner.replace(lr=0.1).values["validation"] == (3, 1)
+    assert learner.replace(validation=rows[:1]).values["validation"] == (3,)
+
+
+def test_arrays_that_are_no_row_numbers():
+    with pytest.raises(ParameterError, match=r"got an array bool \[2\]: numpy\.flatnonzero gives those of a mask"):
+        MLP(validation=np.array([True, False]))
+    with pytest.raises(ParameterError, match=r"got an array float64 \[1\]: give integers from 0"):
+        MLP(validation=pd.Series([0.2]))

@@ -7,8 +7,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn_models.training.schedule import ScheduleName
@@ -52,6 +54,21 @@ class TrainConfig:
     n_threads: int | None = param(
         None, "threads of training (None: one for small networks, else torch's own)", low=1, recorded=False
     )
+
+
+def plain_validation(validation: Any) -> Any:
+    """Row numbers in an array, Series or Index as a tuple of integers; anything else as it is.
+
+    >>> plain_validation(np.array([3, 1])), plain_validation(0.2)
+    ((3, 1), 0.2)
+    """
+    if not isinstance(validation, np.ndarray | pd.Series | pd.Index):
+        return validation
+    rows = np.asarray(validation)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        way_out = "numpy.flatnonzero gives those of a mask" if rows.dtype.kind == "b" else "give integers from 0"
+        raise ParameterError(f"validation takes row numbers; got an array {rows.dtype} {list(rows.shape)}: {way_out}")
+    return tuple(rows.tolist())
 
 
 # From this number of training rows on a table is treated as a large one.
