@@ -284,7 +284,7 @@ def slips(contents: Contents, series: pd.Series[Any]) -> Misfits | None:
     if contents.holds != "str" or contents.categories is not None:
         return None
     counts = {str(text): int(count) for text, count in contents.present.value_counts().items()}
-    return find_misfits(series.astype(object).tolist(), counts)
+    return find_misfits(series, counts)
 
 
 def _level_notes(contents: Contents, column: Column) -> list[str]:

@@ -6,11 +6,15 @@ import itertools
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from onnxlearn import dates
 from onnxlearn.cells import parse_boolean, parse_number
 from onnxlearn.schema import Kind
 from onnxlearn.values import Place, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_MISFITS = 5
 """More distinct cells than these are no slips: the column is text."""
@@ -80,10 +84,10 @@ def first_misfit(values: Sequence[object], kind: Kind) -> tuple[int, str] | None
     return None
 
 
-def find_misfits(values: Sequence[object], counts: Mapping[str, int]) -> Misfits | None:
+def find_misfits(series: pd.Series[Any], counts: Mapping[str, int]) -> Misfits | None:
     """The slips in a column of text; ``None`` where there are none, or too many to be slips.
 
-    ``values`` are all of its rows, ``counts`` says how often each text occurs.
+    ``series`` has all of its rows, ``counts`` says how often each text occurs.
     """
     for kind, parse in _PARSERS.items():
         # Real text is recognised after a few of its values.
@@ -94,7 +98,8 @@ def find_misfits(values: Sequence[object], counts: Mapping[str, int]) -> Misfits
         n_fitting = n_present - sum(counts[text] for text in odd)
         if max(n_fitting / n_present, 1 - len(odd) / len(counts)) >= MIN_FITTING:
             # Where and in which order they stand: pandas counts by frequency.
-            rows = {value: row for row, value in reversed(list(enumerate(values))) if isinstance(value, str) and value in odd}
+            values = list(enumerate(series.astype(object).tolist()))
+            rows = {value: row for row, value in reversed(values) if isinstance(value, str) and value in odd}
             cells = tuple(sorted(odd, key=rows.__getitem__))
             return Misfits(kind, cells, n_fitting, n_present, rows[cells[0]])
     return None
