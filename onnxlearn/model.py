@@ -211,7 +211,11 @@ def as_frame(table: Any) -> pd.DataFrame:
     if hasattr(table, "to_pandas"):
         return as_frame(table.to_pandas())
     if isinstance(table, Mapping):
-        return pd.DataFrame({name: _series(name, values) for name, values in table.items()})
+        columns = {name: _series(name, values) for name, values in table.items()}
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"the columns of a table have equally many rows, not {lengths}")
+        return pd.DataFrame(columns)
     if isinstance(table, list | tuple) and all(isinstance(row, Mapping) for row in table):
         names = list(table[0]) if table else []
         uneven = next((i for i, row in enumerate(table) if row.keys() != table[0].keys()), None)

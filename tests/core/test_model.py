@@ -255,3 +255,10 @@ def test_flipped_bytes_give_an_error_of_ours_or_a_model(capfd):
     assert len(messages) > 50
     assert not any("\n" in message for message in messages)
     assert capfd.readouterr() == ("", "")
+
+
+def test_columns_of_unequal_length_are_refused():
+    columns = table().to_dict("list")
+    name = next(iter(columns))
+    with pytest.raises(DataError, match=rf"the columns of a table have equally many rows, not {{'{name}': 1, "):
+        price_model().predict(columns | {name: columns[name][:1]})
