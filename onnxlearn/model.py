@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 
 from onnxlearn.errors import DataError, ModelFileError
-from onnxlearn.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
-from onnxlearn.frames import series_array
+from onnxlearn.files.outputs import atomic_path
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_metadata, read_schema
-from onnxlearn.outputs import atomic_path
 from onnxlearn.prediction import Prediction, class_array, one_row
-from onnxlearn.rows import known_truth, say_extra_columns
 from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
-from onnxlearn.values import row_place
+from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
+from onnxlearn.wire.frames import series_array
+from onnxlearn.wire.rows import known_truth, say_extra_columns
+from onnxlearn.wire.values import row_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ class Model:
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
         """
         if isinstance(table, str | Path):
-            from onnxlearn.stream import collect
+            from onnxlearn.files.stream import collect
 
             return collect(self, table)
         from onnxlearn.task import Task
@@ -247,7 +247,7 @@ class _FrameRows:
         return frame_feeds(self._frame, schema)
 
     def truth(self, schema: Schema) -> Array | None:
-        from onnxlearn.targets import target_truth
+        from onnxlearn.tasks.targets import target_truth
 
         return target_truth(self._frame, schema)
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
-from onnxlearn.feeds import Feeds, frame_feeds, require_columns, unique_column
-from onnxlearn.holdout import holdout_rows
-from onnxlearn.roles import Roles, TaskWarning, column_codes, make_schema, require_frame, row_weights
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
-from onnxlearn.targets import target_truth
-from onnxlearn.values import Place, describe, row_place
+from onnxlearn.tasks.holdout import holdout_rows
+from onnxlearn.tasks.roles import Roles, TaskWarning, column_codes, make_schema, require_frame, row_weights
+from onnxlearn.tasks.targets import target_truth
+from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, unique_column
+from onnxlearn.wire.values import Place, describe, row_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ class Task:
         ``format`` overrides the suffix and is needed for ``-``, standard input. ``na``: cells of a text file that mean missing,
         besides the empty one, in place of the usual spellings. The rest as in :meth:`from_frame`; ``name`` is the file's.
         """
-        from onnxlearn.tables import na_cells, read_whole, table_name
+        from onnxlearn.files.tables import na_cells, read_whole, table_name
 
         numeric = [column for column, kind in (same.get("kinds") or {}).items() if kind == "numeric"]
         table = read_whole(path, format=format, na=na, numeric=numeric)

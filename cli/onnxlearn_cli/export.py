@@ -24,9 +24,9 @@ def export(
 
     It is compared with the original before anything is written.
     """
+    from onnxlearn.files.outputs import atomic_path
     from onnxlearn.graph.rewrite import rewrite
     from onnxlearn.model import load
-    from onnxlearn.outputs import atomic_path
 
     original = load(model, provider="cpu").to_bytes()
     with atomic_path(out) as temporary:

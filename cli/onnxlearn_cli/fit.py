@@ -75,7 +75,7 @@ def fit(
 
     Ends with the scores of that very file and the line to run next.
     """
-    from onnxlearn.outputs import STDOUT, atomic_path
+    from onnxlearn.files.outputs import STDOUT, atomic_path
     from onnxlearn.registry import learner_info
 
     # What can be refused without the table or torch is refused before either is loaded.
@@ -138,7 +138,7 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
     from onnxlearn.card import VALIDATION_HEAD, number
-    from onnxlearn.tables import STDIN
+    from onnxlearn.files.tables import STDIN
 
     columns = {VALIDATION_HEAD: model.scores.get("validation"), "test": model.scores.get("test")}
     scores = {head: values for head, values in columns.items() if values}

@@ -24,8 +24,8 @@ def predict(
 
     Writes one line a row, in order: label and probabilities, or the predicted numbers.
     """
+    from onnxlearn.files.stream import predict_file
     from onnxlearn.model import load
-    from onnxlearn.stream import predict_file
 
     predict_file(load(model, provider=provider), data, out, keep=keep or (), format=format_)
 
@@ -42,8 +42,8 @@ def evaluate(
 ) -> None:
     """Score a model on a table with the target."""
     from onnxlearn.card import number
+    from onnxlearn.files.stream import evaluate_file
     from onnxlearn.model import load
-    from onnxlearn.stream import evaluate_file
 
     scores = evaluate_file(load(model, provider=provider), data, measures=measure or (), format=format_)
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

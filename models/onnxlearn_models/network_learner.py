@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import DataError, ExportError, ModelFileError, ParameterError, ParityError, ProviderError
-from onnxlearn.feeds import Feeds
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.learner import Learner
@@ -27,6 +26,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task, require_tasks
+from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export
 from onnxlearn_models.packing import open_checked, pack, score_rows

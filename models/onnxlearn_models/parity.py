@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from onnxlearn.errors import ParityError
-from onnxlearn.feeds import Feeds
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.prediction import class_array
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.runtime import Session, run_chunked
+from onnxlearn.wire.feeds import Feeds
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

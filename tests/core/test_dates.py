@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxlearn.dates import array_microseconds, array_seconds, datetime_microseconds, parse_iso
 from onnxlearn.schema import MISSING_INT64, Column
-from onnxlearn.values import converter
+from onnxlearn.wire.dates import array_microseconds, array_seconds, datetime_microseconds, parse_iso
+from onnxlearn.wire.values import converter
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 ONE = dt.timedelta(microseconds=1)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError
-from onnxlearn.feeds import cells_feeds, frame_feeds, row_encoder, values_feeds
 from onnxlearn.schema import MISSING_INT64, Column, Schema, Target
+from onnxlearn.wire.feeds import cells_feeds, frame_feeds, row_encoder, values_feeds
 
 TARGET = Target(names=("y",), type="classification", dtype="str", classes=("a", "b"), positive="b")
 COLUMNS = (

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.holdout import holdout_rows
+from onnxlearn.tasks.holdout import holdout_rows
 
 CODES = st.lists(st.integers(0, 4), min_size=6, max_size=60).map(lambda codes: np.array(codes, dtype=np.int64))
 SHARES = st.floats(0.05, 0.9)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from onnxlearn.errors import DataError, DataTypeError
-from onnxlearn.infer import infer_column
 from onnxlearn.schema import Column
+from onnxlearn.tasks.infer import infer_column
 
 UTC = dt.UTC
 

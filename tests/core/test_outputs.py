@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxlearn.errors import OutputError
-from onnxlearn.outputs import atomic_path
+from onnxlearn.files.outputs import atomic_path
 
 
 def listing(folder):
@@ -87,6 +87,9 @@ def test_errors_about_other_files_stay_what_they_are(tmp_path):
 
 
 def test_standard_output():
-    code = "from onnxlearn.outputs import atomic_path\nwith atomic_path('-') as p: p.write_bytes(b'a\\nb\\n'); print('first')"
+    code = (
+        "from onnxlearn.files.outputs import atomic_path\n"
+        "with atomic_path('-') as p: p.write_bytes(b'a\\nb\\n'); print('first')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"first\na\nb\n"

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import BOOLEAN, CODES, FEATURES, PRICE, SPECIES, TARGETS, TWO_PRICES, schema_of, small_model
 
-from onnxlearn import stream
 from onnxlearn.errors import ColumnNotFoundError, DataError, OutputError, ParameterError, TableReadError, UnknownNameError
+from onnxlearn.files import stream
+from onnxlearn.files.stream import evaluate_file, predict_file
+from onnxlearn.files.writers import json_texts, open_writer, output_suffix, texts
 from onnxlearn.model import Model
-from onnxlearn.stream import evaluate_file, predict_file
-from onnxlearn.writers import json_texts, open_writer, output_suffix, texts
 
 HEADER = "x,small,city,zone,flag,day,name\n"
 
@@ -134,7 +134,7 @@ def test_standard_input_and_output(tmp_path):
     model.save(path)
     predict_file(model, data, tmp_path / "out.csv")
     code = (
-        "import sys; from onnxlearn.model import load; from onnxlearn.stream import predict_file\n"
+        "import sys; from onnxlearn.model import load; from onnxlearn.files.stream import predict_file\n"
         "predict_file(load(sys.argv[1]), '-', format='csv')"
     )
     with data.open("rb") as file:
@@ -148,7 +148,7 @@ def test_predicting_from_text_needs_neither_pandas_nor_torch(tmp_path):
     code = (
         "import sys\n"
         "for name in ('pandas', 'torch', 'sklearn', 'pyarrow', 'onnx'): sys.modules[name] = None\n"
-        "from onnxlearn.model import load\nfrom onnxlearn.stream import evaluate_file, predict_file\n"
+        "from onnxlearn.model import load\nfrom onnxlearn.files.stream import evaluate_file, predict_file\n"
         "predict_file(load(sys.argv[1]), sys.argv[2], sys.argv[3])\n"
         "import onnxlearn as ol\n"
         "print(ol.load(sys.argv[1]).predict_one(dict(x=1, small=2, city='Bonn', zone=1, flag=True, day=None))['label'])\n"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, MissingExtraError, TableReadError, UnknownNameError
-from onnxlearn.tables import open_table, read_whole, table_format, table_name
+from onnxlearn.files.tables import open_table, read_whole, table_format, table_name
 from onnxlearn.task import Task
 
 
@@ -376,7 +376,7 @@ def test_json_durations_are_seconds(tmp_path):
 
 
 def test_standard_input(tmp_path):
-    code = "from onnxlearn.tables import open_table\n"
+    code = "from onnxlearn.files.tables import open_table\n"
     code += "import os\nwith open_table('-', {!r}) as r: print([len(b) for b in r.batches()], r.columns)\nos.fstat(0)"
     save(MIXED, tmp_path / "t.parquet")
     packed = gzip.compress(b"a,b\n1,2\n")
@@ -391,7 +391,7 @@ def test_reading_text_needs_no_pandas(tmp_path):
     code = (
         "import sys, json\n"
         "for name in ('pandas', 'onnxruntime', 'sklearn', 'pyarrow', 'onnx', 'torch'): sys.modules[name] = None\n"
-        "from onnxlearn.schema import Schema\nfrom onnxlearn.tables import open_table\n"
+        "from onnxlearn.schema import Schema\nfrom onnxlearn.files.tables import open_table\n"
         f"schema = Schema.from_dict(json.loads({json.dumps(schema.to_dict())!r}))\n"
         f"with open_table({str(path)!r}) as reader: print([len(b.feeds(schema)['word']) for b in reader.batches()])\n"
     )
@@ -448,7 +448,7 @@ def test_big_files_are_read_in_constant_memory(tmp_path):
 
 def test_readers_close_their_file(tmp_path):
     file = io.BytesIO(b"a,b\n1,2\n")
-    from onnxlearn.text_tables import CellReader, decoded
+    from onnxlearn.files.text import CellReader, decoded
 
     with CellReader(decoded(file, compressed=False), "t", delimiter=",") as reader:
         list(reader.batches())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import Column
-from onnxlearn.values import MAX_EXACT, Place, Refused, converter, refusal, wire_array
+from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, refusal, wire_array
 
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

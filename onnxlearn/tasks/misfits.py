@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn import dates
-from onnxlearn.cells import parse_boolean, parse_number
 from onnxlearn.schema import Kind
-from onnxlearn.values import Place, describe
+from onnxlearn.wire import dates
+from onnxlearn.wire.cells import parse_boolean, parse_number
+from onnxlearn.wire.values import Place, describe
 
 if TYPE_CHECKING:
     import pandas as pd

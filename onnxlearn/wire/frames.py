@@ -1,6 +1,6 @@
 """Columns of a pandas data frame as arrays for the wire, vectorised.
 
-A fast road returns an array only where it can tell that every value is one that the converters of :mod:`onnxlearn.values`
+A fast road returns an array only where it can tell that every value is one that the converters of :mod:`onnxlearn.wire.values`
 accept. Everything else takes their road, value by value, which accepts it or says what is wrong with it.
 """
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn import dates
 from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import MISSING_INT64, Column
-from onnxlearn.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
+from onnxlearn.wire import dates
+from onnxlearn.wire.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd

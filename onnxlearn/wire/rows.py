@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from onnxlearn.errors import DataError
-from onnxlearn.feeds import Feeds
 from onnxlearn.measures import Array
 from onnxlearn.runtime import say_once
 from onnxlearn.schema import Column, Schema
+from onnxlearn.wire.feeds import Feeds
 
 
 class Rows(Protocol):

@@ -16,9 +16,9 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn import dates
 from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import MISSING_INT64, Column
+from onnxlearn.wire import dates
 
 Converter: TypeAlias = Callable[[object], Any]
 Place: TypeAlias = Callable[[int], str]

@@ -10,14 +10,14 @@ import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import DataError, listing
-from onnxlearn.feeds import require_columns
+from onnxlearn.files.outputs import atomic_path
+from onnxlearn.files.tables import TableReader, open_table
+from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.measures import Array, Measure
-from onnxlearn.outputs import atomic_path
 from onnxlearn.prediction import Prediction, column_names
-from onnxlearn.rows import known_truth, say_extra_columns
 from onnxlearn.runtime import block_rows_of
-from onnxlearn.tables import TableReader, open_table
-from onnxlearn.writers import open_writer, output_suffix
+from onnxlearn.wire.feeds import require_columns
+from onnxlearn.wire.rows import known_truth, say_extra_columns
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model

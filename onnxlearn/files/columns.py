@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.arrow_tables import ArrowReader
-from onnxlearn.cells import INFINITE, LEADING_ZERO, parse_boolean, parse_number
 from onnxlearn.errors import TableReadError
-from onnxlearn.feeds import line_place
+from onnxlearn.files.arrow import ArrowReader
+from onnxlearn.files.text import CellReader, JsonReader
 from onnxlearn.schema import MISSING_INT64
-from onnxlearn.text_tables import CellReader, JsonReader
-from onnxlearn.values import MAX_EXACT, MAX_INT64, Place, row_place
+from onnxlearn.wire.cells import INFINITE, LEADING_ZERO, parse_boolean, parse_number
+from onnxlearn.wire.feeds import line_place
+from onnxlearn.wire.values import MAX_EXACT, MAX_INT64, Place, row_place
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from onnxlearn.tables import TableReader
+    from onnxlearn.files.tables import TableReader
 
 
 @dataclass(frozen=True)

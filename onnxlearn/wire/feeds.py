@@ -2,7 +2,7 @@
 
 Element types follow the schema (``Column.onnx_type``), never the values. Missing is NaN, ``""`` or ``MISSING_INT64``; datetimes
 are int64 microseconds since 1970-01-01 UTC. There are four ways in, for data frames, Python values, text cells and single rows;
-all accept and refuse the same values (:mod:`onnxlearn.values`).
+all accept and refuse the same values (:mod:`onnxlearn.wire.values`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.cells import cells_array
 from onnxlearn.errors import ColumnNotFoundError, DataError
-from onnxlearn.frames import series_array
 from onnxlearn.schema import Column, Schema
-from onnxlearn.values import WIRE_TYPES, Converter, Place, Refused, converter, refusal, row_place, values_array
+from onnxlearn.wire.cells import cells_array
+from onnxlearn.wire.frames import series_array
+from onnxlearn.wire.values import WIRE_TYPES, Converter, Place, Refused, converter, refusal, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn import dates
-from onnxlearn.cells import LEADING_ZERO, NUMBER
-from onnxlearn.contents import Contents, is_whole, look
 from onnxlearn.errors import DataError, DataTypeError, listing
-from onnxlearn.frames import datetime_values
-from onnxlearn.misfits import Misfits, declared_misfit, find_misfits
 from onnxlearn.schema import KINDS, Column, Kind, Level
-from onnxlearn.values import Place, describe, is_missing, row_place, values_array
+from onnxlearn.tasks.contents import Contents, is_whole, look
+from onnxlearn.tasks.misfits import Misfits, declared_misfit, find_misfits
+from onnxlearn.wire import dates
+from onnxlearn.wire.cells import LEADING_ZERO, NUMBER
+from onnxlearn.wire.frames import datetime_values
+from onnxlearn.wire.values import Place, describe, is_missing, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.contents import Contents, is_whole, look
 from onnxlearn.errors import DataError, DataTypeError, listing
-from onnxlearn.feeds import require_columns, unique_column
-from onnxlearn.frames import series_array
-from onnxlearn.infer import infer_column, slips
-from onnxlearn.misfits import first_misfit
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
-from onnxlearn.values import Place, describe, row_place
+from onnxlearn.tasks.contents import Contents, is_whole, look
+from onnxlearn.tasks.infer import infer_column, slips
+from onnxlearn.tasks.misfits import first_misfit
+from onnxlearn.wire.feeds import require_columns, unique_column
+from onnxlearn.wire.frames import series_array
+from onnxlearn.wire.values import Place, describe, row_place
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.contents import look
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, listing
-from onnxlearn.feeds import require_columns, unique_column
-from onnxlearn.frames import series_array
-from onnxlearn.infer import infer_column
-from onnxlearn.misfits import first_misfit
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
-from onnxlearn.targets import infer_target
-from onnxlearn.values import Place, describe, is_missing, row_place
+from onnxlearn.tasks.contents import look
+from onnxlearn.tasks.infer import infer_column
+from onnxlearn.tasks.misfits import first_misfit
+from onnxlearn.tasks.targets import infer_target
+from onnxlearn.wire.feeds import require_columns, unique_column
+from onnxlearn.wire.frames import series_array
+from onnxlearn.wire.values import Place, describe, is_missing, row_place
 
 if TYPE_CHECKING:
     import pandas as pd

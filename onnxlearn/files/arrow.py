@@ -10,11 +10,11 @@ from typing import IO, TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from onnxlearn.errors import MissingExtraError, TableReadError, listing
-from onnxlearn.feeds import Feeds, frame_feeds, require_columns
+from onnxlearn.files.text import batch_rows
 from onnxlearn.schema import Schema
-from onnxlearn.targets import target_truth
-from onnxlearn.text_tables import batch_rows
-from onnxlearn.values import Place
+from onnxlearn.tasks.targets import target_truth
+from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns
+from onnxlearn.wire.values import Place
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,12 +17,12 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
-from onnxlearn.cells import cells_array
 from onnxlearn.errors import DataError, TableReadError, listing
-from onnxlearn.feeds import Feeds, cells_feeds, line_place, require_columns, values_feeds
 from onnxlearn.schema import Column, Schema
-from onnxlearn.targets import truth_of
-from onnxlearn.values import Place, values_array
+from onnxlearn.tasks.targets import truth_of
+from onnxlearn.wire.cells import cells_array
+from onnxlearn.wire.feeds import Feeds, cells_feeds, line_place, require_columns, values_feeds
+from onnxlearn.wire.values import Place, values_array
 
 # Small enough for the processor's cache: reading is twice as fast as in batches of 16,000.
 MAX_BATCH_ROWS = 2_048

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn import dates
 from onnxlearn.errors import DataTypeError
-from onnxlearn.frames import is_zoned
-from onnxlearn.values import MAX_EXACT, describe, is_integer, is_missing
+from onnxlearn.wire import dates
+from onnxlearn.wire.frames import is_zoned
+from onnxlearn.wire.values import MAX_EXACT, describe, is_integer, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd

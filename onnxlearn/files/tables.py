@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from onnxlearn.errors import TableReadError, UnknownNameError, did_you_mean, listing
-from onnxlearn.feeds import Feeds
-from onnxlearn.outputs import STDOUT, atomic_path
+from onnxlearn.files.outputs import STDOUT, atomic_path
 from onnxlearn.schema import DEFAULT_NA, Schema
+from onnxlearn.wire.feeds import Feeds
 
 if TYPE_CHECKING:
-    from onnxlearn.typed_columns import WholeTable
+    from onnxlearn.files.columns import WholeTable
 
 __all__ = ["Batch", "TableReader", "atomic_path", "na_cells", "open_table", "read_whole", "table_format", "table_name"]
 
@@ -44,7 +44,7 @@ class Batch(Protocol):
     def __len__(self) -> int: ...
 
     def feeds(self, schema: Schema) -> Feeds:
-        """The rows as the model's inputs; raises as :func:`onnxlearn.feeds.frame_feeds`, naming the line or row of the file."""
+        """The rows as the model's inputs; raises as :func:`onnxlearn.wire.feeds.frame_feeds`, naming line or row of the file."""
         ...
 
     def column(self, name: str) -> Sequence[object]:
@@ -88,11 +88,11 @@ def open_table(path: str | Path, format: str | None = None) -> TableReader:
     file = _open_binary(path)
     try:
         if resolved not in TEXT_FORMATS:
-            from onnxlearn.arrow_tables import ArrowReader
+            from onnxlearn.files.arrow import ArrowReader
 
             return ArrowReader(file, name, resolved)
         # Readers are imported when needed: text must not wait for pyarrow, nor starting up for either.
-        from onnxlearn.text_tables import CellReader, JsonReader, decoded
+        from onnxlearn.files.text import CellReader, JsonReader, decoded
 
         text = decoded(file, compressed=compressed)
         return (
@@ -114,7 +114,7 @@ def read_whole(
     stay text unless the column is among ``numeric``, and so do dates. ``na``: the cells that mean missing besides the empty
     one, in place of the usual spellings. Raises ``TableReadError``.
     """
-    from onnxlearn.typed_columns import whole_table
+    from onnxlearn.files.columns import whole_table
 
     with open_table(path, format) as reader:
         return whole_table(reader, frozenset(na_cells(na)), numeric)

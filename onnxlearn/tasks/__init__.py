@@ -1,0 +1,1 @@
+"""What a task is made of: kinds, levels, roles, targets, rows set aside."""
