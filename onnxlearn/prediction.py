@@ -86,7 +86,7 @@ class Prediction:
         Raises: DataError where the truth is not known.
         """
         if self.truth is None:
-            raise DataError(f"scoring needs the truth: {self.no_truth}")
+            raise DataError(f"this cannot be scored: {self.no_truth}")
         if self.prob is None:
             pair = [self._numbers(array) for array in (self.truth, self.response)]
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ GROUP = "onnxlearn.learners"
 class LearnerInfo:
     """What is known of a learner before it is imported.
 
-    ``target`` is ``module:attribute`` of the Learner class, ``source`` the paper or project it follows.
+    ``target`` is ``module:attribute`` of the Learner class, ``source`` the paper or project it follows. ``needs`` are the
+    optional packages that it imports and ``extra`` the extra that brings them.
     """
 
     name: str
@@ -28,19 +30,31 @@ class LearnerInfo:
     summary: str
     source: str
     tasks: tuple[Literal["classification", "regression"], ...] = ("classification", "regression")
+    needs: tuple[str, ...] = ("torch", "onnx")
+    extra: str = "train"
+
+    def require(self) -> None:
+        """``MissingExtraError`` with the pip command where a package is missing; nothing is imported to find out."""
+        for package in self.needs:
+            if not _is_installed(package):
+                raise MissingExtraError.of(package, self.extra, f"learner {self.name!r}")
 
     def load(self) -> type[Learner]:
-        """Import the class; a missing training package is an error with the pip command."""
+        """Import the class; a missing package is an error with the pip command."""
+        self.require()
         module, _, attribute = self.target.partition(":")
-        try:
-            cls = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "onnx"):
-                raise
-            raise MissingExtraError.of(error.name, "train", f"learner {self.name!r}") from error
+        cls = getattr(importlib.import_module(module), attribute)
         if not (isinstance(cls, type) and issubclass(cls, Learner)):
             raise OnnxlearnError(f"learner {self.name!r}: {self.target} has to be a Learner class, not {cls!r}")
         return cls
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec
+
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return find_spec(package) is not None
 
 
 @functools.cache

@@ -148,21 +148,43 @@ class Task:
         *,
         format: str | None = None,
         na: Sequence[str] | None = None,
-        **same: Any,
+        name: str | None = None,
+        type: str = "auto",
+        positive: Label | None = None,
+        kinds: Mapping[str, str] | None = None,
+        levels: Mapping[str, Sequence[Level]] | None = None,
+        group: str | None = None,
+        stratum: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        order: str | None = None,
+        id: str | Sequence[str] | None = None,
+        ignore: str | Sequence[str] = (),
+        strict_bool: str | Sequence[str] = (),
     ) -> Task:
         """Make a task of a file: CSV, TSV, Parquet, Feather, Arrow or JSON lines by suffix (text also ``.gz``).
 
         ``format`` overrides the suffix and is needed for ``-``, standard input. ``na``: cells of a text file that mean missing,
-        besides the empty one, in place of the usual spellings. The rest as in :meth:`from_frame`; ``name`` is the file's.
+        besides the empty one, in place of the usual spellings. The rest as in :meth:`from_frame`; ``name`` is by default
+        the file's.
         """
         from onnxlearn.files.tables import na_cells, read_whole, table_name
 
-        numeric = [column for column, kind in (same.get("kinds") or {}).items() if kind == "numeric"]
+        roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
+        numeric = [column for column, kind in (kinds or {}).items() if kind == "numeric"]
         table = read_whole(path, format=format, na=na, numeric=numeric)
-        roles = {key: same.pop(key) for key in ("group", "stratum", "weight", "order", "id", "ignore") if key in same}
-        same.setdefault("name", table_name(path))
-        options = {"na": na_cells(na), "notes": table.notes, **same}
-        return cls._make(table.frame, Roles.of(target, **roles), where=table.where, **options)
+        return cls._make(
+            table.frame,
+            roles,
+            where=table.where,
+            na=na_cells(na),
+            notes=table.notes,
+            name=name or table_name(path),
+            type=type,
+            positive=positive,
+            kinds=kinds,
+            levels=levels,
+            strict_bool=strict_bool,
+        )
 
     @classmethod
     def _make(cls, df: pd.DataFrame, roles: Roles, *, type: str = "auto", where: Place = row_place, **options: Any) -> Task:

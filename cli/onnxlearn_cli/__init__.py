@@ -19,4 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write("onnxlearn: the command line needs the package typer: pip install 'onnxlearn[cli]'\n")
         return 1
+    except KeyboardInterrupt:
+        # Before there is anything that explains errors.
+        sys.stderr.write("onnxlearn: interrupted; nothing was written\n")
+        return 130
     return run(sys.argv[1:] if arguments is None else arguments)

@@ -49,6 +49,10 @@ def fit(
             help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
         ),
     ] = None,
+    levels: Annotated[
+        list[str] | None,
+        typer.Option("--levels", metavar="COL=A,B,C", help="Levels of an ordered column, lowest first. Repeatable."),
+    ] = None,
     group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Splits keep rows of one group together.")] = None,
     stratum: Annotated[
         str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")
@@ -80,6 +84,7 @@ def fit(
 
     # What can be refused without the table or torch is refused before either is loaded.
     info = learner_info(learner)
+    info.require()
     kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
     if test is not None and not 0 < test < 1:
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
@@ -94,6 +99,7 @@ def fit(
             type=task or "auto",
             positive=positive,
             kinds=kinds,
+            levels={column: _levels(text) for column, text in pairs("--levels", levels or [], last=True).items()},
             group=group,
             stratum=stratum,
             weight=weight,
@@ -105,6 +111,8 @@ def fit(
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
         temporary.write_bytes(model.to_bytes())
+    for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
+        say(note)
     report(model, data, out)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
 
@@ -120,6 +128,14 @@ def read_task(data: str, target: list[str], **options: Any) -> Task:
     for note in task.notes:
         say(note)
     return task
+
+
+def _levels(text: str) -> list[str] | list[int]:
+    """The levels of a column: integers if all are, as in the column itself."""
+    from onnxlearn.wire.cells import INTEGER
+
+    parts = text.split(",")
+    return [int(part) for part in parts] if all(INTEGER.fullmatch(part) for part in parts) else parts
 
 
 def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Learner:

@@ -16,4 +16,6 @@ FEATURELESS = LearnerInfo(
     target="onnxlearn_models.featureless:Featureless",
     summary="the baseline: class frequencies or the mean of the target, whatever the features say",
     source="the featureless learners of mlr3",
+    needs=("onnx",),
+    extra="export",
 )

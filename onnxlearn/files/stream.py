@@ -81,7 +81,7 @@ def collect(model: Model, data: str | Path, *, format: str | None = None, need_t
         for batch in reader.batches(_batch_rows(model)):
             truth, weights, why = known_truth(model.schema, batch)
             if need_truth and truth is None:
-                raise DataError(f"scoring needs the truth: {why}")
+                raise DataError(f"this cannot be scored: {why}")
             outputs = model.predict_feeds(batch.feeds(model.schema))
             predictions.append(
                 Prediction.from_outputs(model.schema.target, outputs, truth=truth, weights=weights, no_truth=why)

@@ -44,7 +44,7 @@ class Batch(Protocol):
     def __len__(self) -> int: ...
 
     def feeds(self, schema: Schema) -> Feeds:
-        """The rows as the model's inputs; raises as :func:`onnxlearn.wire.feeds.frame_feeds`, naming line or row of the file."""
+        """The rows as the model's inputs; raises as :func:`onnxlearn.wire.feeds.frame_feeds`, naming the line or row."""
         ...
 
     def column(self, name: str) -> Sequence[object]:

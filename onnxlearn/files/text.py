@@ -143,8 +143,10 @@ class _TextReader:
             # Whole lines of earlier blocks have all been read, so the rest counts from there.
             line = self._n_lines() + 1 + len(_LINE_BREAK.findall(error.object[: error.start].decode("latin-1")))
             byte = error.object[error.start]
+            # Only UTF-16 begins with one of these two: the mark that tells the order of its bytes.
+            encoding = "utf-16" if error.start == 0 and line == 1 and byte in (0xFE, 0xFF) else "latin1"
             raise self._error(
-                f"line {line} is not UTF-8 (byte 0x{byte:02x}); save it as UTF-8, for instance with iconv -f latin1 -t utf-8"
+                f"line {line} is not UTF-8 (byte 0x{byte:02x}); save it as UTF-8, e.g. with iconv -f {encoding} -t utf-8"
             ) from None
         except csv.Error as error:
             raise self._error(f"line {self._n_lines()}: {error}; mend the quoting there") from None

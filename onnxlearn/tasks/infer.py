@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 MIN_ROWS_ID = 10
 """From so many rows on, text without a repetition and row numbers are taken for identifiers."""
-MIN_ROWS_ID_NOTE = 50
-"""From so many rows on, integers without a repetition are worth a word."""
+MIN_ROWS_ID_WARNING = 50
+"""From so many rows on, other columns that never or hardly ever repeat are warned of."""
+ALMOST_ALL = 0.9
 RARE_ROWS = 2
 MIN_RARE_LEVELS = 10
 SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
@@ -35,10 +36,14 @@ _NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
 
 @dataclass
 class Inferred:
-    """What a column turned out to be. ``is_id``: it names the rows and should not be trained on."""
+    """What a column turned out to be.
+
+    ``is_id``: it names the rows and should not be trained on. ``warned``: what deserves more than a note.
+    """
 
     column: Column
     notes: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
     is_id: bool = False
 
 
@@ -265,18 +270,26 @@ def _is_floored(present: pd.Series[Any]) -> bool:
 
 
 def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int) -> None:
-    n_rows, column = len(contents.present), inferred.column
-    if contents.has_missing or n_distinct < n_rows or n_rows < MIN_ROWS_ID:
+    n_values, column = len(contents.present), inferred.column
+    if n_values < MIN_ROWS_ID or column.dtype not in ("str", "int64") or column.kind == "ordered":
         return
-    if column.dtype == "str":
+    is_text, never_repeats = column.dtype == "str", n_distinct == n_values
+    if never_repeats and is_text:
         inferred.is_id = True
-    elif column.kind == "numeric" and column.dtype == "int64":
-        inferred.is_id = int(contents.present.max()) - int(contents.present.min()) == n_rows - 1
-        if not inferred.is_id and n_rows >= MIN_ROWS_ID_NOTE:
-            inferred.notes.append(
-                f"column {column.name!r}: integers that never repeat, trained on as numbers; if they name the rows, "
-                f"declare id={column.name!r}"
-            )
+    elif never_repeats and column.kind == "numeric":
+        inferred.is_id = int(contents.present.max()) - int(contents.present.min()) == n_values - 1
+    if inferred.is_id or n_values < MIN_ROWS_ID_WARNING:
+        return
+    if never_repeats or (is_text and n_distinct >= ALMOST_ALL * n_values):
+        often = "never" if never_repeats else "hardly ever"
+        what = (
+            f"text that {often} repeats, trained on as categories"
+            if is_text
+            else "integers that never repeat, trained on as numbers"
+        )
+        inferred.warned.append(
+            f"column {column.name!r}: {what}; if it names the rows, say id={column.name!r} (--id {column.name})"
+        )
 
 
 def slips(contents: Contents, series: pd.Series[Any]) -> Misfits | None:
@@ -294,7 +307,7 @@ def _level_notes(contents: Contents, column: Column) -> list[str]:
     if n_rare >= MIN_RARE_LEVELS and 2 * n_rare >= len(counts):
         notes.append(
             f"column {column.name!r}: {n_rare} of {len(counts)} levels occur at most {RARE_ROWS} times; "
-            "min_level_rows merges rare levels"
+            "the rarest count as unseen (min_level_rows)"
         )
     texts = counts.index.tolist()
     if column.dtype == "str" and all(map(NUMBER.fullmatch, texts)):

@@ -26,7 +26,7 @@ RESERVED_PREFIXES = ("prep/", "net/", "post/")
 
 
 class TaskWarning(UserWarning):
-    """A column was taken for an identifier of the rows and is not trained on."""
+    """A column was taken for an identifier of the rows, or may well be one."""
 
 
 def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def make_schema(
             f"no feature is left to train on beside {_taken(roles, identifiers)}; add columns, or give fewer of them a role"
         )
     all_notes = [*notes, *target_notes, *(note for found in inferred for note in found.notes)]
-    warned = [_identifier_note(column) for column in identifiers]
+    warned = [_identifier_note(column) for column in identifiers] + [text for found in inferred for text in found.warned]
     schema = Schema(
         name=name or roles.target[0],
         features=tuple(columns),

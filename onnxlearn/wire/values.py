@@ -114,11 +114,6 @@ def converter(column: Column) -> Converter:
     raise AssertionError(f"no converter for kind {column.kind!r}")
 
 
-def missing_of(column: Column) -> Any:
-    """What stands for missing on the wire of this column; ``None`` where there is nothing (``strict_bool``)."""
-    return {"DOUBLE": _NAN, "FLOAT": _NAN, "INT64": MISSING_INT64, "STRING": "", "BOOL": None}[column.onnx_type]
-
-
 def wire_array(values: Sequence[Any], column: Column) -> NDArray[Any]:
     """Converted values as a ``[n, 1]`` array of the column's type."""
     if column.onnx_type != "STRING":

@@ -142,3 +142,23 @@ def test_pairs() -> None:
 def test_a_learner_without_a_seed_takes_one_for_the_rows() -> None:
     recipe = ol.learner("featureless")
     assert configure(recipe, {}, 4).values == recipe.values
+
+
+def test_ordered_columns_from_text(command) -> None:
+    table().assign(size=["mid", "lo", "hi"] * 20).to_csv("t.csv", index=False)
+    ordered = ("--kind", "size=ordered", "--levels", "size=lo,mid,hi", "--kind", "rooms=ordered", "--levels", "rooms=4,3,2,1,0")
+    done = command("fit", "t.csv", "--target", "y", *QUICK, *ordered)
+    assert done.code == 0, done.err
+    schema = ol.load("model.onnx").schema
+    assert schema.column("size").levels == ("lo", "mid", "hi")
+    assert schema.column("rooms").levels == (4, 3, 2, 1, 0)
+    assert {schema.column("size").kind, schema.column("rooms").kind} == {"ordered"}
+
+
+def test_what_training_had_to_say_is_said(command) -> None:
+    table().to_csv("t.csv", index=False)
+    wild = ("--set", "num_scaler=none", "--set", "lr=5", "--set", "max_epochs=30")
+    done = command("fit", "t.csv", "--target", "price", "--ignore", "y", *wild)
+    assert done.code == 0, done.err
+    for note in ol.load("model.onnx").metadata["notes"]:
+        assert f"onnxlearn: {note}\n" in done.err

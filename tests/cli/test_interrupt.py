@@ -57,5 +57,6 @@ def test_the_best_weights_are_kept_on_request(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     model = ol.load(tmp_path / "model.onnx")
     assert model.metadata["training"]["stopped"] == "interrupted"
+    assert "onnxlearn: training was interrupted in epoch" in shown
     assert len(model.history) == model.metadata["training"]["epochs"] >= 1
     assert len(model.predict("example:penguins").response) == 344

@@ -117,7 +117,7 @@ def test_slips_are_told_from_text():
     assert "40 of 42 cells are booleans, 'maybe' (row 40), '?' are not, so all" in flags.notes[0]
     assert "say --na maybe --na '?' beside" in flags.notes[0]
     assert infer(["1", "2", "a"] * 20).notes == []
-    assert infer([*map(str, range(60)), *"abcdef"] * 2).notes[0].endswith("min_level_rows merges rare levels")
+    assert infer([*map(str, range(60)), *"abcdef"] * 2).notes[0].endswith("the rarest count as unseen (min_level_rows)")
     assert infer([*["1", "2"] * 20, "3+"], kind="categorical").notes == []
 
 
@@ -221,16 +221,10 @@ NOTES = [
     (
         [*"abcdefghijkl", *"abcdefghijkl", "m", "m", "m"],
         {},
-        ["column 'x': 12 of 13 levels occur at most 2 times; min_level_rows merges rare levels"],
+        ["column 'x': 12 of 13 levels occur at most 2 times; the rarest count as unseen (min_level_rows)"],
     ),
     ([*"abc"] * 20, {}, []),
     ([1.5, 2.5], {}, []),
-    (
-        [i * 7 % 1009 for i in range(60)],
-        {},
-        ["column 'x': integers that never repeat, trained on as numbers; if they name the rows, declare id='x'"],
-    ),
-    ([i * 7 % 1009 for i in range(49)], {}, []),
     ([pd.Timestamp(1500, unit="ns")] * 2 + [pd.Timestamp(0)], {}, ["column 'x': dates are floored to the microsecond"]),
     (
         ["2020-01-01T00:00:00.1234567", "2020-01-01T00:00:00"],
@@ -247,12 +241,34 @@ def test_notes(values, options, notes):
     assert not inferred.is_id
 
 
+NEVER = "integers that never repeat, trained on as numbers"
+HARDLY = "text that hardly ever repeats, trained on as categories"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([i * 7 % 1009 for i in range(60)], NEVER),
+        ([None, *(i * 7 % 1009 for i in range(60))], NEVER),
+        ([i * 7 % 1009 for i in range(49)], None),
+        ([*(f"k{i}" for i in range(59)), "k0"], HARDLY),
+        ([f"k{i % 50}" for i in range(60)], None),
+        ([i + 0.5 for i in range(60)], None),
+    ],
+)
+def test_what_may_name_the_rows_is_warned_of(values, said):
+    inferred = infer(values)
+    assert inferred.warned == ([] if said is None else [f"column 'x': {said}; if it names the rows, say id='x' (--id x)"])
+    assert not inferred.is_id
+
+
 @pytest.mark.parametrize(
     ("values", "is_id"),
     [
         ([f"k{i}" for i in range(10)], True),
         ([f"k{i}" for i in range(9)], False),
-        ([*(f"k{i}" for i in range(10)), None], False),
+        ([*(f"k{i}" for i in range(10)), None], True),
+        ([*(f"k{i}" for i in range(9)), None], False),
         ([*(f"k{i}" for i in range(10)), "k0"], False),
         (list(range(5, 15)), True),
         (list(range(14, 4, -1)), True),

@@ -141,7 +141,7 @@ def test_scoring_with_weights_and_without():
     with_weights = truth.assign(w=[0, 0, 0, 0, 0, 1, 1])
     assert weighted.score(with_weights, "mae") == pytest.approx(5.5)
     assert weighted.predict(with_weights).weights.tolist() == [0, 0, 0, 0, 0, 1, 1]
-    with pytest.raises(DataError, match="scoring needs the truth: the model needs column 'w'"):
+    with pytest.raises(DataError, match="this cannot be scored: the model needs column 'w'"):
         weighted.score(truth)
     with pytest.raises(DataError, match=r"weight column 'w': a weight has to be a number >= 0, not -1.0"):
         weighted.score(truth.assign(w=-1))
@@ -152,9 +152,9 @@ def test_truth_that_cannot_be_used_does_not_stop_predicting():
     for values, reason in (([None] * 7, "missing"), (["d"] * 7, "class 'd' was not trained on"), ([1] * 7, "species")):
         prediction = model.predict(table().assign(species=pd.Series(values, dtype=object)))
         assert prediction.truth is None
-        with pytest.raises(DataError, match=f"scoring needs the truth: .*{reason}"):
+        with pytest.raises(DataError, match=f"this cannot be scored: .*{reason}"):
             prediction.score()
-    with pytest.raises(DataError, match="scoring needs the truth: the target needs column 'species'"):
+    with pytest.raises(DataError, match="this cannot be scored: the target needs column 'species'"):
         model.score(table())
 
 

@@ -61,7 +61,7 @@ def test_scores_of_regression():
 def test_without_truth_scoring_says_why():
     prediction = classified(SPECIES, [0], no_truth="the table has no column 'species'")
     assert repr(prediction) == "<Prediction of species: 1 rows, no truth>"
-    with pytest.raises(DataError, match="scoring needs the truth: the table has no column 'species'"):
+    with pytest.raises(DataError, match="this cannot be scored: the table has no column 'species'"):
         prediction.score("acc")
 
 

@@ -182,16 +182,16 @@ def test_evaluating_with_weights(tmp_path):
     )
     assert evaluate_file(model, data, measures=["mae"]) == {"mae": pytest.approx(2.5)}
     unweighted = write_csv(tmp_path / "in.csv", 4, "price", prices)
-    with pytest.raises(DataError, match="scoring needs the truth: the model needs column 'w'"):
+    with pytest.raises(DataError, match="this cannot be scored: the model needs column 'w'"):
         evaluate_file(model, unweighted)
 
 
 def test_evaluating_without_the_truth(tmp_path):
     model = model_of(SPECIES)
-    with pytest.raises(DataError, match="scoring needs the truth: the table has no column 'species'"):
+    with pytest.raises(DataError, match="this cannot be scored: the table has no column 'species'"):
         evaluate_file(model, write_csv(tmp_path / "in.csv"))
     data = write_csv(tmp_path / "in.csv", 2, "species", ["a", "d"])
-    with pytest.raises(DataError, match=r"scoring needs the truth: .*line 3.*'d'"):
+    with pytest.raises(DataError, match=r"this cannot be scored: .*line 3.*'d'"):
         evaluate_file(model, data)
     assert model.predict(data).truth is None
 

@@ -208,7 +208,7 @@ def test_not_utf8_names_the_line(tmp_path):
     text = "a,b\n" + "1,x\n" * 5000 + "2,ä\n" + "1,x\n" * 5000
     with pytest.raises(TableReadError, match=r"line 5002 is not UTF-8 \(byte 0xe4\); save it as UTF-8"):
         cells(write(tmp_path / "latin.csv", text, "latin-1"))
-    with pytest.raises(TableReadError, match=r"line 1 is not UTF-8 \(byte 0xff\)"):
+    with pytest.raises(TableReadError, match=r"line 1 is not UTF-8 \(byte 0xff\); .* iconv -f utf-16"):
         cells(write(tmp_path / "wide.csv", text, "utf-16"))
     lines = '{"a": "x"}\n' * 2000 + '{"a": "ä"}\n'
     with pytest.raises(TableReadError, match="line 2001 is not UTF-8"):
