@@ -249,7 +249,7 @@ HARDLY = "text that hardly ever repeats, trained on as categories"
     ("values", "said"),
     [
         ([i * 7 % 1009 for i in range(60)], NEVER),
-        ([None, *(i * 7 % 1009 for i in range(60))], NEVER),
+        (pd.array([None, *(i * 7 % 1009 for i in range(60))], dtype="Int64"), NEVER),
         ([i * 7 % 1009 for i in range(49)], None),
         ([*(f"k{i}" for i in range(59)), "k0"], HARDLY),
         ([f"k{i % 50}" for i in range(60)], None),
