@@ -54,7 +54,7 @@ COLUMNS = {
     "missing": lambda n, rng: np.full(n, np.nan),
 }
 NO_HOLES = ("float32", "int", "strict", "constant text", "missing")
-KINDS = {"tail": "categorical", "code": "categorical", "constant text": "categorical"}
+KINDS = {"int": "numeric", "tail": "categorical", "code": "categorical", "constant text": "categorical"}
 
 TARGETS = {
     "two texts": lambda signal, rng: np.where(signal > 0, "ja", "nein"),
