@@ -33,7 +33,7 @@ from onnxlearn_models.packing import open_checked, pack, score_rows
 from onnxlearn_models.parity import dtype_of, prove_parity
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
-from onnxlearn_models.training.loss import Loss, classification_loss, squared_error
+from onnxlearn_models.training.loss import Loss, accuracy, classification_loss, root_mean_squared_error, squared_error
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.split import hold_out
 from onnxlearn_models.training.threads import choose_threads, threads
@@ -111,7 +111,7 @@ class NetworkLearner(Learner):
             schema=fitted.preprocessing.schema,
             learner=self,
             training={
-                **_summary(fitted.result),
+                **_summary(fitted.result, "acc" if fitted.scaling is None else "rmse"),
                 "chosen": fitted.chosen,
                 "n_rows": train.n_rows + n_valid,
                 "n_validation_rows": n_valid,
@@ -135,6 +135,9 @@ class NetworkLearner(Learner):
         if train.schema.target.type == "regression":
             scaling = TargetScaling.fit(train.truth(), preprocess_config.target_scaler, train.weights())
         rows = _Rows(preprocessing, scaling, _class_weights(train, config), device)
+        score = accuracy()
+        if scaling is not None:
+            score = root_mean_squared_error(torch.as_tensor(scaling.unit, dtype=torch.float32, device=device))
         assert config.max_epochs is not None
         assert config.batch_size is not None
         with seeded(config.seed, device), progress_bar(config.max_epochs, show=progress) as on_epoch:
@@ -147,6 +150,7 @@ class NetworkLearner(Learner):
                     None if valid is None else rows.tensors(valid, "validation"),
                     loss=_loss(scaling, config),
                     config=config,
+                    score=score,
                     settle=lambda: settle(module, preprocessing.code_counts),
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
@@ -266,7 +270,7 @@ def _filled_in(given: Any, used: Any) -> dict[str, Any]:
     }
 
 
-def _summary(result: TrainResult) -> dict[str, Any]:
+def _summary(result: TrainResult, score_name: str) -> dict[str, Any]:
     """What the metadata says of the training."""
     history: dict[str, list[Any]] = {
         "epoch": [epoch.number for epoch in result.epochs],
@@ -275,6 +279,7 @@ def _summary(result: TrainResult) -> dict[str, Any]:
     }
     if result.epochs[0].valid_loss is not None:
         history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
+        history[f"valid_{score_name}"] = [epoch.valid_score for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

@@ -146,7 +146,8 @@ def test_the_keys_of_the_metadata(fitted):
         assert set(document["training"]) == training
         assert set(document["parity"]) == {"max_difference", "n_rows", "tolerance"}
         history = document["training"]["history"]
-        assert set(history) == {"epoch", "train_loss", "lr", "valid_loss"}
+        score = "valid_acc" if fitted.schema.target.type == "classification" else "valid_rmse"
+        assert set(history) == {"epoch", "train_loss", "lr", "valid_loss", score}
         assert {len(values) for values in history.values()} == {document["training"]["epochs"]}
         assert document["training"]["stopped"] in section("training")
     assert set(document["training"]["scores"]) <= {"validation", "test"}

@@ -156,7 +156,7 @@ def test_the_file_tells_how_it_was_trained():
     assert {key: training[key] for key in ("epochs", "n_rows", "n_validation_rows", "seed", "batch_size", "lr", "stopped")} == {
         "epochs": 3, "n_rows": 90, "n_validation_rows": 18, "seed": 3, "batch_size": 10, "lr": 0.001, "stopped": "max_epochs",
     }  # fmt: skip
-    assert list(model.history.columns) == ["epoch", "lr", "train_loss", "valid_loss"]
+    assert list(model.history.columns) == ["epoch", "lr", "train_loss", "valid_acc", "valid_loss"]
     assert len(model.history) == 3
     assert 1 <= training["best_epoch"] <= 3
     assert model.scores["test"] == pytest.approx(model.score(test.frame))
@@ -169,6 +169,20 @@ def test_validation_score_is_that_of_the_held_out_rows():
     task = two_task()
     model = MLP(**QUICK, validation=(0, 1, 2, 3, 4, 5, 6, 7)).fit(task, progress=False)
     assert model.scores["validation"] == pytest.approx(model.score(task.frame.head(8)))
+
+
+@pytest.mark.parametrize(("target", "measure"), [("label", "acc"), ("size", "rmse")])
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_the_history_of_scores_agrees_with_the_file(target, measure, weight):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=90), "w": rng.uniform(0.5, 2, 90)})
+    frame["label"] = np.where(frame["x"] + rng.normal(size=90) > 0, "a", "b")
+    frame["size"] = 1000 + 50 * frame["x"] + rng.normal(size=90)
+    others = {"label": "size", "size": "label"}[target]
+    task = Task.from_frame(frame, target, weight=weight, ignore=[others] + ([] if weight else ["w"]))
+    model = MLP(**QUICK).fit(task, progress=False)
+    at_best = model.history[f"valid_{measure}"].iloc[model.metadata["training"]["best_epoch"] - 1]
+    assert at_best == pytest.approx(model.scores["validation"][measure], rel=1e-5)
 
 
 def test_without_validation_all_rows_train():

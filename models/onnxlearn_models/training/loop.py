@@ -15,7 +15,7 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.periodic import PeriodicEmbedding
 from onnxlearn_models.training.config import TrainConfig
-from onnxlearn_models.training.loss import Loss
+from onnxlearn_models.training.loss import Loss, Score
 from onnxlearn_models.training.optimizer import SGD, AdamW, Group, Optimizer
 from onnxlearn_models.training.progress import Epoch, OnEpoch
 from onnxlearn_models.training.schedule import fade, lr_factor
@@ -68,6 +68,7 @@ def train_network(
     config: TrainConfig,
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    score: Score | None = None,
     keep_on_interrupt: bool = False,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
@@ -80,7 +81,7 @@ def train_network(
     Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
     interrupted training is to be kept and no epoch has ended.
     """
-    run = _Run(module, train, valid, loss, config, settle)
+    run = _Run(module, train, valid, loss, score, config, settle)
     try:
         run.epochs(on_epoch)
     except KeyboardInterrupt:
@@ -102,11 +103,12 @@ class _Run:
         train: Tensors,
         valid: Tensors | None,
         loss: Loss,
+        score: Score | None,
         config: TrainConfig,
         settle: Callable[[], None],
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
-        self.loss, self.config, self.settle = loss, config, settle
+        self.loss, self.score, self.config, self.settle = loss, score, config, settle
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -130,11 +132,11 @@ class _Run:
         for number in range(1, self.max_epochs + 1):
             train_loss = self._train_epoch()
             trained = self._use_average()
-            valid_loss = self._validate()
+            valid_loss, valid_score = self._validate()
             if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
                 self._diverged()
                 return
-            epoch = Epoch(number=number, train_loss=train_loss, valid_loss=valid_loss, lr=self._lr())
+            epoch = Epoch(number=number, train_loss=train_loss, valid_loss=valid_loss, lr=self._lr(), valid_score=valid_score)
             self._keep_if_best(epoch)
             if trained is not None:
                 self.values.copy_(trained)
@@ -172,10 +174,16 @@ class _Run:
         sizes = torch.tensor(self.sizes, dtype=torch.float64, device=self.values.device)
         return float(torch.stack(losses).double() @ sizes) / len(self.train)
 
-    def _validate(self) -> float | None:
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Loss and score of the validation rows."""
         self.module.eval()
         self.settle()
-        return None if self.valid is None else mean_loss(self.module, self.valid, self.loss)
+        if self.valid is None:
+            return None, None
+        if self.score is None:
+            return mean_loss(self.module, self.valid, self.loss), None
+        loss, score = mean_losses(self.module, self.valid, (self.loss, self.score.mean))
+        return loss, self.score.finish(score) if math.isfinite(score) else None
 
     def _use_average(self) -> Tensor | None:
         """Put the averaged weights in place; the weights that training goes on from."""
@@ -214,12 +222,20 @@ class _Run:
         return self.n_steps / (self.max_epochs * len(self.batches))
 
 
-@torch.no_grad()
 def mean_loss(module: nn.Module, rows: Tensors, loss: Loss) -> float:
     """Mean loss over all rows, in parts of bounded size."""
-    sizes = even_sizes(len(rows), EVALUATION_ROWS)
-    parts = [float(loss(module(**part.inputs), part.target, part.weight)) * len(part) for part in rows.batches(sizes)]
-    return sum(parts) / len(rows)
+    return mean_losses(module, rows, (loss,))[0]
+
+
+@torch.no_grad()
+def mean_losses(module: nn.Module, rows: Tensors, losses: Sequence[Loss]) -> list[float]:
+    """Means of several losses over all rows, from one pass through the network."""
+    sums = [0.0] * len(losses)
+    for part in rows.batches(even_sizes(len(rows), EVALUATION_ROWS)):
+        output = module(**part.inputs)
+        for i, loss in enumerate(losses):
+            sums[i] += float(loss(output, part.target, part.weight)) * len(part)
+    return [total / len(rows) for total in sums]
 
 
 def even_sizes(n_rows: int, batch_size: int) -> list[int]:

@@ -11,12 +11,13 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to; ``valid_loss`` is ``None`` without validation rows."""
+    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows."""
 
     number: int
     train_loss: float
     valid_loss: float | None
     lr: float
+    valid_score: float | None = None
 
 
 OnEpoch: TypeAlias = Callable[[Epoch], None]
