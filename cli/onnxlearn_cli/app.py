@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from onnxlearn.errors import ParameterError
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
@@ -17,6 +20,21 @@ _typer = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+class Command(TyperCommand):
+    """A command that takes each option once, unless the option says that it may be repeated.
+
+    The parser of itself keeps the last of several values and drops the others without a word.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raise ``ParameterError`` for an option of one value that is given twice."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, times in Counter(given).items():
+            if times > 1 and not parameter.multiple and not getattr(parameter, "is_flag", False):
+                raise ParameterError(f"{parameter.opts[0]} takes one value and is given {times} times; say it once")
+        return super().parse_args(ctx, args)
 
 
 def _show_version(*, asked: bool) -> None:
@@ -44,6 +62,6 @@ def _onnxlearn(
 
 
 for _command in (fit, predict, evaluate, export, inspect, learners, measures, doctor):
-    _typer.command()(_command)
+    _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

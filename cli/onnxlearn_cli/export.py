@@ -24,10 +24,11 @@ def export(
 
     It is compared with the original before anything is written.
     """
-    from onnxlearn.files.outputs import atomic_path
+    from onnxlearn.files.outputs import atomic_path, require_other_file
     from onnxlearn.graph.rewrite import rewrite
     from onnxlearn.model import load
 
+    require_other_file(out, model)
     original = load(model, provider="cpu").to_bytes()
     with atomic_path(out) as temporary:
         match to:

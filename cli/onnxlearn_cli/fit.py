@@ -55,7 +55,7 @@ def fit(
     ] = None,
     group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Splits keep rows of one group together.")] = None,
     stratum: Annotated[
-        str | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split.")
+        list[str] | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split. Repeatable.")
     ] = None,
     weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
     order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Splits set the latest rows aside.")] = None,
@@ -79,7 +79,7 @@ def fit(
 
     Ends with the scores of that very file and the line to run next.
     """
-    from onnxlearn.files.outputs import STDOUT, atomic_path
+    from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
     from onnxlearn.registry import learner_info
 
     # What can be refused without the table or torch is refused before either is loaded.
@@ -90,6 +90,7 @@ def fit(
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
     if str(out) == STDOUT:
         raise ParameterError("--out has to be a file: standard output gets the scores")
+    require_other_file(out, data)
     with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
         table = read_task(
             data,

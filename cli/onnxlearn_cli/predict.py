@@ -24,9 +24,11 @@ def predict(
 
     Writes one line a row, in order: label and probabilities, or the predicted numbers.
     """
+    from onnxlearn.files.outputs import require_other_file
     from onnxlearn.files.stream import predict_file
     from onnxlearn.model import load
 
+    require_other_file(out, model, data)
     predict_file(load(model, provider=provider), data, out, keep=keep or (), format=format_)
 
 

@@ -17,6 +17,17 @@ from onnxlearn.errors import OutputError
 STDOUT = "-"
 
 
+def require_other_file(out: str | Path, *inputs: str | Path) -> None:
+    """Raise ``OutputError`` where the output is the same file as one of the inputs, also through a link.
+
+    An input that is no file (standard input, an example) cannot be overwritten.
+    """
+    for given in inputs:
+        same = Path(out).is_file() and Path(given).is_file() and Path(out).samefile(given)
+        if same and STDOUT not in (str(out), str(given)):
+            raise OutputError(f"the output {str(out)!r} is the input {str(given)!r}: it would be lost; choose another name")
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A path to write to; what was written takes the place of ``path`` when the block ends without an error.

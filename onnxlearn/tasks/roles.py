@@ -97,6 +97,8 @@ def make_schema(
     _check_table(frame)
     roles.check(frame)
     features = _feature_names(frame, roles)
+    check_mapping("kinds", kinds)
+    check_mapping("levels", levels)
     kinds, levels, strict = kinds or {}, levels or {}, as_names(strict_bool)
     for option, names in (("kinds", kinds), ("levels", levels), ("strict_bool", strict)):
         _check_option(option, names, frame, features)
@@ -168,7 +170,8 @@ def _feature_names(frame: pd.DataFrame, roles: Roles) -> list[str]:
 def _check_feature_name(name: str) -> None:
     if not name:
         raise DataError(
-            "a column without a name cannot be a feature; rename it with df.rename(columns={'': 'row'}), or ignore it"
+            "a column without a name cannot be a feature; rename it, for instance with df.rename(columns={'': 'row'}), "
+            "or leave it out with ignore='' (--ignore \"\")"
         )
     rename = f"rename it, for instance with df.rename(columns={{{name!r}: 'x_{name.split('/', 1)[-1]}'}}), or ignore it"
     if name in OUTPUT_NAMES:
@@ -181,6 +184,15 @@ def _check_feature_name(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         raise DataError(f"column name {name!a} is no Unicode text; rename the column, or ignore it") from None
+
+
+_EXAMPLES = {"kinds": "{'age': 'numeric'}", "levels": "{'size': ['small', 'large']}"}
+
+
+def check_mapping(option: str, given: object) -> None:
+    """Raise ``DataError`` unless ``kinds`` or ``levels`` is a mapping or ``None``."""
+    if given is not None and not isinstance(given, Mapping):
+        raise DataError(f"{option} takes a mapping from column names, like {_EXAMPLES[option]}; got {describe(given)}")
 
 
 def _check_option(option: str, names: Mapping[str, Any] | Sequence[str], frame: pd.DataFrame, features: list[str]) -> None:
@@ -232,7 +244,7 @@ def row_weights(series: pd.Series[Any], name: str, where: Place = row_place) -> 
 
 
 def _require_numbers(series: pd.Series[Any], name: str, where: Place) -> None:
-    contents = look(series, name)
+    contents = look(series, name, where)
     if contents.holds == "str":
         found = first_misfit(series.astype(object).tolist(), "numeric")
         if found is not None:
@@ -260,7 +272,7 @@ def column_codes(frame: pd.DataFrame, names: Sequence[str], role: str, where: Pl
 def _codes(series: pd.Series[Any], name: str, role: str, where: Place) -> NDArray[np.int64]:
     import pandas as pd
 
-    contents = look(series, name)
+    contents = look(series, name, where)
     if contents.has_missing and role != "stratum":
         row = int(np.argmax(_missing_rows(series)))
         raise DataError(f"{role} column {name!r}, {where(row)}: the value is missing; fill it or remove the row")

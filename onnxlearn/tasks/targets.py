@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.tasks.contents import Contents, is_whole, look
-from onnxlearn.tasks.infer import infer_column, slips
+from onnxlearn.tasks.infer import infer_column, slips, spelling
 from onnxlearn.tasks.misfits import first_misfit
 from onnxlearn.wire.feeds import require_columns, unique_column
 from onnxlearn.wire.frames import series_array
@@ -35,7 +35,7 @@ def infer_target(
     """
     if type not in TYPES:
         raise DataError(f"there is no task type {type!r}; use one of {listing(TYPES)}")
-    contents = [look(unique_column(frame, name), name) for name in names]
+    contents = [look(unique_column(frame, name), name, where) for name in names]
     for column in contents:
         _require_complete(column, len(frame))
     if _resolve_type(contents, type) == "classification":
@@ -43,6 +43,8 @@ def infer_target(
         misfits = slips(contents[0], frame[names[0]]) if type == "auto" else None
         if misfits is not None:
             notes.append(f"target {names[0]!r}: {misfits.describe(where)}, so all are classes; mend or remove what is a slip")
+        elif type == "auto" and (odd := spelling(contents[0])) is not None:
+            notes.append(f"target {names[0]!r}: {odd}")
         return target, notes
     if positive is not None:
         raise DataError(f"positive={positive!r} names a class, and the target is numbers; leave it out")
@@ -77,7 +79,7 @@ def _resolve_type(contents: list[Contents], type: str) -> str:
     if n_distinct > MAX_INTEGER_CLASSES:
         return "regression"
     sys.stderr.write(
-        f"target {first.name!r}: integers with {n_distinct} distinct values are taken as classes; "
+        f"onnxlearn: target {first.name!r}: integers with {n_distinct} distinct values are taken as classes; "
         "for numbers say type='regression' (--task regression)\n"
     )
     return "classification"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from onnxlearn_cli.app import app
+
 MLP = ["--learner", "mlp", "--set"]
 GOOD = "x,colour,y\n" + "".join(f"{i},{'red' if i % 3 else 'blue'},{'yes' if i % 2 else 'no'}\n" for i in range(40))
 
@@ -20,7 +22,7 @@ BAD_TABLES = [
     ("wrong delimiter", b"x;y\n1;a\n2;b\n", [], "';'"),
     ("tabs in a csv", b"x\ty\n1\ta\n2\tb\n", [], "tab"),
     ("duplicate names", b"x,x,y\n1,2,a\n3,4,b\n", [], "'x'.*twice|duplicate.*'x'|'x'.*more than once"),
-    ("an empty name", b"x,,y\n1,2,a\n3,4,b\n", [], "without a name.*rename"),
+    ("an empty name", b"x,,y\n1,2,a\n3,4,b\n", [], r"without a name.*rename.*or leave it out with .*\(--ignore \"\"\)"),
     ("not UTF-8", b"x,y\n1,caf\xe9\n2,b\n", [], "UTF-8"),
     ("target not there", GOOD.encode(), ["--target", "Y"], r"needs column 'Y'.*Did you mean 'y'\?"),
     ("target missing in rows", b"x,y\n1,a\n2,\n3,b\n", [], "missing"),
@@ -160,6 +162,60 @@ def test_names(command) -> None:
     assert re.search("there is no learner 'mpl'.*'mlp'", command("learners", "mpl").error)
     assert re.search("No such command 'fitt'. Did you mean 'fit'", command("fitt").error)
     assert command("fitt").code == 2
+
+
+# Each command's options of one value, from the parser itself: a new one is tested by being there.
+ONCE = [
+    (name, parameter.opts[0], "2" if parameter.opts[0] == "--opset" else "cpu")
+    for name, known in app.commands.items()
+    for parameter in known.params
+    if parameter.opts[0].startswith("--") and not parameter.multiple and not parameter.is_flag
+]
+
+
+@pytest.mark.parametrize(("name", "option", "value"), ONCE, ids=[f"{name} {option}" for name, option, _ in ONCE])
+def test_an_option_of_one_value_given_twice(command, folder: Path, name: str, option: str, value: str) -> None:
+    done = command(name, option, value, f"{option}={value}")
+    assert done.code == 2
+    assert done.error == f"{option} takes one value and is given 2 times; say it once"
+
+
+def test_the_options_that_are_tried_twice() -> None:
+    assert {("fit", "--seed"), ("fit", "--group"), ("predict", "--out"), ("export", "--opset")} <= {case[:2] for case in ONCE}
+    assert ("fit", "--stratum") not in {case[:2] for case in ONCE}
+
+
+LINKS = {"the file itself": None, "a link": Path.symlink_to, "a hard link": Path.hardlink_to}
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize("arguments", [["fit", "t.csv", "--target", "y"], ["predict", "penguins.onnx", "t.csv"]], ids=" ".join)
+def test_the_output_is_the_table(command, model: Path, arguments: list[str], link) -> None:
+    # No such model could be read: the refusal comes before.
+    model.write_bytes(b"")
+    Path("t.csv").write_text(GOOD)
+    out = Path("t.csv" if link is None else "other.csv")
+    if link:
+        link(out, "t.csv")
+    done = command(*arguments, "--out", out)
+    assert done.code == 2
+    assert done.error == f"the output '{out}' is the input 't.csv': it would be lost; choose another name"
+    assert Path("t.csv").read_text() == GOOD
+
+
+@pytest.mark.parametrize("arguments", [["predict", "m.csv", "example:penguins"], ["export", "m.csv", "--to", "onnx"]])
+def test_the_output_is_the_model(command, model: Path, arguments: list[str]) -> None:
+    Path("m.csv").write_bytes(model.read_bytes())
+    done = command(*arguments, "--out", Path.cwd() / "m.csv")
+    assert done.code == 2
+    assert done.error == f"the output '{Path.cwd()}/m.csv' is the input 'm.csv': it would be lost; choose another name"
+    assert Path("m.csv").read_bytes() == model.read_bytes()
+
+
+def test_a_column_without_a_name_can_be_left_out(command) -> None:
+    Path("t.csv").write_bytes(b",x,y\n" + b"".join(b"%d,%d,%s\n" % (i, i % 7, b"ab"[i % 2 :][:1]) for i in range(20)))
+    done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", "--ignore", "")
+    assert done.code == 0, done.err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

@@ -65,7 +65,7 @@ def test_the_same_call_writes_the_same_bytes(command) -> None:
 
 
 def test_options_reach_the_schema(command) -> None:
-    table().to_csv("t.csv", index=False)
+    table().assign(sort=["a", "b"] * 30, shade=table()["colour"]).to_csv("t.csv", index=False)
     options = [
         "--kind",
         "rooms=categorical",
@@ -73,6 +73,10 @@ def test_options_reach_the_schema(command) -> None:
         "house",
         "--weight",
         "w",
+        "--stratum",
+        "colour",
+        "--stratum",
+        "sort",
         "--ignore",
         "price",
         "--positive",
@@ -83,10 +87,11 @@ def test_options_reach_the_schema(command) -> None:
     done = command("fit", "t.csv", "--target", "y", "--learner", "featureless", *options)
     assert done.code == 0, done.err
     schema = ol.load("model.onnx").schema
-    assert schema.feature_names == ("x", "colour", "rooms")
+    assert schema.feature_names == ("x", "rooms", "shade")
     assert (schema.column("rooms").kind, schema.column("rooms").dtype) == ("categorical", "int64")
-    assert schema.column("colour").levels == ("blue", "red")
-    assert schema.column("colour").has_missing
+    assert schema.column("shade").levels == ("blue", "red")
+    assert schema.column("shade").has_missing
+    assert schema.stratum == ("colour", "sort")
     assert (schema.group, schema.weight, schema.ignored, schema.na) == ("house", "w", ("price",), ("", "green"))
     assert schema.target.positive == "no"
 

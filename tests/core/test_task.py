@@ -73,7 +73,7 @@ def test_targets(values, options, type_, dtype, classes):
 def test_integers_with_few_values_are_classes_and_it_is_said(capsys):
     assert with_target([1, 2, 1, 2]).schema.target.type == "classification"
     assert capsys.readouterr().err == (
-        "target 'y': integers with 2 distinct values are taken as classes; "
+        "onnxlearn: target 'y': integers with 2 distinct values are taken as classes; "
         "for numbers say type='regression' (--task regression)\n"
     )
     assert with_target(list(range(20))).schema.target.type == "classification"
