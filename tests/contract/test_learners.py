@@ -5,7 +5,7 @@ import pytest
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.task import Task
-from onnxlearn.testing_learner import check_learner, example_tasks
+from onnxlearn.testing import check_learner, example_tasks
 
 # Contracts hold whatever the quality: little training is enough.
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}

@@ -16,7 +16,7 @@ import onnxlearn as ol
 from onnxlearn.registry import learner_infos
 assert "torch" not in sys.modules, "listing learners imports torch"
 assert learner_infos()["demo_linear"].source == "every textbook"
-from onnxlearn.testing_learner import check_learner
+from onnxlearn.testing import check_learner
 check_learner(ol.learner("demo_linear", max_epochs=2, bias=False))
 print("kept the contract")
 """

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from onnxlearn import testing
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.post import emit_classification, emit_regression
 from onnxlearn.preprocess.target import TargetScaling
@@ -91,3 +92,8 @@ def test_the_reference_is_another_implementation(logits, probabilities):
     outputs = run_reference(classifier(), logits)
     np.testing.assert_allclose(outputs["probabilities"], probabilities, rtol=1e-5)
     assert outputs["label"].tolist() == labels_of(probabilities).tolist()
+
+
+def test_the_public_names():
+    assert testing.__all__ == sorted(testing.__all__)
+    assert {"assert_parity", "check_learner", "check_step"} <= set(testing.__all__)

@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from onnxlearn.errors import DataError
 from onnxlearn.model import Model
 from onnxlearn.task import Task
-from onnxlearn.testing_learner import example_frame
+from onnxlearn.testing import example_frame
 from onnxlearn_models.featureless import Featureless
 
 
@@ -62,7 +62,7 @@ def test_needs_no_torch():
     code = """
 import sys
 sys.modules["torch"] = None
-from onnxlearn.testing_learner import example_tasks
+from onnxlearn.testing import example_tasks
 from onnxlearn_models.featureless import Featureless
 for task in example_tasks().values():
     Featureless().fit(task).predict(task.frame)

@@ -17,7 +17,7 @@ from onnxlearn.errors import DataError, InterruptedFit, ParameterError, ParityEr
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import Model
 from onnxlearn.task import Task
-from onnxlearn.testing_learner import example_frame, example_tasks
+from onnxlearn.testing import example_frame, example_tasks
 from onnxlearn_models import network_learner, parity
 from onnxlearn_models.mlp import MLP, MLPConfig
 from onnxlearn_models.parity import prove_parity
@@ -99,7 +99,7 @@ import torch
 torch.set_num_threads(1)
 before = set(sys.modules)
 from onnxlearn.task import Task
-from onnxlearn.testing_learner import example_frame
+from onnxlearn.testing import example_frame
 from onnxlearn_models.mlp import MLP
 task = Task.from_frame(example_frame(120), "two", ignore=["amount", "sort"])
 model = MLP(max_epochs=3, d_block=16, device="cpu").fit(task)

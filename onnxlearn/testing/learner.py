@@ -14,11 +14,10 @@ from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.schema import Target
 from onnxlearn.task import Task
+from onnxlearn.testing.parity import BATCH_SIZES, expect
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BATCH_SIZES = (0, 1, 37)
 
 
 def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
@@ -73,7 +72,7 @@ def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None
     for task in example_tasks().values() if tasks is None else tasks:
         train, test = task.split(0.25, 1)
         model = learner.fit(train, test=test, progress=False)
-        _expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
+        expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
         _check_document(learner, model, train, test)
         _check_outputs(model, train.feeds())
         _check_outputs(model, hostile_feeds(model.schema))
@@ -81,24 +80,24 @@ def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None
 
 def check_params(learner: Learner) -> None:
     """Every parameter says what it means, and copies keep the values."""
-    _expect(set(learner.values) == {param.name for param in learner.params}, "params and values name different parameters")
+    expect(set(learner.values) == {param.name for param in learner.params}, "params and values name different parameters")
     for param in learner.params:
-        _expect(bool(param.type and param.meaning), f"parameter {param.name} does not say what it is")
-    _expect(learner.replace() == learner and learner.replace() is not learner, "replace() gives no equal copy")
+        expect(bool(param.type and param.meaning), f"parameter {param.name} does not say what it is")
+    expect(learner.replace() == learner and learner.replace() is not learner, "replace() gives no equal copy")
     _raises(ParameterError, lambda: learner.replace(no_such_parameter=1))
     json.dumps(learner.to_dict(), allow_nan=False)
 
 
 def _check_document(learner: Learner, model: Model, train: Task, test: Task) -> None:
     document = model.metadata
-    _expect(document["learner"] == json.loads(json.dumps(learner.to_dict())), "the metadata tells another learner")
-    _expect(model.schema.features == train.schema.features, "the model's features are not those of the task")
-    _expect(document["training"]["n_rows"] == train.n_rows, "n_rows is not the number of rows of the task")
+    expect(document["learner"] == json.loads(json.dumps(learner.to_dict())), "the metadata tells another learner")
+    expect(model.schema.features == train.schema.features, "the model's features are not those of the task")
+    expect(document["training"]["n_rows"] == train.n_rows, "n_rows is not the number of rows of the task")
     scores = model.score(test)
     for name, value in document["training"]["scores"]["test"].items():
         same = np.isnan(scores[name]) if value is None else np.isclose(value, scores[name], rtol=1e-6)
-        _expect(bool(same), f"the test score {name} is {value}, the file scores {scores[name]}")
-    _expect(Model(model.to_bytes()) == model, "the bytes do not open as an equal model")
+        expect(bool(same), f"the test score {name} is {value}, the file scores {scores[name]}")
+    expect(Model(model.to_bytes()) == model, "the bytes do not open as an equal model")
 
 
 def _check_outputs(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> None:
@@ -110,21 +109,21 @@ def _check_outputs(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> None
         _check_values(model.schema.target, outputs, n)
         for name, array in outputs.items():
             same = np.allclose(array, whole[name][:n], atol=1e-5) if array.dtype.kind == "f" else True
-            _expect(bool(same), f"{name} depends on the batch size")
+            expect(bool(same), f"{name} depends on the batch size")
 
 
 def _check_values(target: Target, outputs: dict[str, np.ndarray[Any, Any]], n: int) -> None:
     if target.type == "regression":
         prediction = outputs["prediction"]
-        _expect(prediction.shape == (n, target.n_outputs), f"prediction has shape {prediction.shape} for {n} rows")
-        _expect(prediction.dtype == np.float64 and bool(np.isfinite(prediction).all()), "a prediction is not a finite DOUBLE")
+        expect(prediction.shape == (n, target.n_outputs), f"prediction has shape {prediction.shape} for {n} rows")
+        expect(prediction.dtype == np.float64 and bool(np.isfinite(prediction).all()), "a prediction is not a finite DOUBLE")
         return
     prob, label = outputs["probabilities"], outputs["label"]
-    _expect(prob.shape == (n, target.n_outputs) and label.shape == (n,), f"outputs have shapes {prob.shape} and {label.shape}")
-    _expect(prob.dtype == np.float32 and np.allclose(prob.sum(axis=1), 1, atol=1e-5), "probabilities do not sum to 1")
-    _expect(bool((prob >= 0).all()), "a probability is negative or not a number")
+    expect(prob.shape == (n, target.n_outputs) and label.shape == (n,), f"outputs have shapes {prob.shape} and {label.shape}")
+    expect(prob.dtype == np.float32 and np.allclose(prob.sum(axis=1), 1, atol=1e-5), "probabilities do not sum to 1")
+    expect(bool((prob >= 0).all()), "a probability is negative or not a number")
     best = [target.classes[i] for i in prob.argmax(axis=1)]
-    _expect(label.tolist() == best, "a label is not the class of the highest probability")
+    expect(label.tolist() == best, "a label is not the class of the highest probability")
 
 
 def _raises(expected: type[Exception], call: Callable[[], object]) -> None:
@@ -133,8 +132,3 @@ def _raises(expected: type[Exception], call: Callable[[], object]) -> None:
     except expected:
         return
     raise AssertionError(f"{expected.__name__} was not raised")
-
-
-def _expect(holds: bool, message: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise AssertionError(message)

@@ -1,0 +1,18 @@
+"""The contracts as checks that raise AssertionError: of learners, of preprocessing and of exported files.
+
+They serve this package's tests and those of plug-ins alike.
+"""
+
+from onnxlearn.testing.learner import check_learner, check_params, example_frame, example_tasks
+from onnxlearn.testing.parity import assert_parity, run_reference
+from onnxlearn.testing.steps import check_step
+
+__all__ = [
+    "assert_parity",
+    "check_learner",
+    "check_params",
+    "check_step",
+    "example_frame",
+    "example_tasks",
+    "run_reference",
+]

@@ -1,0 +1,94 @@
+"""What an exported file computes is what a reference computed, as checks that raise AssertionError."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.runtime import Session, open_session, run_chunked
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BATCH_SIZES = (0, 1, 37)
+# |a - b| <= TOLERANCE + TOLERANCE |b|, on probabilities and on predictions in standard deviations of the target.
+TOLERANCE = 1e-5
+
+
+def assert_parity(
+    model: bytes,
+    feeds: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    *,
+    scale: Array | float = 1.0,
+    center: Array | float = 0.0,
+    tolerance: float = TOLERANCE,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+) -> None:
+    """A model file computes these outputs for all rows at once and for its first rows in batches of these sizes.
+
+    ``expected``: ``probabilities`` and perhaps ``label``, or ``prediction``, as a reference computed them. ``scale`` and
+    ``center``: standard deviation and mean of each target, float64 ``[T]``; predictions are compared in deviations from the
+    mean. Labels agree wherever the two best probabilities differ by more than the tolerance.
+    """
+    session = open_session(model, "cpu")
+    n_rows = len(next(iter(feeds.values())))
+    for size in (*batch_sizes, n_rows):
+        n = min(size, n_rows)
+        outputs = run_rows(session, {name: array[:n] for name, array in feeds.items()})
+        _compare_outputs(outputs, {name: array[:n] for name, array in expected.items()}, (center, scale), tolerance, n)
+
+
+def run_reference(model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """All outputs as ``onnx.reference``, an implementation of its own, computes them; slow."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
+    class GatherElements(OpRun):
+        """The package's own fails on tables of more than 64 rows."""
+
+        op_domain = ""
+
+        def _run(self, data: Array, indices: Array, axis: int) -> tuple[Array]:
+            return (np.take_along_axis(data, indices, axis),)
+
+    evaluator = ReferenceEvaluator(onnx.load_from_string(model), new_ops=[GatherElements])
+    # Both branches of a Where are computed there, also where one of them divides by zero or overflows.
+    with np.errstate(all="ignore"):
+        outputs = evaluator.run(None, dict(feeds))
+    return dict(zip(evaluator.output_names, outputs, strict=True))
+
+
+def run_rows(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The outputs for these rows, computed in one go."""
+    return run_chunked(session, feeds, chunk_rows=max(1, len(next(iter(feeds.values())))))
+
+
+def _compare_outputs(
+    outputs: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    location: tuple[Array | float, Array | float],
+    tolerance: float,
+    n: int,
+) -> None:
+    for name in ("probabilities", "prediction"):
+        if name in expected:
+            center, unit = location if name == "prediction" else (0.0, 1.0)
+            expect(outputs[name].shape == expected[name].shape, f"{name} has shape {outputs[name].shape} for {n} rows")
+            difference = np.abs(outputs[name] - expected[name]) / unit
+            excess = difference - tolerance * np.abs((expected[name] - center) / unit)
+            worst = float(excess.max(initial=0.0))
+            expect(worst <= tolerance, f"{name} differs by {float(difference.max(initial=0.0)):g} for {n} rows")
+    if "label" in expected:
+        best = np.sort(expected["probabilities"], axis=1)
+        clear = best[:, -1] - best[:, -2] > tolerance
+        same = np.asarray(outputs["label"] == expected["label"])
+        expect(outputs["label"].shape == (n,) and bool(same[clear].all()), f"labels differ for {n} rows")
+
+
+def expect(holds: bool, message: str) -> None:  # noqa: FBT001
+    """Raise ``AssertionError`` with the message unless it holds; unlike ``assert`` also under ``python -O``."""
+    if not holds:
+        raise AssertionError(message)
