@@ -31,7 +31,9 @@ def card_lines(description: dict[str, Any]) -> list[str]:
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
         "notes": list(description.get("notes", [])),
     }
-    head = f"{schema.name}: model of learner {description['learner'].get('name')!r}, {_size(description['file']['n_bytes'])}"
+    head = (
+        f"{schema.name}: model of learner {description['learner'].get('name')!r}, {megabytes(description['file']['n_bytes'])}"
+    )
     return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
 
 
@@ -120,7 +122,10 @@ def number(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.4g}"
 
 
-def _size(n_bytes: int) -> str:
-    if n_bytes < 10**6:
-        return f"{n_bytes / 1e3:.0f} kB"
-    return f"{n_bytes / 1e6:.1f} MB"
+def megabytes(n_bytes: int) -> str:
+    """A file's size for people.
+
+    >>> megabytes(574_321)
+    '0.57 MB'
+    """
+    return f"{n_bytes / 1e6:.2f} MB"

@@ -14,7 +14,8 @@ from onnxlearn.schema import Schema
 
 FORMAT_VERSION = 1
 KEY = "onnxlearn"
-CHECKSUM = "graph_sha256"
+CHECKSUM = "sha256"
+NO_CHECKSUM = "0" * 64
 REQUIRED = ("schema", "learner", "training", "versions")
 
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
@@ -39,21 +40,22 @@ def read_metadata(data: bytes, *, source: str = "the file") -> dict[str, Any]:
             f"{source} is an ONNX model, but not one of onnxlearn: it has no metadata {KEY!r}, so no schema that tells which "
             "columns it takes; run it with onnxruntime.InferenceSession"
         )
-    document = parse_document(properties[KEY], source=source)
-    if CHECKSUM in document and document[CHECKSUM] != graph_checksum(data):
+    text = properties[KEY]
+    document = parse_document(text, source=source)
+    told = document.get(CHECKSUM)
+    if told is not None and told != checksum(_graph(data), text.replace(str(told), NO_CHECKSUM, 1)):
         raise ModelFileError(
-            f"{source} is damaged, or was changed by another program: its graph is not the one that was checked; copy it "
-            "again, or run it with onnxruntime.InferenceSession"
+            f"{source} is damaged, or was changed by another program: it is not the file that was checked; copy it again, or "
+            "run it with onnxruntime.InferenceSession"
         )
     return document
 
 
-def graph_checksum(data: bytes) -> str:
-    """SHA-256 of the bytes of the graph in the bytes of an ONNX model, in hexadecimal digits."""
+def checksum(graph: bytes | memoryview, text: str) -> str:
+    """SHA-256 of a graph's bytes and the document's text, in which zeros stand in the checksum's place; 64 digits."""
     import hashlib
 
-    parts = (value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
-    return hashlib.sha256(next(parts)).hexdigest()
+    return hashlib.sha256(bytes(graph) + text.encode()).hexdigest()
 
 
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
@@ -104,6 +106,10 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     if not {_IR_VERSION, _GRAPH} <= fields:
         raise ModelFileError(f"{source} is not an ONNX model, or is cut off: it has no graph")
     return properties
+
+
+def _graph(data: bytes) -> memoryview:
+    return next(value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
 
 
 class _CutOffError(ValueError):

@@ -274,6 +274,12 @@ def _check_signature(session: Session, schema: Schema, outputs: Sequence[str], s
     absent = [name for name in outputs if name not in {value.name for value in session.get_outputs()}]
     if absent:
         raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
+    widths = {value.name: value.shape[-1] for value in session.get_outputs() if value.shape and value.name != "label"}
+    found_width = widths.get(outputs[-1])
+    if isinstance(found_width, int) and found_width != schema.n_outputs:
+        raise ModelFileError(
+            f"{source} is damaged: its output {outputs[-1]!r} has {found_width} columns, its schema tells of {schema.n_outputs}"
+        )
 
 
 def _reopen(data: bytes, options: dict[str, Any]) -> Model:

@@ -87,7 +87,7 @@ class Column:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Column:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{**_known(cls, data), "levels": tuple(data["levels"])})
+        return cls(**{**_known(cls, data), "levels": tuple(data.get("levels", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class Target:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Target:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{**_known(cls, data), "names": tuple(data["names"]), "classes": tuple(data["classes"])})
+        return cls(**{**_known(cls, data), "names": tuple(data["names"]), "classes": tuple(data.get("classes", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,10 +210,11 @@ class Schema:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schema:
         """Inverse of :meth:`to_dict`."""
-        data = _known(cls, data) | {name: tuple(data[name]) for name in ("stratum", "id", "ignored", "na")}
+        data = _known(cls, data)
+        data |= {name: tuple(data[name]) for name in ("stratum", "id", "ignored", "na") if name in data}
         data["features"] = tuple(Column.from_dict(column) for column in data["features"])
         data["target"] = Target.from_dict(data["target"])
-        data["ingress"] = Ingress.from_dict(data["ingress"]) if data["ingress"] else None
+        data["ingress"] = Ingress.from_dict(data["ingress"]) if data.get("ingress") else None
         return cls(**data)
 
 

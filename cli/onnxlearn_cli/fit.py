@@ -154,7 +154,7 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 
 def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
-    from onnxlearn.card import VALIDATION_HEAD, number
+    from onnxlearn.card import VALIDATION_HEAD, megabytes, number
     from onnxlearn.files.tables import STDIN
 
     columns = {VALIDATION_HEAD: model.scores.get("validation"), "test": model.scores.get("test")}
@@ -163,6 +163,6 @@ def report(model: Model, data: str, out: Path) -> None:
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
         show_table(["measure", *scores], rows)
-    show(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
+    show(f"wrote {out} ({megabytes(out.stat().st_size)})")
     table = "NEW.csv" if data == STDIN else shlex.quote(data)
     show(f"next: onnxlearn predict {shlex.quote(str(out))} {table} --out predictions.csv")

@@ -41,7 +41,7 @@ def test_the_report_has_the_scores_of_the_file(command) -> None:
     shown = {name: (valid, test) for name, valid, test in (row.split() for row in rows)}
     assert shown.keys() == model.scores["test"].keys() == model.scores["validation"].keys()
     assert shown["acc"] == tuple(f"{model.scores[part]['acc']:.4g}" for part in ("validation", "test"))
-    assert wrote == f"wrote a b.onnx ({Path('a b.onnx').stat().st_size / 1000:.0f} kB)"
+    assert wrote == f"wrote a b.onnx ({Path('a b.onnx').stat().st_size / 1e6:.2f} MB)"
     assert following == "next: onnxlearn predict 'a b.onnx' example:penguins --out predictions.csv"
 
 

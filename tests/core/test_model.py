@@ -257,6 +257,13 @@ def test_flipped_bytes_give_an_error_of_ours_or_a_model(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_schema_with_other_classes_than_the_graph_is_refused():
+    document = document_of(schema_of(SPECIES))
+    document["schema"]["target"]["classes"] = ["a", "b"]
+    with pytest.raises(ModelFileError, match="its output 'probabilities' has 3 columns, its schema tells of 2"):
+        Model(small_model(schema_of(SPECIES), document))
+
+
 def test_columns_of_unequal_length_are_refused():
     columns = table().to_dict("list")
     name = next(iter(columns))
