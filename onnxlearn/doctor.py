@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Any
 
 from onnxlearn.errors import MissingExtraError
+from onnxlearn.registry import broken_learners
 from onnxlearn.runtime import CPU_PROVIDER, available_cores, count_gpus, import_onnxruntime
 
 # What each extra of the package brings and is for; pyproject.toml has the versions.
@@ -45,7 +46,7 @@ def diagnose() -> dict[str, Any]:
         "gpus": count_gpus(),
         "packages": packages,
         "providers": providers,
-        "problems": problems,
+        "problems": [*problems, *broken_learners().values()],
         "missing": {
             extra: {"for": purpose, "command": f"pip install 'onnxlearn[{extra}]'"}
             for extra, (purpose, needed) in EXTRAS.items()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from onnxlearn.errors import DataError, listing
 from onnxlearn.params import Param, build_configs, list_params, to_json
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
     from onnxlearn.task import Task
 
+TaskType: TypeAlias = Literal["classification", "regression"]
+
 
 class Learner(ABC):
     """A recipe: preprocessing, architecture and training settings. It is never fitted itself.
 
     A subclass names itself and the dataclasses that hold its parameters; parameter names are unique across them.
+    ``tasks``: the types of task that it does, as in its record.
     """
 
     name: ClassVar[str]
     config_types: ClassVar[tuple[type, ...]]
+    tasks: ClassVar[tuple[TaskType, ...]] = ("classification", "regression")
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
@@ -49,6 +54,19 @@ class Learner(ABC):
             if field.metadata["recorded"]
         }
         return {"name": self.name, "params": recorded}
+
+    def require_tasks(self, task: Task, test: Task | None = None) -> None:
+        """Raise ``DataError`` unless this learner can fit ``task`` and score on ``test``; ``fit`` begins with it."""
+        from onnxlearn.task import require_tasks
+
+        require_tasks(task, test)
+        target = task.schema.target
+        if target.type not in self.tasks:
+            does = " and ".join(self.tasks)
+            raise DataError(
+                f"learner {self.name!r} does {does}, not {target.type}, which the target {listing(target.names)} asks for; "
+                "choose another learner (onnxlearn learners)"
+            )
 
     @abstractmethod
     def fit(

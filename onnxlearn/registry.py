@@ -9,10 +9,13 @@ import functools
 import importlib
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError, UnknownNameError
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, TaskType
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "onnxlearn.learners"
 
@@ -29,7 +32,7 @@ class LearnerInfo:
     target: str
     summary: str
     source: str
-    tasks: tuple[Literal["classification", "regression"], ...] = ("classification", "regression")
+    tasks: tuple[TaskType, ...] = ("classification", "regression")
     needs: tuple[str, ...] = ("torch", "onnx")
     extra: str = "train"
 
@@ -43,7 +46,11 @@ class LearnerInfo:
         """Import the class; a missing package is an error with the pip command."""
         self.require()
         module, _, attribute = self.target.partition(":")
-        cls = getattr(importlib.import_module(module), attribute)
+        try:
+            cls = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise OnnxlearnError(f"learner {self.name!r}: {self.target} cannot be imported: {reason}") from error
         if not (isinstance(cls, type) and issubclass(cls, Learner)):
             raise OnnxlearnError(f"learner {self.name!r}: {self.target} has to be a Learner class, not {cls!r}")
         return cls
@@ -57,27 +64,61 @@ def _is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-@functools.cache
 def learner_infos() -> dict[str, LearnerInfo]:
-    """All registered learners by name. Two under one name are an error that names both packages."""
+    """All registered learners that can be had, by name; :func:`broken_learners` has the others."""
+    return _scan()[0]
+
+
+def broken_learners() -> dict[str, str]:
+    """Why a registered learner cannot be had, by name: its package is broken, or another one has the same name."""
+    return _scan()[1]
+
+
+@functools.cache
+def _scan() -> tuple[dict[str, LearnerInfo], dict[str, str]]:
     # Here and not at the top: it costs half of what `import onnxlearn` may cost.
     from importlib.metadata import entry_points
 
-    found: dict[str, LearnerInfo] = {}
-    origin: dict[str, str] = {}
+    # A package that is found twice, in a checkout and installed, has the same entry points twice.
+    places: dict[str, dict[str, EntryPoint]] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if found.get(point.name) is not None and origin[point.name] == point.value:
-            continue
-        if point.name in found:
-            raise OnnxlearnError(f"two packages register the learner {point.name!r}: {origin[point.name]} and {point.value}")
-        found[point.name] = point.load()
-        origin[point.name] = point.value
-    return found
+        places.setdefault(point.name, {}).setdefault(point.value, point)
+    found: dict[str, LearnerInfo] = {}
+    broken: dict[str, str] = {}
+    for name, points in places.items():
+        try:
+            found[name] = _read(name, points)
+        except OnnxlearnError as error:
+            # One broken package must not take the other learners along: it is told to those who ask for it.
+            broken[name] = str(error)
+    return found, broken
+
+
+def _read(name: str, points: dict[str, EntryPoint]) -> LearnerInfo:
+    if len(points) > 1:
+        values = " and ".join(points)
+        raise OnnxlearnError(f"two packages register the learner {name!r}: {values}; uninstall one of them")
+    value, point = next(iter(points.items()))
+    package = point.dist.name if point.dist else point.module
+    way_out = f"mend or uninstall the package {package}"
+    try:
+        info = point.load()
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise OnnxlearnError(f"learner {name!r} cannot be had: {value} fails with {reason}; {way_out}") from error
+    if not isinstance(info, LearnerInfo):
+        raise OnnxlearnError(f"learner {name!r} cannot be had: {value} has to be a LearnerInfo, not {info!r}; {way_out}")
+    return info
 
 
 def learner_info(name: str) -> LearnerInfo:
-    """The record of a learner; ``UnknownNameError`` with the nearest name where there is none."""
+    """The record of a learner; ``UnknownNameError`` with the nearest name where there is none.
+
+    ``OnnxlearnError`` with package and reason where it is registered and cannot be had.
+    """
     infos = learner_infos()
+    if name in broken_learners():
+        raise OnnxlearnError(broken_learners()[name])
     if name not in infos:
         raise UnknownNameError.of("learner", name, infos)
     return infos[name]

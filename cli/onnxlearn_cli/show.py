@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from onnxlearn_cli.options import ModelFile
-from onnxlearn_cli.talk import show, show_table
+from onnxlearn_cli.talk import say, show, show_table
 
 WIDTH = 100
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON document.")]
@@ -31,11 +31,13 @@ def learners(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this learner.")] = None,
 ) -> None:
     """List the learners, or one's parameters."""
-    from onnxlearn.registry import learner_info, learner_infos
+    from onnxlearn.registry import broken_learners, learner_info, learner_infos
 
     if name is None:
         rows = [[info.name, ", ".join(info.tasks), info.summary] for info in learner_infos().values()]
         show_table(["learner", "tasks", "summary"], rows)
+        for problem in broken_learners().values():
+            say(problem)
         return
     for param in learner_info(name).load()().params:
         show(f"{param.name} = {_text(param.default)}")

@@ -17,7 +17,7 @@ from onnxlearn.params import param
 from onnxlearn.preprocess.coding import declare_inputs
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Schema
-from onnxlearn.task import Task, require_tasks
+from onnxlearn.task import Task
 from onnxlearn_models.packing import open_checked, pack, score_rows
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -41,7 +41,7 @@ class Featureless(Learner):
     ) -> Model:
         """Count or average the target; there is nothing to interrupt or to watch."""
         del keep_on_interrupt, progress
-        require_tasks(task, test)
+        self.require_tasks(task, test)
         if not task.n_rows:
             raise DataError("the task has no rows to learn from")
         weights = np.ones(task.n_rows) if task.weights() is None else task.weights()

@@ -25,7 +25,7 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
-from onnxlearn.task import Task, require_tasks
+from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.lowering.lower import lower_or_export
@@ -99,7 +99,7 @@ class NetworkLearner(Learner):
 
         Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
         """
-        require_tasks(task, test)
+        self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         train, valid = hold_out(task, config.validation, config.seed)
         fitted = self.train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress)

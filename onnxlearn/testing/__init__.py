@@ -3,7 +3,7 @@
 They serve this package's tests and those of plug-ins alike.
 """
 
-from onnxlearn.testing.learner import check_learner, check_params, example_frame, example_tasks
+from onnxlearn.testing.learner import check_learner, check_params, check_types, example_frame, example_tasks
 from onnxlearn.testing.parity import assert_parity, run_reference
 from onnxlearn.testing.steps import check_step
 
@@ -12,6 +12,7 @@ __all__ = [
     "check_learner",
     "check_params",
     "check_step",
+    "check_types",
     "example_frame",
     "example_tasks",
     "run_reference",

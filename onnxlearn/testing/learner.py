@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
+from onnxlearn.registry import learner_infos
 from onnxlearn.schema import Target
 from onnxlearn.task import Task
 from onnxlearn.testing.parity import BATCH_SIZES, expect
@@ -65,11 +67,13 @@ def example_tasks(n_rows: int = 60) -> dict[str, Task]:
 def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None:
     """A learner keeps its contract on each of these tasks (default: :func:`example_tasks` of the types that it can do).
 
-    Its parameters round-trip and refuse unknown names; it gives the same bytes twice; the file takes batches of any size and
-    hostile rows, gives finite outputs of the promised types, and says how it was made and scored.
+    Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes twice; the
+    file takes batches of any size and hostile rows, gives finite outputs of the promised types, and says how it was made and
+    scored.
     """
     check_params(learner)
-    for task in example_tasks().values() if tasks is None else tasks:
+    check_types(learner)
+    for task in _tasks_for(learner) if tasks is None else tasks:
         train, test = task.split(0.25, 1)
         model = learner.fit(train, test=test, progress=False)
         expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
@@ -86,6 +90,20 @@ def check_params(learner: Learner) -> None:
     expect(learner.replace() == learner and learner.replace() is not learner, "replace() gives no equal copy")
     _raises(ParameterError, lambda: learner.replace(no_such_parameter=1))
     json.dumps(learner.to_dict(), allow_nan=False)
+
+
+def check_types(learner: Learner) -> None:
+    """The learner says which types of task it does, as its record does, and refuses the others."""
+    info = learner_infos().get(learner.name)
+    if info is not None and info.load() is type(learner):
+        expect(set(info.tasks) == set(learner.tasks), f"the record does {info.tasks}, the class does {learner.tasks}")
+    for task in example_tasks().values():
+        if task.schema.target.type not in learner.tasks:
+            _raises(DataError, functools.partial(learner.fit, task, progress=False))
+
+
+def _tasks_for(learner: Learner) -> list[Task]:
+    return [task for task in example_tasks().values() if task.schema.target.type in learner.tasks]
 
 
 def _check_document(learner: Learner, model: Model, train: Task, test: Task) -> None:

@@ -5,7 +5,9 @@ import pytest
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.task import Task
-from onnxlearn.testing import check_learner, example_tasks
+from onnxlearn.testing import check_learner, check_types, example_tasks
+from onnxlearn_models.featureless import Featureless
+from onnxlearn_models.mlp import MLP
 
 # Contracts hold whatever the quality: little training is enough.
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
@@ -61,3 +63,42 @@ def test_unknown_learner_names_the_nearest():
 def test_unknown_parameter_names_the_nearest():
     with pytest.raises(ParameterError, match=r"learner 'mlp' has no parameter 'max_epoch'\. Did you mean 'max_epochs'"):
         learner("mlp", max_epoch=3)
+
+
+class OnlyClasses(MLP):
+    """A learner that does classification alone."""
+
+    name = "only_classes"
+    tasks = ("classification",)
+
+
+def test_a_learner_of_one_type_of_task():
+    check_learner(OnlyClasses(**QUICK))
+    line = r"learner 'only_classes' does classification, not regression, which the target 'amount' asks for; choose another"
+    with pytest.raises(DataError, match=line):
+        OnlyClasses(**QUICK).fit(example_tasks()["number"])
+
+
+def test_a_type_of_task_that_is_not_refused_is_found(monkeypatch):
+    monkeypatch.setattr(OnlyClasses, "require_tasks", lambda *_: None)
+    with pytest.raises(AssertionError, match="DataError was not raised"):
+        check_types(OnlyClasses(**QUICK))
+
+
+def test_a_record_of_other_types_is_found(monkeypatch):
+    monkeypatch.setattr(Featureless, "tasks", ("regression",))
+    with pytest.raises(AssertionError, match=r"the record does \('classification', 'regression'\), the class does"):
+        check_types(learner("featureless"))
+
+
+class Restless(Featureless):
+    """A learner that predicts something else each time."""
+
+    def fit(self, task, *, test=None, **options):
+        Restless.center = "mean" if vars(Restless).get("center") == "median" else "median"
+        return Featureless(center=Restless.center).fit(task, test=test, **options)
+
+
+def test_other_bytes_of_a_second_fit_are_found():
+    with pytest.raises(AssertionError, match="a second fit gives other bytes"):
+        check_learner(Restless(), [example_tasks()["number"]])
