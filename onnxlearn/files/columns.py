@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -112,5 +113,7 @@ def typed_series(values: list[Any]) -> pd.Series[Any]:
     if types <= {int, float} and all(type(value) is not int or -MAX_EXACT <= value <= MAX_EXACT for value in values):
         return pd.Series(np.array(values, dtype=np.float64))
     if types == {str}:
-        return pd.Series(values)
+        with contextlib.suppress(UnicodeEncodeError):
+            return pd.Series(values)
+    # Half a surrogate pair, which pandas' own text has no place for, comes here too: it is told later, with its line.
     return pd.Series(values, dtype=object)

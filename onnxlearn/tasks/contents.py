@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlearn.errors import DataTypeError
+from onnxlearn.schema import Column
 from onnxlearn.wire import dates
 from onnxlearn.wire.frames import is_zoned
-from onnxlearn.wire.values import MAX_EXACT, describe, is_integer, is_missing
+from onnxlearn.wire.values import MAX_EXACT, Place, describe, is_integer, is_missing, row_place, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +37,16 @@ class Contents:
     is_recoded: bool = False
 
 
-def look(series: pd.Series[Any], name: str) -> Contents:
-    """Tell what a column holds, by its dtype where that suffices and by its values otherwise."""
+def look(series: pd.Series[Any], name: str, where: Place = row_place) -> Contents:
+    """Tell what a column holds, by its dtype where that suffices and by its values otherwise.
+
+    Raises ``DataTypeError`` for values that no column can hold; ``where`` names a row.
+    """
     import pandas as pd
 
     if isinstance(series.dtype, pd.CategoricalDtype):
         return _look_at_categories(series, name)
+    _require_unicode(series, name, where)
     present = _present(series)
     holds = "nothing" if not len(present) else _holds(present, name)
     return Contents(name, holds, present, has_missing=len(present) < len(series))
@@ -57,6 +62,16 @@ def _look_at_categories(series: pd.Series[Any], name: str) -> Contents:
         contents.categories, contents.is_ordered = categories, bool(series.cat.ordered)
     contents.is_recoded = contents.categories is None and inner.holds != "nothing"
     return contents
+
+
+def _require_unicode(series: pd.Series[Any], name: str, where: Place) -> None:
+    """Half surrogate pairs, which JSON can write and pandas cannot even compare."""
+    # Arrow holds UTF-8 alone.
+    if series.dtype.kind not in "OU" or getattr(series.dtype, "storage", "") == "pyarrow":
+        return
+    texts = [value if isinstance(value, str) and not value.isascii() else None for value in series.tolist()]
+    if any(texts):
+        values_array(texts, Column(name=name, kind="categorical", dtype="str"), where)
 
 
 def _present(series: pd.Series[Any]) -> pd.Series[Any]:

@@ -11,6 +11,7 @@ from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.tasks.contents import Contents, is_whole, look
 from onnxlearn.tasks.misfits import Misfits, declared_misfit, find_misfits
+from onnxlearn.tasks.spellings import odd_spelling
 from onnxlearn.wire import dates
 from onnxlearn.wire.cells import LEADING_ZERO, NUMBER
 from onnxlearn.wire.frames import datetime_values
@@ -60,7 +61,7 @@ def infer_column(
 
     Raises ``DataTypeError`` for values that no kind can use, ``DataError`` for an override that they do not fit.
     """
-    contents = look(series, name)
+    contents = look(series, name, where)
     chosen = _checked_kind(name, kind) if kind is not None else None
     if chosen in _BUILDERS and contents.holds == "str":
         misfit = declared_misfit(name, chosen, series.astype(object).tolist(), where)
@@ -72,6 +73,8 @@ def infer_column(
         misfits = slips(contents, series)
         if misfits is not None:
             inferred.notes.append(misfits.note(name, where))
+        elif (odd := spelling(contents)) is not None:
+            inferred.notes.append(f"column {name!r}: {odd}")
         elif not inferred.is_id:
             inferred.notes += _level_notes(contents, inferred.column)
     return inferred
@@ -130,7 +133,9 @@ def _numeric_dtype(contents: Contents) -> str:
 
 def _boolean_dtype(contents: Contents) -> str:
     if contents.holds not in ("bool", "nothing"):
-        to_boolean = "convert it with .map({1: True, 0: False}), or leave it numeric: 0 and 1 do as well"
+        to_boolean = (
+            "leave it numeric, as 0 and 1 do as well, or write true and false (of a data frame: .map({1: True, 0: False}))"
+        )
         way_out = {
             "str": "convert it with .map({'true': True, 'false': False})",
             "naive": "leave it datetime",
@@ -298,6 +303,13 @@ def slips(contents: Contents, series: pd.Series[Any]) -> Misfits | None:
         return None
     counts = {str(text): int(count) for text, count in contents.present.value_counts().items()}
     return find_misfits(series, counts)
+
+
+def spelling(contents: Contents) -> str | None:
+    """What dates or numbers in a form that is not read as such a column of text seems to hold."""
+    if contents.holds != "str" or contents.categories is not None:
+        return None
+    return odd_spelling(contents.present.unique().tolist())
 
 
 def _level_notes(contents: Contents, column: Column) -> list[str]:

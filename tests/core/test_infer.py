@@ -121,6 +121,67 @@ def test_slips_are_told_from_text():
     assert infer([*["1", "2"] * 20, "3+"], kind="categorical").notes == []
 
 
+DATES = ["31/12/2020", "12/31/2020", "31.12.2020", "31-12-2020", "2020/12/31", "2020.12.31", "1/2/2020"]
+TIMES = ["31/12/2020 23:59", "12/31/2020 11:59:30 PM", "31.12.2020 23:59:30", "2020/12/31T23:59:30.5Z"]
+NUMBERS = ["1,5", "-0,25", ",5", "1,234", "1,234,567.5", "1.234.567,5", "1.234,5", "12 345", "1'234.5", "1,5e3"]
+
+
+@pytest.mark.parametrize("text", [*DATES, *TIMES])
+def test_dates_in_another_form_are_noted(text):
+    inferred = infer([text, None, text.replace("2020", "1920")] * 2)
+    assert inferred.column.kind == "categorical"
+    (note,) = inferred.notes
+    assert note == (
+        f"column 'x': its cells look like dates ({text!r}) and are taken as text; to train on dates write them as YYYY-MM-DD "
+        "or YYYY-MM-DDTHH:MM:SS (of a data frame: pandas.to_datetime(..., format=...))"
+    )
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_numbers_in_another_form_are_noted(text):
+    inferred = infer(["1000", text, None, "2"] * 2)
+    assert inferred.column.kind == "categorical"
+    (note,) = inferred.notes
+    assert note == (
+        f"column 'x': its cells look like numbers with decimal commas or thousands separators ({text!r}) and are taken as "
+        "text; to train on numbers write them like 1234.5 (of a data frame: pandas.read_csv(..., decimal=',', thousands='.'))"
+    )
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["31/12/2020", "never"],
+        ["31/13/2020", "1/2/2020"],
+        ["0/12/2020", "1/2/2020"],
+        ["32/12/2020", "1/2/2020"],
+        ["31/12.2020", "1/2/2020"],
+        ["2020/13/31", "2020/1/2"],
+        ["1,5", "a"],
+        ["1,23,4", "1,2"],
+        ["12 34", "1 2"],
+        ["1,5", "31/12/2020"],
+        [","],
+    ],
+)
+def test_other_text_is_no_odd_date_or_number(texts):
+    assert infer(texts * 3).notes in ([], [f"column 'x' has one value only, {texts[0]}; it says nothing"])
+    assert infer(["1,5", "2,5"], kind="categorical").notes == []
+
+
+def test_odd_dates_that_never_repeat_are_noted_too():
+    inferred = infer([f"{day:02}.03.2021" for day in range(1, 20)])
+    assert inferred.is_id
+    assert inferred.notes[0].startswith("column 'x': its cells look like dates ('01.03.2021')")
+
+
+def test_half_a_surrogate_pair_is_refused():
+    message = r"column 'x', row 2: the text 'b\\ud800' holds half a surrogate pair and is no Unicode; decode the source again"
+    for options in ({}, {"kind": "numeric"}, {"kind": "categorical"}, {"levels": ["a"]}):
+        with pytest.raises(DataTypeError, match=message):
+            infer(["a", "\u00e9", "b\ud800"], object, **options)
+
+
 def test_whole_floats_as_categories_become_integers_and_say_so():
     inferred = infer([3.0, None, 1.0], kind="categorical")
     assert inferred.column.levels == (1, 3)
@@ -161,7 +222,11 @@ BAD = [
     ([True], {"kind": "datetime"}, "is declared datetime and holds the boolean True; leave it boolean"),
     ([dt.datetime(2020, 1, 1)], {"kind": "numeric"}, "leave it datetime"),
     ([pd.Interval(0, 1)], {}, "holds an Interval"),
-    ([1], {"kind": "boolean"}, r"is declared boolean and holds the number 1; .*leave it numeric: 0 and 1 do as well"),
+    (
+        [1],
+        {"kind": "boolean"},
+        r"is declared boolean and holds the number 1; leave it numeric, as 0 and 1 do as well, or write true and false",
+    ),
     (
         [1],
         {"kind": "datetime"},
