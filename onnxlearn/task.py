@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.tasks.holdout import holdout_rows
-from onnxlearn.tasks.roles import Roles, TaskWarning, column_codes, make_schema, require_frame, row_weights
+from onnxlearn.tasks.roles import Roles, TaskWarning, check_mapping, column_codes, make_schema, require_frame, row_weights
 from onnxlearn.tasks.targets import target_truth
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, unique_column
 from onnxlearn.wire.values import Place, describe, row_place
@@ -170,6 +170,7 @@ class Task:
         from onnxlearn.files.tables import na_cells, read_whole, table_name
 
         roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
+        check_mapping("kinds", kinds)
         numeric = [column for column, kind in (kinds or {}).items() if kind == "numeric"]
         table = read_whole(path, format=format, na=na, numeric=numeric)
         return cls._make(
@@ -314,7 +315,7 @@ _SAME_NUMBERS = frozenset({"float64", "int64", "decimal"})
 def require_tasks(task: object, test: object = None) -> None:
     """Raise ``DataError`` unless a learner can fit ``task`` and score on ``test``, which may be ``None``.
 
-    A test task has every feature of the task, of the same type, and the same target and classes.
+    A test task has every feature of the task, of the same type, and the same target, classes and weight column.
     """
     if not isinstance(task, Task):
         raise DataError(f"fit takes a Task, got {describe(task)}; make one with ol.Task.from_frame(df, target=...)")
@@ -337,6 +338,11 @@ def _require_same(schema: Schema, other: Schema) -> None:
             raise DataError(f"column {column.name!r} is {mine} in the task and {its} in the test task; {way_out}")
     if _target_type(schema) != _target_type(other):
         raise DataError(f"the task's target is {_target_text(schema)}, the test task's {_target_text(other)}; {way_out}")
+    # Scores of unweighted rows would stand beside weighted ones without a word.
+    if schema.weight != other.weight:
+        mine = f"the task's weight column is {schema.weight!r}" if schema.weight else "the task has no weight column"
+        its = f"the test task's is {other.weight!r}" if other.weight else "the test task has none"
+        raise DataError(f"{mine}, {its}; {way_out}")
 
 
 def _type_of(column: Column) -> str:

@@ -118,6 +118,16 @@ BAD = [
     (table(), "y", {"kinds": {"z": "numeric"}}, "kinds needs column 'z'"),
     (table(), "y", {"levels": {"z": ["a"]}}, "levels needs column 'z'"),
     (table(), "y", {"strict_bool": "z"}, "strict_bool needs column 'z'"),
+    (table(), "y", {"kinds": ["x"]}, r"kinds takes a mapping from column names, like \{'age': 'numeric'\}; got a list$"),
+    (table(), "y", {"kinds": []}, "kinds takes a mapping from column names"),
+    (table(), "y", {"levels": "s"}, r"levels takes a mapping .*, like \{'size': \['small', 'large'\]\}; got the text 's'$"),
+    (table(y=pd.Series(["a", "b", "c", "\ud800"], dtype=object)), "y", {}, "column 'y', row 3: .* holds half a surrogate pair"),
+    (
+        table(g=pd.Series(["a", "b", "c", "\ud800"], dtype=object)),
+        "y",
+        {"group": "g"},
+        "column 'g', row 3: .* half a surrogate pair",
+    ),
     (table(), "y", {"kinds": {"y": "numeric"}}, "kinds names column 'y', which has another role and is no feature"),
     (table(), "y", {"group": "s", "id": ["s"]}, "column 's' is both group and id; a column has one role"),
     (table(), "y", {"weight": "y"}, "column 'y' is both target and weight"),
@@ -457,6 +467,16 @@ def test_a_test_task_that_does_not_fit(frame, options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_test_task_has_the_tasks_weight():
+    frame = table(w=[1, 2, 3, 4])
+    plain, weighted = Task.from_frame(frame, "y", ignore="w"), Task.from_frame(frame, "y", weight="w")
+    require_tasks(weighted, weighted)
+    with pytest.raises(DataError, match="the task's weight column is 'w', the test task has none; put its table under"):
+        require_tasks(weighted, plain)
+    with pytest.raises(DataError, match="the task has no weight column, the test task's is 'w'; put its table under"):
+        require_tasks(plain, weighted)
+
+
 # ------------------------------ truth of other tables
 
 
@@ -510,6 +530,23 @@ def test_identifier_warning_of_a_file_points_here(tmp_path):
     with pytest.warns(TaskWarning, match="column 'k'") as caught:
         Task.from_file(path, "y")
     assert caught[0].filename == __file__
+
+
+def test_half_a_surrogate_pair_in_a_file_is_told_by_its_line(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"s": "a", "y": "u"}\n{"s": "b", "y": "v"}\n{"s": "a\\ud800", "y": "u"}\n')
+    with pytest.raises(DataTypeError, match=r"column 's', line 3: the text 'a\\ud800' holds half a surrogate pair"):
+        Task.from_file(path, "y")
+    with pytest.raises(DataError, match=r"kinds takes a mapping .*; got a list$"):
+        Task.from_file(path, "y", kinds=["s"])
+
+
+def test_numbers_with_commas_as_a_target_are_noted():
+    task = Task.from_frame(table(y=["1,5", "2", "3,5", "4"]), "y")
+    assert task.notes[0].startswith(
+        "target 'y': its cells look like numbers with decimal commas or thousands separators ('1,5')"
+    )
+    assert Task.from_frame(table(y=["1,5", "2", "3,5", "4"]), "y", type="classification").notes == ()
 
 
 def file_with(tmp_path, cell, column):
