@@ -149,7 +149,13 @@ def _checked(config: type, name: str, value: Any, owner: str) -> Any:
         if fits and _in_range(field.metadata, converted):
             return converted
     allowed = " ".join(part for part in (_type_name(hint), _range_text(field.metadata)) if part)
-    raise ParameterError(f"{owner}: {name} has to be {allowed}, not {value!r} ({field.metadata['meaning']})")
+    raise ParameterError(f"{owner}: {name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
+
+
+def _one_line(value: Any) -> str:
+    """A value's representation for a message; of a table or a task its first line."""
+    lines = repr(value).splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} ..."
 
 
 def _convert(option: Any, value: Any) -> tuple[bool, Any]:

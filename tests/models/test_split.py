@@ -61,6 +61,21 @@ def test_nothing():
     assert hold_out(task, None, 0) == (task, None)
 
 
+def test_a_task_is_no_validation_table():
+    task = make_task()
+    with pytest.raises(ParameterError, match=r"validation takes a table, .*: use validation=other\.frame$"):
+        MLP(validation=task)
+    assert MLP(validation=task.frame).values["validation"] is task.frame
+
+
+def test_an_error_that_quotes_a_task_is_one_line():
+    task = Task.from_frame(pd.DataFrame({"x": [1, 2, 3], "c": [1, 1, 1], "y": ["a", "b", "a"]}), "y")
+    assert "\n" in repr(task)
+    with pytest.raises(ParameterError, match=r"seed has to be int .*, not ClassificationTask\('y', .* \.\.\. \(") as caught:
+        MLP(seed=task)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("validation", "error", "message"),
     [

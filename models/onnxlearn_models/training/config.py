@@ -13,6 +13,7 @@ import pandas as pd
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
+from onnxlearn.task import Task
 from onnxlearn_models.training.schedule import ScheduleName
 
 
@@ -61,7 +62,11 @@ def plain_validation(validation: Any) -> Any:
 
     >>> plain_validation(np.array([3, 1])), plain_validation(0.2)
     ((3, 1), 0.2)
+
+    Raises: ParameterError for an array of something else, and for a task.
     """
+    if isinstance(validation, Task):
+        raise ParameterError("validation takes a table, which is read by the task's schema: use validation=other.frame")
     if not isinstance(validation, np.ndarray | pd.Series | pd.Index):
         return validation
     rows = np.asarray(validation)
