@@ -57,6 +57,19 @@ def test_groups_keep_the_share_and_the_classes():
         assert 5 <= classes[aside].sum() <= 20
 
 
+def test_groups_keep_the_balance_of_the_strata():
+    groups = np.repeat(np.arange(40), 5)
+    strata = np.repeat(np.arange(40) % 2, 5)
+    off = {balanced: [] for balanced in (True, False)}
+    for seed in range(20):
+        for balanced, errors in off.items():
+            aside = holdout_rows(200, 0.25, seed, groups=groups, strata=strata if balanced else None)
+            assert aside.sum() == 50
+            errors.append(abs(int(strata[aside].sum()) - 25))
+    # Ten groups of forty: by chance alone five of either stratum come together in a quarter of the draws.
+    assert max(off[True]) == 0 < max(off[False])
+
+
 @given(codes=CODES.filter(lambda codes: len(set(codes.tolist())) > 1), share=SHARES)
 @settings(deadline=None)
 def test_the_latest_rows_by_order(codes, share):

@@ -1,5 +1,7 @@
 """The contract of preprocessing as a whole, over hand-made and drawn tables of every column kind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,4 +114,16 @@ def test_check_step_finds_what_is_wrong():
     broken = fitted.affine
     object.__setattr__(broken, "fill", np.full_like(broken.fill, np.nan))
     with pytest.raises(AssertionError, match="columns are not finite"):
+        check_step(fitted, feeds)
+
+
+@pytest.mark.parametrize("column", [column for column in ALL if column.kind == "categorical"], ids=lambda column: column.name)
+def test_check_step_finds_a_code_out_of_range(column):
+    feeds = draw_feeds(schema_of(column), 50)
+    fitted = Preprocessing.fit(schema_of(column), PreprocessConfig(cat_encoding="embedding"), feeds)
+    check_step(fitted, feeds)
+    ingress = fitted.schema.ingress
+    fewer = replace(ingress, cardinalities=tuple(n - 1 for n in ingress.cardinalities))
+    object.__setattr__(fitted, "schema", replace(fitted.schema, ingress=fewer))
+    with pytest.raises(AssertionError, match="a code is out of range"):
         check_step(fitted, feeds)
