@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import DataError, listing
-from onnxlearn.files.outputs import atomic_path
+from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.measures import Array, Measure
@@ -41,6 +41,7 @@ def predict_file(
 
     Raises: TableReadError, DataError, OutputError, MissingExtraError.
     """
+    require_other_file(out, data)
     suffix = output_suffix(out)
     names = [*keep, *_prediction_names(model, keep)]
     n_rows = 0

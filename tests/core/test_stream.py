@@ -273,3 +273,13 @@ def test_a_column_that_begins_with_holes(tmp_path):
         write({"v": [None, None]})
         write({"v": ["a", None]})
     assert pd.read_feather(path)["v"].astype(object).where(lambda v: v.notna(), None).tolist() == [None, None, "a", None]
+
+
+def test_the_table_is_not_replaced_by_its_predictions(tmp_path):
+    data = write_csv(tmp_path / "in.csv")
+    before = data.read_bytes()
+    (tmp_path / "link.csv").symlink_to(data)
+    for out in (data, tmp_path / "link.csv"):
+        with pytest.raises(OutputError, match=r"the output '.*' is the input '.*in\.csv': it would be lost"):
+            predict_file(model_of(SPECIES), data, out)
+    assert data.read_bytes() == before
