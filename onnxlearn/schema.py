@@ -46,7 +46,7 @@ class Column:
     numeric                float32                                             FLOAT
     categorical, ordered   str                                                 STRING
     categorical, ordered   int64                                               INT64
-    boolean                bool                                                DOUBLE (BOOL if ``strict_bool``)
+    boolean                bool, int64 (numbers 0 and 1, declared boolean)     DOUBLE (BOOL if ``strict_bool``)
     datetime               naive (UTC wall time), utc (had a zone)             INT64 (microseconds)
     =====================  ==================================================  ===============
 

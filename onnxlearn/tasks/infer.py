@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import DataError, DataTypeError, listing
@@ -132,10 +132,13 @@ def _numeric_dtype(contents: Contents) -> str:
 
 
 def _boolean_dtype(contents: Contents) -> str:
+    if contents.holds in ("int64", "float64", "float32"):
+        others = contents.present[~contents.present.isin((0, 1))]
+        if not len(others):
+            return "int64"
+        contents = replace(contents, present=others)
     if contents.holds not in ("bool", "nothing"):
-        to_boolean = (
-            "leave it numeric, as 0 and 1 do as well, or write true and false (of a data frame: .map({1: True, 0: False}))"
-        )
+        to_boolean = "write 0 and 1, or true and false, or leave it numeric"
         way_out = {
             "str": "convert it with .map({'true': True, 'false': False})",
             "naive": "leave it datetime",

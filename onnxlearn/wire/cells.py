@@ -60,7 +60,9 @@ def cell_converter(column: Column, na: Collection[str]) -> Callable[[str], Any]:
     convert = converter(column if column.dtype != "duration" else replace(column, dtype="float64"))
     if column.onnx_type == "STRING":
         return lambda cell: convert(None if cell in na else cell)
-    parse: Callable[[str], object] = _PARSERS.get(column.kind, parse_number)
+    # Booleans that were 0 and 1 in training are numbers in a file too.
+    of_kind = parse_number if column.dtype == "int64" else _PARSERS.get(column.kind, parse_number)
+    parse: Callable[[str], object] = of_kind
 
     def convert_cell(cell: str) -> Any:
         if cell in na or cell.strip(" ") in na:

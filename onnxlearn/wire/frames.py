@@ -94,6 +94,10 @@ def _durations(series: pd.Series[Any]) -> NDArray[Any] | None:
 
 
 def _booleans(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:
+    if column.dtype == "int64":
+        bits = _numbers(series, column)
+        fits = bits is not None and bool(np.all(np.isin(bits, (0.0, 1.0)) | (np.isnan(bits) & (not column.strict_bool))))
+        return np.abs(bits) if bits is not None and fits else None
     if series.dtype.kind != "b" or (column.strict_bool and series.hasnans):
         return None
     return series.to_numpy(dtype=np.float64, na_value=np.nan)

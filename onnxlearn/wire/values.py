@@ -108,7 +108,8 @@ def converter(column: Column) -> Converter:
     if column.kind in ("categorical", "ordered"):
         return _whole if column.dtype == "int64" else _text
     if column.kind == "boolean":
-        return _strict_boolean if column.strict_bool else _boolean
+        convert = _bit if column.dtype == "int64" else _boolean
+        return _strict(convert) if column.strict_bool else convert
     if column.kind == "datetime":
         return _utc if column.dtype == "utc" else _naive
     raise AssertionError(f"no converter for kind {column.kind!r}")
@@ -288,11 +289,23 @@ def _boolean(value: object) -> float:
     raise _wrong("True or False", value, "convert the column with .astype('boolean')")
 
 
-def _strict_boolean(value: object) -> bool:
-    number = _boolean(value)
-    if number != number:
-        raise Refused("the value is missing, and the column was declared strict_bool; give True or False")
-    return bool(number)
+def _bit(value: object) -> float:
+    """A boolean that was written as 0 or 1 in training."""
+    if is_missing(value):
+        return _NAN
+    if (is_integer(value) or isinstance(value, float | np.floating)) and value in (0, 1):
+        return 1.0 if value else 0.0
+    raise _wrong("the number 0 or 1", value, "convert the column with .astype(int)")
+
+
+def _strict(convert: Converter) -> Converter:
+    def present(value: object) -> bool:
+        number = convert(value)
+        if number != number:
+            raise Refused("the value is missing, and the column was declared strict_bool; give one of the two values")
+        return bool(number)
+
+    return present
 
 
 def _naive(value: object) -> int:

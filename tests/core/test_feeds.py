@@ -27,6 +27,8 @@ COLUMNS = (
     Column(name="size", kind="ordered", dtype="str", levels=("small", "big")),
     Column(name="flag", kind="boolean", dtype="bool"),
     Column(name="strict", kind="boolean", dtype="bool", strict_bool=True),
+    Column(name="bit", kind="boolean", dtype="int64"),
+    Column(name="strict bit", kind="boolean", dtype="int64", strict_bool=True),
     Column(name="day", kind="datetime", dtype="naive"),
     Column(name="moment", kind="datetime", dtype="utc"),
 )
@@ -172,7 +174,7 @@ def cell_oracle(cell: str, column: Column):
     text = cell.strip(" ")
     if text in schema_of().na:
         return None
-    if column.kind == "boolean":
+    if column.kind == "boolean" and column.dtype == "bool":
         return (
             {"true": True, "false": False}.get(text.lower(), cell)
             if text in (text.lower(), text.upper(), text.title())
@@ -216,6 +218,9 @@ WIRE = [
     ("code", None, np.int64, MISSING_INT64),
     ("flag", True, np.float64, 1.0),
     ("strict", False, np.bool_, False),
+    ("bit", 1, np.float64, 1.0),
+    ("bit", np.float32(0), np.float64, 0.0),
+    ("strict bit", np.int8(1), np.bool_, True),
     ("day", dt.date(1969, 12, 31), np.int64, -86_400_000_000),
     ("day", "1969-12-31 23:59:59.9999999", np.int64, -1),
     ("day", np.datetime64(-1, "ns"), np.int64, -1),
@@ -254,6 +259,10 @@ REFUSED = [
     ("code", 2**63, r"the integer 9223372036854775808 is beyond int64; convert the column to text"),
     ("flag", 1, r"expected True or False as in training, got the number 1;"),
     ("flag", "true", r"expected True or False as in training, got the text 'true';"),
+    ("bit", True, r"expected the number 0 or 1 as in training, got the boolean True; convert the column with .astype\(int\)"),
+    ("bit", 2, r"expected the number 0 or 1 as in training, got the number 2;"),
+    ("bit", 0.5, r"expected the number 0 or 1 as in training, got the number 0.5;"),
+    ("strict bit", None, r"the value is missing, and the column was declared strict_bool"),
     ("strict", None, r"the value is missing, and the column was declared strict_bool"),
     (
         "day",
@@ -274,7 +283,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "value", "message"), REFUSED)
 def test_refusals_say_column_row_value_and_the_way_out(name, value, message):
-    good = {"strict": True}.get(name)
+    good = {"strict": True, "strict bit": 1}.get(name)
     schema = schema_of(BY_NAME[name])
     with pytest.raises(DataTypeError, match=message) as by_value:
         values_feeds({name: [good, value]}, schema)

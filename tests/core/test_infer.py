@@ -72,6 +72,13 @@ def test_kinds(values, dtype, kind, held):
     assert column.has_missing == any(pd.isna(value) or value == "" for value in values)
 
 
+@pytest.mark.parametrize("values", [[1, 0], [1.0, None, 0.0], pd.array([0, None], "Int8"), np.float32([0, 1]), [True, False]])
+def test_zeros_and_ones_may_be_declared_boolean(values):
+    inferred = infer(values, kind="boolean")
+    assert (inferred.column.kind, inferred.column.dtype) == ("boolean", "bool" if type(values[0]) is bool else "int64")
+    assert inferred.column.has_missing == bool(pd.Series(values).hasnans)
+
+
 def test_levels_are_sorted_and_without_missing():
     assert infer(["b", "", "a", None, "ä", "a"]).column.levels == ("a", "b", "ä")
     assert infer([3, 1, 2, 1], kind="categorical").column == Column(
@@ -223,9 +230,9 @@ BAD = [
     ([dt.datetime(2020, 1, 1)], {"kind": "numeric"}, "leave it datetime"),
     ([pd.Interval(0, 1)], {}, "holds an Interval"),
     (
-        [1],
+        [1, 2],
         {"kind": "boolean"},
-        r"is declared boolean and holds the number 1; leave it numeric, as 0 and 1 do as well, or write true and false",
+        r"is declared boolean and holds the number 2; write 0 and 1, or true and false, or leave it numeric",
     ),
     (
         [1],

@@ -602,3 +602,11 @@ def test_digits_with_leading_zeros_are_numbers_where_declared(tmp_path):
     assert Task.from_file(path, "y").notes == ("column 'zip': numbers with leading zeros written as text, taken as categories",)
     declared = Task.from_file(path, "y", kinds={"zip": "numeric"})
     assert declared.feeds()["zip"][:, 0].tolist() == [7, 12, 7]
+
+
+def test_zeros_and_ones_of_a_file_declared_boolean(tmp_path):
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"flag": [0, 1, 1, 0], "gap": [0, None, 1, 1], "y": ["u", "v", "u", "v"]}).to_csv(path, index=False)
+    task = Task.from_file(path, "y", kinds={"flag": "boolean", "gap": "boolean"})
+    assert [(column.kind, column.dtype) for column in task.schema.features] == [("boolean", "int64")] * 2
+    np.testing.assert_array_equal(task.feeds()["gap"], [[0.0], [np.nan], [1.0], [1.0]])
