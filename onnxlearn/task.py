@@ -96,7 +96,7 @@ class Task:
         require_frame(frame)
         if not isinstance(schema, Schema):
             raise DataError(
-                f"Task(frame, schema) takes the schema of another task, got {schema!r}; "
+                f"Task(frame, schema) takes the schema of another task, task.schema, got {describe(schema)}; "
                 "use Task.from_frame(df, target=...) to infer one"
             )
         self.frame = frame.copy(deep=False)

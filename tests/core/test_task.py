@@ -428,8 +428,13 @@ def test_a_task_takes_a_frame_and_a_schema():
     task = Task.from_frame(table(), "y")
     with pytest.raises(DataError, match="a task is made of a pandas DataFrame, got list"):
         Task([[1, 2]], task.schema)
-    with pytest.raises(DataError, match=r"takes the schema of another task, got 'y'; use Task\.from_frame"):
+    with pytest.raises(DataError, match=r"the schema of another task, task\.schema, got the text 'y'; use Task\.from_frame"):
         Task(table(), "y")
+    noted = Task.from_frame(table(c=[1, 1, 1, 1]), "y")
+    with pytest.raises(
+        DataError, match=r"task\.schema, got a ClassificationTask; use Task\.from_frame\(df, target=\.\.\.\) to"
+    ):
+        Task(table(), noted)
 
 
 def test_what_a_learner_can_fit():
