@@ -111,7 +111,7 @@ class NetworkLearner(Learner):
             schema=fitted.preprocessing.schema,
             learner=self,
             training={
-                **_summary(fitted.result, "acc" if fitted.scaling is None else "rmse"),
+                **_summary(fitted.result),
                 "chosen": fitted.chosen,
                 "n_rows": train.n_rows + n_valid,
                 "n_validation_rows": n_valid,
@@ -270,7 +270,7 @@ def _filled_in(given: Any, used: Any) -> dict[str, Any]:
     }
 
 
-def _summary(result: TrainResult, score_name: str) -> dict[str, Any]:
+def _summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training."""
     history: dict[str, list[Any]] = {
         "epoch": [epoch.number for epoch in result.epochs],
@@ -279,7 +279,7 @@ def _summary(result: TrainResult, score_name: str) -> dict[str, Any]:
     }
     if result.epochs[0].valid_loss is not None:
         history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
-        history[f"valid_{score_name}"] = [epoch.valid_score for epoch in result.epochs]
+        history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

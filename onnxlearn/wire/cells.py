@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import Column
-from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, refusal, wire_array
+from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, first_refusal, wire_array
 
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -95,17 +94,8 @@ def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where
         # Cells repeat: each spelling is read once.
         known = {cell: convert(cell) for cell in set(cells)}
     except Refused:
-        raise _first_refusal(cells, column, convert, where) from None
+        raise first_refusal(cells, column, where, convert) from None
     return wire_array([known[cell] for cell in cells], column)
-
-
-def _first_refusal(cells: Sequence[str], column: Column, convert: Callable[[str], Any], where: Place) -> DataTypeError:
-    for row, cell in enumerate(cells):
-        try:
-            convert(cell)
-        except Refused as reason:
-            return refusal(column, where(row), reason)
-    raise AssertionError("called without a cell that is refused")
 
 
 def _plain_numbers(cells: Sequence[str], na: Collection[str]) -> NDArray[np.float64] | None:

@@ -136,12 +136,11 @@ def values_array(values: Sequence[object], column: Column, where: Place = row_pl
     try:
         return wire_array([convert(value) for value in values], column)
     except Refused:
-        raise first_refusal(values, column, where) from None
+        raise first_refusal(values, column, where, converter(column)) from None
 
 
-def first_refusal(values: Sequence[object], column: Column, where: Place) -> DataTypeError:
-    """The error for the first value that the column's converter refuses."""
-    convert = converter(column)
+def first_refusal(values: Sequence[Any], column: Column, where: Place, convert: Callable[[Any], Any]) -> DataTypeError:
+    """The error for the first value that ``convert`` refuses."""
     for row, value in enumerate(values):
         try:
             convert(value)

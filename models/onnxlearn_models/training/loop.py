@@ -50,12 +50,16 @@ class Tensors:
 
 @dataclass
 class TrainResult:
-    """What training came to. ``best_epoch`` counts from 1; its weights are in the network."""
+    """What training came to. ``best_epoch`` counts from 1; its weights are in the network.
+
+    ``score_name`` names the epochs' ``valid_score``.
+    """
 
     batch_size: int
     lr: float
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
+    score_name: str = ""
     stopped: Literal["max_epochs", "patience", "interrupted", "diverged"] = "max_epochs"
 
 
@@ -113,7 +117,7 @@ class _Run:
         assert config.batch_size is not None
         assert config.lr is not None
         self.max_epochs, self.patience = config.max_epochs, config.patience
-        self.result = TrainResult(min(config.batch_size, len(train)), config.lr)
+        self.result = TrainResult(min(config.batch_size, len(train)), config.lr, score_name=score.name if score else "")
         self.optimizer = _optimizer(config, parameter_groups(module, config))
         self.values = self.optimizer.flat.values
         self.average = self.values.clone() if config.ema else None
