@@ -59,6 +59,13 @@ def _matmul(c: Context, input: Tensorish, other: Tensorish) -> Value:
     return c.g.op("MatMul", c.value(input), c.value(other))
 
 
+@lowers(torch.baddbmm, "baddbmm")
+def _baddbmm(c: Context, input: Tensorish, batch1: Tensorish, batch2: Tensorish, *, beta: float = 1, alpha: float = 1) -> Value:
+    if beta != 1 or alpha != 1:
+        raise UnsupportedError("baddbmm with factors")
+    return c.g.op("Add", c.g.op("MatMul", c.value(batch1), c.value(batch2)), c.value(input))
+
+
 @lowers(torch.einsum)
 def _einsum(c: Context, equation: str, *operands: Any) -> Value:
     terms = operands[0] if len(operands) == 1 and isinstance(operands[0], tuple | list) else operands

@@ -1,0 +1,280 @@
+"""Embeddings of numbers by name: a line in :data:`NUM_EMBEDDINGS` makes one a choice of every learner that embeds numbers.
+
+Gorishniy, Rubachev and Babenko (2022), "On Embeddings for Numerical Features in Tabular Deep Learning": ``linear``,
+``periodic`` and ``piecewise_linear``. Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", section 3: ``pbld``.
+Every column has weights of its own. Flags, which hold two values, are not embedded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from onnxlearn.params import param
+from onnxlearn.schema import Ingress, NumKind
+
+# Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
+TIME_SCALES = (0.1, 20.0)
+
+# Smallest width of a bin, as a share of its column's range and in scaled units: float32 does not resolve much less.
+SMALLEST_BIN = (1e-6, 1e-12)
+
+
+class NumEmbedding(nn.Module):
+    """A vector of ``d_embedding`` numbers for each of ``n_columns`` numbers; ``d_out`` is the width of them side by side.
+
+    ``forward(num)``: float32 ``[N, n_columns]`` gives ``[N, n_columns, d_embedding]``.
+    """
+
+    def __init__(self, n_columns: int, d_embedding: int) -> None:
+        super().__init__()
+        self.n_columns, self.d_embedding = n_columns, d_embedding
+        self.d_out = n_columns * d_embedding
+
+    def initialize(self, num: Tensor) -> None:
+        """Set up what depends on the training rows, ``[N, n_columns]``: here nothing."""
+
+
+class LinearEmbedding(NumEmbedding):
+    """For each number ``x`` the values ``relu(x w + b)``."""
+
+    def __init__(self, n_columns: int, d_embedding: int) -> None:
+        super().__init__(n_columns, d_embedding)
+        bound = d_embedding**-0.5
+        self.weight = nn.Parameter(_uniform(bound, n_columns, d_embedding))
+        self.bias = nn.Parameter(_uniform(bound, n_columns, d_embedding))
+
+    def forward(self, num: Tensor) -> Tensor:
+        """Embed every column."""
+        return torch.relu(num.unsqueeze(-1) * self.weight + self.bias)
+
+
+class PeriodicEmbedding(NumEmbedding):
+    """PLR: for each number ``x`` the values ``relu([cos(2 pi x w), sin(2 pi x w)] W + c)``.
+
+    ``scales``: float32 ``[n_columns, n_frequencies]``, the standard deviations that the frequencies ``w`` start from, which are
+    cut off at three of them. ``lite``: one ``W`` and ``c`` for all columns (Gorishniy et al. 2024, "TabR", section 4.1).
+    """
+
+    def __init__(self, scales: Tensor, d_embedding: int, *, lite: bool = False) -> None:
+        n_columns, n_frequencies = scales.shape
+        super().__init__(n_columns, d_embedding)
+        self.frequency = nn.Parameter(nn.init.trunc_normal_(torch.empty_like(scales), a=-3, b=3) * scales)
+        d_waves = 2 * n_frequencies
+        self.linear = nn.Linear(d_waves, d_embedding) if lite else ColumnLinear(n_columns, d_waves, d_embedding)
+
+    def forward(self, num: Tensor) -> Tensor:
+        """Embed every column."""
+        angles = num.unsqueeze(-1) * (2 * math.pi * self.frequency)
+        return torch.relu(self.linear(torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)))
+
+
+class PBLDEmbedding(NumEmbedding):
+    """Periodic bias linear dense: for each number ``x`` the values ``cos(2 pi x w + b) W + c``.
+
+    ``scales`` as in :class:`PeriodicEmbedding`, of a normal distribution that is not cut off. The number itself, which the
+    paper puts beside these values, is the caller's to add.
+    """
+
+    def __init__(self, scales: Tensor, d_embedding: int) -> None:
+        n_columns, n_frequencies = scales.shape
+        super().__init__(n_columns, d_embedding)
+        self.frequency = nn.Parameter(torch.randn_like(scales) * scales)
+        self.phase = nn.Parameter(_uniform(math.pi, n_columns, n_frequencies))
+        self.linear = ColumnLinear(n_columns, n_frequencies, d_embedding)
+
+    def forward(self, num: Tensor) -> Tensor:
+        """Embed every column."""
+        embedded: Tensor = self.linear(torch.cos(num.unsqueeze(-1) * (2 * math.pi * self.frequency) + self.phase))
+        return embedded
+
+
+class PiecewiseLinearEmbedding(NumEmbedding):
+    """PLE: a number's position in the bins of its column, mapped linearly.
+
+    Bin ``[a, b]`` gives ``(x - a) / (b - a)``, cut off at 0 below it unless it is the first and at 1 above it unless it is the
+    last. Version ``"A"`` is the paper's, with a ReLU at the end; ``"B"`` (Gorishniy et al. 2025, "TabM", section 3) has no
+    activation, begins as a linear map of ``x`` itself and learns what the bins add.
+
+    The bins come from :meth:`initialize`. A column with fewer distinct values has fewer bins; the others are always 0.
+    """
+
+    left: Tensor
+    per_width: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, n_columns: int, n_bins: int, d_embedding: int, *, version: Literal["A", "B"] = "B") -> None:
+        super().__init__(n_columns, d_embedding)
+        self.n_bins, self.is_b = n_bins, version == "B"
+        # In version B the number itself stands before its bins, as a bin without bounds.
+        n_parts = n_bins + self.is_b
+        self.linear = ColumnLinear(n_columns, n_parts, d_embedding)
+        for name, value in (("left", 0.0), ("per_width", 0.0), ("low", 0.0), ("high", 1.0)):
+            self.register_buffer(name, torch.full((n_columns, n_parts), value))
+        if self.is_b:
+            bound = d_embedding**-0.5
+            with torch.no_grad():
+                self.linear.weight.zero_()
+                self.linear.weight[:, 0].uniform_(-bound, bound)
+                self.linear.bias.uniform_(-bound, bound)
+            self.per_width[:, 0], self.low[:, 0], self.high[:, 0] = 1.0, -math.inf, math.inf
+
+    @torch.no_grad()
+    def initialize(self, num: Tensor) -> None:
+        """Quantiles of these rows as edges of the bins."""
+        for column, edges in enumerate(quantile_bins(num, self.n_bins)):
+            self._set_bins(column, edges.to(num.device))
+
+    def _set_bins(self, column: int, edges: Tensor) -> None:
+        first, n = int(self.is_b), len(edges) - 1
+        if n < 1:
+            return
+        bins = slice(first, first + n)
+        self.left[column, bins] = edges[:-1]
+        self.per_width[column, bins] = 1 / edges.diff()
+        self.low[column, first] = -math.inf
+        self.high[column, first + n - 1] = math.inf
+
+    def forward(self, num: Tensor) -> Tensor:
+        """Embed every column."""
+        # Not x / (b - a) - a / (b - a): narrow bins far from zero would cancel.
+        position = (num.unsqueeze(-1) - self.left) * self.per_width
+        embedded: Tensor = self.linear(torch.clamp(position, self.low, self.high))
+        return embedded if self.is_b else torch.relu(embedded)
+
+
+class ColumnLinear(nn.Module):
+    """A linear map of its own for each column: ``[N, n_columns, d_in]`` to ``[N, n_columns, d_out]``."""
+
+    def __init__(self, n_columns: int, d_in: int, d_out: int) -> None:
+        super().__init__()
+        bound = d_in**-0.5
+        self.weight = nn.Parameter(_uniform(bound, n_columns, d_in, d_out))
+        self.bias = nn.Parameter(_uniform(bound, n_columns, d_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map every column."""
+        return torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+def quantile_bins(num: Tensor, n_bins: int) -> list[Tensor]:
+    """Edges of at most ``n_bins`` bins for each column of ``[N, p]``: the distinct ones of its ``n_bins + 1`` quantiles.
+
+    Linear interpolation between the rows. A column of one value has a single edge. Edges that lie closer together than
+    :data:`SMALLEST_BIN` count as one.
+
+    >>> quantile_bins(torch.tensor([[0.0, 7], [1, 7], [2, 7], [8, 7]]), 2)
+    [tensor([0.0000, 1.5000, 8.0000]), tensor([7.])]
+    """
+    # numpy sorts several times faster than torch.
+    columns = np.sort(num.detach().cpu().numpy().T, axis=1)
+    at = np.linspace(0, columns.shape[1] - 1, n_bins + 1)
+    below, share = np.floor(at).astype(np.int64), at % 1
+    lower, upper = columns[:, below], columns[:, np.ceil(at).astype(np.int64)]
+    quantiles = (lower + (upper - lower) * share).astype(columns.dtype)
+    return [torch.from_numpy(_distinct(row)) for row in quantiles]
+
+
+def _distinct(edges: np.ndarray) -> np.ndarray:
+    relative, absolute = SMALLEST_BIN
+    smallest = max(relative * float(edges[-1] - edges[0]), absolute)
+    return edges[np.diff(edges, prepend=-np.inf) > smallest]
+
+
+def frequency_scales(kinds: Sequence[NumKind], n_frequencies: int, scale: float) -> Tensor:
+    """Standard deviations of the frequencies, ``[p, n_frequencies]``: one for numbers, a geometric range for times.
+
+    What repeats in time (days, weeks) is much shorter than the whole span.
+
+    >>> frequency_scales(["number", "time"], 3, 0.1)
+    tensor([[ 0.1000,  0.1000,  0.1000],
+            [ 0.1000,  1.4142, 20.0000]])
+    """
+    low, high = map(math.log10, TIME_SCALES)
+    numbers, times = torch.full((n_frequencies,), scale), torch.logspace(low, high, n_frequencies)
+    return torch.stack([times if kind == "time" else numbers for kind in kinds])
+
+
+def _uniform(bound: float, *shape: int) -> Tensor:
+    return (2 * torch.rand(shape) - 1) * bound
+
+
+Factory: TypeAlias = "Callable[[Sequence[NumKind], NumEmbeddingConfig], NumEmbedding | None]"
+"""(kinds of the columns, settings) -> embedding, or ``None`` where numbers stay as they are."""
+
+
+def _none(_kinds: Sequence[NumKind], _config: NumEmbeddingConfig) -> None:
+    return None
+
+
+def _linear(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
+    return LinearEmbedding(len(kinds), config.d_num_embedding or 32)
+
+
+def _periodic(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
+    scales = frequency_scales(kinds, config.n_frequencies or 48, config.frequency_scale or 0.01)
+    return PeriodicEmbedding(scales, config.d_num_embedding or 24, lite=config.periodic_lite)
+
+
+def _piecewise_linear(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
+    d_embedding = config.d_num_embedding or 16
+    return PiecewiseLinearEmbedding(len(kinds), config.n_bins, d_embedding, version=config.piecewise_version)
+
+
+def _pbld(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
+    scales = frequency_scales(kinds, config.n_frequencies or 16, config.frequency_scale or 0.1)
+    return PBLDEmbedding(scales, config.d_num_embedding or 3)
+
+
+NUM_EMBEDDINGS: dict[str, Factory] = {
+    "none": _none,
+    "linear": _linear,
+    "periodic": _periodic,
+    "piecewise_linear": _piecewise_linear,
+    "pbld": _pbld,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumEmbeddingConfig:
+    """What becomes of numbers; the settings of architectures that embed them inherit these.
+
+    The defaults of width, frequencies and bins are those of the papers and of the package rtdl_num_embeddings.
+    """
+
+    num_embedding: str = param("none", "embedding of numbers", choices=NUM_EMBEDDINGS)
+    d_num_embedding: int | None = param(
+        None, "width of the embedding of a number (None: pbld 3, piecewise_linear 16, periodic 24, linear 32)", low=1
+    )
+    n_frequencies: int | None = param(None, "frequencies of pbld (None: 16) and periodic (None: 48)", low=1)
+    frequency_scale: float | None = param(
+        None, "standard deviation of their initial frequencies, per scaled unit (None: pbld 0.1, periodic 0.01)",
+        low=0, low_open=True,
+    )  # fmt: skip
+    periodic_lite: bool = param(False, "periodic: one linear map for all numbers instead of one for each")
+    n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2)
+    piecewise_version: Literal["A", "B"] = param(
+        "B", "piecewise_linear: A ends in a ReLU, B begins as a linear map of the number"
+    )
+
+
+def embedded_kinds(ingress: Ingress) -> tuple[NumKind, ...]:
+    """Kinds of the columns of ``num`` that are embedded: the first ones, for flags stand last.
+
+    >>> embedded_kinds(Ingress(num_names=("x", "day", "x:missing"), num_kinds=("number", "time", "flag")))
+    ('number', 'time')
+    """
+    return tuple(kind for kind in ingress.num_kinds if kind != "flag")
+
+
+def build_num_embedding(ingress: Ingress, config: NumEmbeddingConfig) -> NumEmbedding | None:
+    """The embedding of the columns that :func:`embedded_kinds` tells, or ``None`` where they stay as they are."""
+    kinds = embedded_kinds(ingress)
+    return NUM_EMBEDDINGS[config.num_embedding](kinds, config) if kinds else None
