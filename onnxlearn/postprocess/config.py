@@ -1,0 +1,107 @@
+"""The settings of what a model predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from onnxlearn.errors import ParameterError, listing
+from onnxlearn.params import param
+from onnxlearn.schema import Target
+
+HeadKind: TypeAlias = Literal["point", "quantile", "normal"]
+# The measures of labels.
+ThresholdMeasure: TypeAlias = Literal["acc", "ce", "bacc", "f1", "precision", "recall", "mcc"]
+
+DEFAULT_QUANTILES = (0.05, 0.5, 0.95)
+MEDIAN = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """What a model predicts beyond labels, probabilities and numbers, and how that is calibrated.
+
+    What is calibrated is calibrated on a share of the rows that is used neither for training nor for choosing the epoch.
+    """
+
+    head: HeadKind = param("point", "regression: what is predicted, a number, quantiles, or mean and standard deviation")
+    quantiles: tuple[float, ...] = param(DEFAULT_QUANTILES, "the quantiles that head=quantile predicts, the median among them")
+    temperature: bool = param(False, "classification: make probabilities as sure as they are right on the calibration rows")
+    threshold: float | ThresholdMeasure | None = param(
+        None,
+        "two classes: predict the positive one from this probability on; a number, or the measure that is made best on the "
+        "calibration rows (None: the more probable class)",
+        low=0,
+        low_open=True,
+        high=1,
+    )
+    coverage: float | None = param(
+        None,
+        "add intervals (regression) or sets of classes that hold the truth with at least this probability",
+        low=0,
+        low_open=True,
+        high=1,
+    )
+    calibration: float = param(
+        0.15, "share of the rows set aside for what is calibrated, where something is", low=0, low_open=True, high=1
+    )
+
+    def __post_init__(self) -> None:
+        _require_quantiles(self.quantiles)
+        if self.quantiles != DEFAULT_QUANTILES and self.head != "quantile":
+            raise ParameterError(f"quantiles={self.quantiles} are for head='quantile', not for head={self.head!r}: set it too")
+        for name in ("threshold", "coverage", "calibration"):
+            value = getattr(self, name)
+            if isinstance(value, float) and value >= 1:
+                raise ParameterError(f"{name} has to lie between 0 and 1, both excluded, not {value:g}: give a smaller number")
+
+    @property
+    def calibrates(self) -> tuple[str, ...]:
+        """The settings asked for that need calibration rows."""
+        asked = {
+            "temperature": self.temperature,
+            "threshold": isinstance(self.threshold, str),
+            "coverage": self.coverage is not None,
+        }
+        return tuple(name for name, needed in asked.items() if needed)
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether rows have to be set aside for calibration."""
+        return bool(self.calibrates)
+
+    def require(self, target: Target) -> None:
+        """Raise ``ParameterError`` where a setting does not suit what is predicted."""
+        if target.type == "regression":
+            self._require_numbers(target)
+        else:
+            self._require_classes(target)
+
+    def _require_numbers(self, target: Target) -> None:
+        for name in ("temperature", "threshold"):
+            if getattr(self, name):
+                raise ParameterError(
+                    f"{name}={getattr(self, name)!r} is for classes, the target {listing(target.names)} has numbers: leave it "
+                    "out, or make the task with type='classification'"
+                )
+
+    def _require_classes(self, target: Target) -> None:
+        if self.head != "point":
+            raise ParameterError(
+                f"head={self.head!r} is for numbers, the target {target.name!r} has classes: leave it out, or make the task "
+                "with type='regression'"
+            )
+        if self.threshold is not None and len(target.classes) != 2:
+            raise ParameterError(
+                f"threshold={self.threshold!r} is for two classes, the target {target.name!r} has {len(target.classes)}: "
+                "leave it out, or predict one class against the rest"
+            )
+
+
+def _require_quantiles(quantiles: tuple[float, ...]) -> None:
+    fits = all(0 < level < 1 for level in quantiles) and list(quantiles) == sorted(set(quantiles))
+    if not fits or MEDIAN not in quantiles:
+        raise ParameterError(
+            "quantiles have to lie between 0 and 1, in ascending order, each once, with 0.5, which is the prediction; not "
+            f"{quantiles}: for example {DEFAULT_QUANTILES}"
+        )
