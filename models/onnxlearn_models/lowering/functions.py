@@ -397,6 +397,14 @@ def _cumsum(c: Context, input: Tensorish, dim: int) -> Value:
     return c.g.op("CumSum", c.value(input, c.dtype), c.value(dim, torch.int64))
 
 
+@lowers(torch.topk, "topk")
+def _topk(c: Context, input: Tensorish, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Value, ...]:
+    axis = dim % len(input.shape)
+    if input.shape[axis] is None:
+        raise UnsupportedError("the largest over the batch")
+    return c.g.ops("TopK", c.value(input), c.int64(k), n_outputs=2, axis=axis, largest=int(largest), sorted=int(sorted))
+
+
 @lowers(functional.layer_norm)
 def _layer_norm(
     c: Context, input: Tensorish, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
