@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class NumEmbedding(nn.Module):
 
     ``forward(num)``: float32 ``[N, n_columns]`` gives ``[N, n_columns, d_embedding]``.
     """
+
+    undecayed: ClassVar[bool] = True
 
     def __init__(self, n_columns: int, d_embedding: int) -> None:
         super().__init__()
@@ -161,7 +163,8 @@ class ColumnLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map every column."""
-        return torch.baddbmm(self.bias.unsqueeze(1), x.transpose(0, 1), self.weight).transpose(0, 1)
+        # Not a product of transposed tensors: ONNX Runtime fuses that into one which crashes where there are no rows.
+        return torch.einsum("npi,pio->npo", x, self.weight) + self.bias
 
 
 def quantile_bins(num: Tensor, n_bins: int) -> list[Tensor]:

@@ -132,6 +132,12 @@ def _div(c: Context, input: Any, other: Any, *, rounding_mode: str | None = None
     return c.g.op("Div", c.value(input, c.dtype), c.value(other, c.dtype))
 
 
+@lowers(torch.lerp, "lerp")
+def _lerp(c: Context, input: Tensorish, end: Tensorish, weight: Any) -> Value:
+    way = c.g.op("Sub", c.value(end), c.value(input))
+    return c.g.op("Add", c.value(input), c.g.op("Mul", way, c.value(weight, c.dtype)))
+
+
 def _binary(op_type: str) -> Entry:
     def entry(c: Context, input: Any, other: Any) -> Value:
         return c.g.op(op_type, c.value(input, c.dtype), c.value(other, c.dtype))
