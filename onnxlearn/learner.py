@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, listing
@@ -20,21 +21,23 @@ class Learner(ABC):
     """A recipe: preprocessing, architecture and training settings. It is never fitted itself.
 
     A subclass names itself and the dataclasses that hold its parameters; parameter names are unique across them.
-    ``tasks``: the types of task that it does, as in its record.
+    ``tasks``: the types of task that it does, as in its record. ``defaults``: its own defaults of parameters that it shares
+    with other learners.
     """
 
     name: ClassVar[str]
     config_types: ClassVar[tuple[type, ...]]
     tasks: ClassVar[tuple[TaskType, ...]] = ("classification", "regression")
+    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
-        self.configs = build_configs(self.config_types, params, owner=f"learner {self.name!r}")
+        self.configs = build_configs(self.config_types, {**self.defaults, **params}, owner=f"learner {self.name!r}")
 
     @property
     def params(self) -> tuple[Param, ...]:
         """Every parameter with its type, default, range and meaning."""
-        return list_params(self.config_types)
+        return list_params(self.config_types, self.defaults)
 
     @property
     def values(self) -> dict[str, Any]:

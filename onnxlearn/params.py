@@ -27,12 +27,16 @@ def param(
     high: float | None = None,
     low_open: bool = False,
     recorded: bool = True,
+    choices: Mapping[str, Any] | None = None,
 ) -> Any:
     """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
 
-    ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what.
+    ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what. ``choices``: a
+    registry, of which a text has to be a key; an entry that is added later is a choice from then on.
     """
-    metadata = {"meaning": meaning, "low": low, "high": high, "low_open": low_open, "recorded": recorded}
+    metadata = {
+        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "recorded": recorded, "choices": choices,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -47,8 +51,8 @@ class Param:
     meaning: str
 
 
-def list_params(configs: Iterable[type]) -> tuple[Param, ...]:
-    """All parameters of these dataclasses, in order.
+def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:
+    """All parameters of these dataclasses, in order; ``defaults`` stand in for those of the dataclasses.
 
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Config:
@@ -59,8 +63,8 @@ def list_params(configs: Iterable[type]) -> tuple[Param, ...]:
     return tuple(
         Param(
             name=field.name,
-            type=_type_name(_hints(config)[field.name]),
-            default=field.default,
+            type=_type_name(_hints(config)[field.name], field.metadata["choices"]),
+            default=(defaults or {}).get(field.name, field.default),
             range=_range_text(field.metadata),
             meaning=field.metadata["meaning"],
         )
@@ -148,7 +152,7 @@ def _checked(config: type, name: str, value: Any, owner: str) -> Any:
         fits, converted = _convert(option, value)
         if fits and _in_range(field.metadata, converted):
             return converted
-    allowed = " ".join(part for part in (_type_name(hint), _range_text(field.metadata)) if part)
+    allowed = " ".join(part for part in (_type_name(hint, field.metadata["choices"]), _range_text(field.metadata)) if part)
     raise ParameterError(f"{owner}: {name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
 
 
@@ -187,6 +191,8 @@ def _convert_generic(option: Any, value: Any) -> tuple[bool, Any]:
 
 
 def _in_range(metadata: Mapping[str, Any], value: Any) -> bool:
+    if isinstance(value, str) and metadata["choices"] is not None:
+        return value in metadata["choices"]
     if not isinstance(value, int | float) or isinstance(value, bool):
         return True
     if not math.isfinite(value):
@@ -203,11 +209,13 @@ def _range_text(metadata: Mapping[str, Any]) -> str:
     return ", ".join(part for part in (lower, upper) if part)
 
 
-def _type_name(hint: Any) -> str:
+def _type_name(hint: Any, choices: Mapping[str, Any] | None = None) -> str:
     parts = []
     for option in _alternatives(hint):
         origin = typing.get_origin(option)
-        if origin is typing.Literal:
+        if option is str and choices is not None:
+            parts += list(choices)
+        elif origin is typing.Literal:
             parts += [str(choice) for choice in typing.get_args(option)]
         elif origin is tuple:
             parts.append(f"list of {_type_name(typing.get_args(option)[0])}")

@@ -23,7 +23,9 @@ FIRST_LEVEL_CODE = 2
 # What stands for a missing value in an INT64 input; the other types have NaN and the empty string.
 MISSING_INT64 = -(2**63)
 
-OUTPUT_NAMES = ("label", "probabilities", "prediction", "lower", "upper", "quantiles", "std", "set", "unseen", "embedding")
+OUTPUT_NAMES = (
+    "label", "probabilities", "prediction", "lower", "upper", "quantiles", "std", "set", "unseen", "embedding", "masks",
+)  # fmt: skip
 """Names of the file's outputs, which no feature may have."""
 
 DEFAULT_NA = (
@@ -130,11 +132,13 @@ class Ingress:
 
     ``num_names`` names the columns of ``num`` (float32 ``[N, n_num]``), ``cat_names`` those of ``cat`` (int64
     ``[N, n_cat]``), whose codes are below ``cardinalities``. ``num_kinds`` tells the columns of ``num`` apart: numbers and
-    ranks, parts of dates, and flags of two values; flags stand last.
+    ranks, parts of dates, and flags of two values; flags stand last. ``num_sources`` names the feature that each column of
+    ``num`` is made from; ``cat_names`` are features themselves.
     """
 
     num_names: tuple[str, ...] = ()
     num_kinds: tuple[NumKind, ...] = ()
+    num_sources: tuple[str, ...] = ()
     cat_names: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
 
@@ -162,7 +166,8 @@ class Ingress:
 class Schema:
     """A task without its data: features, target and the columns that have another role.
 
-    ``na`` are the cells of a text file that mean missing. ``ingress`` is set once preprocessing is chosen.
+    ``na`` are the cells of a text file that mean missing. ``ingress`` is set once preprocessing is chosen; ``d_out`` for an
+    architecture whose output needs another width than the target, and nowhere else.
     """
 
     name: str
@@ -176,6 +181,7 @@ class Schema:
     ignored: tuple[str, ...] = ()
     na: tuple[str, ...] = DEFAULT_NA
     ingress: Ingress | None = None
+    d_out: int | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -185,7 +191,11 @@ class Schema:
     @property
     def n_outputs(self) -> int:
         """Width of the network's output."""
-        return self.target.n_outputs
+        return self.target.n_outputs if self.d_out is None else self.d_out
+
+    def for_network(self, d_out: int) -> Schema:
+        """The schema as an architecture sees it: ``n_outputs`` is ``d_out``."""
+        return dataclasses.replace(self, d_out=d_out)
 
     def of_kind(self, *kinds: Kind) -> tuple[Column, ...]:
         """The features of these kinds, in order."""
@@ -200,7 +210,7 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` gives an equal schema back."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "d_out"}
         data |= {name: list(data[name]) for name in ("stratum", "id", "ignored", "na")}
         data["features"] = [column.to_dict() for column in self.features]
         data["target"] = self.target.to_dict()

@@ -7,24 +7,27 @@ the embeddings of Guo and Berkhahn (2016) for categories of many levels and peri
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
-from onnxlearn_models.layers.block import ActivationName, NormName, dense_block
+from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
-from onnxlearn_models.layers.periodic import PeriodicEmbedding, frequency_scales
+from onnxlearn_models.layers.norm import NORMS
+from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import MANY_ROWS, TrainConfig, choose_training
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLPConfig:
-    """Shape of the network."""
+class MLPConfig(NumEmbeddingConfig):
+    """Shape of the network. Embeddings of numbers stand beside the numbers."""
 
     n_blocks: int = param(3, "hidden layers", low=0)
     d_block: int = param(256, "units of a hidden layer", low=1)
@@ -33,19 +36,12 @@ class MLPConfig:
         low=0, high=0.95,
     )  # fmt: skip
     input_dropout: float = param(0.0, "share of the inputs of the first layer dropped", low=0, high=0.95)
-    activation: ActivationName = param("relu", "activation function")
-    norm: NormName = param("none", "normalization before each activation")
+    activation: str = param("relu", "activation function", choices=ACTIVATIONS)
+    norm: str = param("none", "normalization before each activation", choices=NORMS)
     d_embedding_max: int = param(32, "largest width of an embedding, which is 1.6 n^0.56 for n codes", low=1)
     embedding_std: float = param(0.1, "standard deviation of an embedding's initial values", low=0, low_open=True)
-    num_embedding: Literal["periodic", "none"] = param("periodic", "periodic embeddings of numbers beside the numbers, or none")
-    n_frequencies: int = param(16, "frequencies of a periodic embedding", low=1)
-    d_num_embedding: int = param(3, "width of a periodic embedding", low=1)
-    frequency_scale: float = param(0.1, "standard deviation of its initial frequencies, per scaled unit", low=0, low_open=True)
+    num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS)
     linear_path: bool = param(False, "add a linear map from the inputs to the output, past the hidden layers")
-
-
-# Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
-TIME_SCALES = (0.1, 20.0)
 
 
 class MLPNet(nn.Module):
@@ -57,15 +53,11 @@ class MLPNet(nn.Module):
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: MLPConfig) -> None:
         super().__init__()
-        numeric = [kind == "time" for kind in ingress.num_kinds if kind != "flag"]
-        self.n_numeric = len(numeric)
-        self.periodic = None
-        if numeric and config.num_embedding == "periodic":
-            scales = frequency_scales(numeric, config.n_frequencies, config.frequency_scale, TIME_SCALES)
-            self.periodic = PeriodicEmbedding(scales, config.d_num_embedding)
+        self.n_embedded = len(embedded_kinds(ingress))
+        self.num_embedding = build_num_embedding(ingress, config)
         widths = [embedding_width(n, config.d_embedding_max) for n in ingress.cardinalities]
         self.embedding = CodeEmbedding(ingress.cardinalities, widths, std=config.embedding_std) if widths else None
-        d_in = ingress.n_num + sum(widths) + (self.periodic.d_out if self.periodic is not None else 0)
+        d_in = ingress.n_num + sum(widths) + (self.num_embedding.d_out if self.num_embedding is not None else 0)
         parts: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
         for i in range(config.n_blocks):
             d_before = config.d_block if i else d_in
@@ -76,11 +68,16 @@ class MLPNet(nn.Module):
         self.head = nn.Linear(config.d_block if config.n_blocks else d_in, n_outputs)
         self.linear_path = nn.Linear(d_in, n_outputs, bias=False) if config.linear_path else None
 
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set up what depends on the training rows."""
+        if self.num_embedding is not None:
+            self.num_embedding.initialize(inputs["num"][:, : self.n_embedded])
+
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         inputs = []
-        if self.periodic is not None and num is not None:
-            inputs.append(self.periodic(num[:, : self.n_numeric]))
+        if self.num_embedding is not None and num is not None:
+            inputs.append(self.num_embedding(num[:, : self.n_embedded]).flatten(1))
         if num is not None:
             inputs.append(num)
         if self.embedding is not None and cat is not None:

@@ -3,71 +3,48 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ExportError, ModelFileError, ParameterError, ParityError, ProviderError
-from onnxlearn.graph.assemble import assemble
-from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
+from onnxlearn.errors import DataError, ParameterError, ProviderError
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.params import to_json
+from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
-from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.lowering.lower import lower_or_export
-from onnxlearn_models.packing import open_checked, pack, score_rows
-from onnxlearn_models.parity import dtype_of, prove_parity
+from onnxlearn_models.shipping import Rows, ship, summary
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
-from onnxlearn_models.training.loop import Tensors, TrainResult, train_network
-from onnxlearn_models.training.loss import Loss, accuracy, classification_loss, root_mean_squared_error, squared_error
+from onnxlearn_models.training.groups import parameter_groups
+from onnxlearn_models.training.loop import train_network
+from onnxlearn_models.training.objective import make_objective
+from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
-from onnxlearn_models.training.split import hold_out
+from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True)
-class FittedNetwork:
-    """A trained network and what stands before and behind it. ``scaling`` is ``None`` for classification.
-
-    ``chosen``: the settings that were left to task and rows, with the values that were used.
-    """
-
-    module: nn.Module
-    preprocessing: Preprocessing
-    scaling: TargetScaling | None
-    result: TrainResult
-    chosen: dict[str, Any]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the network computes in: float32, in which it was trained, or float64."""
-        return dtype_of(self.module)
-
-    def in_float64(self) -> FittedNetwork:
-        """The same weights, computing in float64."""
-        return dataclasses.replace(self, module=copy.deepcopy(self.module).double())
-
-
 class NetworkLearner(Learner):
     """A learner made of an architecture: a function of schema and settings that gives a network.
 
-    A subclass sets ``name``, ``architecture`` and ``architecture_config``, the dataclass of its settings.
+    A subclass sets ``name``, ``architecture`` and ``architecture_config``, the dataclass of its settings. The network's
+    ``forward(num, cat)`` takes float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, and
+    gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. It may have
+    ``initialize(inputs)``, which sets weights and buffers by the training rows before training, but no shape.
     """
 
     architecture: ClassVar[Callable[..., nn.Module]]
@@ -81,7 +58,7 @@ class NetworkLearner(Learner):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
-            cls.config_types = (cls.architecture_config, PreprocessConfig, TrainConfig)
+            cls.config_types = (cls.architecture_config, PreprocessConfig, TrainConfig, OutputConfig)
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
@@ -92,6 +69,27 @@ class NetworkLearner(Learner):
         del cls
         return config, choose_training(train_config, schema, n_rows)
 
+    @classmethod
+    def parameter_groups(cls, module: nn.Module, config: TrainConfig) -> list[Group]:
+        """The parameters to train, by their weight decay and factor on the learning rate."""
+        del cls
+        return parameter_groups(module, config)
+
+    @classmethod
+    def finish(cls, module: nn.Module, config: Any, valid: Tensors | None) -> nn.Module:
+        """The network to ship, of the trained one with the best weights, in evaluation mode."""
+        del cls, config, valid
+        return module
+
+    def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
+        """Settings of preprocessing with what the architecture makes of them for this table and these training rows."""
+        del schema, n_rows
+        return config
+
+    def build(self, schema: Schema, config: Any) -> nn.Module:
+        """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
+        return type(self).architecture(schema, config)
+
     def fit(
         self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
     ) -> Model:
@@ -101,102 +99,61 @@ class NetworkLearner(Learner):
         """
         self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
-        train, valid = hold_out(task, config.validation, config.seed)
-        fitted = self.train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        fitted, graph, session, parity = export_proven(fitted, train.feeds())
-        scores = score_rows(session, {"validation": valid, "test": test})
-        n_valid = 0 if valid is None else valid.n_rows
-        return pack(
-            graph,
-            schema=fitted.preprocessing.schema,
-            learner=self,
-            training={
-                **_summary(fitted.result),
-                "chosen": fitted.chosen,
-                "n_rows": train.n_rows + n_valid,
-                "n_validation_rows": n_valid,
-                "seed": config.seed,
-                "scores": scores,
-            },
-            parity=parity,
-            packages=("numpy", "onnx", "onnxruntime", "torch"),
-            notes=(*task.notes, *_notes(fitted)),
-        )
+        outputs: OutputConfig = self.configs[3]
+        outputs.require(task.schema.target)
+        rows = Rows.of(task, config.validation, outputs, config.seed)
+        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
+        return ship((network,), rows, learner=self, outputs=outputs, training=training, notes=task.notes, test=test)
 
     def train(
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
     ) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
-        given, preprocess_config, given_training = self.configs
+        given, given_preprocessing, given_training, outputs = self.configs
         architecture_config, config = self.choose(given, given_training, train.schema, train.n_rows)
+        preprocess_config = self.choose_preprocessing(given_preprocessing, train.schema, train.n_rows)
         device = choose_device(config.device)
+        head = Head.of(train.schema.target, outputs)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
         scaling = None
         if train.schema.target.type == "regression":
-            scaling = TargetScaling.fit(train.truth(), preprocess_config.target_scaler, train.weights())
+            kind, clip = preprocess_config.target_scaler, preprocess_config.target_clip
+            scaling = TargetScaling.fit(train.truth(), kind, train.weights(), clip=clip)
         rows = _Rows(preprocessing, scaling, _class_weights(train, config), device)
-        score = accuracy()
-        if scaling is not None:
-            score = root_mean_squared_error(torch.as_tensor(scaling.unit, dtype=torch.float32, device=device))
+        objective = make_objective(head, config, scaling, device)
         assert config.max_epochs is not None
         assert config.batch_size is not None
         with seeded(config.seed, device), progress_bar(config.max_epochs, show=progress) as on_epoch:
-            module = type(self).architecture(preprocessing.schema, architecture_config).to(device)
+            module = self.build(preprocessing.schema.for_network(head.width), architecture_config).to(device)
+            tensors = rows.tensors(train, "training")
+            valid_tensors = None if valid is None else rows.tensors(valid, "validation")
+            _initialize(module, tensors)
             n_weights = sum(parameter.numel() for parameter in module.parameters())
             with threads(choose_threads(config.n_threads, n_weights, config.batch_size)):
                 result = train_network(
                     module,
-                    rows.tensors(train, "training"),
-                    None if valid is None else rows.tensors(valid, "validation"),
-                    loss=_loss(scaling, config),
+                    tensors,
+                    valid_tensors,
+                    objective=objective,
                     config=config,
-                    score=score,
+                    groups=self.parameter_groups(module, config),
                     settle=lambda: settle(module, preprocessing.code_counts),
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
                 )
-        chosen = _filled_in(given, architecture_config) | _filled_in(given_training, config)
-        return FittedNetwork(module.cpu(), preprocessing, scaling, result, chosen)
+                module = self.finish(module, architecture_config, valid_tensors)
+        pairs = ((given, architecture_config), (given_preprocessing, preprocess_config), (given_training, config))
+        chosen = {name: value for left, used in pairs for name, value in _filled_in(left, used).items()}
+        return FittedNetwork(module.cpu(), preprocessing, head, scaling, result, chosen)
 
 
-def export_proven(fitted: FittedNetwork, feeds: Feeds) -> tuple[FittedNetwork, onnx.ModelProto, Session, dict[str, Any]]:
-    """What was exported, its graph, the graph opened, and what the proof of parity measured on these training rows.
-
-    Where large numbers cancel (columns left unscaled, a wide ``clip``, a very high learning rate), the rounding errors of
-    float32 exceed the tolerance whoever sums: such a network is exported in float64.
-
-    Raises: ExportError, ParityError.
-    """
-    try:
-        return _prove(fitted, feeds)
-    except ParityError as error:
-        try:
-            return _prove(fitted.in_float64(), feeds)
-        except (ExportError, ModelFileError):
-            # Something in the network knows float32 alone.
-            raise error from None
-
-
-def _prove(fitted: FittedNetwork, feeds: Feeds) -> tuple[FittedNetwork, onnx.ModelProto, Session, dict[str, Any]]:
-    graph = export(fitted)
-    session = open_checked(graph)
-    return fitted, graph, session, prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, feeds)
-
-
-def export(fitted: FittedNetwork) -> onnx.ModelProto:
-    """The graph from raw columns to labels and probabilities, or predictions. Raises: ExportError."""
-    ingress, double = fitted.preprocessing.plan.ingress, fitted.dtype == torch.float64
-    samples = {
-        "num": torch.zeros(1, ingress.n_num, dtype=fitted.dtype),
-        "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64),
-    }
-
-    def emit(g: GraphBuilder, inputs: Mapping[str, Value]) -> Value:
-        # The numbers are those that training read, float32, in both cases.
-        values = {name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in inputs.items()}
-        return lower_or_export(g, fitted.module, values, {name: samples[name] for name in inputs})
-
-    return assemble(fitted.preprocessing, emit, fitted.scaling, double=double)
+@torch.no_grad()
+def _initialize(module: nn.Module, train: Tensors) -> None:
+    """What the network sets up by the training rows itself."""
+    initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(module, "initialize", None)
+    if initialize is not None:
+        initialize(train.inputs)
 
 
 def choose_device(name: str) -> torch.device:
@@ -256,10 +213,6 @@ def _class_weights(train: Task, config: TrainConfig) -> Array | None:
     return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
 
 
-def _loss(scaling: TargetScaling | None, config: TrainConfig) -> Loss:
-    return classification_loss(config.label_smoothing) if scaling is None else squared_error
-
-
 def _filled_in(given: Any, used: Any) -> dict[str, Any]:
     """The settings that ``given`` leaves open, as ``used`` has them."""
     values = {field.name: (getattr(given, field.name), getattr(used, field.name)) for field in dataclasses.fields(given)}
@@ -268,35 +221,3 @@ def _filled_in(given: Any, used: Any) -> dict[str, Any]:
         for name, (left, value) in values.items()
         if value is not None and (left is None or (isinstance(left, str) and left == "auto" != value))
     }
-
-
-def _summary(result: TrainResult) -> dict[str, Any]:
-    """What the metadata says of the training."""
-    history: dict[str, list[Any]] = {
-        "epoch": [epoch.number for epoch in result.epochs],
-        "train_loss": [epoch.train_loss for epoch in result.epochs],
-        "lr": [epoch.lr for epoch in result.epochs],
-    }
-    if result.epochs[0].valid_loss is not None:
-        history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
-        history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
-    return {
-        "epochs": len(result.epochs),
-        "best_epoch": result.best_epoch,
-        "batch_size": result.batch_size,
-        "lr": result.lr,
-        "stopped": result.stopped,
-        "history": history,
-    }
-
-
-def _notes(fitted: FittedNetwork) -> list[str]:
-    result, notes = fitted.result, []
-    best = f"the weights of epoch {result.best_epoch} are kept"
-    if result.stopped == "interrupted":
-        notes.append(f"training was interrupted in epoch {len(result.epochs) + 1}: {best}")
-    if result.stopped == "diverged":
-        notes.append(f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
-    if fitted.dtype == torch.float64:
-        notes.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
-    return notes

@@ -51,6 +51,7 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._renamed: dict[str, str] = {}
+        self._made: dict[bytes, tuple[Value, ...]] = {}
         self._scope = "net"
         self.opset = BASE_OPSET
 
@@ -66,11 +67,12 @@ class GraphBuilder:
     @contextlib.contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Take back the nodes that were added inside when an exception leaves it."""
-        n_before = len(self._nodes)
+        n_before, made = len(self._nodes), dict(self._made)
         try:
             yield
         except BaseException:
             del self._nodes[n_before:]
+            self._made = made
             raise
 
     def input(self, name: str, onnx_type: str, shape: Sequence[int | str]) -> Value:
@@ -105,19 +107,21 @@ class GraphBuilder:
     def ops(
         self, op_type: str, *inputs: Value | None, n_outputs: int, domain: str = "", **attributes: Any
     ) -> tuple[Value, ...]:
-        """Add a node with several outputs."""
-        name = self._node_name(op_type)
-        outputs = tuple(Value(name if n_outputs == 1 else f"{name}:{i}") for i in range(n_outputs))
-        if op_type in STRING_OPS:
-            self.opset = max(self.opset, STRING_OPSET)
+        """Add a node with several outputs; where one that computes the same is there already, its outputs."""
         names = ["" if value is None else value.name for value in inputs]
         while names and not names[-1]:
             # ONNX allows an empty last name; LayerNormalization of ONNX Runtime crashes on it.
             names.pop()
-        self._nodes.append(
-            helper.make_node(op_type, names, [value.name for value in outputs], name=name, domain=domain, **attributes)
-        )
-        return outputs
+        node = helper.make_node(op_type, names, [], domain=domain, **attributes)
+        key = node.SerializeToString(deterministic=True)
+        if key not in self._made:
+            node.name = self._node_name(op_type)
+            node.output.extend([node.name] if n_outputs == 1 else [f"{node.name}:{i}" for i in range(n_outputs)])
+            self._nodes.append(node)
+            self._made[key] = tuple(map(Value, node.output))
+            if op_type in STRING_OPS:
+                self.opset = max(self.opset, STRING_OPSET)
+        return self._made[key]
 
     def to_model(self, *, doc: str = "") -> onnx.ModelProto:
         """The model: explicit opsets and IR version, no unused constants."""

@@ -56,6 +56,7 @@ class PreprocessConfig:
         "what is read from a datetime",
     )
     target_scaler: TargetScaler = param("standard", "scaling of the target in regression")
+    target_clip: bool = param(False, "predictions of regression keep within the range of the training rows")
 
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):

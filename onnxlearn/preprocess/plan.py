@@ -73,6 +73,15 @@ class Plan:
         return (*self.scaled_names, *self.cyclic_names, *(column.name for column in self.booleans + self.strict_booleans))
 
     @property
+    def x_sources(self) -> tuple[str, ...]:
+        """The feature that each column of ``x`` is made from."""
+        dates = tuple(column.name for column in self.dates)
+        ranks = tuple(self.coded[i].name for i in self.ranked)
+        numbers = tuple(column.name for column in self.doubles + self.floats)
+        booleans = tuple(column.name for column in self.booleans + self.strict_booleans)
+        return (*ranks, *numbers, *dates * len(self.parts), *dates * len(self.cyclic) * 2, *booleans)
+
+    @property
     def ingress(self) -> Ingress:
         """The tensors that enter the network."""
         names = (*self.x_names, *(column.name for column in self.indicators + self.onehot))
@@ -83,6 +92,11 @@ class Plan:
         return Ingress(
             num_names=names,
             num_kinds=tuple(kind for kind, count in counts for _ in range(count)),
+            num_sources=(
+                *self.x_sources,
+                *(self.x_sources[column.source] for column in self.indicators),
+                *(self.coded[column.source].name for column in self.onehot),
+            ),
             cat_names=tuple(self.coded[i].name for i in self.embedded),
             cardinalities=tuple(self.coded[i].n_codes for i in self.embedded),
         )

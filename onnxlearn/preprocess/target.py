@@ -22,7 +22,8 @@ LARGEST_TARGET = 1e250
 class TargetScaling:
     """``z = (y - center) / scale`` for each of T targets; ``center`` and ``scale`` are float64 ``[T]``.
 
-    A constant target has scale 0: whatever the network says, it is predicted exactly.
+    A constant target has scale 0: whatever the network says, it is predicted exactly. ``low`` and ``high``, float64 ``[T]``:
+    bounds of the predictions, ``None`` where there are none.
 
     >>> scaling = TargetScaling.fit(np.array([[1.0], [3.0]]), "standard")
     >>> scaling.transform(np.array([[3.0]])), scaling.inverse(np.array([[1.0]]))
@@ -31,10 +32,12 @@ class TargetScaling:
 
     center: Array
     scale: Array
+    low: Array | None = None
+    high: Array | None = None
 
     @classmethod
-    def fit(cls, y: Array, kind: TargetScaler, weights: Array | None = None) -> TargetScaling:
-        """Fit on the targets of the training rows, float64 ``[n, T]``.
+    def fit(cls, y: Array, kind: TargetScaler, weights: Array | None = None, *, clip: bool = False) -> TargetScaling:
+        """Fit on the targets of the training rows, float64 ``[n, T]``; ``clip``: predictions keep within their range.
 
         ``weights``: float64 ``[n]``, >= 0; rows of weight 0 do not count, the others weigh in the mean and the standard
         deviation (not in quantiles or extremes).
@@ -48,7 +51,8 @@ class TargetScaling:
         counted = slice(None) if weights is None else weights > 0
         kept = None if weights is None else weights[counted]
         pairs = [_locate_target(column, kind, kept) for column in y[counted].T]
-        return cls(np.array([pair.center for pair in pairs]), np.array([pair.scale for pair in pairs]))
+        bounds = (y[counted].min(axis=0), y[counted].max(axis=0)) if clip and len(y[counted]) else (None, None)
+        return cls(np.array([pair.center for pair in pairs]), np.array([pair.scale for pair in pairs]), *bounds)
 
     @property
     def unit(self) -> Array:
@@ -62,12 +66,16 @@ class TargetScaling:
 
     def inverse(self, z: Array) -> Array:
         """Predictions in the target's unit: float64 ``[n, T]``."""
-        return np.asarray(z, np.float64) * self.scale + self.center
+        y = np.asarray(z, np.float64) * self.scale + self.center
+        return y if self.low is None or self.high is None else np.clip(y, self.low, self.high)
 
     def emit_inverse(self, g: GraphBuilder, z: Value) -> Value:
         """Predictions in the target's unit: DOUBLE ``[N, T]``, so that a mean of 1.7e9 keeps a deviation of 1."""
         scaled = g.op("Mul", g.op("Cast", z, to=DOUBLE), g.const(self.scale))
-        return g.op("Add", scaled, g.const(self.center))
+        y = g.op("Add", scaled, g.const(self.center))
+        if self.low is None or self.high is None:
+            return y
+        return g.op("Min", g.op("Max", y, g.const(self.low)), g.const(self.high))
 
 
 def _locate_target(values: Array, kind: TargetScaler, weights: Array | None) -> Location:

@@ -105,3 +105,11 @@ def test_every_output_of_a_network_is_a_finite_prediction(kind):
     scaling = TargetScaling.fit(np.array([[-LARGEST_TARGET], [0.0], [LARGEST_TARGET]]), kind)
     largest = np.finfo(np.float32).max
     assert np.isfinite(scaling.inverse(np.array([[largest], [-largest]]))).all()
+
+
+def test_clipped_predictions_keep_within_the_range_of_the_rows_that_count():
+    y, weights = np.array([[1.0, 10.0], [3.0, 30.0], [99.0, 50.0]]), np.array([1.0, 1.0, 0.0])
+    scaling = TargetScaling.fit(y, "standard", weights, clip=True)
+    z = np.array([[-9.0, -9.0], [0.0, 0.0], [9.0, 9.0]], np.float32)
+    assert scaling.inverse(z).tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]
+    np.testing.assert_array_equal(emitted_inverse(scaling, z), scaling.inverse(z))

@@ -1,5 +1,6 @@
 """The training loop: what it keeps, when it stops, what it reports."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,9 +13,14 @@ from torch import nn
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.schema import Schema, Target
 from onnxlearn_models.training.config import TrainConfig, choose_training
-from onnxlearn_models.training.loop import Tensors, even_sizes, mean_loss, parameter_groups, train_network
-from onnxlearn_models.training.loss import classification_loss, squared_error
-from onnxlearn_models.training.schedule import lr_factor
+from onnxlearn_models.training.groups import parameter_groups
+from onnxlearn_models.training.loop import even_sizes, evaluate, train_network
+from onnxlearn_models.training.loss import row_loss
+from onnxlearn_models.training.objective import Objective, accuracy, root_mean_squared_error
+from onnxlearn_models.training.schedule import SCHEDULES, lr_factor
+from onnxlearn_models.training.tensors import Tensors
+
+SQUARED = Objective(row_loss("mse", "regression"), classes=False, score=root_mean_squared_error(torch.ones(1)))
 
 
 class Line(nn.Module):
@@ -36,15 +42,17 @@ def rows(n=200, seed=0, noise=0.1):
     return Tensors({"num": x}, y)
 
 
-def train(net=None, valid="rows", seed=0, on_epoch=None, keep_on_interrupt=False, data=None, loss=squared_error, **options):
+def train(net=None, valid="rows", seed=0, on_epoch=None, keep_on_interrupt=False, data=None, objective=SQUARED, **options):
     torch.manual_seed(seed)
     net = net or Line()
+    config = TrainConfig(**{"max_epochs": 10, "batch_size": 32, "lr": 0.05, "patience": 15, "ema": 0.0, **options})
     result = train_network(
         net,
         data or rows(),
         rows(80, seed=1) if valid == "rows" else valid,
-        loss=loss,
-        config=TrainConfig(**{"max_epochs": 10, "batch_size": 32, "lr": 0.05, "patience": 15, "ema": 0.0, **options}),
+        objective=objective,
+        config=config,
+        groups=parameter_groups(net, config),
         settle=lambda: None,
         on_epoch=on_epoch or (lambda epoch: None),
         keep_on_interrupt=keep_on_interrupt,
@@ -61,7 +69,7 @@ def test_batches_are_even(n_rows, batch_size):
     assert max(sizes) < 2 * batch_size or n_rows < batch_size
 
 
-@given(st.sampled_from(["constant", "cosine", "flat_cosine"]), st.floats(0, 1), st.floats(0, 0.5))
+@given(st.sampled_from(sorted(SCHEDULES)), st.floats(0, 1), st.floats(0, 0.5))
 def test_schedule_stays_in_range(name, progress, warmup):
     assert 0 <= lr_factor(name, progress, warmup) <= 1 + 1e-12
 
@@ -123,7 +131,7 @@ def test_best_epoch_is_restored(norm, ema):
     losses = [epoch.valid_loss for epoch in result.epochs]
     assert len(losses) == 15
     assert result.best_epoch == 1 + int(np.argmin(losses)) < 15
-    assert mean_loss(net, valid, squared_error) == pytest.approx(min(losses), rel=1e-6)
+    assert evaluate(net, valid, SQUARED)[0] == pytest.approx(min(losses), rel=1e-6)
     assert not net.training
 
 
@@ -159,13 +167,114 @@ def test_weights_count_as_repeated_rows():
     torch.testing.assert_close(nets[0].linear.weight, nets[1].linear.weight, rtol=0, atol=1e-5)
 
 
+def classify(label_smoothing=0.0):
+    return Objective(row_loss(None, "classification", label_smoothing), classes=True, score=accuracy())
+
+
 def test_weighted_cross_entropy():
     logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     weight = torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0, 1.0])
     expected = nn.functional.cross_entropy(logits, target, reduction="none") @ weight / 6
-    torch.testing.assert_close(classification_loss()(logits, target, weight), expected)
+    torch.testing.assert_close(classify().train(logits, target, weight), expected)
     plain = nn.functional.cross_entropy(logits, target, label_smoothing=0.2)
-    torch.testing.assert_close(classification_loss(0.2)(logits, target, None), plain)
+    torch.testing.assert_close(classify(0.2).train(logits, target, None), plain)
+
+
+def test_members_are_trained_apart_and_judged_together():
+    logits, target, weight = torch.randn(6, 4, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.rand(6)
+    each = [classify().train(logits[:, i], target, weight) for i in range(4)]
+    torch.testing.assert_close(classify().train(logits, target, weight), torch.stack(each).mean())
+    own = torch.randint(3, (6, 4))
+    each = [classify().train(logits[:, i], own[:, i], None) for i in range(4)]
+    torch.testing.assert_close(classify().train(logits, own, None), torch.stack(each).mean())
+    together = logits.softmax(dim=-1).mean(dim=1)
+    loss, hits = classify().valid(logits, target, None)
+    torch.testing.assert_close(loss, nn.functional.nll_loss(together.log(), target))
+    assert float(hits) == pytest.approx(float((together.argmax(dim=1) == target).float().mean()))
+    output, number = torch.randn(6, 4, 1), torch.randn(6, 1)
+    torch.testing.assert_close(SQUARED.train(output, number, None), (output - number.unsqueeze(1)).square().mean())
+    torch.testing.assert_close(SQUARED.valid(output, number, None)[0], (output.mean(dim=1) - number).square().mean())
+
+
+def test_members_with_batches_of_their_own_see_every_row_once_an_epoch():
+    seen = []
+
+    class Members(Line):
+        n_batch_members = 3
+
+        def forward(self, num):
+            if self.training:
+                seen.append(num[..., 0])
+            return super().forward(num) if num.ndim == 3 else super().forward(num).unsqueeze(1)
+
+    _, result = train(Members(), max_epochs=2)
+    first = torch.cat(seen[: len(seen) // 2])
+    every = rows().inputs["num"][:, 0].sort().values
+    assert first.shape == (200, 3)
+    assert all(torch.equal(first[:, i].sort().values, every) for i in range(3))
+    assert not torch.equal(first[:, 0], first[:, 1])
+    assert result.epochs[1].train_loss < result.epochs[0].train_loss
+
+
+def test_a_penalty_counts():
+    class Penalized(Line):
+        def penalty(self):
+            return 100 * self.linear.weight.square().sum()
+
+    (free, _), (small, _) = train(max_epochs=20), train(Penalized(), max_epochs=20)
+    assert float(small.linear.weight.abs().max()) < 0.1 < float(free.linear.weight.abs().max())
+
+
+def test_by_score_the_later_of_equal_epochs_is_kept():
+    """Two classes so far apart that every epoch has all of them right."""
+    x = torch.cat([torch.full((50, 3), -5.0), torch.full((50, 3), 5.0)])
+    data = Tensors({"num": x}, torch.arange(100) // 50)
+
+    class Classes(Line):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+    _, by_score = train(Classes(), data=data, valid=data, objective=classify(), monitor="score", max_epochs=8)
+    assert [epoch.valid_score for epoch in by_score.epochs[-2:]] == [1.0, 1.0]
+    assert by_score.best_epoch == 8
+    _, by_error = train(monitor="score", max_epochs=12)
+    scores = [epoch.valid_score for epoch in by_error.epochs]
+    assert by_error.best_epoch == 1 + int(np.argmin(scores))
+
+
+def test_weight_decay_fades():
+    """With decay alone to move them, weights stop shrinking towards the end."""
+    sizes = {}
+    for schedule in ("constant", "fade"):
+        net = Line()
+        nn.init.ones_(net.linear.weight)
+        data = Tensors({"num": torch.zeros(64, 3)}, torch.zeros(64, 1))
+        train(net, data=data, valid=None, weight_decay=1.0, weight_decay_schedule=schedule, schedule="constant", warmup=0.0)
+        sizes[schedule] = float(net.linear.weight.detach().mean())
+    n_steps = 20
+    assert sizes["constant"] == pytest.approx(0.95**n_steps, rel=1e-4)
+    assert 0.95**n_steps < sizes["fade"] < 0.95 ** (n_steps / 2)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "log_cosh"])
+def test_losses_of_numbers(loss):
+    net, _ = train(objective=dataclasses.replace(SQUARED, each=row_loss(loss, "regression")), max_epochs=40)
+    np.testing.assert_allclose(net.linear.weight.detach().numpy(), [[1.0, -2.0, 0.5]], atol=0.06)
+
+
+def test_log_cosh_is_that_and_does_not_overflow():
+    error = torch.tensor([[0.3], [-2.0]], dtype=torch.float64)
+    zero = torch.zeros_like(error)
+    torch.testing.assert_close(row_loss("log_cosh", "regression")(error, zero), error.cosh().log()[:, 0])
+    assert float(row_loss("log_cosh", "regression")(torch.tensor([[1e30]]), torch.zeros(1, 1))) == pytest.approx(1e30)
+
+
+def test_a_loss_of_another_task_is_refused():
+    with pytest.raises(ParameterError, match=r"loss='mse' is for regression, this task is a classification: choose one of cro"):
+        row_loss("mse", "classification")
+    with pytest.raises(ParameterError, match="label_smoothing goes with loss='cross_entropy', not with 'focal'"):
+        row_loss("focal", "classification", 0.1)
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -182,7 +291,7 @@ def test_interruption(keep):
     net, result = train(net, on_epoch=interrupt, keep_on_interrupt=True, ema=0.9)
     assert (result.stopped, len(result.epochs)) == ("interrupted", 4)
     best = result.epochs[result.best_epoch - 1].valid_loss
-    assert mean_loss(net, rows(80, seed=1), squared_error) == pytest.approx(best, rel=1e-6)
+    assert evaluate(net, rows(80, seed=1), SQUARED)[0] == pytest.approx(best, rel=1e-6)
 
 
 def test_interruption_in_the_first_epoch_leaves_nothing_to_keep():

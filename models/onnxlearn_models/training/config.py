@@ -14,7 +14,8 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
-from onnxlearn_models.training.schedule import ScheduleName
+from onnxlearn_models.training.loss import LOSSES
+from onnxlearn_models.training.schedule import SCHEDULES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +35,27 @@ class TrainConfig:
     batch_size: int | None = param(None, "rows per step (None: by the number of rows)", low=1)
     optimizer: Literal["adamw", "sgd"] = param("adamw", "AdamW, or SGD with Nesterov momentum")
     lr: float | None = param(None, "highest learning rate (None: by the number of rows)", low=0, low_open=True)
+    loss: str | None = param(None, "what training minimises (None: cross_entropy or mse)", choices=LOSSES)
+    monitor: Literal["loss", "score"] = param(
+        "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)"
+    )
     dropout_schedule: Literal["constant", "fade"] | None = param(
         None, "fade: dropout goes to 0 over the second half of max_epochs (None: as suits the task)"
     )
-    schedule: ScheduleName = param("cosine", "course of the learning rate over max_epochs")
+    schedule: str = param("cosine", "course of the learning rate over max_epochs", choices=SCHEDULES)
     warmup: float = param(0.02, "share of the planned steps during which the learning rate rises", low=0, high=0.5)
     beta1: float = param(0.9, "AdamW's decay of the gradient's mean; SGD's momentum", low=0, high=0.9999)
     beta2: float = param(0.999, "AdamW's decay of the gradient's square", low=0, high=0.99999)
     weight_decay: float = param(0.01, "decoupled weight decay of matrices; biases and norms have none", low=0)
+    weight_decay_schedule: Literal["constant", "fade"] = param(
+        "constant", "fade: weight decay goes to 0 over the second half of max_epochs"
+    )
     embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
     embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
     ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
+    mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = param(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,40 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
-from onnxlearn_models.layers.embedding import CodeEmbedding
-from onnxlearn_models.layers.periodic import PeriodicEmbedding
 from onnxlearn_models.training.config import TrainConfig
-from onnxlearn_models.training.loss import Loss, Score
+from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.optimizer import SGD, AdamW, Group, Optimizer
 from onnxlearn_models.training.progress import Epoch, OnEpoch
 from onnxlearn_models.training.schedule import fade, lr_factor
+from onnxlearn_models.training.tensors import Tensors
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """Rows as the network reads them: ``num`` float32, ``cat`` int64; target int64 [N] or float32 [N, T]; weight of mean 1."""
-
-    inputs: dict[str, Tensor]
-    target: Tensor
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Tensors:
-        """The same with every tensor changed."""
-        inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
-        return Tensors(inputs, change(self.target), None if self.weight is None else change(self.weight))
-
-    def batches(self, sizes: Sequence[int]) -> list[Tensors]:
-        """Consecutive parts of these sizes, as views."""
-        inputs = {name: torch.split(tensor, list(sizes)) for name, tensor in self.inputs.items()}
-        targets = torch.split(self.target, list(sizes))
-        weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes))
-        return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]
 
 
 @dataclass
@@ -68,24 +44,27 @@ def train_network(
     train: Tensors,
     valid: Tensors | None,
     *,
-    loss: Loss,
+    objective: Objective,
     config: TrainConfig,
+    groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
-    score: Score | None = None,
     keep_on_interrupt: bool = False,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
-    ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`.
+    ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`. ``groups``: the
+    parameters to train. Two things of the network count here: ``n_batch_members``, the number of members that each get
+    batches of their own, and ``penalty()``, which is added to the loss of the step before it.
 
-    The best epoch is the one with the lowest validation loss, or the last one without validation rows. ``settle`` is called
-    before each validation and at the end: what it sets must not depend on untrained weights.
+    The best epoch is the one with the lowest validation loss (or best score, by ``config.monitor``), or the last one without
+    validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
+    weights.
 
     Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
     interrupted training is to be kept and no epoch has ended.
     """
-    run = _Run(module, train, valid, loss, score, config, settle)
+    run = _Run(module, train, valid, objective, config, groups, settle)
     try:
         run.epochs(on_epoch)
     except KeyboardInterrupt:
@@ -106,30 +85,32 @@ class _Run:
         module: nn.Module,
         train: Tensors,
         valid: Tensors | None,
-        loss: Loss,
-        score: Score | None,
+        objective: Objective,
         config: TrainConfig,
+        groups: Sequence[Group],
         settle: Callable[[], None],
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
-        self.loss, self.score, self.config, self.settle = loss, score, config, settle
+        self.objective, self.config, self.settle = objective, config, settle
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
         self.max_epochs, self.patience = config.max_epochs, config.patience
-        self.result = TrainResult(min(config.batch_size, len(train)), config.lr, score_name=score.name if score else "")
-        self.optimizer = _optimizer(config, parameter_groups(module, config))
+        self.result = TrainResult(min(config.batch_size, len(train)), config.lr, score_name=objective.score.name)
+        self.optimizer = _optimizer(config, groups)
         self.values = self.optimizer.flat.values
         self.average = self.values.clone() if config.ema else None
-        # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
-        self.buffer = train.map(torch.empty_like)
         self.sizes = even_sizes(len(train), self.result.batch_size)
         _check_batch_norm(module, min(self.sizes))
-        self.batches = self.buffer.batches(self.sizes)
+        self.n_members: int = getattr(module, "n_batch_members", 1)
+        self.penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
+        # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
+        self.buffer = train.map(torch.empty_like) if self.n_members == 1 else None
+        self.views = self.buffer.batches(self.sizes) if self.buffer is not None else []
         self.n_steps = 0
         parts = module.modules() if config.dropout_schedule == "fade" else ()
         self.dropouts = [(part, part.p) for part in parts if isinstance(part, nn.Dropout)]
-        self.best_loss = math.inf
+        self.best_value = math.inf
         self.best: list[Tensor] = []
 
     def epochs(self, on_epoch: OnEpoch) -> None:
@@ -158,18 +139,17 @@ class _Run:
 
     def _train_epoch(self) -> float:
         self.module.train()
-        order = torch.randperm(len(self.train)).to(self.values.device)
-        _shuffle(self.train, order, self.buffer)
         losses = []
-        for batch in self.batches:
+        for batch in self._batches():
             for dropout, share in self.dropouts:
                 dropout.p = share * fade(self._progress())
-            loss = self.loss(self.module(**batch.inputs), batch.target, batch.weight)
+            loss = self._loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             if self.config.grad_clip is not None:
                 _clip(self.optimizer.flat.grads, self.config.grad_clip)
             self.n_steps += 1
-            self.optimizer.step(self._lr())
+            decay = fade(self._progress()) if self.config.weight_decay_schedule == "fade" else 1.0
+            self.optimizer.step(self._lr(), decay)
             if self.average is not None:
                 # A young average forgets its start quickly (the correction that TensorFlow's moving average uses).
                 decay = min(self.config.ema, (1 + self.n_steps) / (10 + self.n_steps))
@@ -178,16 +158,33 @@ class _Run:
         sizes = torch.tensor(self.sizes, dtype=torch.float64, device=self.values.device)
         return float(torch.stack(losses).double() @ sizes) / len(self.train)
 
+    def _batches(self) -> Iterator[Tensors]:
+        """The rows of one epoch, shuffled."""
+        device = self.values.device
+        if self.buffer is not None:
+            _shuffle(self.train, torch.randperm(len(self.train)).to(device), self.buffer)
+            yield from self.views
+            return
+        # An order of its own for each member: rows times members would not fit one buffer.
+        orders = torch.stack([torch.randperm(len(self.train)) for _ in range(self.n_members)], dim=1).to(device)
+        for rows in torch.split(orders, self.sizes):
+            yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
+
+    def _loss(self, batch: Tensors) -> Tensor:
+        if self.config.mixup:
+            mixed = mix(batch, self.config.mixup)
+            output = self.module(**mixed.inputs)
+            first = self.objective.train(output, batch.target, batch.weight)
+            loss = mixed.share * first + (1 - mixed.share) * self.objective.train(output, mixed.target, mixed.weight)
+        else:
+            loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
+        return loss if self.penalty is None else loss + self.penalty()
+
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
         self.module.eval()
         self.settle()
-        if self.valid is None:
-            return None, None
-        if self.score is None:
-            return mean_loss(self.module, self.valid, self.loss), None
-        loss, score = mean_losses(self.module, self.valid, (self.loss, self.score.mean))
-        return loss, self.score.finish(score) if math.isfinite(score) else None
+        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective)
 
     def _use_average(self) -> Tensor | None:
         """Put the averaged weights in place; the weights that training goes on from."""
@@ -199,11 +196,19 @@ class _Run:
 
     def _keep_if_best(self, epoch: Epoch) -> None:
         self.result.epochs.append(epoch)
-        if epoch.valid_loss is None or epoch.valid_loss < self.best_loss:
-            self.best_loss = math.inf if epoch.valid_loss is None else epoch.valid_loss
+        value = self._monitored(epoch)
+        # Of scores, which are coarse, the later of equal ones; a loss has to fall.
+        if value is None or value < self.best_value or (self.config.monitor == "score" and value == self.best_value):
+            self.best_value = math.inf if value is None else value
             # In this order: an interruption in between must not leave a best epoch without its weights.
             self.best = [tensor.detach().clone() for tensor in self._state()]
             self.result.best_epoch = epoch.number
+
+    def _monitored(self, epoch: Epoch) -> float | None:
+        """What has to be low in the epoch to keep."""
+        if self.config.monitor == "loss" or epoch.valid_score is None:
+            return epoch.valid_loss
+        return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
 
     def _out_of_patience(self, number: int) -> bool:
         return isinstance(self.patience, int) and number - self.result.best_epoch >= self.patience
@@ -223,23 +228,18 @@ class _Run:
 
     def _progress(self) -> float:
         """Share of all planned steps that is done."""
-        return self.n_steps / (self.max_epochs * len(self.batches))
-
-
-def mean_loss(module: nn.Module, rows: Tensors, loss: Loss) -> float:
-    """Mean loss over all rows, in parts of bounded size."""
-    return mean_losses(module, rows, (loss,))[0]
+        return self.n_steps / (self.max_epochs * len(self.sizes))
 
 
 @torch.no_grad()
-def mean_losses(module: nn.Module, rows: Tensors, losses: Sequence[Loss]) -> list[float]:
-    """Means of several losses over all rows, from one pass through the network."""
-    sums = [0.0] * len(losses)
+def evaluate(module: nn.Module, rows: Tensors, objective: Objective) -> tuple[float, float | None]:
+    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``."""
+    loss = score = 0.0
     for part in rows.batches(even_sizes(len(rows), EVALUATION_ROWS)):
-        output = module(**part.inputs)
-        for i, loss in enumerate(losses):
-            sums[i] += float(loss(output, part.target, part.weight)) * len(part)
-    return [total / len(rows) for total in sums]
+        values = objective.valid(module(**part.inputs), part.target, part.weight)
+        loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
+    score /= len(rows)
+    return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
 
 def even_sizes(n_rows: int, batch_size: int) -> list[int]:
@@ -255,25 +255,7 @@ def even_sizes(n_rows: int, batch_size: int) -> list[int]:
     return [end - start for start, end in itertools.pairwise(bounds)]
 
 
-def parameter_groups(module: nn.Module, config: TrainConfig) -> list[Group]:
-    """Matrices decay; biases, norms and periodic embeddings do not; embeddings of codes may have rates of their own."""
-    embedding = {id(p) for part in module.modules() if isinstance(part, CodeEmbedding) for p in part.parameters()}
-    periodic = {id(p) for part in module.modules() if isinstance(part, PeriodicEmbedding) for p in part.parameters()}
-    trainable = [p for p in module.parameters() if p.requires_grad]
-    others = [p for p in trainable if id(p) not in embedding]
-    matrices = tuple(p for p in others if p.ndim >= 2 and id(p) not in periodic)
-    vectors = tuple(p for p in others if p.ndim < 2 or id(p) in periodic)
-    embeddings = tuple(p for p in trainable if id(p) in embedding)
-    decay = config.weight_decay if config.embedding_weight_decay is None else config.embedding_weight_decay
-    groups = [
-        Group(parameters=matrices, weight_decay=config.weight_decay),
-        Group(parameters=vectors),
-        Group(parameters=embeddings, weight_decay=decay, lr_factor=config.embedding_lr),
-    ]
-    return [group for group in groups if group.parameters]
-
-
-def _optimizer(config: TrainConfig, groups: list[Group]) -> Optimizer:
+def _optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
     if config.optimizer == "sgd":
         return SGD(groups, momentum=config.beta1)
     return AdamW(groups, beta1=config.beta1, beta2=config.beta2)

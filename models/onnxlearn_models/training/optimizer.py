@@ -63,10 +63,10 @@ class Optimizer(ABC):
         self.flat = FlatParameters(groups)
         self._rows = list(zip(groups, self.flat.slices, strict=True))
 
-    def step(self, lr: float) -> None:
-        """Update the parameters with this learning rate and set the gradients to zero."""
+    def step(self, lr: float, decay: float = 1.0) -> None:
+        """Update the parameters with this learning rate and set the gradients to zero; ``decay``: factor on weight decays."""
         for index, (group, (values, grads)) in enumerate(self._rows):
-            self._update(index, values, grads, lr * group.lr_factor, group.weight_decay)
+            self._update(index, values, grads, lr * group.lr_factor, decay * group.weight_decay)
         self.flat.grads.zero_()
 
     @abstractmethod

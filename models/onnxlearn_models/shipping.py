@@ -1,0 +1,153 @@
+"""From trained networks to one Model: export, prove, calibrate, score and describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+
+from onnxlearn.errors import ExportError, ModelFileError, ParityError
+from onnxlearn.graph.assemble import assemble
+from onnxlearn.learner import Learner
+from onnxlearn.model import Model
+from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.postprocessing import Postprocessing
+from onnxlearn.runtime import Session, run_chunked
+from onnxlearn.schema import Target
+from onnxlearn.task import Task
+from onnxlearn.wire.feeds import Feeds
+from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.packing import open_checked, pack, score_rows
+from onnxlearn_models.parity import prove_parity
+from onnxlearn_models.training.loop import TrainResult
+from onnxlearn_models.training.split import hold_out
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a task by what they are for; those for calibration serve neither training nor the choice of the epoch."""
+
+    train: Task
+    valid: Task | None
+    calibration: Task | None
+
+    @classmethod
+    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int) -> Rows:
+        """Set rows aside. Raises: ParameterError, DataError."""
+        train, valid = hold_out(task, validation, seed)
+        calibration = None
+        if outputs.needs_calibration:
+            # The share is one of all rows.
+            train, calibration = train.split(outputs.calibration * task.n_rows / train.n_rows, seed)
+        return cls(train, valid, calibration)
+
+    def counts(self) -> dict[str, int]:
+        """What the metadata says of them."""
+        parts = {"n_rows": (self.train, self.valid, self.calibration), "n_validation_rows": (self.valid,)}
+        if self.calibration is not None:
+            parts["n_calibration_rows"] = (self.calibration,)
+        return {name: sum(part.n_rows for part in tasks if part is not None) for name, tasks in parts.items()}
+
+
+def ship(
+    networks: Sequence[FittedNetwork],
+    rows: Rows,
+    *,
+    learner: Learner,
+    outputs: OutputConfig,
+    training: Mapping[str, Any],
+    notes: Sequence[str],
+    test: Task | None = None,
+) -> Model:
+    """The Model of one network, or of several whose outputs are averaged.
+
+    ``training``: what its metadata says of the training besides rows and scores.
+
+    Raises: ExportError, ParityError; DataError where there are too few rows for what ``outputs`` asks for.
+    """
+    networks, graph, session, parity = export_proven(networks, Postprocessing(), rows.train.feeds())
+    if outputs.needs_calibration or outputs.threshold is not None:
+        post = calibrate(session, rows.calibration, outputs, networks[0].preprocessing.schema.target)
+        networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
+        training = {**training, "calibration": post.to_dict()}
+    scores = score_rows(session, {"validation": rows.valid, "test": test})
+    return pack(
+        graph,
+        schema=networks[0].preprocessing.schema,
+        learner=learner,
+        training={**training, **rows.counts(), "scores": scores},
+        parity=parity,
+        packages=("numpy", "onnx", "onnxruntime", "torch"),
+        notes=(*notes, *(note for network in networks for note in _notes(network))),
+    )
+
+
+def export_proven(
+    networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds
+) -> tuple[Sequence[FittedNetwork], onnx.ModelProto, Session, dict[str, Any]]:
+    """What was exported, its graph, the graph opened, and what the proof of parity measured on these training rows.
+
+    Where large numbers cancel (columns left unscaled, a wide ``clip``, a very high learning rate), the rounding errors of
+    float32 exceed the tolerance whoever sums: such networks are exported in float64.
+
+    Raises: ExportError, ParityError.
+    """
+    try:
+        return _prove(networks, post, feeds)
+    except ParityError as error:
+        try:
+            return _prove([network.in_float64() for network in networks], post, feeds)
+        except (ExportError, ModelFileError):
+            # Something in a network knows float32 alone.
+            raise error from None
+
+
+def _prove(
+    networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds
+) -> tuple[Sequence[FittedNetwork], onnx.ModelProto, Session, dict[str, Any]]:
+    graph = assemble([network.part() for network in networks], post)
+    session = open_checked(graph)
+    return networks, graph, session, prove_parity(session, networks, post, feeds)
+
+
+def calibrate(session: Session, calibration: Task | None, outputs: OutputConfig, target: Target) -> Postprocessing:
+    """What stands behind the networks, fitted on what their file says of the calibration rows."""
+    if calibration is None:
+        return Postprocessing.fit(outputs, target)
+    found = run_chunked(session, calibration.feeds())
+    return Postprocessing.fit(outputs, target, found, calibration.truth(), calibration.weights())
+
+
+def summary(result: TrainResult) -> dict[str, Any]:
+    """What the metadata says of the training of one network."""
+    history: dict[str, list[Any]] = {
+        "epoch": [epoch.number for epoch in result.epochs],
+        "train_loss": [epoch.train_loss for epoch in result.epochs],
+        "lr": [epoch.lr for epoch in result.epochs],
+    }
+    if result.epochs[0].valid_loss is not None:
+        history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
+        history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
+    return {
+        "epochs": len(result.epochs),
+        "best_epoch": result.best_epoch,
+        "batch_size": result.batch_size,
+        "lr": result.lr,
+        "stopped": result.stopped,
+        "history": history,
+    }
+
+
+def _notes(network: FittedNetwork) -> list[str]:
+    result, notes = network.result, []
+    best = f"the weights of epoch {result.best_epoch} are kept"
+    if result.stopped == "interrupted":
+        notes.append(f"training was interrupted in epoch {len(result.epochs) + 1}: {best}")
+    if result.stopped == "diverged":
+        notes.append(f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
+    if network.dtype == torch.float64:
+        notes.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
+    return notes

@@ -1,0 +1,33 @@
+"""Rows as training reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Rows as the network reads them: ``num`` float32, ``cat`` int64; target int64 [N] or float32 [N, T]; weight of mean 1."""
+
+    inputs: dict[str, Tensor]
+    target: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Tensors:
+        """The same with every tensor changed."""
+        inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
+        return Tensors(inputs, change(self.target), None if self.weight is None else change(self.weight))
+
+    def batches(self, sizes: Sequence[int]) -> list[Tensors]:
+        """Consecutive parts of these sizes, as views."""
+        inputs = {name: torch.split(tensor, list(sizes)) for name, tensor in self.inputs.items()}
+        targets = torch.split(self.target, list(sizes))
+        weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes))
+        return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]
