@@ -1,0 +1,74 @@
+"""Wide and deep: a linear model and a multilayer perceptron, added.
+
+Cheng et al. (2016), "Wide & Deep Learning for Recommender Systems", wired as in mlr3keras' ``deep_wide``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from onnxlearn.params import param
+from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.entity_mlp import require_units
+from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.entity import EntityConfig, EntityInputs
+from onnxlearn_models.layers.initializer import start_linear
+from onnxlearn_models.layers.norm import NORMS
+from onnxlearn_models.network_learner import NetworkLearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepWideConfig(EntityConfig):
+    """Shape of the network."""
+
+    layer_units: tuple[int, ...] = param((128, 256), "units of each hidden layer of the deep part")
+    norm: str = param("none", "normalization before each layer of the deep part, the last one included", choices=NORMS)
+    dropout: float = param(0.0, "share of units dropped before each layer of the deep part", low=0, high=0.95)
+
+    def __post_init__(self) -> None:
+        require_units(self.layer_units)
+
+
+class DeepWideNet(nn.Module):
+    """The sum of a linear layer and of hidden layers with an output layer, on the same inputs.
+
+    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
+    ``[N, n_outputs]``.
+    """
+
+    def __init__(self, ingress: Ingress, n_outputs: int, config: DeepWideConfig) -> None:
+        super().__init__()
+        self.inputs = EntityInputs(ingress, config)
+        self.wide = nn.Linear(self.inputs.d_out, n_outputs)
+        parts: list[nn.Module] = []
+        d_in = self.inputs.d_out
+        for width in (*config.layer_units, n_outputs):
+            parts += [NORMS[config.norm](d_in), nn.Dropout(config.dropout), nn.Linear(d_in, width)]
+            parts.append(ACTIVATIONS[config.activation]())
+            d_in = width
+        self.deep = nn.Sequential(*parts[:-1])
+        start_linear(self, config.initializer)
+
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+        """Logits, or predictions in scaled units."""
+        x = self.inputs(num, cat)
+        output: Tensor = self.deep(x) + self.wide(x)
+        return output
+
+
+def build_deep_wide(schema: Schema, config: DeepWideConfig) -> nn.Module:
+    """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
+    assert schema.ingress is not None
+    return DeepWideNet(schema.ingress, schema.n_outputs, config)
+
+
+class DeepWide(NetworkLearner):
+    """Learner ``deep_wide``."""
+
+    name: ClassVar[str] = "deep_wide"
+    architecture = staticmethod(build_deep_wide)
+    architecture_config = DeepWideConfig
+    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}

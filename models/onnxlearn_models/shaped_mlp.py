@@ -1,0 +1,74 @@
+"""The shaped multilayer perceptron of Auto-PyTorch Tabular and of mlr3keras (its learner ``smlp``).
+
+Zimmer, Lindauer and Hutter (2021), "Auto-PyTorch Tabular", search space 1: the widths of the hidden layers run from
+``n_max`` down to the number of outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from onnxlearn.params import param
+from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.entity import EntityConfig, EntityInputs, hidden_layers
+from onnxlearn_models.layers.initializer import start_linear
+from onnxlearn_models.layers.norm import NORMS
+from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
+from onnxlearn_models.network_learner import NetworkLearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapedMLPConfig(EntityConfig):
+    """Shape of the network."""
+
+    n_layers: int = param(4, "linear layers, the output layer included", low=1)
+    n_max: int = param(256, "units of the widest layer", low=1)
+    shape: str = param("funnel", "how the widths go from layer to layer", choices=SHAPES)
+    bottleneck: bool = param(False, "before the output one more hidden layer, of about as many units as there are outputs")
+    norm: str = param("batch", "normalization after each activation", choices=NORMS)
+    dropout: float = param(0.0, "largest share of units dropped after a hidden layer", low=0, high=0.95)
+    dropout_shape: str = param("funnel", "how that share goes from layer to layer", choices=SHAPES)
+
+
+class ShapedMLPNet(nn.Module):
+    """Embeddings and normalized numbers, hidden layers of shaped widths, output layer.
+
+    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
+    ``[N, n_outputs]``.
+    """
+
+    def __init__(self, ingress: Ingress, n_outputs: int, config: ShapedMLPConfig) -> None:
+        super().__init__()
+        self.inputs = EntityInputs(ingress, config)
+        widths = shaped_widths(config.shape, config.n_layers, config.n_max, d_in=self.inputs.d_out, d_out=n_outputs)
+        # DIFF: mlr3keras takes all of these widths for hidden layers; few units at the end lose what the others found.
+        n_hidden = config.n_layers if config.bottleneck else config.n_layers - 1
+        dropouts = shaped_dropouts(config.dropout_shape, config.n_layers, config.dropout)
+        self.blocks = hidden_layers(
+            self.inputs.d_out, widths[:n_hidden], dropouts[:n_hidden], activation=config.activation, norm=config.norm
+        )
+        self.head = nn.Linear((self.inputs.d_out, *widths[:n_hidden])[-1], n_outputs)
+        start_linear(self, config.initializer)
+
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+        """Logits, or predictions in scaled units."""
+        output: Tensor = self.head(self.blocks(self.inputs(num, cat)))
+        return output
+
+
+def build_shaped_mlp(schema: Schema, config: ShapedMLPConfig) -> nn.Module:
+    """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
+    assert schema.ingress is not None
+    return ShapedMLPNet(schema.ingress, schema.n_outputs, config)
+
+
+class ShapedMLP(NetworkLearner):
+    """Learner ``shaped_mlp``."""
+
+    name: ClassVar[str] = "shaped_mlp"
+    architecture = staticmethod(build_shaped_mlp)
+    architecture_config = ShapedMLPConfig
+    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}

@@ -1,0 +1,117 @@
+"""The shaped residual network of Auto-PyTorch Tabular and of mlr3keras (its learner ``smlp2``).
+
+Zimmer, Lindauer and Hutter (2021), "Auto-PyTorch Tabular", search space 2, with its shake-shake and shake-drop, which
+mlr3keras lacks; ``mixup`` is a setting of the training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from onnxlearn.params import param
+from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.entity import EntityConfig, EntityInputs
+from onnxlearn_models.layers.initializer import start_linear
+from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, drop_probabilities
+from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
+from onnxlearn_models.network_learner import NetworkLearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapedResNetConfig(EntityConfig):
+    """Shape of the network."""
+
+    n_layers: int = param(4, "layers: the first linear one, the groups of residual blocks, the output layer", low=1)
+    n_blocks: int = param(1, "residual blocks of each group", low=1)
+    n_max: int = param(256, "units of the widest layer", low=1)
+    shape: str = param("funnel", "how the widths go from group to group", choices=SHAPES)
+    dropout: float = param(0.0, "largest share of units dropped inside a residual block", low=0, high=0.95)
+    dropout_shape: str = param("funnel", "how that share goes from group to group", choices=SHAPES)
+    shake_drop: float = param(0.0, "probability of shaking the last block; earlier ones have less", low=0, high=1)
+    shake_shake: bool = param(False, "two branches in each block, combined at random")
+
+
+class ResidualBlock(nn.Module):
+    """``skip(x) + branch(x)``; the branch is norm, activation, linear, norm, activation, dropout, linear."""
+
+    def __init__(self, d_in: int, d_out: int, dropout: float, shake_drop: float, config: ShapedResNetConfig) -> None:
+        super().__init__()
+        # DIFF: mlr3keras also has a linear skip where the width stays; without one, as in the paper, deep ones train.
+        self.skip = nn.Linear(d_in, d_out) if d_in != d_out else nn.Identity()
+        self.branch = _branch(d_in, d_out, dropout, config.activation)
+        self.other = _branch(d_in, d_out, dropout, config.activation) if config.shake_shake else None
+        self.shake_shake = ShakeShake()
+        self.shake_drop = ShakeDrop(shake_drop) if shake_drop else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``[N, d_in]`` to ``[N, d_out]``."""
+        change = self.branch(x) if self.other is None else self.shake_shake(self.branch(x), self.other(x))
+        output: Tensor = self.skip(x) + self.shake_drop(change)
+        return output
+
+
+def _branch(d_in: int, d_out: int, dropout: float, activation: str) -> nn.Sequential:
+    return nn.Sequential(
+        nn.BatchNorm1d(d_in),
+        ACTIVATIONS[activation](),
+        nn.Linear(d_in, d_out),
+        nn.BatchNorm1d(d_out),
+        ACTIVATIONS[activation](),
+        nn.Dropout(dropout),
+        nn.Linear(d_out, d_out),
+    )
+
+
+class ShapedResNetNet(nn.Module):
+    """Embeddings and normalized numbers, a linear layer, residual blocks of shaped widths, norm, activation, output layer.
+
+    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
+    ``[N, n_outputs]``.
+    """
+
+    def __init__(self, ingress: Ingress, n_outputs: int, config: ShapedResNetConfig) -> None:
+        super().__init__()
+        self.inputs = EntityInputs(ingress, config)
+        widths = shaped_widths(config.shape, config.n_layers, config.n_max, d_in=self.inputs.d_out, d_out=n_outputs)[:-1]
+        self.first = nn.Linear(self.inputs.d_out, widths[0]) if widths else nn.Identity()
+        self.blocks = nn.Sequential(*_blocks(widths, config))
+        d_last = (self.inputs.d_out, *widths)[-1]
+        self.head = nn.Sequential(nn.BatchNorm1d(d_last), ACTIVATIONS[config.activation](), nn.Linear(d_last, n_outputs))
+        start_linear(self, config.initializer)
+
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+        """Logits, or predictions in scaled units."""
+        output: Tensor = self.head(self.blocks(self.first(self.inputs(num, cat))))
+        return output
+
+
+def _blocks(widths: list[int], config: ShapedResNetConfig) -> list[nn.Module]:
+    """``n_blocks`` for each width after the first."""
+    n_groups = max(0, len(widths) - 1)
+    dropouts = shaped_dropouts(config.dropout_shape, n_groups + 1, config.dropout)
+    shakes = drop_probabilities(n_groups * config.n_blocks, config.shake_drop)
+    blocks: list[nn.Module] = []
+    for group in range(n_groups):
+        for i in range(config.n_blocks):
+            d_in = widths[group if i == 0 else group + 1]
+            blocks.append(ResidualBlock(d_in, widths[group + 1], dropouts[group], shakes[len(blocks)], config))
+    return blocks
+
+
+def build_shaped_resnet(schema: Schema, config: ShapedResNetConfig) -> nn.Module:
+    """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
+    assert schema.ingress is not None
+    return ShapedResNetNet(schema.ingress, schema.n_outputs, config)
+
+
+class ShapedResNet(NetworkLearner):
+    """Learner ``shaped_resnet``."""
+
+    name: ClassVar[str] = "shaped_resnet"
+    architecture = staticmethod(build_shaped_resnet)
+    architecture_config = ShapedResNetConfig
+    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}
