@@ -10,10 +10,13 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn import functional
 
+from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn_models.lowering.functions import TABLE, linear
 from onnxlearn_models.lowering.operand import Constant, Context, Traced, Varying
 from onnxlearn_models.lowering.trace import BATCH_NORMS, Trace, UnsupportedError
+
+MAIN_OUTPUT = "output"
 
 
 def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Value:
@@ -24,12 +27,24 @@ def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], sampl
 
     Raises: UnsupportedError naming what the table lacks.
     """
-    trace = Trace(module, samples)
-    missing = sorted({name for node in trace.graph.nodes if (name := _missing(trace, node))})
-    if missing:
-        raise UnsupportedError(f"no lowering for {', '.join(missing)}")
-    with g.all_or_nothing():
-        return _Walk(g, trace).run(inputs)
+    return _lower(g, Trace(module, samples), inputs)[MAIN_OUTPUT]
+
+
+def emit_outputs(
+    g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]
+) -> dict[str, Value]:
+    """As :func:`lower_or_export`, with every output by name: ``output``, and what a method ``outputs`` gives beside it.
+
+    Raises: ExportError where torch cannot export the network either, and where the table cannot lower further outputs.
+    """
+    if not hasattr(module, "outputs"):
+        return {MAIN_OUTPUT: lower_or_export(g, module, inputs, samples)}
+    try:
+        return _lower(g, Trace(module, samples, "outputs"), inputs)
+    except UnsupportedError as error:
+        raise ExportError(
+            f"{type(module).__name__} has outputs of its own, which only the lowering table takes: {error}"
+        ) from error
 
 
 def lower_or_export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Value:
@@ -46,6 +61,14 @@ def lower_or_export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Val
         return export(g, module, inputs, samples)
 
 
+def _lower(g: GraphBuilder, trace: Trace, inputs: Mapping[str, Value]) -> dict[str, Value]:
+    missing = sorted({name for node in trace.graph.nodes if (name := _missing(trace, node))})
+    if missing:
+        raise UnsupportedError(f"no lowering for {', '.join(missing)}")
+    with g.all_or_nothing():
+        return _Walk(g, trace).run(inputs)
+
+
 class _Walk:
     """One pass over a trace."""
 
@@ -54,10 +77,14 @@ class _Walk:
         self.env: dict[fx.Node, Any] = {}
         self.folded = _linear_before_norm(trace)
 
-    def run(self, inputs: Mapping[str, Value]) -> Value:
+    def run(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """The network's outputs by name."""
         for node in self.trace.graph.nodes:
             if node.op == "output":
-                return Context(self.g, self.trace.samples[node], self.batch).value(self._argument(node.args[0]))
+                found = self._argument(node.args[0])
+                context = Context(self.g, self.trace.samples[node], self.batch)
+                named = found if isinstance(found, dict) else {MAIN_OUTPUT: found}
+                return {name: context.value(value) for name, value in named.items()}
             if node.op == "placeholder":
                 self._placeholder(node, inputs)
             elif node not in self.folded:

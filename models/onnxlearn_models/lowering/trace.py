@@ -44,16 +44,18 @@ class _Recorder(fx.Interpreter):
 class Trace:
     """A traced network in evaluation mode: its graph, and for each node a sample result and its shape.
 
-    ``inputs`` gives each ingress an example, whose width and type count; an argument of ``forward`` that it lacks is ``None``.
+    ``inputs`` gives each ingress an example, whose width and type count; an argument of ``method`` that it lacks is ``None``.
     Raises: UnsupportedError where the network cannot be traced.
     """
 
-    def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], method: str = "forward") -> None:
         self.module = module
-        names = _argument_names(module)
+        names = _argument_names(module, method)
         absent: dict[str, Any] = {name: None for name in names if name not in inputs}
+        tracer = _Tracer()
+        tracer.traced_func_name = method
         try:
-            self.graph = _Tracer().trace(module, absent)
+            self.graph = tracer.trace(module, absent)
             runs = [self._record(names, inputs, rows) for rows in _SAMPLE_ROWS]
         except Exception as error:
             # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
@@ -99,6 +101,6 @@ def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
     return tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
 
 
-def _argument_names(module: nn.Module) -> list[str]:
-    code = type(module).forward.__code__
+def _argument_names(module: nn.Module, method: str) -> list[str]:
+    code = getattr(type(module), method).__code__
     return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
