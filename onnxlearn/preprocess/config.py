@@ -31,8 +31,9 @@ class PreprocessConfig:
 
     ``robust`` scaling and ``smooth_clip`` are those of Holzmüller, Grinsztajn and Steinwart (2024), "Better by default",
     section 3; ``quantile`` is scikit-learn's ``QuantileTransformer(output_distribution="normal")``, which puts the lowest and
-    the highest training value at ±5.2 however often they occur. Booleans become -1 and 1 (0 where missing) and sines and
-    cosines stay as they are, whatever the scaling. A number of ``min_level_rows`` holds for ordered
+    the highest training value at ±5.2 however often they occur. With ``quantile_ties="middle"`` they are values as any other,
+    which have the middle of their ranks, as if a little noise had parted their rows. Booleans become -1 and 1 (0 where
+    missing) and sines and cosines stay as they are, whatever the scaling. A number of ``min_level_rows`` holds for ordered
     columns too, its default does not.
     """
 
@@ -42,7 +43,12 @@ class PreprocessConfig:
     missing_indicator: bool = param(True, "add a 0/1 column for each column with missing values")
     smooth_clip: bool = param(True, "bend robust and standard scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)")
     clip: float = param(100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6)
-    n_quantiles: int = param(1000, "references of quantile scaling, at most the number of rows", low=2, high=10_000)
+    n_quantiles: int | None = param(
+        1000, "references of quantile scaling, at most one a row (None: one for 30 rows, 10 to 1000)", low=2, high=10_000
+    )
+    quantile_ties: Literal["extreme", "middle"] = param(
+        "extreme", "quantile scaling puts the lowest and the highest value at ±5.2, or at the middle of their ranks"
+    )
     cat_encoding: Literal["auto", "embedding", "onehot"] = param(
         "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels"
     )

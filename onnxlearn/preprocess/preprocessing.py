@@ -71,7 +71,7 @@ class Preprocessing:
             plan=plan,
             recode=recode,
             affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config),
-            quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles)
+            quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles, extreme=config.quantile_ties == "extreme")
             if n_scaled and config.num_scaler == "quantile"
             else None,
             indicator_trained=np.asarray(missing.any(axis=0) & ~missing.all(axis=0)),

@@ -16,6 +16,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Shares nearer to 0 or 1 are cut off, as in scikit-learn: results lie in ±5.2.
 EDGE = 1e-7
 
+# Gorishniy et al. (2021), "Revisiting Deep Learning Models for Tabular Data", and their later papers: so many rows a reference.
+ROWS_PER_QUANTILE = 30
+
 # Wichura (1988), "Algorithm AS 241: The Percentage Points of the Normal Distribution", Applied Statistics 37(3), 477-484,
 # routine PPND16 (16 digits); coefficients of falling powers. Its far tail begins at shares below exp(-25) < EDGE.
 CENTER_NUM = (
@@ -43,7 +46,8 @@ class Quantiles:
     ``knots`` (float64) rise within a column and are padded with the largest number. ``first`` and ``last`` (int16) are the
     ranks, 0 to ``n_ranks - 1``, between which a quantile is repeated. A value on a knot has the middle of its ranks; one
     between two knots lies on the line from the last rank of the lower knot to the first rank of the upper one.
-    ``lowest`` and ``highest``, float64 ``[K]``, are the ends of the knots.
+    ``lowest`` and ``highest``, float64 ``[K]``, are the ends of the knots; ``extreme`` tells whether they are the ends of the
+    distribution too, however often they occur.
     """
 
     knots: Array
@@ -52,10 +56,13 @@ class Quantiles:
     lowest: Array
     highest: Array
     n_ranks: int
+    extreme: bool
 
     @classmethod
-    def fit(cls, x: Array, n_quantiles: int) -> Quantiles:
-        """Fit on training rows, float64 ``[n, K]``, NaN where missing."""
+    def fit(cls, x: Array, n_quantiles: int | None, *, extreme: bool = True) -> Quantiles:
+        """Fit on training rows, float64 ``[n, K]``, NaN where missing; no number of quantiles means one for 30 rows."""
+        if n_quantiles is None:
+            n_quantiles = min(max(len(x) // ROWS_PER_QUANTILE, 10), 1000)
         n_ranks = max(min(n_quantiles, len(x)), 2)
         columns = [_knots(clean(column), n_ranks) for column in x.T]
         longest = max(len(knots) for knots, _ in columns)
@@ -66,7 +73,7 @@ class Quantiles:
             ends = np.cumsum(counts)
             knots[: len(column), i], first[: len(column), i], last[: len(column), i] = column, ends - counts, ends - 1
         ends = np.array([(column[0], column[-1]) for column, _ in columns])
-        return cls(knots, first, last, ends[:, 0], ends[:, 1], n_ranks)
+        return cls(knots, first, last, ends[:, 0], ends[:, 1], n_ranks, extreme)
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         """Normal scores of ``x``, DOUBLE ``[N, K]`` without NaN and within the columns' knots; constant columns give 0."""
@@ -87,11 +94,11 @@ class Quantiles:
 
     def _emit_shares(self, g: GraphBuilder, x: Value) -> Value:
         """Share of the training values below ``x``, ties by half: DOUBLE ``[N, K]`` in [0, 1]."""
-        top = g.const(np.float64(self.n_ranks - 1))
-        is_lowest, is_highest = g.op("Equal", x, g.const(self.lowest)), g.op("Equal", x, g.const(self.highest))
-        # The extremes of the training values are the ends of the distribution, however often they occur.
-        ranks = g.op("Where", is_lowest, g.const(np.float64(0)), self._emit_ranks(g, x))
-        return g.op("Div", g.op("Where", is_highest, top, ranks), top)
+        top, ranks = g.const(np.float64(self.n_ranks - 1)), self._emit_ranks(g, x)
+        if self.extreme:
+            is_lowest, is_highest = g.op("Equal", x, g.const(self.lowest)), g.op("Equal", x, g.const(self.highest))
+            ranks = g.op("Where", is_highest, top, g.op("Where", is_lowest, g.const(np.float64(0)), ranks))
+        return g.op("Div", ranks, top)
 
     def _emit_ranks(self, g: GraphBuilder, x: Value) -> Value:
         knots, first, last = g.const(self.knots), g.const(self.first), g.const(self.last)

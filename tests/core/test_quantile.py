@@ -121,3 +121,24 @@ def test_a_spread_below_what_processors_agree_on_is_constant():
     x = np.array([[0.0], [5e-324], [1e-301]])
     fitted = Preprocessing.fit(schema_of(*numeric_columns(1)), PreprocessConfig(num_scaler="quantile"), feeds_of_matrix(x))
     np.testing.assert_array_equal(fitted.transform(feeds_of_matrix(x))["num"], np.zeros((3, 1)))
+
+
+def test_frequent_extremes_are_parted_as_a_little_noise_would_part_them():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([np.where(rng.random(3000) < 0.5, 0, rng.random(3000)), np.minimum(rng.normal(size=3000), 0.2)])
+    fitted = Quantiles.fit(x, None, extreme=False)
+    assert fitted.n_ranks == 100
+    g = GraphBuilder()
+    g.output(fitted.emit(g, g.input("x", "DOUBLE", ["N", 2])), "y", "DOUBLE", ["N", 2])
+    got = run_model(g.to_model(), {"x": x})["y"]
+    noisy = x + rng.normal(0, 1e-5, x.shape)
+    wanted = QuantileTransformer(n_quantiles=100, output_distribution="normal", subsample=None).fit(noisy).transform(x)
+    # Where references are few, near the ends, noise moves them.
+    assert np.quantile(np.abs(got - wanted), 0.98) < 0.02
+    assert np.abs(got[x[:, 0] == 0, 0] - norm.ppf(0.25)).max() < 0.05
+    assert got[:, 0].max() == pytest.approx(5.2, abs=0.01)
+
+
+@pytest.mark.parametrize(("n_rows", "n_ranks"), [(5, 5), (100, 10), (900, 30), (60_000, 1000)])
+def test_the_usual_number_of_quantiles(n_rows, n_ranks):
+    assert Quantiles.fit(np.arange(n_rows, dtype=np.float64)[:, None], None).n_ranks == n_ranks

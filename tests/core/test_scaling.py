@@ -232,7 +232,7 @@ def test_wide_tables_take_a_handful_of_nodes():
 
 
 def test_parameters_are_checked_like_those_of_a_learner():
-    with pytest.raises(ParameterError, match="n_quantiles has to be int >= 2, <= 10000, not 1"):
+    with pytest.raises(ParameterError, match=r"n_quantiles has to be int \| None >= 2, <= 10000, not 1"):
         build_configs([PreprocessConfig], {"n_quantiles": 1}, owner="preprocessing")
     with pytest.raises(ParameterError, match="clip has to be float > 0, <= 1e"):
         build_configs([PreprocessConfig], {"clip": 0}, owner="preprocessing")
