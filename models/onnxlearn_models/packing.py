@@ -46,12 +46,14 @@ def pack(
     parity: Mapping[str, Any],
     packages: Iterable[str],
     notes: Iterable[str],
+    outputs: Mapping[str, list[Any]] | None = None,
 ) -> Model:
     """The Model of a graph, with the metadata document that ``docs/file-format.md`` describes.
 
-    ``packages``: those whose version belongs to the file, besides onnxlearn.
+    ``packages``: those whose version belongs to the file, besides onnxlearn. ``outputs``: what stands along the last axis of
+    an output, where the schema does not tell.
     """
-    document = {
+    document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "schema": schema.to_dict(),
         "learner": learner.to_dict(),
@@ -60,4 +62,6 @@ def pack(
         "versions": {name: version(name) for name in ("onnxlearn", *packages)},
         "notes": list(notes),
     }
+    if outputs:
+        document["outputs"] = dict(outputs)
     return Model(embed(graph, document))

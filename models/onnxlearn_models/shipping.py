@@ -14,9 +14,8 @@ from onnxlearn.graph.assemble import assemble
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
-from onnxlearn.postprocess.postprocessing import Postprocessing
+from onnxlearn.postprocess.postprocessing import Postprocessing, require_calibration_rows
 from onnxlearn.runtime import Session, run_chunked
-from onnxlearn.schema import Target
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
@@ -42,6 +41,7 @@ class Rows:
         if outputs.needs_calibration:
             # The share is one of all rows.
             train, calibration = train.split(outputs.calibration * task.n_rows / train.n_rows, seed)
+            require_calibration_rows(outputs, calibration.n_rows, calibration.weights())
         return cls(train, valid, calibration)
 
     def counts(self) -> dict[str, int]:
@@ -68,11 +68,13 @@ def ship(
 
     Raises: ExportError, ParityError; DataError where there are too few rows for what ``outputs`` asks for.
     """
-    networks, graph, session, parity = export_proven(networks, Postprocessing(), rows.train.feeds())
-    if outputs.needs_calibration or outputs.threshold is not None:
-        post = calibrate(session, rows.calibration, outputs, networks[0].preprocessing.schema.target)
+    post = Postprocessing.plain(outputs)
+    networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
+    if rows.calibration is not None:
+        post = calibrate(session, rows.calibration, outputs)
         networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
-        training = {**training, "calibration": post.to_dict()}
+    if calibration := post.to_dict():
+        training = {**training, "calibration": calibration}
     scores = score_rows(session, {"validation": rows.valid, "test": test})
     return pack(
         graph,
@@ -82,6 +84,7 @@ def ship(
         parity=parity,
         packages=("numpy", "onnx", "onnxruntime", "torch"),
         notes=(*notes, *(note for network in networks for note in _notes(network))),
+        outputs=post.axes(),
     )
 
 
@@ -113,12 +116,10 @@ def _prove(
     return networks, graph, session, prove_parity(session, networks, post, feeds)
 
 
-def calibrate(session: Session, calibration: Task | None, outputs: OutputConfig, target: Target) -> Postprocessing:
+def calibrate(session: Session, calibration: Task, outputs: OutputConfig) -> Postprocessing:
     """What stands behind the networks, fitted on what their file says of the calibration rows."""
-    if calibration is None:
-        return Postprocessing.fit(outputs, target)
     found = run_chunked(session, calibration.feeds())
-    return Postprocessing.fit(outputs, target, found, calibration.truth(), calibration.weights())
+    return Postprocessing.fit(outputs, calibration.schema.target, found, calibration.truth(), calibration.weights())
 
 
 def summary(result: TrainResult) -> dict[str, Any]:

@@ -237,8 +237,7 @@ def _scaling(scaling: TargetScaling | None) -> TargetScaling:
 
 def _per_quantile(scaling: TargetScaling | None) -> TargetScaling:
     """The scaling of ``[N, T, Q]``."""
-    scaling = _scaling(scaling)
-    return TargetScaling(scaling.center[:, None], scaling.scale[:, None])
+    return TargetScaling(**{name: array[:, None] for name, array in vars(_scaling(scaling)).items() if array is not None})
 
 
 def _member_mean(output: Array) -> Array:

@@ -1,7 +1,8 @@
-"""What a file makes of the (averaged) outputs of its networks: labels, and what was calibrated."""
+"""What a file makes of the (averaged) outputs of its networks: labels, and what is calibrated."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,56 +10,179 @@ from typing import Any
 import numpy as np
 
 from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.conformal import Intervals, Sets, require_rows
+from onnxlearn.postprocess.rows import counts
+from onnxlearn.postprocess.temperature import emit_tempered, fit_temperature, tempered
+from onnxlearn.postprocess.threshold import fit_threshold
 from onnxlearn.schema import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Postprocessing:
-    """Fitted on calibration rows, where something is to be fitted."""
+    """The step from a head's outputs to those of the file; without any field set it only finds the label.
+
+    ``levels`` are those of the output ``quantiles``; the positive class is predicted from ``threshold`` on; ``intervals`` or
+    ``sets`` have the ``coverage``.
+    """
+
+    levels: tuple[float, ...] = ()
+    temperature: float | None = None
+    threshold: float | None = None
+    coverage: float | None = None
+    intervals: Intervals | None = None
+    sets: Sets | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        config: OutputConfig,
+        target: Target,
+        outputs: Mapping[str, Array] | None = None,
+        truth: Array | None = None,
+        weights: Array | None = None,
+    ) -> Postprocessing:
+        """Fit what the settings ask for on calibration rows, which may be left out where they ask for nothing.
+
+        ``outputs`` of :meth:`onnxlearn.postprocess.heads.Head.apply`, averaged over networks; ``truth`` int64 ``[n]``
+        positions in the classes, or float64 ``[n, T]``; ``weights`` float64 ``[n]``.
+
+        Raises: ParameterError where a setting does not suit the target, or there are too few rows for the coverage.
+        """
+        config.require(target)
+        plain = cls.plain(config)
+        if not config.needs_calibration:
+            return plain
+        assert outputs is not None, "calibration needs rows"
+        assert truth is not None, "calibration needs rows"
+        counted = counts(len(truth), weights)
+        if target.type == "classification":
+            fitted = _fit_classes(config, target, np.asarray(outputs["probabilities"], np.float64), truth, counted)
+        else:
+            assert config.coverage is not None, "nothing else is calibrated in regression"
+            fitted = {"intervals": Intervals.fit(outputs, truth, counted, config.coverage, plain.levels)}
+        return dataclasses.replace(plain, coverage=config.coverage, **fitted)
+
+    @classmethod
+    def plain(cls, config: OutputConfig) -> Postprocessing:
+        """What the settings ask for without any calibration."""
+        return cls(
+            levels=config.quantiles if config.head == "quantile" else (),
+            threshold=config.threshold if isinstance(config.threshold, float) else None,
+        )
 
     def apply(self, outputs: Mapping[str, Array], target: Target) -> dict[str, Array]:
-        """The outputs of the file, with the label as position of the class, from those of :class:`Head`."""
-        del target
-        made = dict(outputs)
-        if "probabilities" in made:
-            made["probabilities"] = made["probabilities"].astype(np.float32)
-            made["label"] = made["probabilities"].argmax(axis=1)
+        """The outputs of the file, the label as position of the class, from a head's (averaged) outputs."""
+        if "probabilities" not in outputs:
+            return {**outputs, **(self.intervals.apply(outputs) if self.intervals else {})}
+        before = outputs["probabilities"]
+        after = before if self.temperature is None else tempered(before, self.temperature)
+        made = {"probabilities": after.astype(np.float32)}
+        made["label"] = self._label(made["probabilities"], target)
+        if self.sets:
+            made["set"] = self.sets.apply(before)
         return made
 
     def certain(self, outputs: Mapping[str, Array], target: Target, tolerance: float) -> dict[str, Array]:
-        """Of each output that is a choice: where no difference of probabilities up to ``tolerance`` changes it."""
-        del target
+        """For each of the file's outputs that is a choice: where no difference up to ``tolerance`` would change it.
+
+        Differences of probabilities; ``label`` bool ``[N]``, ``set`` bool ``[N, C]``.
+        """
         if "probabilities" not in outputs:
             return {}
-        best = np.sort(outputs["probabilities"], axis=1)[:, -2:]
-        return {"label": best[:, 1] - best[:, 0] > tolerance}
+        probabilities = self.apply(outputs, target)["probabilities"].astype(np.float64)
+        if self.threshold is None:
+            best = np.sort(probabilities, axis=1)[:, -2:]
+            distance = best[:, 1] - best[:, 0]
+        else:
+            distance = np.abs(probabilities[:, _positive(target)] - self.threshold)
+        masks = {"label": distance > tolerance}
+        if self.sets:
+            masks["set"] = np.abs(outputs["probabilities"] - self.sets.probability) > tolerance
+        return masks
 
     def emit(self, g: GraphBuilder, outputs: Mapping[str, Value], target: Target) -> None:
-        """Declare the outputs of the file."""
+        """Declare the outputs of the file: ``label`` and ``probabilities`` or ``prediction`` first."""
         with g.scope("post"):
-            made = dict(outputs)
-            if "probabilities" in made:
-                best = g.op("ArgMax", made["probabilities"], axis=1, keepdims=0)
-                made = {"label": emit_label(g, best, target), **made}
+            if "probabilities" not in outputs:
+                made = {**outputs, **(self.intervals.emit(g, outputs) if self.intervals else {})}
+            else:
+                before = outputs["probabilities"]
+                after = before if self.temperature is None else emit_tempered(g, before, self.temperature)
+                made = {"label": _emit_name(g, self._emit_label(g, after, target), target), "probabilities": after}
+                if self.sets:
+                    made["set"] = self.sets.emit(g, before)
         for name, value in made.items():
-            declare(g, name, value, target)
+            self._declare(g, name, value, target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the metadata's ``training.calibration`` says of it: nothing where nothing was asked for."""
+        names = ("temperature", "threshold", "coverage")
+        fitted = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        for part in (self.intervals, self.sets):
+            fitted |= part.to_dict() if part else {}
+        return fitted
+
+    def axes(self) -> dict[str, list[Any]]:
+        """For the metadata's ``outputs``: what stands along the last axis of an output, where the schema does not tell."""
+        return {"quantiles": list(self.levels)} if self.levels else {}
+
+    def _label(self, probabilities: Array, target: Target) -> Array:
+        if self.threshold is None:
+            return np.asarray(probabilities.argmax(axis=1))
+        positive = _positive(target)
+        reached = probabilities[:, positive] >= np.float32(self.threshold)
+        return np.where(reached, positive, 1 - positive)
+
+    def _emit_label(self, g: GraphBuilder, probabilities: Value, target: Target) -> Value:
+        if self.threshold is None:
+            return g.op("ArgMax", probabilities, axis=1, keepdims=0)
+        positive = _positive(target)
+        probability = g.op("Gather", probabilities, g.const(np.int64(positive)), axis=1)
+        reached = g.op("GreaterOrEqual", probability, g.const(np.float32(self.threshold)))
+        return g.op("Where", reached, g.const(np.int64(positive)), g.const(np.int64(1 - positive)))
+
+    def _declare(self, g: GraphBuilder, name: str, value: Value, target: Target) -> None:
+        if name == "label":
+            g.output(value, name, "STRING" if target.dtype == "str" else "INT64", ["N"])
+            return
+        shape: list[int | str] = ["N", target.n_outputs]
+        if name == "quantiles":
+            shape.append(len(self.levels))
+        g.output(value, name, {"probabilities": "FLOAT", "set": "BOOL"}.get(name, "DOUBLE"), shape)
 
 
-def emit_label(g: GraphBuilder, position: Value, target: Target) -> Value:
+def require_calibration_rows(config: OutputConfig, n_rows: int, weights: Array | None = None) -> None:
+    """Raise ``ParameterError`` where these are too few calibration rows for the settings: to be asked before training."""
+    if config.coverage is not None:
+        require_rows(config.coverage, float(counts(n_rows, weights).sum()), n_rows)
+
+
+def _fit_classes(config: OutputConfig, target: Target, probabilities: Array, truth: Array, counted: Array) -> dict[str, Any]:
+    fitted: dict[str, Any] = {}
+    after = probabilities
+    if config.temperature:
+        fitted["temperature"] = fit_temperature(probabilities, truth, counted)
+        after = tempered(probabilities, fitted["temperature"])
+    if isinstance(config.threshold, str):
+        positive = _positive(target)
+        fitted["threshold"] = fit_threshold(after[:, positive], truth == positive, counted, config.threshold)
+    if config.coverage is not None:
+        # On the probabilities before the temperature, which was fitted on the same rows.
+        fitted["sets"] = Sets.fit(probabilities, truth, counted, config.coverage)
+    return fitted
+
+
+def _positive(target: Target) -> int:
+    assert target.positive is not None, "two classes have a positive one"
+    return target.classes.index(target.positive)
+
+
+def _emit_name(g: GraphBuilder, position: Value, target: Target) -> Value:
     """The classes at these positions: STRING, or INT64 where they are integers or booleans."""
     classes = np.array(target.classes, object if target.dtype == "str" else np.int64)
     # A label that is its own position needs no look-up.
     named = classes.tolist() != list(range(len(classes)))
     return g.op("Gather", g.const(classes, "classes"), position, axis=0) if named else position
-
-
-def declare(g: GraphBuilder, name: str, value: Value, target: Target) -> None:
-    """Make the value an output of the file, with the type and shape that its name tells."""
-    if name == "label":
-        g.output(value, name, "STRING" if target.dtype == "str" else "INT64", ["N"])
-        return
-    types = {"probabilities": "FLOAT", "set": "BOOL"}
-    shape: list[int | str] = ["N", target.n_outputs]
-    g.output(value, name, types.get(name, "DOUBLE"), [*shape, "Q"] if name == "quantiles" else shape)
