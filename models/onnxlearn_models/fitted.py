@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.graph.assemble import NetworkPart
-from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
+from onnxlearn.graph.assemble import NetworkPart, NetworkValues
+from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder, Value
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.wire.feeds import Feeds
-from onnxlearn_models.lowering.lower import lower_or_export
+from onnxlearn_models.lowering.lower import MAIN_OUTPUT, emit_outputs
 from onnxlearn_models.training.loop import TrainResult
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -59,7 +59,13 @@ class FittedNetwork:
 
     def outputs(self, feeds: Feeds) -> dict[str, Array]:
         """What torch makes of these rows, float64: the outputs of the head."""
-        return self.head.apply(network_output(self.module, self.preprocessing.transform(feeds)), self.scaling)
+        with torch.no_grad():
+            output = self.module(**self._tensors(feeds))
+        return self.head.apply(np.asarray(output.numpy(), np.float64), self.scaling)
+
+    def further(self, feeds: Feeds) -> dict[str, Array]:
+        """What the network gives beside its output for these rows, by name, float64."""
+        return {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in self._further(self._tensors(feeds)).items()}
 
     def samples(self) -> dict[str, Tensor]:
         """One row of every ingress that there is."""
@@ -67,23 +73,31 @@ class FittedNetwork:
         rows = {"num": torch.zeros(1, ingress.n_num, dtype=self.dtype), "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64)}
         return {name: row for name, row in rows.items() if row.shape[1]}
 
-    def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> tuple[Value, int | None]:
-        """The network's nodes; its output and the number of its members, if it has any."""
+    def _tensors(self, feeds: Feeds) -> dict[str, Tensor]:
+        """What the network reads of these rows, in the type of its weights."""
+        tensors = {name: torch.from_numpy(array) for name, array in self.preprocessing.transform(feeds).items()}
+        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+    @torch.no_grad()
+    def _further(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        outputs: Callable[..., dict[str, Tensor]] | None = getattr(self.module, "outputs", None)
+        return {} if outputs is None else {name: x for name, x in outputs(**inputs).items() if name != MAIN_OUTPUT}
+
+    def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
+        """The network's nodes."""
         samples, double = self.samples(), self.dtype == torch.float64
         # The numbers are those that training read, float32, in both cases.
-        values = {name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in tensors.items()}
+        inputs = {
+            name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in tensors.items()
+        }
         with torch.no_grad():
             shape = self.module(**samples).shape
-        return lower_or_export(g, self.module, values, samples), shape[1] if len(shape) == 3 else None
-
-
-@torch.no_grad()
-def network_output(module: nn.Module, tensors: Mapping[str, Array]) -> Array:
-    """Raw output as torch computes it in the type of the network's weights, given as float64."""
-    inputs = {name: torch.from_numpy(array) for name, array in tensors.items()}
-    dtype = dtype_of(module)
-    output = module(**{name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in inputs.items()})
-    return np.asarray(output.numpy(), np.float64)
+        values = emit_outputs(g, self.module, inputs, samples)
+        further = {
+            name: (g.op("Cast", values[name], to=FLOAT) if double else values[name], tuple(sample.shape[1:]))
+            for name, sample in self._further(samples).items()
+        }
+        return NetworkValues(output=values[MAIN_OUTPUT], n_members=shape[1] if len(shape) == 3 else None, further=further)
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:

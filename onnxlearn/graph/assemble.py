@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import onnx
@@ -15,9 +15,21 @@ from onnxlearn.preprocess.coding import declare_inputs
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 
-EmitNetwork: TypeAlias = Callable[[GraphBuilder, Mapping[str, Value]], tuple[Value, int | None]]
-"""Adds a network's nodes: from ``num`` FLOAT ``[N, n_num]`` and ``cat`` INT64 ``[N, n_cat]``, those that have columns, to its
-output ``[N, D]`` and ``None``, or ``[N, k, D]`` and the number of members ``k``."""
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkValues:
+    """What a network computes: its output ``[N, D]``, or ``[N, k, D]`` with ``n_members`` k.
+
+    ``further``: what else it gives, by name, as FLOAT values and the shape of each row.
+    """
+
+    output: Value
+    n_members: int | None = None
+    further: Mapping[str, tuple[Value, tuple[int, ...]]] = field(default_factory=dict)
+
+
+EmitNetwork: TypeAlias = Callable[[GraphBuilder, Mapping[str, Value]], NetworkValues]
+"""Adds a network's nodes, which read ``num`` FLOAT ``[N, n_num]`` and ``cat`` INT64 ``[N, n_cat]``, those that have columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +49,28 @@ class NetworkPart:
 def assemble(parts: Sequence[NetworkPart], post: Postprocessing) -> onnx.ModelProto:
     """One model from raw columns to labels and probabilities, or predictions: of one network, or the mean of several.
 
-    What the networks' preprocessing has in common is in the graph once.
+    What the networks' preprocessing has in common is in the graph once. What a network gives beside its output is an output
+    of the file where the network is the only one.
     """
     g = GraphBuilder()
     schema = parts[0].preprocessing.schema
     inputs = declare_inputs(g, schema)
-    outputs = emit_average(g, [_emit(g, part, inputs) for part in parts])
+    emitted = [_emit(g, part, inputs) for part in parts]
+    outputs = emit_average(g, [_emit_head(g, part, values) for part, values in zip(parts, emitted, strict=True)])
     with g.scope("post"):
         post.emit(g, outputs, schema.target)
+    if len(emitted) == 1:
+        for name, (value, shape) in emitted[0].further.items():
+            g.output(value, name, "FLOAT", ["N", *shape])
     return g.to_model()
 
 
-def _emit(g: GraphBuilder, part: NetworkPart, inputs: Mapping[str, Value]) -> dict[str, Value]:
+def _emit(g: GraphBuilder, part: NetworkPart, inputs: Mapping[str, Value]) -> NetworkValues:
     tensors = part.preprocessing.emit(g, inputs)
     with g.scope("net"):
-        output, n_members = part.emit(g, tensors)
+        return part.emit(g, tensors)
+
+
+def _emit_head(g: GraphBuilder, part: NetworkPart, values: NetworkValues) -> dict[str, Value]:
     with g.scope("post"):
-        return part.head.emit(g, output, part.scaling, double=part.double, n_members=n_members)
+        return part.head.emit(g, values.output, part.scaling, double=part.double, n_members=values.n_members)

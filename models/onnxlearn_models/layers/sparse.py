@@ -59,7 +59,7 @@ class SparseMap(nn.Module):
         """Shares of the same shape."""
         if not self.training:
             return self.function(scores, self.ranks)
-        shares: Tensor = _WithGradient.apply(scores, self.ranks, self.function, self.alpha)
+        shares: Tensor = _WithGradient.apply(scores, self.ranks, self.function, self.alpha)  # type: ignore[no-untyped-call]
         return shares
 
 
