@@ -133,8 +133,8 @@ def test_frequent_extremes_are_parted_as_a_little_noise_would_part_them():
     got = run_model(g.to_model(), {"x": x})["y"]
     noisy = x + rng.normal(0, 1e-5, x.shape)
     wanted = QuantileTransformer(n_quantiles=100, output_distribution="normal", subsample=None).fit(noisy).transform(x)
-    # Where references are few, near the ends, noise moves them.
-    assert np.quantile(np.abs(got - wanted), 0.98) < 0.02
+    # Noise moves the two ends themselves, and a middle by half a rank.
+    assert np.quantile(np.abs(got - wanted), 0.999) < 0.05
     assert np.abs(got[x[:, 0] == 0, 0] - norm.ppf(0.25)).max() < 0.05
     assert got[:, 0].max() == pytest.approx(5.2, abs=0.01)
 
