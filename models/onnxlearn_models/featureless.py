@@ -10,10 +10,11 @@ import onnx
 
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import GraphBuilder, Value
-from onnxlearn.graph.post import emit_classification, emit_regression
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.params import param
+from onnxlearn.postprocess.heads import ClassesHead, Head, PointHead
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.coding import declare_inputs
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Schema
@@ -63,10 +64,8 @@ class Featureless(Learner):
     def _center(self, task: Task, weights: Array) -> onnx.ModelProto:
         values = task.truth()
         average = np.average(values, axis=0, weights=weights) if self.values["center"] == "mean" else np.median(values, axis=0)
-        g = GraphBuilder()
-        output = _same_in_every_row(g, task.schema, np.zeros((1, values.shape[1]), np.float32))
-        emit_regression(g, output, task.schema.target, TargetScaling(np.asarray(average), np.ones(values.shape[1])))
-        return g.to_model()
+        scaling = TargetScaling(np.asarray(average), np.ones(values.shape[1]))
+        return _constant_model(task.schema, PointHead(task.schema.target), np.zeros(values.shape[1]), scaling)
 
 
 def _frequencies(task: Task, weights: Array) -> onnx.ModelProto:
@@ -74,9 +73,15 @@ def _frequencies(task: Task, weights: Array) -> onnx.ModelProto:
     counts = np.bincount(task.truth(), weights=weights, minlength=len(target.classes))
     with np.errstate(divide="ignore"):
         # A class without rows gets minus infinity, whose softmax is exactly 0.
-        logits = np.log(counts / counts.sum()).astype(np.float32)
+        logits = np.log(counts / counts.sum())
+    return _constant_model(task.schema, ClassesHead(target), logits)
+
+
+def _constant_model(schema: Schema, head: Head, output: Array, scaling: TargetScaling | None = None) -> onnx.ModelProto:
+    """What a network that gives this row ``[D]`` whatever comes would be."""
     g = GraphBuilder()
-    emit_classification(g, _same_in_every_row(g, task.schema, logits[None]), target)
+    raw = _same_in_every_row(g, schema, output[None].astype(np.float32))
+    Postprocessing().emit(g, head.emit(g, raw, scaling), schema.target)
     return g.to_model()
 
 

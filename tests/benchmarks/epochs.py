@@ -11,8 +11,11 @@ from torch import nn
 from onnxlearn.schema import Ingress, Schema, Target
 from onnxlearn_models.mlp import MLPConfig, build_mlp
 from onnxlearn_models.training.config import TrainConfig, choose_training
-from onnxlearn_models.training.loop import Tensors, train_network
-from onnxlearn_models.training.loss import squared_error
+from onnxlearn_models.training.groups import parameter_groups
+from onnxlearn_models.training.loop import train_network
+from onnxlearn_models.training.loss import row_loss
+from onnxlearn_models.training.objective import Objective, root_mean_squared_error
+from onnxlearn_models.training.tensors import Tensors
 
 EPOCHS = 3
 
@@ -32,7 +35,11 @@ def by_hand(net: nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int) -
 
 def ours(net: nn.Module, x: torch.Tensor, y: torch.Tensor, config: TrainConfig) -> None:
     rows = Tensors({"num": x}, y)
-    train_network(net, rows, None, loss=squared_error, config=config, settle=lambda: None, on_epoch=lambda _: None)
+    objective = Objective(row_loss("mse", "regression"), classes=False, score=root_mean_squared_error(torch.ones(1)))
+    groups = parameter_groups(net, config)
+    train_network(
+        net, rows, None, objective=objective, config=config, groups=groups, settle=lambda: None, on_epoch=lambda _: None
+    )
 
 
 def ratios(n_rows: int, n_columns: int, shape: MLPConfig, batch_size: int, pairs: int) -> list[float]:

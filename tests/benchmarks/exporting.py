@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from timing import seconds
 
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.task import Task
 from onnxlearn_models.mlp import MLP
-from onnxlearn_models.network_learner import export_proven
 from onnxlearn_models.packing import pack
+from onnxlearn_models.shipping import export_proven
 
 
 def export_milliseconds(runs: int = 15) -> list[float]:
@@ -18,7 +19,7 @@ def export_milliseconds(runs: int = 15) -> list[float]:
     fitted = learner.train(train, None)
 
     def work() -> None:
-        _, graph, _, parity = export_proven(fitted, train.feeds())
+        _, graph, _, parity = export_proven([fitted], Postprocessing(), train.feeds())
         schema = fitted.preprocessing.schema
         pack(graph, schema=schema, learner=learner, training={}, parity=parity, packages=(), notes=())
 

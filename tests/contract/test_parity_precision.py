@@ -9,7 +9,7 @@ from onnxlearn.errors import ParityError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.task import Task
 from onnxlearn.testing import run_reference
-from onnxlearn_models import network_learner
+from onnxlearn_models import shipping
 from onnxlearn_models.mlp import MLP
 
 QUICK = {"max_epochs": 4, "d_block": 32, "device": "cpu"}
@@ -66,14 +66,14 @@ def test_only_where_float32_does_not_do():
 
 
 def test_a_wrong_file_is_wrong_in_double_too(monkeypatch):
-    def export(fitted):
-        graph = original(fitted)
+    def shifted(parts, post):
+        graph = assemble(parts, post)
         weights = next(tensor for tensor in graph.graph.initializer if "head.bias" in tensor.name)
         changed = onnx.numpy_helper.to_array(weights) + 0.01
         weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))
         return graph
 
-    original = network_learner.export
-    monkeypatch.setattr(network_learner, "export", export)
+    assemble = shipping.assemble
+    monkeypatch.setattr(shipping, "assemble", shifted)
     with pytest.raises(ParityError, match=r"the exported file and the network differ by .* no file was written"):
         MLP(**QUICK).fit(wide_task("number"), progress=False)

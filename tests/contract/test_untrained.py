@@ -84,14 +84,14 @@ class Disturbance:
         self.train_network = network_learner.train_network
         patch.setattr(network_learner, "train_network", self)
 
-    def __call__(self, module, train, valid, *, loss, **options):
+    def __call__(self, module, train, valid, *, objective, **options):
         with torch.random.fork_rng(), torch.no_grad():
             with torch.enable_grad():
-                masks = untrained(module, train, loss)
+                masks = untrained(module, train, objective.train)
             for (name, parameter), mask in zip(module.named_parameters(), masks, strict=True):
                 self.found[name] = mask
                 parameter[mask] += self.size * torch.randn(int(mask.sum()))
-        return self.train_network(module, train, valid, loss=loss, **options)
+        return self.train_network(module, train, valid, objective=objective, **options)
 
 
 def fit_twice(patch, target, **options):

@@ -3,6 +3,10 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from onnxlearn.graph.assemble import NetworkPart, NetworkValues, assemble
+from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.heads import Head
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.runtime import open_session, run_chunked
 from onnxlearn.schema import MISSING_INT64, Column, Schema, Target
 
@@ -87,3 +91,16 @@ def wire_values(column):
 def drawn_feeds(draw, schema, min_rows=1, max_rows=12):
     n = draw(st.integers(min_rows, max_rows))
     return {c.name: feed(c, draw(st.lists(wire_values(c), min_size=n, max_size=n))) for c in schema.features}
+
+
+def emit_outputs(g, raw, target, scaling=None):
+    """The outputs of a file from a network's output."""
+    head = Head.of(target, OutputConfig())
+    Postprocessing().emit(g, head.emit(g, raw, scaling), target)
+
+
+def one_network(steps, network, scaling=None):
+    """The model of one network, ``network(g, tensors)``."""
+    head = Head.of(steps.schema.target, OutputConfig())
+    emit = lambda g, tensors: NetworkValues(output=network(g, tensors))  # noqa: E731
+    return assemble([NetworkPart(preprocessing=steps, emit=emit, head=head, scaling=scaling)], Postprocessing())

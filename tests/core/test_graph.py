@@ -10,12 +10,10 @@ import onnx
 import pytest
 
 from onnxlearn.errors import ExportError
-from onnxlearn.graph.assemble import assemble
 from onnxlearn.graph.builder import FLOAT, ML_DOMAIN, GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.metadata import embed
-from onnxlearn.graph.post import emit_classification
 from onnxlearn.metadata import read_properties
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
@@ -27,9 +25,11 @@ from tests.core.hand_tables import (
     CLASSES,
     NUMBER,
     draw_feeds,
+    emit_outputs,
     feed,
     feeds_of_matrix,
     numeric_columns,
+    one_network,
     run_model,
     schema_of,
 )
@@ -47,7 +47,7 @@ def assembled(schema, scaling=None, n_rows=100):
             z = g.op("Add", z, g.op("Cast", g.op("ReduceSum", tensors["cat"], g.const(np.array([1]))), to=FLOAT))
         return z
 
-    return assemble(steps, network, scaling), steps, weight
+    return one_network(steps, network, scaling), steps, weight
 
 
 def softmax(logits):
@@ -57,7 +57,7 @@ def softmax(logits):
 
 def post_model(target):
     g = GraphBuilder()
-    emit_classification(g, g.input("logits", "FLOAT", ["N", target.n_outputs]), target)
+    emit_outputs(g, g.input("logits", "FLOAT", ["N", target.n_outputs]), target)
     return g.to_model()
 
 

@@ -6,7 +6,6 @@ import pytest
 
 import onnxlearn.graph.rewrite as rewriting
 from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
-from onnxlearn.graph.assemble import assemble
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.metadata import embed
@@ -16,7 +15,7 @@ from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Target
-from tests.core.hand_tables import ALL, CLASSES, NUMBER, draw_feeds, run_model, schema_of
+from tests.core.hand_tables import ALL, CLASSES, NUMBER, draw_feeds, one_network, run_model, schema_of
 
 CODES = Target(names=("y",), type="classification", dtype="int64", classes=(10, 20, 30))
 OWN_INDEX = Target(names=("y",), type="classification", dtype="bool", classes=(False, True))
@@ -46,7 +45,7 @@ def model_file(target, scaler="quantile"):
     network.shape = (steps.schema.ingress.n_num, target.n_outputs)
     scaling = TargetScaling(np.array([3.0]), np.array([2.0])) if target.type == "regression" else None
     document = {"format_version": 1, "schema": steps.schema.to_dict(), "learner": {}, "training": {}, "versions": {}}
-    return embed(assemble(steps, network, scaling), document)
+    return embed(one_network(steps, network, scaling), document)
 
 
 @pytest.fixture(scope="module")

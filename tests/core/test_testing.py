@@ -5,23 +5,22 @@ import pytest
 
 from onnxlearn import testing
 from onnxlearn.graph.builder import GraphBuilder
-from onnxlearn.graph.post import emit_classification, emit_regression
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.testing import assert_parity, run_reference
-from tests.core.hand_tables import CLASSES, NUMBER
+from tests.core.hand_tables import CLASSES, NUMBER, emit_outputs
 
 SCALE = 100.0
 
 
 def classifier():
     g = GraphBuilder()
-    emit_classification(g, g.input("x", "FLOAT", ["N", 2]), CLASSES)
+    emit_outputs(g, g.input("x", "FLOAT", ["N", 2]), CLASSES)
     return g.to_model().SerializeToString()
 
 
 def regressor():
     g = GraphBuilder()
-    emit_regression(g, g.input("x", "FLOAT", ["N", 1]), NUMBER, TargetScaling(np.array([5.0]), np.array([SCALE])))
+    emit_outputs(g, g.input("x", "FLOAT", ["N", 1]), NUMBER, TargetScaling(np.array([5.0]), np.array([SCALE])))
     return g.to_model().SerializeToString()
 
 
@@ -71,7 +70,7 @@ def test_predictions_are_compared_in_deviations_of_the_target():
 def test_a_mean_far_from_zero_hides_no_difference():
     g = GraphBuilder()
     center, scale = np.array([1.7e9]), np.array([1.0])
-    emit_regression(g, g.input("x", "FLOAT", ["N", 1]), NUMBER, TargetScaling(center, scale))
+    emit_outputs(g, g.input("x", "FLOAT", ["N", 1]), NUMBER, TargetScaling(center, scale))
     model, feeds = g.to_model().SerializeToString(), {"x": np.zeros((3, 1), np.float32)}
     assert_parity(model, feeds, {"prediction": np.full((3, 1), 1.7e9 + 5e-6)}, scale=scale, center=center)
     with pytest.raises(AssertionError, match=r"prediction differs by 0\.00(1|0999\d*) for 1 rows"):

@@ -16,11 +16,12 @@ import torch
 from onnxlearn.errors import DataError, InterruptedFit, ParameterError, ParityError, ProviderError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import Model
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.task import Task
 from onnxlearn.testing import example_frame, example_tasks
-from onnxlearn_models import network_learner, parity
+from onnxlearn_models import network_learner, parity, shipping
 from onnxlearn_models.mlp import MLP, MLPConfig
-from onnxlearn_models.parity import prove_parity
+from onnxlearn_models.shipping import export_proven
 
 QUICK = {"max_epochs": 3, "d_block": 16, "device": "cpu", "lr": 0.001}
 
@@ -34,7 +35,8 @@ def two_task(n_rows=120, **roles):
 
 @pytest.mark.parametrize("options", [
     {"norm": "batch"}, {"norm": "layer"}, {"activation": "mish", "input_dropout": 0.1}, {"linear_path": True, "n_blocks": 1},
-    {"n_blocks": 0}, {"num_embedding": "none"}, {"n_frequencies": 4, "d_num_embedding": 7, "dropout_schedule": "fade"}, {"cat_encoding": "embedding", "ordered_encoding": "both"}, {"num_scaler": "quantile"}, {"optimizer": "sgd"},
+    {"n_blocks": 0}, {"num_embedding": "none"}, {"n_frequencies": 4, "d_num_embedding": 7, "dropout_schedule": "fade"}, {"num_embedding": "periodic"},
+    {"num_embedding": "piecewise_linear"}, {"num_embedding": "linear"}, {"norm": "rms", "loss": "focal"}, {"mixup": 0.3}, {"monitor": "score"}, {"cat_encoding": "embedding", "ordered_encoding": "both"}, {"num_scaler": "quantile"}, {"optimizer": "sgd"},
     {"ema": 0.9, "label_smoothing": 0.1, "grad_clip": 1.0}, {"schedule": "flat_cosine", "warmup": 0.1}, {"class_weight": "balanced"},
 ])  # fmt: skip
 def test_every_setting_gives_a_file_that_agrees(options):
@@ -48,15 +50,15 @@ def test_a_file_that_disagrees_is_not_written(monkeypatch):
 
         name = "shifted"
 
-    export = network_learner.export
+    assemble = shipping.assemble
 
-    def shifted(fitted):
-        graph = export(fitted)
+    def shifted(parts, post):
+        graph = assemble(parts, post)
         with torch.no_grad():
-            fitted.module.head.bias[0] += 0.01
+            parts[0].emit.__self__.module.head.bias[0] += 0.01
         return graph
 
-    monkeypatch.setattr(network_learner, "export", shifted)
+    monkeypatch.setattr(shipping, "assemble", shifted)
     with pytest.raises(
         ParityError, match=r"the exported file and the network (differ by .* no file was written|choose different labels)"
     ):
@@ -312,6 +314,5 @@ def test_parity_is_measured_on_hostile_rows_too():
     task = two_task()
     train, valid = task.split(0.2, 0)
     fitted = learner.train(train, valid, progress=False)
-    session = network_learner.open_checked(network_learner.export(fitted))
-    found = prove_parity(session, fitted.module, fitted.preprocessing, fitted.scaling, train.feeds())
+    _, _, _, found = export_proven([fitted], Postprocessing(), train.feeds())
     assert found["n_rows"] == train.n_rows + len(hostile_feeds(task.schema)["size"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -42,3 +43,5 @@ GATED: dict[str, Callable[[], nn.Module]] = {
     "swiglu": lambda: GatedLinear(functional.silu),
 }
 """Activations that halve the width; the layer before them gives twice as many units."""
+
+PLAIN_OR_GATED: Mapping[str, Callable[[], nn.Module]] = ChainMap(ACTIVATIONS, GATED)

@@ -37,6 +37,10 @@ class CodeEmbedding(nn.Module):
         """Look up every column."""
         return torch.cat([table(cat[:, i]) for i, table in enumerate(self.tables)], dim=1)
 
+    def column_tables(self) -> list[Tensor]:
+        """The table of each column: one row a code."""
+        return list(self.parameters())
+
     @torch.no_grad()
     def settle(self, counts: Sequence[np.ndarray]) -> None:
         """Replace the vector of every code without training rows by the mean vector of the training rows.
@@ -44,10 +48,30 @@ class CodeEmbedding(nn.Module):
         Such a vector has never been trained: what it started from must not reach a prediction. ``counts``: training rows
         of each code, one array for each column.
         """
-        for weight, count in zip(self.parameters(), counts, strict=True):
+        for weight, count in zip(self.column_tables(), counts, strict=True):
             absent = torch.from_numpy(count == 0).to(weight.device)
             share = torch.from_numpy(count / count.sum()).to(weight)
             weight[absent] = share @ weight
+
+
+class TokenEmbedding(CodeEmbedding):
+    """Vectors of one width for every column, one below the other: a single look-up, float32 ``[N, n_cat, d_token]``."""
+
+    offsets: Tensor
+
+    def __init__(self, cardinalities: Sequence[int], d_token: int) -> None:
+        super().__init__([sum(cardinalities)], [d_token])
+        self.cardinalities = list(cardinalities)
+        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0))
+
+    def forward(self, cat: Tensor) -> Tensor:
+        """Look up every column."""
+        tokens: Tensor = self.tables[0](cat + self.offsets)
+        return tokens
+
+    def column_tables(self) -> list[Tensor]:
+        """The table of each column: its part of the one table."""
+        return list(next(self.parameters()).detach().split(self.cardinalities))
 
 
 def settle(module: nn.Module, counts: Sequence[np.ndarray]) -> None:

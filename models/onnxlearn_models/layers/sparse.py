@@ -26,7 +26,7 @@ def sparsemax(scores: Tensor, ranks: Tensor) -> Tensor:
 
 
 def entmax15(scores: Tensor, ranks: Tensor) -> Tensor:
-    """Between softmax and sparsemax: the 1.5-entmax of Peters, Niculae and Martins (2019), "Sparse Sequence-to-Sequence Models".
+    """Between softmax and sparsemax: 1.5-entmax (Peters, Niculae and Martins 2019, "Sparse Sequence-to-Sequence Models").
 
     >>> entmax15(torch.tensor([[1.0, 0.5, -2.0]]), torch.tensor([1.0, 2.0, 3.0]))
     tensor([[0.6740, 0.3260, 0.0000]])

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn_models.training.config import TrainConfig
-from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.mixup import mix
+from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import SGD, AdamW, Group, Optimizer
 from onnxlearn_models.training.progress import Epoch, OnEpoch
 from onnxlearn_models.training.schedule import fade, lr_factor

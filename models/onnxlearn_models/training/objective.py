@@ -101,9 +101,7 @@ def _mean(losses: Tensor, weight: Tensor | None) -> Tensor:
     return losses.mean() if weight is None else (losses * weight).mean()
 
 
-def _by_member(
-    output: Tensor, target: Tensor, weight: Tensor | None, *, shared: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def _by_member(output: Tensor, target: Tensor, weight: Tensor | None, *, shared: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     """Every member's output as rows of their own, with the target and weight of each."""
     n_members = output.shape[1]
 
