@@ -1,9 +1,13 @@
-"""Quality of `mlp` with no argument against its rivals on ten public tables.
+"""Quality of our learners with no argument against their rivals on ten public tables.
 
-python tests/benchmarks/quality.py                          everything; hours on one core
-python tests/benchmarks/quality.py --data penguins ames     some tables
-python tests/benchmarks/quality.py --scores scores.csv      keep the scores, go on where a run stopped
-python tests/benchmarks/quality.py --write                  also into docs/benchmarks.md
+python tests/benchmarks/quality.py                               what is missing in quality.csv; days on one core from nothing
+python tests/benchmarks/quality.py --data penguins --learner mlp "pytabkit TabM"    some of it
+python tests/benchmarks/quality.py --learner mlp --again         once more, after a change
+python tests/benchmarks/quality.py --scores other.csv            keep the scores elsewhere ...
+python tests/benchmarks/quality.py --merge other.csv             ... and take them over
+python tests/benchmarks/quality.py --write                       also into docs/benchmarks.md; with --kept nothing is computed
+
+Every fit is a process of its own. Rows are appended as fits end, so that a run can be stopped and goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,109 +15,103 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # one thread for everybody
 
-import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from datasets import SOURCES, Dataset, load
-from rivals import BOOSTING, LEARNERS, Split
+from datasets import SOURCES
+from fits import Fit, Outcome, dataset, n_seeds, outcomes, over
+from quality_page import report
+from rivals import RIVALS
 from timing import write_section
 
-PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-FIELDS = ["data", "learner", "seed", "score", "seconds"]
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
+KEPT = HERE / "quality.csv"
+KEY = list(Fit._fields)
+FIELDS = [*KEY, *Outcome._fields]
+# There is nothing to fit without the network that it wraps.
+NEED_ARGUMENTS = {"module"}
 
 
-def n_seeds(dataset: Dataset) -> int:
-    return 10 if len(dataset.frame) < 10_000 else 3
+def our_learners() -> list[str]:
+    from onnxlearn.registry import learner_infos
+
+    return [name for name in learner_infos() if name not in NEED_ARGUMENTS]
 
 
-def split(dataset: Dataset, seed: int) -> Split:
-    from sklearn.model_selection import train_test_split
-
-    is_classification = dataset.measure == "logloss"
-    classes = dataset.frame[dataset.target] if is_classification else None
-    train, test = train_test_split(np.arange(len(dataset.frame)), test_size=0.2, random_state=seed, stratify=classes)
-    frame = dataset.frame
-    return Split(frame.iloc[train], frame.iloc[test], dataset.target, is_classification, seed)
-
-
-def score(name: str, part: Split) -> float:
-    from sklearn.metrics import log_loss
-
-    predicted = LEARNERS[name](part)
-    truth = part.test[part.target].to_numpy()
-    if part.is_classification:
-        return float(log_loss(truth, predicted, labels=np.unique(part.y)))
-    return float(np.sqrt(np.mean((predicted - truth) ** 2)))
+def read(*paths: Path) -> pd.DataFrame:
+    """Rows of all files that exist; of several about the same fit the last."""
+    tables = [
+        pd.read_csv(path, keep_default_na=False, na_values={"score": "", "seconds": ""}) for path in paths if path.exists()
+    ]
+    rows = pd.concat([pd.DataFrame(columns=FIELDS), *tables]) if tables else pd.DataFrame(columns=FIELDS)
+    return rows.drop_duplicates(KEY, keep="last").sort_values(KEY, ignore_index=True)
 
 
-def run(names: list[str], learners: list[str], seed0: int, path: Path | None) -> pd.DataFrame:
-    """Scores of all that is not in the file yet, and of what is."""
-    known = pd.read_csv(path) if path and path.exists() else pd.DataFrame(columns=FIELDS)
-    rows = known.to_dict("records")
-    done = {(row["data"], row["learner"], row["seed"]) for row in rows}
-    for name in names:
-        dataset = load(name)
-        for seed in range(seed0, seed0 + n_seeds(dataset)):
-            for learner in learners:
-                if (name, learner, seed) in done:
-                    continue
-                start = time.perf_counter()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # rivals that stop before they converge say so
-                    value = score(learner, split(dataset, seed))
-                rows.append(dict(zip(FIELDS, (name, learner, seed, value, time.perf_counter() - start), strict=True)))
-                print(*rows[-1].values(), file=sys.stderr)
-                if path:
-                    pd.DataFrame(rows).to_csv(path, index=False)
-    return pd.DataFrame(rows)
+def append(path: Path, fit: Fit, outcome: Outcome) -> None:
+    """One line, written at once."""
+    row = pd.DataFrame([(*fit, float(f"{outcome.score:.7g}"), round(outcome.seconds, 2), outcome.note)], columns=FIELDS)
+    text = row.to_csv(index=False, header=not path.exists(), lineterminator="\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
-def summary(scores: pd.DataFrame) -> tuple[str, str]:
-    """The table and the sentence below it."""
-    lines, gaps, better, worse = [], [], 0, 0
-    for name in [name for name in SOURCES if name in set(scores["data"])]:
-        table = scores[scores["data"] == name].pivot(index="seed", columns="learner", values="score").dropna()
-        means, gain = table.mean(), table["sklearn MLP"] - table["mlp"]
-        error = gain.std(ddof=1) / np.sqrt(len(gain))
-        best = means[list(BOOSTING)].min()
-        gaps.append(100 * (means["mlp"] / best - 1))
-        better, worse = better + (gain.mean() > error), worse + (-gain.mean() > error)
-        cells = [name, SOURCES[name][2], str(len(table)), *(f"{means[learner]:.4g}" for learner in LEARNERS)]
-        seconds = scores[(scores["data"] == name) & (scores["learner"] == "mlp")]["seconds"].median()
-        lines.append([*cells, f"{gain.mean():+.3g} ± {error:.2g}", f"{gaps[-1]:+.1f} %", f"{seconds:.0f}"])
-    head = ["data", "measure", "splits", *LEARNERS, "gain over sklearn MLP", "gap to best boosting", "`mlp` fit and predict, s"]
-    table_text = "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *lines])
-    sentence = (
-        f"Better than scikit-learn's multi-layer perceptron by more than one standard error on {better} of {len(lines)}, worse "
-        f"by more than one on {worse}; median gap to the best of the boosting libraries {np.median(gaps):+.1f} %."
-    )
-    return table_text, sentence
+def wanted(data: Sequence[str], learners: Sequence[str], seeds: Sequence[int] | None) -> list[Fit]:
+    """All splits of the tables, one seed after the other: what a stopped run leaves can be compared in pairs."""
+    splits = [(seed, name) for name in data for seed in (seeds or range(n_seeds(dataset(name))))]
+    return [Fit(name, learner, seed) for seed, name in sorted(splits, key=lambda pair: pair[0]) for learner in learners]
+
+
+def missing(fits: Iterable[Fit], kept: pd.DataFrame, limit: float) -> list[Fit]:
+    """Fits that have neither a score nor exceeded this limit."""
+    known = kept[kept["score"].notna() | (kept["note"] == over(limit))]
+    done = set(known[KEY].itertuples(index=False, name=None))
+    return [fit for fit in fits if fit not in done]
 
 
 def main() -> None:
+    known = [*our_learners(), *RIVALS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="*", choices=list(SOURCES), default=list(SOURCES))
-    parser.add_argument("--learner", nargs="*", choices=list(LEARNERS), default=list(LEARNERS))
-    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--scores", type=Path, help="CSV file that keeps the scores")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
+    parser.add_argument("--data", nargs="+", choices=list(SOURCES), default=list(SOURCES))
+    parser.add_argument("--learner", nargs="+", choices=known, default=known)
+    parser.add_argument("--seed", nargs="+", type=int, help="some of the splits")
+    parser.add_argument("--jobs", type=int, default=1, help="fits at a time")
+    parser.add_argument("--limit", type=float, default=600, help="CPU seconds that a fit may take")
+    parser.add_argument("--again", action="store_true", help="also what there is")
+    parser.add_argument("--kept", action="store_true", help="compute nothing")
+    parser.add_argument("--scores", type=Path, default=KEPT, help="CSV file that keeps the scores")
+    parser.add_argument("--merge", nargs="+", type=Path, default=[], help="CSV files whose scores are taken over")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
     options = parser.parse_args()
-    scores = run(options.data, options.learner, options.seed, options.scores)
-    if set(scores["learner"]) != set(LEARNERS):
-        print(scores.groupby(["data", "learner"])["score"].agg(["mean", "sem", "count"]))
-        return
-    text = "\n\n".join(summary(scores))
+    if options.merge:
+        tidy(options.scores, read(options.scores, *options.merge))
+    if not options.kept:
+        fits = wanted(options.data, options.learner, options.seed)
+        compute(fits if options.again else missing(fits, read(options.scores), options.limit), options)
+    text = report(read(options.scores))
     print(text)
     if options.write:
+        tidy(options.scores, read(options.scores))
         write_section(PAGE, "quality", text)
+
+
+def compute(fits: Sequence[Fit], options: argparse.Namespace) -> None:
+    for i, (fit, outcome) in enumerate(outcomes(fits, options.jobs, options.limit), 1):
+        append(options.scores, fit, outcome)
+        print(f"{i}/{len(fits)}", *fit, *outcome, file=sys.stderr, flush=True)
+
+
+def tidy(path: Path, rows: pd.DataFrame) -> None:
+    """The same rows once each and in order, so that versions of the file can be compared."""
+    beside = path.with_suffix(".new")
+    rows.to_csv(beside, index=False, lineterminator="\n")
+    beside.replace(path)
 
 
 if __name__ == "__main__":
