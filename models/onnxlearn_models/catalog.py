@@ -19,3 +19,10 @@ FEATURELESS = LearnerInfo(
     needs=("onnx",),
     extra="export",
 )
+
+REALMLP = LearnerInfo(
+    name="realmlp",
+    target="onnxlearn_models.realmlp:RealMLP",
+    summary="multilayer perceptron with tuned defaults; strong on most tables, at 256 epochs",
+    source="Holzmüller, Grinsztajn and Steinwart 2024 (RealMLP-TD)",
+)
