@@ -11,11 +11,11 @@ LISTED_COLUMNS = 30
 VALIDATION_HEAD = "validation (used to choose the epoch)"
 
 
-def describe(metadata: dict[str, Any], *, n_bytes: int) -> dict[str, Any]:
-    """The metadata document with ``file``: its size, inputs and outputs. Plain JSON values."""
+def describe(metadata: dict[str, Any], *, n_bytes: int, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metadata document with ``file``: its size, inputs and outputs (name, type, shape). Plain JSON values."""
     schema = Schema.from_dict(metadata["schema"])
     inputs = [{"name": column.name, "type": column.onnx_type, "shape": ["N", 1]} for column in schema.features]
-    return {**metadata, "file": {"n_bytes": n_bytes, "inputs": inputs, "outputs": _outputs(schema)}}
+    return {**metadata, "file": {"n_bytes": n_bytes, "inputs": inputs, "outputs": outputs}}
 
 
 def card_lines(description: dict[str, Any]) -> list[str]:
@@ -23,9 +23,11 @@ def card_lines(description: dict[str, Any]) -> list[str]:
     schema = Schema.from_dict(description["schema"])
     sections = {
         "predicts": _target_lines(schema),
+        "gives": [", ".join(output["name"] for output in description["file"]["outputs"])],
         "from": _feature_lines(schema),
         "how well": _score_lines(description["training"].get("scores", {})),
         "trained": _training_lines(description["training"]),
+        "calibrated": _calibration_lines(description["training"]),
         "settings": _settings_lines({**description["learner"].get("params", {}), **description["training"].get("chosen", {})}),
         "checked": _parity_lines(description.get("parity") or {}),
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
@@ -39,14 +41,6 @@ def card_lines(description: dict[str, Any]) -> list[str]:
 
 def _section(title: str, lines: list[str]) -> list[str]:
     return [f"{title if i == 0 else '':<11}{line}" for i, line in enumerate(lines)]
-
-
-def _outputs(schema: Schema) -> list[dict[str, Any]]:
-    target = schema.target
-    if target.type == "regression":
-        return [{"name": "prediction", "type": "DOUBLE", "shape": ["N", target.n_outputs]}]
-    label = {"name": "label", "type": "STRING" if target.dtype == "str" else "INT64", "shape": ["N"]}
-    return [label, {"name": "probabilities", "type": "FLOAT", "shape": ["N", target.n_outputs]}]
 
 
 def _target_lines(schema: Schema) -> list[str]:
@@ -86,12 +80,23 @@ def _training_lines(training: dict[str, Any]) -> list[str]:
     rows = f"on {training.get('n_rows')} rows"
     if training.get("n_validation_rows"):
         rows += f", {training['n_validation_rows']} of them held out"
+    if training.get("n_calibration_rows"):
+        rows += f", {training['n_calibration_rows']} of them for calibration"
     parts = [rows]
     if training.get("epochs"):
         parts.append(f"{training['epochs']} epochs, the best was {training.get('best_epoch')}")
     parts += [f"stopped by {training['stopped']}"] if training.get("stopped") else []
     parts += [f"{name} {training[name]}" for name in ("batch_size", "lr", "seed") if training.get(name) is not None]
     return ["; ".join(parts)]
+
+
+def _calibration_lines(training: dict[str, Any]) -> list[str]:
+    """What stands behind the network, with what it was fitted on."""
+    fitted = dict(training.get("calibration", {}))
+    margin, words = fitted.pop("margin", None), [f"{name} {number(value)}" for name, value in sorted(fitted.items())]
+    words += ["margin " + ", ".join(map(number, margin))] if margin else []
+    rows = training.get("n_calibration_rows")
+    return [", ".join(words) + (f"; on {rows} rows" if rows else "")] if words else []
 
 
 def _settings_lines(params: dict[str, Any]) -> list[str]:

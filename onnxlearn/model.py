@@ -12,9 +12,10 @@ from onnxlearn.errors import DataError, ModelFileError
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_metadata, read_schema
-from onnxlearn.prediction import Prediction, class_array, one_row
-from onnxlearn.runtime import Provider, Session, block_rows_of, open_session, run_chunked
+from onnxlearn.prediction import Prediction, class_array, column_names, one_row
+from onnxlearn.runtime import Provider, block_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
+from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.rows import known_truth, say_extra_columns
@@ -29,14 +30,6 @@ Table: TypeAlias = "pd.DataFrame | Task | str | Path | Mapping[str, Sequence[obj
 
 # Rows of a data frame converted at a time: enough for pandas to be quick, few enough for memory to stay flat.
 BLOCK_ROWS = 65_536
-
-_RUNTIME_TYPES = {
-    "DOUBLE": "tensor(double)",
-    "FLOAT": "tensor(float)",
-    "BOOL": "tensor(bool)",
-    "INT64": "tensor(int64)",
-    "STRING": "tensor(string)",
-}
 
 
 def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None) -> Model:
@@ -67,8 +60,10 @@ class Model:
         self.metadata: dict[str, Any] = read_metadata(data, source=source)
         self.schema: Schema = read_schema(self.metadata, source=source)
         self._session = open_session(data, provider, n_threads)
-        self._outputs = ["label", "probabilities"] if self.schema.target.type == "classification" else ["prediction"]
-        _check_signature(self._session, self.schema, self._outputs, source)
+        check_inputs(self._session, self.schema, source)
+        self.outputs: dict[str, Output] = read_outputs(self._session, self.schema, self.metadata.get("outputs", {}), source)
+        self._names = list(self.outputs)
+        self._axes = {name: output.axis for name, output in self.outputs.items()}
         # A file rewritten for runtimes without strings gives positions among the classes.
         self._classes = class_array(self.schema.target) if self.metadata.get("labels") == "indices" else None
         self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
@@ -111,20 +106,21 @@ class Model:
     def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
         """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.
 
-        Gives ``{"label": ..., "probabilities": {class: ...}}``, or ``{"prediction": number}`` (a dict for several targets).
+        Gives ``{"label": ..., "probabilities": {class: ...}}``, or ``{"prediction": number}`` (a dict for several targets),
+        and what else the file gives: ``set`` (a list of classes), ``lower``, ``upper``, ``std``, ``quantiles`` (a dict) ...
 
         Raises: ColumnNotFoundError for an absent key, DataTypeError.
         """
         if not isinstance(row, Mapping):
             raise DataError(f"a row is a dict of every feature, not {type(row).__name__}; predict takes tables")
-        outputs = self._session.run(self._outputs, self._encode(row))
+        outputs = dict(zip(self._names, self._session.run(self._names, self._encode(row)), strict=True))
         if self._classes is not None:
-            outputs[0] = self._classes[outputs[0]]
-        return one_row(self.schema.target, outputs)
+            outputs["label"] = self._classes[outputs["label"]]
+        return one_row(self.schema.target, outputs, self._axes)
 
     def predict_feeds(self, feeds: Feeds) -> dict[str, Array]:
         """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``): the file's outputs, labels as classes."""
-        outputs = run_chunked(self._session, feeds, self._outputs)
+        outputs = run_chunked(self._session, feeds, self._names)
         if self._classes is not None:
             outputs["label"] = self._classes[outputs["label"]]
         return outputs
@@ -160,7 +156,18 @@ class Model:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
         from onnxlearn.card import describe
 
-        return describe(self.metadata, n_bytes=len(self._data))
+        outputs = [output.to_dict() for output in self.outputs.values()]
+        return describe(self.metadata, n_bytes=len(self._data), outputs=outputs)
+
+    def to_prediction(self, outputs: Mapping[str, Array], **rows: Any) -> Prediction:
+        """The prediction of :meth:`predict_feeds`' outputs; ``rows``: what else is known of them, as Prediction has it."""
+        return Prediction.from_outputs(self.schema.target, outputs, axes=self._axes, **rows)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that predictions have in a table."""
+        shapes = {name: output.row_shape for name, output in self.outputs.items()}
+        return column_names(self.schema.target, shapes, self._axes)
 
     def _predict_task(self, task: Task) -> Prediction:
         if task.schema.features != self.schema.features or task.schema.target != self.schema.target:
@@ -168,7 +175,7 @@ class Model:
         # The model's own columns: they are converted already.
         outputs = self.predict_feeds(task.feeds())
         ids = task.frame.index.to_numpy()
-        return Prediction.from_outputs(self.schema.target, outputs, row_ids=ids, truth=task.truth(), weights=task.weights())
+        return self.to_prediction(outputs, row_ids=ids, truth=task.truth(), weights=task.weights())
 
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
@@ -178,11 +185,10 @@ class Model:
             self.predict_feeds(_block_feeds(frame, self.schema, start, start + step))
             for start in range(0, len(frame) or 1, step)
         ]
-        outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._outputs}
+        outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._names}
         truth, weights, no_truth = known_truth(self.schema, _FrameRows(frame))
-        return Prediction.from_outputs(
-            self.schema.target, outputs, row_ids=frame.index.to_numpy(), truth=truth, weights=weights, no_truth=no_truth
-        )
+        ids = frame.index.to_numpy()
+        return self.to_prediction(outputs, row_ids=ids, truth=truth, weights=weights, no_truth=no_truth)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions cannot be pickled: another process opens the bytes again.
@@ -260,26 +266,6 @@ def _block_feeds(frame: pd.DataFrame, schema: Schema, start: int, stop: int) -> 
         )
         for column in schema.features
     }
-
-
-def _check_signature(session: Session, schema: Schema, outputs: Sequence[str], source: str) -> None:
-    """The file's inputs and outputs have to be those that its schema tells."""
-    expected = {column.name: _RUNTIME_TYPES[column.onnx_type] for column in schema.features}
-    found = {value.name: value.type for value in session.get_inputs()}
-    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-    if wrong:
-        name = wrong[0]
-        there, told = found.get(name, "absent"), expected.get(name, "none")
-        raise ModelFileError(f"{source} is damaged: its input {name!r} is {there}, its schema tells of {told}")
-    absent = [name for name in outputs if name not in {value.name for value in session.get_outputs()}]
-    if absent:
-        raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
-    widths = {value.name: value.shape[-1] for value in session.get_outputs() if value.shape and value.name != "label"}
-    found_width = widths.get(outputs[-1])
-    if isinstance(found_width, int) and found_width != schema.n_outputs:
-        raise ModelFileError(
-            f"{source} is damaged: its output {outputs[-1]!r} has {found_width} columns, its schema tells of {schema.n_outputs}"
-        )
 
 
 def _reopen(data: bytes, options: dict[str, Any]) -> Model:

@@ -1,9 +1,11 @@
-"""Predictions: labels or numbers, probabilities, and the truth where it is known."""
+"""Predictions: labels or numbers, probabilities, what else the file gives, and the truth where it is known."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
@@ -25,6 +27,7 @@ class Prediction:
     array of str, int64, bool), or float64 ``[N]`` (``[N, T]`` for several targets). ``prob``: float32 ``[N, C]`` in the
     order of ``classes``, ``None`` for regression. ``truth``: like ``response``, ``None`` where it is not known, and then
     ``no_truth`` says why. ``weights``: float64 ``[N]`` where the model was trained with weights and the rows have them.
+    ``further``: the file's other outputs by name, as they come, first axis N; ``axes``: what stands along their last axis.
     """
 
     target: Target
@@ -34,6 +37,8 @@ class Prediction:
     truth: Array | None = None
     weights: Array | None = None
     no_truth: str = "the rows came without it"
+    further: Mapping[str, Array] = field(default_factory=dict)
+    axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
     def from_outputs(
@@ -45,8 +50,9 @@ class Prediction:
         truth: Array | None = None,
         weights: Array | None = None,
         no_truth: str = "the rows came without it",
+        axes: Mapping[str, Sequence[Any]] | None = None,
     ) -> Self:
-        """Read a model's outputs (``label`` and ``probabilities``, or ``prediction``).
+        """Read a model's outputs: ``label`` and ``probabilities``, or ``prediction``, and any others.
 
         ``truth`` as :meth:`onnxlearn.task.Task.truth` gives it: int64 ``[N]`` positions in the classes, or float64 ``[N, T]``.
         """
@@ -55,12 +61,49 @@ class Prediction:
         if truth is not None:
             truth = class_array(target)[truth] if prob is not None else _squeezed(truth)
         ids = np.arange(len(response)) if row_ids is None else row_ids
-        return cls(target=target, row_ids=ids, response=response, prob=prob, truth=truth, weights=weights, no_truth=no_truth)
+        further = {name: array for name, array in outputs.items() if name not in ("label", "probabilities", "prediction")}
+        return cls(
+            target=target, row_ids=ids, response=response, prob=prob, truth=truth, weights=weights, no_truth=no_truth,
+            further=further, axes={} if axes is None else axes,
+        )  # fmt: skip
 
     @property
     def classes(self) -> tuple[Any, ...]:
         """The classes, in the order of the columns of ``prob``; empty for regression."""
         return self.target.classes
+
+    @property
+    def lower(self) -> Array | None:
+        """Lower ends of the intervals: float64 ``[N]`` (``[N, T]`` for several targets); ``None`` where there are none."""
+        return self._further("lower")
+
+    @property
+    def upper(self) -> Array | None:
+        """Upper ends of the intervals, like :attr:`lower`."""
+        return self._further("upper")
+
+    @property
+    def std(self) -> Array | None:
+        """Standard deviations of the predicted distribution, like :attr:`lower`."""
+        return self._further("std")
+
+    @property
+    def quantiles(self) -> Array | None:
+        """Predicted quantiles at :attr:`levels`, ascending: float64 ``[N, Q]`` (``[N, T, Q]``), or ``None``."""
+        return self._further("quantiles")
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The probabilities of :attr:`quantiles`."""
+        return tuple(self.axes.get("quantiles", ()))
+
+    @property
+    def sets(self) -> Array | None:
+        """Which classes are in the predicted set: bool ``[N, C]``; ``None`` where there are no sets."""
+        return self.further.get("set")
+
+    def _further(self, name: str) -> Array | None:
+        return _squeezed(self.further[name]) if name in self.further else None
 
     def __len__(self) -> int:
         return len(self.response)
@@ -70,15 +113,23 @@ class Prediction:
         return f"<Prediction of {', '.join(self.target.names)}: {len(self)} rows, {known}>"
 
     def to_frame(self) -> pd.DataFrame:
-        """A data frame indexed by ``row_ids``: ``label`` and ``prob_<class>``, or ``prediction`` (``prediction_<target>``)."""
+        """A data frame indexed by ``row_ids``, its columns as :func:`column_names` tells."""
         import pandas as pd
 
         return pd.DataFrame(self.to_columns(), index=pd.Index(self.row_ids))
 
     def to_columns(self) -> dict[str, Array]:
         """The columns of :meth:`to_frame` as arrays."""
-        values = [self.response, *self.prob.T] if self.prob is not None else list(self._numbers(self.response).T)
-        return dict(zip(column_names(self.target), values, strict=True))
+        outputs = self._outputs()
+        names = column_names(self.target, {name: array.shape[1:] for name, array in outputs.items()}, self.axes)
+        columns = [column for array in outputs.values() for column in array.reshape(len(self), _size(array)).T]
+        return dict(zip(names, columns, strict=True))
+
+    def _outputs(self) -> dict[str, Array]:
+        """The outputs by name, numbers as ``[N, T]``."""
+        if self.prob is not None:
+            return {"label": self.response, "probabilities": self.prob, **self.further}
+        return {"prediction": self._numbers(self.response), **self.further}
 
     def outcome(self) -> Outcome:
         """Truth and prediction as measures read them.
@@ -119,15 +170,37 @@ class Prediction:
         return _measures.score(self.outcome(), _measures.resolve(measures, self.target))
 
 
-def column_names(target: Target) -> list[str]:
-    """Names of the columns that a prediction has in a table.
+def column_names(
+    target: Target, shapes: Mapping[str, tuple[int, ...]], axes: Mapping[str, Sequence[Any]] | None = None
+) -> list[str]:
+    """Names of the columns that outputs have in a table.
 
-    >>> column_names(Target(names=("y",), type="classification", dtype="bool", classes=(False, True), positive=True))
-    ['label', 'prob_False', 'prob_True']
+    ``label`` and ``prob_<class>``, ``set_<class>``; ``prediction``, ``lower``, ``upper``, ``std``, ``q0.05``, each followed
+    by ``_<target>`` where there are several. Of any other output the name, followed by what stands along its axes.
+    ``shapes``: the outputs and the shape of a row of each.
+
+    >>> target = Target(names=("y",), type="classification", dtype="bool", classes=(False, True), positive=True)
+    >>> column_names(target, {"label": (), "probabilities": (2,), "embedding": (2,)})
+    ['label', 'prob_False', 'prob_True', 'embedding_0', 'embedding_1']
     """
-    if target.type == "classification":
-        return ["label", *(f"prob_{label}" for label in target.classes)]
-    return ["prediction"] if len(target.names) == 1 else [f"prediction_{name}" for name in target.names]
+    return [column for name, shape in shapes.items() for column in _column_names(target, name, shape, axes or {})]
+
+
+def _column_names(target: Target, name: str, shape: tuple[int, ...], axes: Mapping[str, Sequence[Any]]) -> list[str]:
+    if name in _OF_CLASSES:
+        return [f"{_OF_CLASSES[name]}_{label}" for label in target.classes]
+    endings = [f"_{one}" for one in target.names] if len(target.names) > 1 else [""]
+    if name in _OF_TARGETS:
+        return [f"{name}{ending}" for ending in endings]
+    last = axes.get(name) or (range(shape[-1]) if shape else ())
+    if name == "quantiles":
+        return [f"q{level}{ending}" for ending in endings for level in last]
+    places = itertools.product(*map(range, shape[:-1]), last) if shape else [()]
+    return ["_".join(map(str, (name, *place))) for place in places]
+
+
+_OF_CLASSES = {"probabilities": "prob", "set": "set"}
+_OF_TARGETS = ("prediction", "lower", "upper", "std")
 
 
 def class_array(target: Target) -> Array:
@@ -146,19 +219,32 @@ def labels_of(target: Target, labels: Array) -> Array:
     return labels.astype(np.bool_) if target.dtype == "bool" else labels
 
 
-def one_row(target: Target, outputs: Sequence[Array]) -> dict[str, Any]:
+def one_row(target: Target, outputs: Mapping[str, Array], axes: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Any]:
     """The outputs of one row as plain Python values."""
-    if target.type == "classification":
-        label = outputs[0].item(0)
-        values = outputs[1][0].tolist()
-        return {
-            "label": bool(label) if target.dtype == "bool" else label,
-            "probabilities": dict(zip(target.classes, values, strict=True)),
-        }
-    values = outputs[0][0].tolist()
-    return {"prediction": values[0] if len(values) == 1 else dict(zip(target.names, values, strict=True))}
+    return {name: _plain(target, name, array, axes or {}) for name, array in outputs.items()}
+
+
+def _plain(target: Target, name: str, array: Array, axes: Mapping[str, Sequence[Any]]) -> Any:
+    if name == "label":
+        label = array.item(0)
+        return bool(label) if target.dtype == "bool" else label
+    values = array[0].tolist()
+    if name == "probabilities":
+        return dict(zip(target.classes, values, strict=True))
+    if name == "set":
+        return [label for label, inside in zip(target.classes, values, strict=True) if inside]
+    if name == "quantiles":
+        values = [dict(zip(axes.get(name) or range(len(row)), row, strict=True)) for row in values]
+    if name in _OF_TARGETS or name == "quantiles":
+        return values[0] if len(values) == 1 else dict(zip(target.names, values, strict=True))
+    return dict(zip(axes[name], values, strict=True)) if name in axes and array.ndim == 2 else values
+
+
+def _size(array: Array) -> int:
+    """Number of columns of an output in a table."""
+    return math.prod(array.shape[1:])
 
 
 def _squeezed(values: Array) -> Array:
-    """``[N]`` for one target, ``[N, T]`` for several."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    """``[N]`` for one target, ``[N, T]`` for several; likewise without the axis of targets in ``[N, T, Q]``."""
+    return values[:, 0] if values.ndim > 1 and values.shape[1] == 1 else values

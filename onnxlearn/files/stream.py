@@ -14,7 +14,7 @@ from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.measures import Array, Measure
-from onnxlearn.prediction import Prediction, column_names
+from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import block_rows_of
 from onnxlearn.wire.feeds import require_columns
 from onnxlearn.wire.rows import known_truth, say_extra_columns
@@ -50,7 +50,7 @@ def predict_file(
         with open_writer(temporary, names, suffix=suffix) as write:
             for batch in reader.batches(_batch_rows(model)):
                 outputs = model.predict_feeds(batch.feeds(model.schema))
-                prediction = Prediction.from_outputs(model.schema.target, outputs)
+                prediction = model.to_prediction(outputs)
                 write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
                 n_rows += len(prediction)
     return n_rows
@@ -84,9 +84,7 @@ def collect(model: Model, data: str | Path, *, format: str | None = None, need_t
             if need_truth and truth is None:
                 raise DataError(f"this cannot be scored: {why}")
             outputs = model.predict_feeds(batch.feeds(model.schema))
-            predictions.append(
-                Prediction.from_outputs(model.schema.target, outputs, truth=truth, weights=weights, no_truth=why)
-            )
+            predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
     return _joined(predictions)
 
 
@@ -108,6 +106,8 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
         truth=together("truth"),
         weights=together("weights"),
         no_truth=unknown.no_truth if unknown else "",
+        further={name: np.concatenate([part.further[name] for part in parts]) for name in parts[0].further},
+        axes=parts[0].axes,
     )
 
 
@@ -122,7 +122,7 @@ def _check_columns(model: Model, reader: TableReader, keep: Sequence[str]) -> No
 
 
 def _prediction_names(model: Model, keep: Sequence[str]) -> list[str]:
-    names = column_names(model.schema.target)
+    names = model.columns
     twice = [name for i, name in enumerate([*keep, *names]) if name in [*keep, *names][:i]]
     if twice:
         raise DataError(f"the output would have two columns {listing(twice)}: leave them out of --keep, or rename them before")

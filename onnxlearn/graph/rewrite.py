@@ -119,12 +119,14 @@ def _compare(before: bytes, after: bytes) -> None:
     feeds = hostile_feeds(schema)
     expected = run_chunked(open_session(before, "cpu"), feeds)
     got = run_chunked(open_session(after, "cpu"), feeds)
-    for name in ("probabilities", "prediction"):
-        if name in expected:
-            scale = np.maximum(1.0, np.abs(expected[name]))
-            difference = float((np.abs(got[name] - expected[name]) / scale).max(initial=0.0))
+    for name, values in expected.items():
+        if values.dtype.kind == "f":
+            scale = np.maximum(1.0, np.abs(values))
+            difference = float((np.abs(got[name] - values) / scale).max(initial=0.0))
             if not difference <= TOLERANCE:
                 raise ParityError(f"the rewritten model differs by {difference:g} in {name}, more than {TOLERANCE:g}")
+        elif name != "label" and not np.array_equal(got[name], values):
+            raise ParityError(f"the rewritten model differs in {name}")
     if "label" in expected and not np.array_equal(
         _indices(expected["label"], schema.target, old), _indices(got["label"], schema.target, new)
     ):

@@ -81,7 +81,9 @@ def test_card_of_a_wide_model_is_short():
 
     features = tuple(Column(name=f"n{i}", kind="numeric", dtype="float64") for i in range(200))
     document = document_of(schema_of(PRICE, features), notes=["a note"], parity={"max_difference": 2e-7, "n_rows": 9})
-    lines = card_lines(describe(document, n_bytes=2_500_000))
+    lines = card_lines(
+        describe(document, n_bytes=2_500_000, outputs=[{"name": "prediction", "type": "DOUBLE", "shape": ["N", 1]}])
+    )
     assert lines[0] == "small: model of learner 'handmade', 2.50 MB"
     assert len(lines) < 50
     assert "             and 170 more (--json lists all)" in lines

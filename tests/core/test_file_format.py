@@ -58,6 +58,7 @@ def table(n=60):
 
 
 TARGETS = {"text": ["text"], "integer": ["integer"], "yes": ["yes"], "number": ["number"], "two": ["number", "more"]}
+CALIBRATION = {"calibration", "n_calibration_rows"}
 ALL_TARGETS = {name for names in TARGETS.values() for name in names}
 
 
@@ -131,7 +132,7 @@ def test_the_table_of_inputs_is_that_of_the_code():
 
 def test_the_keys_of_the_metadata(fitted):
     document = json.loads(onnx.load_from_string(fitted.to_bytes()).metadata_props[0].value)
-    assert set(document) == keys_of("Metadata") - {"labels"}
+    assert set(document) == keys_of("Metadata") - {"labels", "outputs"}
     schema = document["schema"]
     assert set(schema) == keys_of("schema")
     words = set(re.findall(r"`(\w+)`", section("schema")))
@@ -143,7 +144,7 @@ def test_the_keys_of_the_metadata(fitted):
         assert set(document["training"]) == {"n_rows", "n_validation_rows", "scores"}
         assert document["parity"] == {}
     else:
-        assert set(document["training"]) == training
+        assert set(document["training"]) == training - CALIBRATION
         assert set(document["parity"]) == {"max_difference", "n_rows", "tolerance"}
         history = document["training"]["history"]
         score = "valid_acc" if fitted.schema.target.type == "classification" else "valid_rmse"
@@ -193,8 +194,8 @@ def test_the_example_is_one():
     schema = read_schema(document)
     assert schema.to_dict() == document["schema"]
     assert isinstance(schema, Schema)
-    assert set(document) == keys_of("Metadata") - {"labels"}
-    assert set(document["training"]) == keys_of("training")
+    assert set(document) == keys_of("Metadata") - {"labels", "outputs"}
+    assert set(document["training"]) == keys_of("training") - CALIBRATION
     assert list(document) == sorted(document)
 
 

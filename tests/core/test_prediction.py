@@ -67,9 +67,12 @@ def test_without_truth_scoring_says_why():
 
 def test_one_row():
     label, prob = np.array(["b"], dtype=object), np.array([[0.25, 0.5, 0.25]], np.float32)
-    assert one_row(SPECIES, [label, prob]) == {"label": "b", "probabilities": {"a": 0.25, "b": 0.5, "ç": 0.25}}
-    won = one_row(BOOLEAN, [np.array([1]), np.array([[0.25, 0.75]], np.float32)])
+    assert one_row(SPECIES, {"label": label, "probabilities": prob}) == {
+        "label": "b",
+        "probabilities": {"a": 0.25, "b": 0.5, "ç": 0.25},
+    }
+    won = one_row(BOOLEAN, {"label": np.array([1]), "probabilities": np.array([[0.25, 0.75]], np.float32)})
     assert won == {"label": True, "probabilities": {False: 0.25, True: 0.75}}
     assert type(won["label"]) is bool
-    assert one_row(PRICE, [np.array([[3.5]])]) == {"prediction": 3.5}
-    assert one_row(TWO_PRICES, [np.array([[3.5, 4.5]])]) == {"prediction": {"low": 3.5, "high": 4.5}}
+    assert one_row(PRICE, {"prediction": np.array([[3.5]])}) == {"prediction": 3.5}
+    assert one_row(TWO_PRICES, {"prediction": np.array([[3.5, 4.5]])}) == {"prediction": {"low": 3.5, "high": 4.5}}

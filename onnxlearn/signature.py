@@ -1,0 +1,92 @@
+"""What goes into a model file and what comes out, as its session tells, held against its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxlearn.errors import ModelFileError
+from onnxlearn.runtime import Session
+from onnxlearn.schema import Schema
+
+_ONNX_TYPES = {
+    "tensor(double)": "DOUBLE",
+    "tensor(float)": "FLOAT",
+    "tensor(bool)": "BOOL",
+    "tensor(int64)": "INT64",
+    "tensor(string)": "STRING",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output of a file: its ONNX element type, the shape of a row, and what stands along its last axis."""
+
+    name: str
+    type: str
+    row_shape: tuple[int, ...]
+    axis: tuple[Any, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"name": self.name, "type": self.type, "shape": ["N", *self.row_shape]}
+
+
+def main_outputs(schema: Schema) -> tuple[str, ...]:
+    """The outputs that every file for this target has."""
+    return ("label", "probabilities") if schema.target.type == "classification" else ("prediction",)
+
+
+def check_inputs(session: Session, schema: Schema, source: str) -> None:
+    """Raise ``ModelFileError`` where the file's inputs are not those that its schema tells."""
+    expected = {column.name: column.onnx_type for column in schema.features}
+    found = {value.name: _ONNX_TYPES.get(value.type, value.type) for value in session.get_inputs()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        name = wrong[0]
+        there, told = found.get(name, "absent"), expected.get(name, "none")
+        raise ModelFileError(f"{source} is damaged: its input {name!r} is {there}, its schema tells of {told}")
+
+
+def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[Any]], source: str) -> dict[str, Output]:
+    """The outputs of a file by name, those of every file first.
+
+    ``axes``: what its metadata tells of the last axis of an output.
+
+    Raises: ModelFileError where they are not those that schema and metadata tell.
+    """
+    found = {value.name: value for value in session.get_outputs()}
+    absent = [name for name in main_outputs(schema) if name not in found]
+    if absent:
+        raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
+    names = [*main_outputs(schema), *(name for name in found if name not in main_outputs(schema))]
+    return {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}
+
+
+def _output(value: Any, told: tuple[Any, ...] | None, source: str) -> Output:
+    if value.shape is None or not len(value.shape) or not all(isinstance(size, int) for size in value.shape[1:]):
+        raise ModelFileError(
+            f"{source} is damaged: its output {value.name!r} has the shape {value.shape}, not one of fixed size a row"
+        )
+    row_shape = tuple(value.shape[1:])
+    if told is not None and row_shape[-1:] != (len(told),):
+        width = row_shape[-1] if row_shape else "no"
+        raise ModelFileError(
+            f"{source} is damaged: its output {value.name!r} has {width} columns, its schema tells of {len(told)}"
+        )
+    axis = told if told is not None else tuple(range(row_shape[-1])) if row_shape else ()
+    return Output(name=value.name, type=_ONNX_TYPES.get(value.type, value.type), row_shape=row_shape, axis=axis)
+
+
+def _told_axis(name: str, schema: Schema, axes: Mapping[str, Sequence[Any]]) -> tuple[Any, ...] | None:
+    """What the last axis of an output holds by schema and metadata; ``None`` where they do not tell."""
+    if name in ("probabilities", "set"):
+        return tuple(schema.target.classes)
+    if name in ("prediction", "lower", "upper", "std"):
+        return tuple(schema.target.names)
+    if name in ("masks", "unseen"):
+        return schema.feature_names
+    if name == "quantiles":
+        return tuple(axes.get(name, ()))
+    return tuple(axes[name]) if name in axes else None
