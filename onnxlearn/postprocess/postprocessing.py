@@ -49,7 +49,8 @@ class Postprocessing:
         ``outputs`` of :meth:`onnxlearn.postprocess.heads.Head.apply`, averaged over networks; ``truth`` int64 ``[n]``
         positions in the classes, or float64 ``[n, T]``; ``weights`` float64 ``[n]``.
 
-        Raises: ParameterError where a setting does not suit the target, or there are too few rows for the coverage.
+        Raises: ParameterError where a setting does not suit the target, or there are too few rows for the coverage; DataError
+        where the rows weigh nothing.
         """
         config.require(target)
         plain = cls.plain(config)
@@ -155,9 +156,13 @@ class Postprocessing:
 
 
 def require_calibration_rows(config: OutputConfig, n_rows: int, weights: Array | None = None) -> None:
-    """Raise ``ParameterError`` where these are too few calibration rows for the settings: to be asked before training."""
+    """Raise what :meth:`Postprocessing.fit` would raise for too few calibration rows: to be asked before training.
+
+    Raises: ParameterError, DataError.
+    """
+    counted = counts(n_rows, weights)
     if config.coverage is not None:
-        require_rows(config.coverage, float(counts(n_rows, weights).sum()), n_rows)
+        require_rows(config.coverage, float(counted.sum()), n_rows)
 
 
 def _fit_classes(config: OutputConfig, target: Target, probabilities: Array, truth: Array, counted: Array) -> dict[str, Any]:

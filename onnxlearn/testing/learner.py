@@ -14,7 +14,6 @@ from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.registry import learner_infos
-from onnxlearn.schema import Target
 from onnxlearn.task import Task
 from onnxlearn.testing.parity import BATCH_SIZES, expect
 
@@ -124,24 +123,49 @@ def _check_outputs(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> None
     for size in (*BATCH_SIZES, n_rows):
         n = min(size, n_rows)
         outputs = model.predict_feeds({name: array[:n] for name, array in feeds.items()})
-        _check_values(model.schema.target, outputs, n)
+        _check_values(model, outputs, n)
         for name, array in outputs.items():
             same = np.allclose(array, whole[name][:n], atol=1e-5) if array.dtype.kind == "f" else True
             expect(bool(same), f"{name} depends on the batch size")
 
 
-def _check_values(target: Target, outputs: dict[str, np.ndarray[Any, Any]], n: int) -> None:
+def _check_values(model: Model, outputs: dict[str, np.ndarray[Any, Any]], n: int) -> None:
+    target = model.schema.target
+    for name, output in model.outputs.items():
+        array = outputs[name]
+        expect(array.shape == (n, *output.row_shape), f"{name} has shape {array.shape} for {n} rows")
+        finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
+        expect(finite and (array.dtype == np.float64) == (output.type == "DOUBLE"), f"{name} is not a finite {output.type}")
     if target.type == "regression":
-        prediction = outputs["prediction"]
-        expect(prediction.shape == (n, target.n_outputs), f"prediction has shape {prediction.shape} for {n} rows")
-        expect(prediction.dtype == np.float64 and bool(np.isfinite(prediction).all()), "a prediction is not a finite DOUBLE")
+        _check_spread(outputs)
         return
     prob, label = outputs["probabilities"], outputs["label"]
-    expect(prob.shape == (n, target.n_outputs) and label.shape == (n,), f"outputs have shapes {prob.shape} and {label.shape}")
     expect(prob.dtype == np.float32 and np.allclose(prob.sum(axis=1), 1, atol=1e-5), "probabilities do not sum to 1")
     expect(bool((prob >= 0).all()), "a probability is negative or not a number")
-    best = [target.classes[i] for i in prob.argmax(axis=1)]
-    expect(label.tolist() == best, "a label is not the class of the highest probability")
+    best = [target.classes[i] for i in _expected_labels(model, prob)]
+    expect(label.tolist() == best, "a label is not the class of the highest probability, or of the threshold")
+
+
+def _check_spread(outputs: dict[str, np.ndarray[Any, Any]]) -> None:
+    """Intervals hold the prediction, quantiles ascend, standard deviations are not negative."""
+    prediction = outputs["prediction"]
+    if "lower" in outputs:
+        inside = (outputs["lower"] <= prediction) & (prediction <= outputs["upper"])
+        expect(bool(inside.all()), "an interval does not hold the prediction")
+    if "quantiles" in outputs:
+        expect(bool((np.diff(outputs["quantiles"]) >= 0).all()), "quantiles do not ascend")
+    if "std" in outputs:
+        expect(bool((outputs["std"] >= 0).all()), "a standard deviation is negative")
+
+
+def _expected_labels(model: Model, prob: np.ndarray[Any, Any]) -> list[int]:
+    """Position of the class that a row's probabilities call for."""
+    threshold = model.metadata["training"].get("calibration", {}).get("threshold")
+    if threshold is None:
+        return [int(i) for i in prob.argmax(axis=1)]
+    target = model.schema.target
+    positive = next(i for i, label in enumerate(target.classes) if label == target.positive)
+    return [positive if reached else 1 - positive for reached in prob[:, positive] >= np.float32(threshold)]
 
 
 def _raises(expected: type[Exception], call: Callable[[], object]) -> None:

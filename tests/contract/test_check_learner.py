@@ -51,7 +51,7 @@ class Misscored(Featureless):
     ("learner", "message"),
     [
         (Unsteady, "a second fit gives other bytes"),
-        (OtherType, "probabilities do not sum to 1"),
+        (OtherType, "probabilities is not a finite FLOAT"),
         (Misscored, "the test score acc is 1.0, the file scores"),
     ],
 )
