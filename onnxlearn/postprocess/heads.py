@@ -120,7 +120,7 @@ class PointHead(Head):
         """``prediction``."""
         del double
         with g.scope("post"):
-            return {"prediction": _scaling(scaling).emit_inverse(g, _emit_member_mean(g, raw, n_members))}
+            return {"prediction": _scaling(scaling).emit_inverse(g, _emit_mean_number(g, raw, n_members))}
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class QuantileHead(Head):
         del double
         n_quantiles = len(self.quantiles)
         with g.scope("post"):
-            z = _emit_member_mean(g, raw, n_members)
+            z = _emit_mean_number(g, raw, n_members)
             # 0 keeps the number of rows, also that of no rows.
             z = g.op("Reshape", z, g.const(np.array([0, len(self.target.names), n_quantiles])))
             quantiles = _per_quantile(scaling).emit_inverse(g, z)
@@ -250,6 +250,11 @@ def _emit_member_mean(g: GraphBuilder, output: Value, n_members: int | None) -> 
     if n_members is None:
         return output
     return g.op("ReduceMean", output, g.const(np.array([MEMBERS])), keepdims=0)
+
+
+def _emit_mean_number(g: GraphBuilder, output: Value, n_members: int | None) -> Value:
+    """The mean in DOUBLE: large numbers of FLOAT would overflow in a sum."""
+    return output if n_members is None else _emit_member_mean(g, g.op("Cast", output, to=DOUBLE), n_members)
 
 
 def _emit_stack(g: GraphBuilder, values: Sequence[Value]) -> Value:
