@@ -26,9 +26,9 @@ class Learner(ABC):
     """
 
     name: ClassVar[str]
-    config_types: ClassVar[tuple[type, ...]]
+    config_types: tuple[type, ...]
     tasks: ClassVar[tuple[TaskType, ...]] = ("classification", "regression")
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    defaults: Mapping[str, Any] = {}
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)

@@ -50,6 +50,9 @@ class Model:
 
     Predicting takes a data frame, a file (by suffix), a Task, a dict of columns or a list of rows. Columns are found by
     name; those that the model does not use are ignored, which is said once on stderr.
+
+    ``out_of_fold``: where the model was just fitted by folds (learner ``bagging``), what the file of each fold predicted for
+    the rows that it had not seen. It is no part of the file, which tells the scores of these predictions alone.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Model:
         # A file rewritten for runtimes without strings gives positions among the classes.
         self._classes = class_array(self.schema.target) if self.metadata.get("labels") == "indices" else None
         self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
+        self.out_of_fold: Prediction | None = None
 
     @property
     def providers(self) -> list[str]:
@@ -192,7 +196,7 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions cannot be pickled: another process opens the bytes again.
-        return _reopen, (self._data, self._options)
+        return _reopen, (self._data, self._options), {"out_of_fold": self.out_of_fold}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Model) and self._data == other._data

@@ -119,6 +119,8 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if hasattr(value, "to_feather"):
         return _table_digest(value)
+    if hasattr(value, "config_types"):  # a learner
+        return value.to_dict()
     if callable(value):
         return f"{value.__module__}:{value.__qualname__}"
     if isinstance(value, float) and not math.isfinite(value):
@@ -172,7 +174,8 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
     if origin is typing.Literal:
         return isinstance(value, str | int) and value in typing.get_args(option), value
     if origin is tuple and isinstance(value, list | tuple):
-        parts = [_convert(typing.get_args(option)[0], item) for item in value]
+        items = _alternatives(typing.get_args(option)[0])
+        parts = [next((pair for pair in (_convert(one, item) for one in items) if pair[0]), (False, item)) for item in value]
         return all(fits for fits, _ in parts), tuple(item for _, item in parts)
     if origin is not None:
         return _convert_generic(option, value)
@@ -180,7 +183,8 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
         return True, float(value)
     if option is int and hasattr(value, "__index__") and not isinstance(value, bool):
         return True, int(value)
-    return type(value) is option, value
+    # True is no number, and what only looks like text is none; of other classes a subclass is one.
+    return type(value) is option if option in (bool, int, float, str) else isinstance(value, option), value
 
 
 def _convert_generic(option: Any, value: Any) -> tuple[bool, Any]:

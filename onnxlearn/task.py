@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
+from onnxlearn.tasks.folds import fold_numbers
 from onnxlearn.tasks.holdout import holdout_rows
 from onnxlearn.tasks.roles import Roles, TaskWarning, check_mapping, column_codes, make_schema, require_frame, row_weights
 from onnxlearn.tasks.targets import target_truth
@@ -245,6 +246,12 @@ class Task:
             self.n_rows, share, seed, strata=self._strata_and_classes(), groups=self.groups(), order=self.order()
         )  # fmt: skip
         return self.select(np.flatnonzero(~aside)), self.select(np.flatnonzero(aside))
+
+    def folds(self, n_folds: int, seed: int = 0) -> NDArray[np.int64]:
+        """The fold 0.. of each row, int64 ``[n]``: strata and classes in equal shares, groups whole, by time where there is it."""
+        return fold_numbers(
+            self.n_rows, n_folds, seed, strata=self._strata_and_classes(), groups=self.groups(), order=self.order()
+        )  # fmt: skip
 
     def _strata_and_classes(self) -> NDArray[np.int64] | None:
         parts = [

@@ -11,6 +11,20 @@ MLP = LearnerInfo(
     source="Gorishniy et al. 2021 (MLP); Guo and Berkhahn 2016, Holzmüller et al. 2024 (embeddings)",
 )
 
+ENSEMBLE = LearnerInfo(
+    name="ensemble",
+    target="onnxlearn_models.ensemble:Ensemble",
+    summary="several learners or seeds in one file, averaged; the best scores for the most time",
+    source="Lakshminarayanan et al. 2017",
+)
+
+BAGGING = LearnerInfo(
+    name="bagging",
+    target="onnxlearn_models.bagging:Bagging",
+    summary="one network a fold in one file, averaged; scores all rows by networks that have not seen them",
+    source="Parmanto et al. 1996; AutoGluon (Erickson et al. 2020)",
+)
+
 FEATURELESS = LearnerInfo(
     name="featureless",
     target="onnxlearn_models.featureless:Featureless",

@@ -33,8 +33,13 @@ def score_rows(session: Session, rows: Mapping[str, Task | None]) -> dict[str, d
         if task is not None and task.n_rows:
             outputs = run_chunked(session, task.feeds())
             prediction = Prediction.from_outputs(task.schema.target, outputs, truth=task.truth(), weights=task.weights())
-            scores[name] = {measure: value if math.isfinite(value) else None for measure, value in prediction.scores().items()}
+            scores[name] = finite_scores(prediction)
     return scores
+
+
+def finite_scores(prediction: Prediction) -> dict[str, float | None]:
+    """The usual measures; ``None`` where the rows do not define one."""
+    return {measure: value if math.isfinite(value) else None for measure, value in prediction.scores().items()}
 
 
 def pack(

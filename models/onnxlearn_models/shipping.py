@@ -61,10 +61,11 @@ def ship(
     training: Mapping[str, Any],
     notes: Sequence[str],
     test: Task | None = None,
+    scores: Mapping[str, dict[str, float | None]] | None = None,
 ) -> Model:
     """The Model of one network, or of several whose outputs are averaged.
 
-    ``training``: what its metadata says of the training besides rows and scores.
+    ``training``: what its metadata says of the training besides rows and scores; ``scores``: those that are known already.
 
     Raises: ExportError, ParityError; DataError where there are too few rows for what ``outputs`` asks for.
     """
@@ -75,7 +76,7 @@ def ship(
         networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
-    scores = score_rows(session, {"validation": rows.valid, "test": test})
+    scores = {**(scores or {}), **score_rows(session, {"validation": rows.valid, "test": test})}
     return pack(
         graph,
         schema=networks[0].preprocessing.schema,

@@ -31,7 +31,7 @@ def holdout_rows(
     rng = np.random.default_rng(seed)
     # Rows of one group resemble each other, and so do neighbours in time: chance would leak them across.
     if order is not None:
-        aside = _latest(order if groups is None else _group_ends(order, groups), n_aside)
+        aside = _latest(order if groups is None else group_ends(order, groups), n_aside)
     elif groups is not None:
         aside = _drawn_groups(groups, strata, n_aside, rng)
     else:
@@ -53,7 +53,7 @@ def _latest(order: NDArray[np.int64], n_aside: int) -> NDArray[np.bool_]:
     return np.asarray(order >= first)
 
 
-def _group_ends(order: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def group_ends(order: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rank of each row's group by its last row, so that groups come apart only as wholes."""
     _, codes = np.unique(groups, return_inverse=True)
     ends = np.full(codes.max() + 1, np.iinfo(np.int64).min)
