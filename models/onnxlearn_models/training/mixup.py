@@ -25,13 +25,20 @@ def mix(batch: Tensors, alpha: float) -> Mixed:
 
     Numbers are mixed; a code cannot be: it is the partner's with probability ``1 - share``, for all codes of a row together.
     """
-    concentration = torch.tensor(alpha)
-    share = float(torch.distributions.Beta(concentration, concentration).sample())
-    partner = torch.randperm(len(batch)).to(batch.target.device)
-    others = batch.map(lambda tensor: tensor[partner])
-    own = torch.rand(len(batch), device=partner.device) < share
+    share = draw_share(alpha)
+    # Batches are shuffled: the row before is as random a partner as any.
+    others = batch.map(lambda tensor: tensor.roll(1, 0))
+    own = torch.rand(len(batch), device=batch.target.device) < share
     inputs = {name: _mix(tensor, others.inputs[name], share, own) for name, tensor in batch.inputs.items()}
     return Mixed(inputs, others.target, others.weight, share)
+
+
+def draw_share(alpha: float) -> float:
+    """A number from Beta(alpha, alpha), by torch's global generator."""
+    # Gamma(alpha) is Gamma(alpha + 1) * uniform^(1 / alpha): in logarithms small alphas do not underflow.
+    gamma = torch._standard_gamma(torch.full((2,), alpha + 1, dtype=torch.float64))
+    first, second = gamma.log() + torch.rand(2, dtype=torch.float64).log() / alpha
+    return float(torch.sigmoid(first - second))
 
 
 def _mix(tensor: Tensor, other: Tensor, share: float, own: Tensor) -> Tensor:
