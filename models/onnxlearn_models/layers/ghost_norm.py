@@ -28,32 +28,36 @@ class GhostBatchNorm(nn.BatchNorm1d):
             return super().forward(input)
         n_rows = len(input)
         n_parts = 1 if self.virtual_batch_size is None else max(1, n_rows // self.virtual_batch_size)
+        if n_parts == 1:
+            return self._norm(input, self.running_mean, self.running_var, self.weight, self.bias, self._newest(1))
         # The first parts have one row more where the rows do not divide evenly.
         n_larger = n_rows % n_parts
         cut = n_larger * (n_rows // n_parts + 1)
         if not cut:
-            return self._normalize(input, n_parts)
-        return torch.cat([self._normalize(input[:cut], n_larger), self._normalize(input[cut:], n_parts - n_larger)])
+            return self._parts(input, n_parts)
+        return torch.cat([self._parts(input[:cut], n_larger), self._parts(input[cut:], n_parts - n_larger)])
 
-    def _normalize(self, x: Tensor, n_parts: int) -> Tensor:
+    def _parts(self, x: Tensor, n_parts: int) -> Tensor:
         """Parts of equal size: side by side they are the columns of one wider batch norm."""
-        wide = x.reshape(-1, n_parts * self.num_features)
-        mean, variance = x.new_zeros(2, wide.shape[1])
-        weight, bias = self.weight.repeat(n_parts), self.bias.repeat(n_parts)
+        means, variances = x.new_zeros(2, n_parts, self.num_features)
+        weight, bias = (tensor.expand(n_parts, -1).reshape(-1) for tensor in (self.weight, self.bias))
+        wide = x.reshape(-1, len(weight))
         # With a momentum of 1 the running statistics are those of the batch.
-        normed = functional.batch_norm(wide, mean, variance, weight, bias, training=True, momentum=1.0, eps=self.eps)
-        self._keep(mean.view(n_parts, -1), variance.view(n_parts, -1))
+        normed = self._norm(wide, means.view(-1), variances.view(-1), weight, bias, 1.0)
+        share = self._newest(n_parts)
+        for running, new in ((self.running_mean, means), (self.running_var, variances)):
+            assert running is not None
+            running.lerp_(new.mean(dim=0), share)
         return normed.view_as(x)
 
-    @torch.no_grad()
-    def _keep(self, means: Tensor, variances: Tensor) -> None:
-        """Move the running statistics towards those of these parts, ``[n_parts, width]``, which count alike."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
+    def _norm(
+        self, x: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor, bias: Tensor, momentum: float
+    ) -> Tensor:
+        return functional.batch_norm(x, mean, variance, weight, bias, training=True, momentum=momentum, eps=self.eps)
+
+    def _newest(self, n_parts: int) -> float:
+        """Share of this many new parts, which count alike, in the running statistics."""
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        before, new = int(self.num_batches_tracked), len(means)
-        self.num_batches_tracked += new
-        share = max(1 - (1 - self.momentum) ** new, new / (before + new))
-        self.running_mean.lerp_(means.mean(dim=0), share)
-        self.running_var.lerp_(variances.mean(dim=0), share)
+        self.num_batches_tracked += n_parts
+        return max(1 - (1 - self.momentum) ** n_parts, n_parts / int(self.num_batches_tracked))
