@@ -102,6 +102,11 @@ class Prediction:
         """Which classes are in the predicted set: bool ``[N, C]``; ``None`` where there are no sets."""
         return self.further.get("set")
 
+    @property
+    def masks(self) -> Array | None:
+        """How much each feature counted: float32 ``[N, F]``, or ``[N, k, F]`` in each of k steps; ``None`` without masks."""
+        return self.further.get("masks")
+
     def _further(self, name: str) -> Array | None:
         return _squeezed(self.further[name]) if name in self.further else None
 
