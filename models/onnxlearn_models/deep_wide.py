@@ -5,6 +5,7 @@ Cheng et al. (2016), "Wide & Deep Learning for Recommender Systems", wired as in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.entity_mlp import require_units
 from onnxlearn_models.layers.activation import ACTIVATIONS
-from onnxlearn_models.layers.entity import EntityConfig, EntityInputs
+from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
@@ -32,7 +33,7 @@ class DeepWideConfig(EntityConfig):
         require_units(self.layer_units)
 
 
-class DeepWideNet(nn.Module):
+class DeepWideNet(EntityNet):
     """The sum of a linear layer and of hidden layers with an output layer, on the same inputs.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
@@ -40,8 +41,7 @@ class DeepWideNet(nn.Module):
     """
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: DeepWideConfig) -> None:
-        super().__init__()
-        self.inputs = EntityInputs(ingress, config)
+        super().__init__(ingress, config)
         self.wide = nn.Linear(self.inputs.d_out, n_outputs)
         parts: list[nn.Module] = []
         d_in = self.inputs.d_out
@@ -50,7 +50,7 @@ class DeepWideNet(nn.Module):
             parts.append(ACTIVATIONS[config.activation]())
             d_in = width
         self.deep = nn.Sequential(*parts[:-1])
-        start_linear(self, config.initializer)
+        start_linear(config.initializer, self.wide, self.deep)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
@@ -71,4 +71,4 @@ class DeepWide(NetworkLearner):
     name: ClassVar[str] = "deep_wide"
     architecture = staticmethod(build_deep_wide)
     architecture_config = DeepWideConfig
-    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}
+    defaults: Mapping[str, Any] = {"cat_encoding": "embedding"}

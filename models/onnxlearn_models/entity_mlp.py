@@ -6,6 +6,7 @@ categories and normalizes numbers in the network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
-from onnxlearn_models.layers.entity import EntityConfig, EntityInputs, hidden_layers
+from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
@@ -38,7 +39,7 @@ def require_units(layer_units: tuple[int, ...]) -> None:
         raise ParameterError(f"layer_units has to be a list of numbers >= 1, not {list(layer_units)}")
 
 
-class EntityMLPNet(nn.Module):
+class EntityMLPNet(EntityNet):
     """Embeddings and normalized numbers, hidden layers, output layer.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
@@ -46,14 +47,13 @@ class EntityMLPNet(nn.Module):
     """
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: EntityMLPConfig) -> None:
-        super().__init__()
-        self.inputs = EntityInputs(ingress, config)
+        super().__init__(ingress, config)
         dropouts = [config.dropout] * len(config.layer_units)
         self.blocks = hidden_layers(
             self.inputs.d_out, config.layer_units, dropouts, activation=config.activation, norm=config.norm
         )
         self.head = nn.Linear((self.inputs.d_out, *config.layer_units)[-1], n_outputs)
-        start_linear(self, config.initializer)
+        start_linear(config.initializer, self.blocks, self.head)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
@@ -73,4 +73,4 @@ class EntityMLP(NetworkLearner):
     name: ClassVar[str] = "entity_mlp"
     architecture = staticmethod(build_entity_mlp)
     architecture_config = EntityMLPConfig
-    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}
+    defaults: Mapping[str, Any] = {"cat_encoding": "embedding"}

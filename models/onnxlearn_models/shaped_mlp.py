@@ -6,6 +6,7 @@ Zimmer, Lindauer and Hutter (2021), "Auto-PyTorch Tabular", search space 1: the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
-from onnxlearn_models.layers.entity import EntityConfig, EntityInputs, hidden_layers
+from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
@@ -33,7 +34,7 @@ class ShapedMLPConfig(EntityConfig):
     dropout_shape: str = param("funnel", "how that share goes from layer to layer", choices=SHAPES)
 
 
-class ShapedMLPNet(nn.Module):
+class ShapedMLPNet(EntityNet):
     """Embeddings and normalized numbers, hidden layers of shaped widths, output layer.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
@@ -41,8 +42,7 @@ class ShapedMLPNet(nn.Module):
     """
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: ShapedMLPConfig) -> None:
-        super().__init__()
-        self.inputs = EntityInputs(ingress, config)
+        super().__init__(ingress, config)
         widths = shaped_widths(config.shape, config.n_layers, config.n_max, d_in=self.inputs.d_out, d_out=n_outputs)
         # DIFF: mlr3keras takes all of these widths for hidden layers; few units at the end lose what the others found.
         n_hidden = config.n_layers if config.bottleneck else config.n_layers - 1
@@ -51,7 +51,7 @@ class ShapedMLPNet(nn.Module):
             self.inputs.d_out, widths[:n_hidden], dropouts[:n_hidden], activation=config.activation, norm=config.norm
         )
         self.head = nn.Linear((self.inputs.d_out, *widths[:n_hidden])[-1], n_outputs)
-        start_linear(self, config.initializer)
+        start_linear(config.initializer, self.blocks, self.head)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
@@ -71,4 +71,4 @@ class ShapedMLP(NetworkLearner):
     name: ClassVar[str] = "shaped_mlp"
     architecture = staticmethod(build_shaped_mlp)
     architecture_config = ShapedMLPConfig
-    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}
+    defaults: Mapping[str, Any] = {"cat_encoding": "embedding"}

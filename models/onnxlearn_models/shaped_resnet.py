@@ -6,6 +6,7 @@ mlr3keras lacks; ``mixup`` is a setting of the training.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
-from onnxlearn_models.layers.entity import EntityConfig, EntityInputs
+from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, drop_probabilities
 from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
@@ -66,7 +67,7 @@ def _branch(d_in: int, d_out: int, dropout: float, activation: str) -> nn.Sequen
     )
 
 
-class ShapedResNetNet(nn.Module):
+class ShapedResNetNet(EntityNet):
     """Embeddings and normalized numbers, a linear layer, residual blocks of shaped widths, norm, activation, output layer.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
@@ -74,14 +75,13 @@ class ShapedResNetNet(nn.Module):
     """
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: ShapedResNetConfig) -> None:
-        super().__init__()
-        self.inputs = EntityInputs(ingress, config)
+        super().__init__(ingress, config)
         widths = shaped_widths(config.shape, config.n_layers, config.n_max, d_in=self.inputs.d_out, d_out=n_outputs)[:-1]
         self.first = nn.Linear(self.inputs.d_out, widths[0]) if widths else nn.Identity()
         self.blocks = nn.Sequential(*_blocks(widths, config))
         d_last = (self.inputs.d_out, *widths)[-1]
         self.head = nn.Sequential(nn.BatchNorm1d(d_last), ACTIVATIONS[config.activation](), nn.Linear(d_last, n_outputs))
-        start_linear(self, config.initializer)
+        start_linear(config.initializer, self.first, self.blocks, self.head)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
@@ -114,4 +114,4 @@ class ShapedResNet(NetworkLearner):
     name: ClassVar[str] = "shaped_resnet"
     architecture = staticmethod(build_shaped_resnet)
     architecture_config = ShapedResNetConfig
-    defaults: ClassVar[dict[str, Any]] = {"cat_encoding": "embedding"}
+    defaults: Mapping[str, Any] = {"cat_encoding": "embedding"}

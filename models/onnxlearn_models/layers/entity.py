@@ -6,7 +6,7 @@ Guo and Berkhahn (2016), "Entity Embeddings of Categorical Variables", in the fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +18,12 @@ from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
 from onnxlearn_models.layers.initializer import INITIALIZERS
 from onnxlearn_models.layers.norm import NORMS
+from onnxlearn_models.layers.numeric import NumEmbeddingConfig, build_num_embedding, embedded_kinds
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntityConfig:
-    """Settings that all networks on top of :class:`EntityInputs` share."""
+class EntityConfig(NumEmbeddingConfig):
+    """Settings that all networks on top of :class:`EntityInputs` share. Embeddings of numbers stand beside the numbers."""
 
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
     d_embedding: int | None = param(None, "width of every embedding (None: 1.6 n^0.56 for n levels, at most 600)", low=1)
@@ -33,7 +34,7 @@ class EntityConfig:
 
 
 class EntityInputs(nn.Module):
-    """The embeddings of all categories, then all numbers, as one tensor.
+    """The embeddings of all categories, then all numbers, then the embeddings of numbers if there are any, side by side.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
     ``[N, d_out]``.
@@ -51,8 +52,16 @@ class EntityInputs(nn.Module):
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         # DIFF: running statistics move by 0.1 a step, not by Keras' 0.01, for which small tables have too few steps.
         self.norm = nn.BatchNorm1d(ingress.n_num, eps=1e-3) if ingress.n_num and config.num_norm else nn.Identity()
+        self.n_embedded = len(embedded_kinds(ingress))
+        self.num_embedding = build_num_embedding(ingress, config)
         self.dropout = nn.Dropout(config.input_dropout)
-        self.d_out = sum(widths) + ingress.n_num
+        d_num_embedding = 0 if self.num_embedding is None else self.num_embedding.d_out
+        self.d_out = sum(widths) + ingress.n_num + d_num_embedding
+
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set up what depends on the training rows."""
+        if self.num_embedding is not None:
+            self.num_embedding.initialize(inputs["num"][:, : self.n_embedded])
 
     def forward(self, num: Tensor | None, cat: Tensor | None) -> Tensor:
         """Embed the codes and normalize the numbers."""
@@ -61,8 +70,22 @@ class EntityInputs(nn.Module):
             inputs.append(self.embedding_dropout(self.embedding(cat)))
         if num is not None:
             inputs.append(self.norm(num))
+        if self.num_embedding is not None and num is not None:
+            inputs.append(self.num_embedding(num[:, : self.n_embedded]).flatten(1))
         joined: Tensor = self.dropout(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
         return joined
+
+
+class EntityNet(nn.Module):
+    """A network on top of :class:`EntityInputs`."""
+
+    def __init__(self, ingress: Ingress, config: EntityConfig) -> None:
+        super().__init__()
+        self.inputs = EntityInputs(ingress, config)
+
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set up what depends on the training rows."""
+        self.inputs.initialize(inputs)
 
 
 def hidden_layers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,9 +18,9 @@ INITIALIZERS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
-def start_linear(module: nn.Module, name: str) -> None:
-    """Set the weights of every linear layer in a module by this initializer and their biases to zero."""
-    for part in module.modules():
+def start_linear(name: str, *modules: nn.Module) -> None:
+    """Set the weights of every linear layer in these modules by this initializer and their biases to zero."""
+    for part in itertools.chain(*(module.modules() for module in modules)):
         if isinstance(part, nn.Linear):
             INITIALIZERS[name](part.weight)
             if part.bias is not None:
