@@ -31,12 +31,12 @@ def require_rows(coverage: float, n_effective: float, n_rows: int) -> None:
 
     ``n_effective``: the sum of what they count (:func:`onnxlearn.postprocess.rows.counts`).
     """
-    needed = math.ceil(1 / (1 - coverage) - 1 - 1e-9)
-    if n_effective < needed - 1e-9:
+    needed = 1 / (1 - coverage) - 1
+    if n_effective < needed * (1 - 1e-9):
         there = f"there are {n_rows}" if n_effective >= n_rows else f"there are {n_rows}, which weigh like {n_effective:.1f}"
         most = n_effective / (n_effective + 1)
         raise ParameterError(
-            f"coverage={coverage:g} needs at least {needed} calibration rows, {there}: give more rows, a larger share "
+            f"coverage={coverage:g} needs at least {math.ceil(needed - 1e-9)} calibration rows, {there}: give more rows, a larger share "
             f"(calibration=), or a coverage up to {math.floor(most * 1000) / 1000:g}"
         )
 
@@ -92,7 +92,7 @@ class Intervals:
         with np.errstate(over="ignore"):
             away = np.where(truth < outputs["prediction"], low - truth, truth - high) / spread
         margin = conformal_quantile(np.minimum(away, LARGEST), counts, coverage)
-        slack = np.array([ROUNDING * locate(column, "standard").scale for column in truth[counts > 0].T])
+        slack = np.array([ROUNDING * locate(column, "standard").scale for column in truth.T])
         return cls(base, margin, slack, start.band)
 
     def apply(self, outputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -59,6 +59,8 @@ class Postprocessing:
         assert outputs is not None, "calibration needs rows"
         assert truth is not None, "calibration needs rows"
         counted = counts(len(truth), weights)
+        kept = counted > 0
+        outputs, truth, counted = {name: array[kept] for name, array in outputs.items()}, truth[kept], counted[kept]
         if target.type == "classification":
             fitted = _fit_classes(config, target, np.asarray(outputs["probabilities"], np.float64), truth, counted)
         else:
