@@ -15,7 +15,7 @@ from onnxlearn.prediction import class_array
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.runtime import Session, run_chunked
 from onnxlearn.schema import Target
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, join_feeds
 from onnxlearn_models.fitted import FittedNetwork
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -52,11 +52,6 @@ def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Post
                 gaps.append(_gap(*_in_units(name, found[name], array[batch], None if name in further else scaling)))
     _require(gaps)
     return {"max_difference": max(gap for gap, _ in gaps), "n_rows": n_rows, "tolerance": TOLERANCE}
-
-
-def join_feeds(first: Feeds, second: Feeds) -> Feeds:
-    """The rows of both, one after the other."""
-    return {name: np.concatenate([first[name], second[name]]) for name in first}
 
 
 def _require_shape(name: str, found: Array, expected: Array) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from onnxlearn.model import Model
 from onnxlearn.registry import learner_infos
 from onnxlearn.task import Task
 from onnxlearn.testing.parity import BATCH_SIZES, expect
+from onnxlearn.testing.torchfree import check_without_torch
+from onnxlearn.wire.feeds import join_feeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,34 +53,60 @@ def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def example_tasks(n_rows: int = 60) -> dict[str, Task]:
-    """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers."""
+Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one"]
+
+_COLUMNS: dict[Columns, tuple[str, ...]] = {
+    "mixed": ("size", "width", "count", "shape", "code", "grade", "open", "day", "still"),
+    "numeric": ("size", "width", "count"),
+    "categorical": ("shape", "code"),
+    "one": ("width",),
+}
+
+
+def example_tasks(n_rows: int = 60, columns: Columns = "mixed") -> dict[str, Task]:
+    """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers.
+
+    ``columns``: all of them, numbers alone, categories alone, or one single number.
+    """
     frame = example_frame(n_rows)
-    targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "size"]}
+    targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "count"]}
     tasks = {}
     for name, target in targets.items():
         names = [target] if isinstance(target, str) else target
-        others = [column for column in ("sort", "two", "amount") if column not in names]
-        tasks[name] = Task.from_frame(frame.dropna(subset=names), target, ignore=others)
+        kept = [column for column in _COLUMNS[columns] if column not in names]
+        tasks[name] = Task.from_frame(frame[[*kept, *names]], target, name=f"{columns} {name}")
     return tasks
 
 
 def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None:
-    """A learner keeps its contract on each of these tasks (default: :func:`example_tasks` of the types that it can do).
+    """A learner keeps its contract on each of these tasks.
+
+    Default: :func:`example_tasks` of the types that it can do, with columns of every kind, with numbers alone, with
+    categories alone and with one column.
 
     Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes twice; the
-    file takes batches of any size and hostile rows, gives finite outputs of the promised types, and says how it was made and
-    scored.
+    file takes batches of any size and hostile rows, gives finite outputs of the promised types, the same where torch cannot
+    be imported, and says how it was made and scored.
     """
     check_params(learner)
     check_types(learner)
+    models = []
     for task in _tasks_for(learner) if tasks is None else tasks:
-        train, test = task.split(0.25, 1)
-        model = learner.fit(train, test=test, progress=False)
-        expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
-        _check_document(learner, model, train, test)
-        _check_outputs(model, train.feeds())
-        _check_outputs(model, hostile_feeds(model.schema))
+        try:
+            models.append((_check_task(learner, task), join_feeds(task.feeds(), hostile_feeds(task.schema))))
+        except AssertionError as error:
+            raise AssertionError(f"task {task.schema.name!r}: {error}") from error
+    check_without_torch(models)
+
+
+def _check_task(learner: Learner, task: Task) -> Model:
+    train, test = task.split(0.25, 1)
+    model = learner.fit(train, test=test, progress=False)
+    expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
+    _check_document(learner, model, train, test)
+    _check_outputs(model, train.feeds())
+    _check_outputs(model, hostile_feeds(model.schema))
+    return model
 
 
 def check_params(learner: Learner) -> None:
@@ -102,7 +130,8 @@ def check_types(learner: Learner) -> None:
 
 
 def _tasks_for(learner: Learner) -> list[Task]:
-    return [task for task in example_tasks().values() if task.schema.target.type in learner.tasks]
+    tasks = [task for columns in _COLUMNS for task in example_tasks(columns=columns).values()]
+    return [task for task in tasks if task.schema.target.type in learner.tasks]
 
 
 def _check_document(learner: Learner, model: Model, train: Task, test: Task) -> None:

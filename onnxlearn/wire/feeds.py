@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 Feeds: TypeAlias = dict[str, NDArray[Any]]
 
 
+def join_feeds(first: Feeds, second: Feeds) -> Feeds:
+    """The rows of both, one after the other."""
+    return {name: np.concatenate([first[name], second[name]]) for name in first}
+
+
 def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place) -> Feeds:
     """Feeds of a data frame. Columns are found by name, in any order; others are ignored. ``where`` names a row in messages.
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from onnxlearn.prediction import class_array
 from onnxlearn.task import Task
 from onnxlearn.testing import assert_parity, run_reference
+from onnxlearn.wire.feeds import join_feeds
 from onnxlearn_models.mlp import MLP
-from onnxlearn_models.parity import join_feeds
 
 N_ROWS = 60
 DAY = pd.Timestamp("1890-05-06")

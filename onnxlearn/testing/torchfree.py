@@ -1,0 +1,74 @@
+"""Model files give the same in a process that cannot import torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.model import Model
+from onnxlearn.testing.parity import expect
+from onnxlearn.wire.feeds import Feeds
+
+# Runs in the other process: every file of the folder on its rows, what it gives beside it.
+_SCRIPT = """
+import sys
+sys.modules["torch"] = None
+import json, pathlib
+import numpy as np
+import onnxlearn as ol
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
+    model = ol.load(path)
+    names = json.loads(path.with_suffix(".json").read_text())
+    with np.load(path.with_suffix(".npz")) as arrays:
+        feeds = {name: array.astype(object) if array.dtype.kind == "U" else array
+                 for name, array in zip(names, (arrays[f"a{i}"] for i in range(len(names))))}
+    outputs = model.predict_feeds(feeds)
+    np.savez(path.with_suffix(".out.npz"), **{k: v.astype(str) if v.dtype == object else v for k, v in outputs.items()})
+"""
+
+
+def check_without_torch(models: Sequence[tuple[Model, Feeds]]) -> None:
+    """Each model's file, loaded where torch cannot be imported, gives the outputs that the model gives here."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [_write(Path(folder) / f"{i:04}.onnx", model, feeds) for i, (model, feeds) in enumerate(models)]
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT, folder], env=_environment(), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+        expect(done.returncode == 0, f"the file cannot be used without torch: {done.stderr.strip().rpartition(chr(10))[2]}")
+        for path, (model, feeds) in zip(paths, models, strict=True):
+            with np.load(path.with_suffix(".out.npz")) as found:
+                _compare(dict(found), model.predict_feeds(feeds))
+
+
+def _environment() -> dict[str, str]:
+    """The other process finds this package where this one found it."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _write(path: Path, model: Model, feeds: Feeds) -> Path:
+    model.save(path)
+    # The names go beside the arrays: a column may be called like a file.
+    path.with_suffix(".json").write_text(json.dumps(list(feeds)))
+    arrays: dict[str, Any] = {f"a{i}": _plain(array) for i, array in enumerate(feeds.values())}
+    np.savez(path.with_suffix(".npz"), **arrays)
+    return path
+
+
+def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Text in a type that needs no pickle."""
+    return array.astype(str) if array.dtype == object else array
+
+
+def _compare(found: dict[str, np.ndarray[Any, Any]], expected: dict[str, np.ndarray[Any, Any]]) -> None:
+    expect(found.keys() == expected.keys(), f"without torch there are the outputs {sorted(found)}, not {sorted(expected)}")
+    for name, array in expected.items():
+        expect(np.array_equal(found[name], _plain(array)), f"{name} is another one without torch")
