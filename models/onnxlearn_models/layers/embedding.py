@@ -71,7 +71,7 @@ class TokenEmbedding(CodeEmbedding):
 
     def column_tables(self) -> list[Tensor]:
         """The table of each column: its part of the one table."""
-        return list(next(self.parameters()).detach().split(self.cardinalities))
+        return list(torch.split(next(self.parameters()).detach(), self.cardinalities))
 
 
 def settle(module: nn.Module, counts: Sequence[np.ndarray]) -> None:
