@@ -6,6 +6,7 @@ annotation of a field is its type, :func:`param` adds range and meaning.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -37,7 +38,20 @@ def param(
     metadata = {
         "meaning": meaning, "low": low, "high": high, "low_open": low_open, "recorded": recorded, "choices": choices,
     }  # fmt: skip
+    if type(default).__hash__ is None:
+        # A dataclass refuses lists as defaults, which are those of the user's own functions at times.
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+class Required:
+    """Stands as the default of a parameter that has none."""
+
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+REQUIRED = Required()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +78,17 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
         Param(
             name=field.name,
             type=_type_name(_hints(config)[field.name], field.metadata["choices"]),
-            default=(defaults or {}).get(field.name, field.default),
+            default=(defaults or {}).get(field.name, _default(field)),
             range=_range_text(field.metadata),
             meaning=field.metadata["meaning"],
         )
         for config in configs
         for field in dataclasses.fields(config)
     )
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: str) -> tuple[Any, ...]:
@@ -103,11 +121,8 @@ def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
     """
     for config in configs:
         if name in _hints(config):
-            for read in _readers(_hints(config)[name]):
-                try:
-                    return read(text)
-                except ValueError:
-                    continue
+            with contextlib.suppress(ValueError):
+                return _read(_readers(_hints(config)[name]), text)
     return text
 
 
@@ -173,10 +188,10 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
         return value is None, value
     if origin is typing.Literal:
         return isinstance(value, str | int) and value in typing.get_args(option), value
-    if origin is tuple and isinstance(value, list | tuple):
+    if origin in (tuple, list) and isinstance(value, list | tuple):
         items = _alternatives(typing.get_args(option)[0])
         parts = [next((pair for pair in (_convert(one, item) for one in items) if pair[0]), (False, item)) for item in value]
-        return all(fits for fits, _ in parts), tuple(item for _, item in parts)
+        return all(fits for fits, _ in parts), origin(item for _, item in parts)
     if origin is not None:
         return _convert_generic(option, value)
     if option is float and isinstance(value, int | float) and not isinstance(value, bool):
@@ -221,7 +236,7 @@ def _type_name(hint: Any, choices: Mapping[str, Any] | None = None) -> str:
             parts += list(choices)
         elif origin is typing.Literal:
             parts += [str(choice) for choice in typing.get_args(option)]
-        elif origin is tuple:
+        elif origin in (tuple, list):
             parts.append(f"list of {_type_name(typing.get_args(option)[0])}")
         else:
             parts.append("None" if option is type(None) else getattr(option, "__name__", str(option)))
@@ -233,14 +248,16 @@ def _readers(hint: Any) -> list[Callable[[str], Any]]:
     readers: list[Callable[[str], Any]] = []
     for option in _alternatives(hint):
         origin = typing.get_origin(option)
-        if option is type(None):
+        if option is Any:
+            readers += [_read_none, _read_bool, int, float, str]
+        elif option is type(None):
             readers.append(_read_none)
         elif option is bool:
             readers.append(_read_bool)
         elif option in (int, float):
             readers.append(option)
-        elif origin is tuple:
-            readers.append(functools.partial(_read_list, _readers(typing.get_args(option)[0])[0]))
+        elif origin in (tuple, list):
+            readers.append(functools.partial(_read_list, _readers(typing.get_args(option)[0])))
         elif origin is typing.Literal:
             readers.append(functools.partial(_read_choice, option))
         elif option is str:
@@ -248,8 +265,16 @@ def _readers(hint: Any) -> list[Callable[[str], Any]]:
     return readers
 
 
-def _read_list(read: Callable[[str], Any], text: str) -> tuple[Any, ...]:
-    return tuple(read(part.strip()) for part in text.split(",") if part.strip())
+def _read(readers: Iterable[Callable[[str], Any]], text: str) -> Any:
+    """What the first reader that can reads; ``ValueError`` where none can."""
+    for read in readers:
+        with contextlib.suppress(ValueError):
+            return read(text)
+    raise ValueError(text)
+
+
+def _read_list(readers: Sequence[Callable[[str], Any]], text: str) -> tuple[Any, ...]:
+    return tuple(_read(readers, part.strip()) for part in text.split(",") if part.strip())
 
 
 def _read_choice(option: Any, text: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,14 +125,32 @@ def learner_info(name: str) -> LearnerInfo:
     return infos[name]
 
 
-def learner(name: str, **params: Any) -> Learner:
-    """A learner by name, with parameters as keyword arguments.
+def learner(what: str | Callable[..., Any], /, **params: Any) -> Learner:
+    """A learner by name, with parameters as keyword arguments, or the learner ``module`` around a network of your own.
+
+    ``what``: the name; or a function that makes a network, an ``nn.Module`` class or an instance of one, itself or by the text
+    ``package.module:name``. A learner class, registered or not, may stand there too.
 
     Raises: UnknownNameError, ParameterError, MissingExtraError.
     """
-    if not isinstance(name, str):
+    if isinstance(what, str) and ":" not in what:
+        return learner_info(what).load()(**params)
+    target = _imported(what) if isinstance(what, str) else what
+    if isinstance(target, type) and issubclass(target, Learner):
+        return target(**params)
+    if not callable(target):
+        named = f"{what} is" if isinstance(what, str) else "this is"
         raise ParameterError(
-            f"a learner is called by its name, not by a {type(name).__name__}; for a network of your own subclass "
-            "onnxlearn_models.network_learner.NetworkLearner"
+            "a learner is made from its name, or from a function, a class or an instance of a network; "
+            f"{named} a value of type {type(target).__name__}"
         )
-    return learner_info(name).load()(**params)
+    if "module" in params:
+        raise ParameterError("the network is given twice, as the first argument and as module=: leave one of them out")
+    return learner_info("module").load()(module=target, **params)
+
+
+def _imported(text: str) -> Any:
+    # Here and not at the top, like the entry points.
+    from onnxlearn.named import named_object
+
+    return named_object(text)
