@@ -8,7 +8,12 @@ from onnxlearn.schema import Schema
 
 # Columns listed on the card; --json and Model.schema have all of them.
 LISTED_COLUMNS = 30
-VALIDATION_HEAD = "validation (used to choose the epoch)"
+SCORE_HEADS = {
+    "validation": "validation (used to choose the epoch)",
+    "out_of_fold": "out of fold (files of the folds)",
+    "test": "test",
+}
+"""What the scores of a set of rows are called where they are shown, in this order."""
 
 
 def describe(metadata: dict[str, Any], *, n_bytes: int, outputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -67,12 +72,11 @@ def _feature_lines(schema: Schema) -> list[str]:
 
 def _score_lines(scores: dict[str, dict[str, float | None]]) -> list[str]:
     """One line a set of rows, the one that chose the epoch first: its measures side by side."""
-    names = sorted((name for name in scores if scores[name]), key=lambda name: name != "validation")
-    heads = [VALIDATION_HEAD if name == "validation" else name for name in names]
-    width = max(map(len, heads), default=0)
+    shown = {head: scores[name] for name, head in SCORE_HEADS.items() if scores.get(name)}
+    width = max(map(len, shown), default=0)
     return [
-        f"{head:<{width}}  " + "  ".join(f"{measure} {number(value)}" for measure, value in scores[name].items())
-        for name, head in zip(names, heads, strict=True)
+        f"{head:<{width}}  " + "  ".join(f"{measure} {number(value)}" for measure, value in values.items())
+        for head, values in shown.items()
     ]
 
 
@@ -83,6 +87,8 @@ def _training_lines(training: dict[str, Any]) -> list[str]:
     if training.get("n_calibration_rows"):
         rows += f", {training['n_calibration_rows']} of them for calibration"
     parts = [rows]
+    if training.get("members"):
+        parts.append(f"{len(training['members'])} networks: " + ", ".join(member["learner"] for member in training["members"]))
     if training.get("epochs"):
         parts.append(f"{training['epochs']} epochs, the best was {training.get('best_epoch')}")
     parts += [f"stopped by {training['stopped']}"] if training.get("stopped") else []

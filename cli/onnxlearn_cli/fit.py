@@ -154,11 +154,10 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 
 def report(model: Model, data: str, out: Path) -> None:
     """The short table of scores, what was written and what to run next."""
-    from onnxlearn.card import VALIDATION_HEAD, megabytes, number
+    from onnxlearn.card import SCORE_HEADS, megabytes, number
     from onnxlearn.files.tables import STDIN
 
-    columns = {VALIDATION_HEAD: model.scores.get("validation"), "test": model.scores.get("test")}
-    scores = {head: values for head, values in columns.items() if values}
+    scores = {head: model.scores[name] for name, head in SCORE_HEADS.items() if model.scores.get(name)}
     if scores:
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]

@@ -101,7 +101,7 @@ class _Run:
         self.values = self.optimizer.flat.values
         self.average = self.values.clone() if config.ema else None
         self.sizes = even_sizes(len(train), self.result.batch_size)
-        _check_batch_norm(module, min(self.sizes))
+        _check_batch_norm(module, len(train), min(self.sizes))
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self.penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
@@ -261,9 +261,13 @@ def _optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
     return AdamW(groups, beta1=config.beta1, beta2=config.beta2)
 
 
-def _check_batch_norm(module: nn.Module, smallest: int) -> None:
+def _check_batch_norm(module: nn.Module, n_rows: int, smallest: int) -> None:
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        raise ParameterError("batch norm needs at least two rows in each step: choose a larger batch_size or norm='layer'")
+        way_out = "choose a larger batch_size" if n_rows > 1 else "give more rows"
+        raise ParameterError(
+            f"batch norm needs at least two rows in each step, and of {n_rows} training rows a step would have one: {way_out}, "
+            "or a learner without batch norm (mlp)"
+        )
 
 
 def _shuffle(rows: Tensors, order: Tensor, out: Tensors) -> None:
