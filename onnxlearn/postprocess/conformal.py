@@ -32,13 +32,14 @@ def require_rows(coverage: float, n_effective: float, n_rows: int) -> None:
     ``n_effective``: the sum of what they count (:func:`onnxlearn.postprocess.rows.counts`).
     """
     needed = 1 / (1 - coverage) - 1
-    if n_effective < needed * (1 - 1e-9):
-        there = f"there are {n_rows}" if n_effective >= n_rows else f"there are {n_rows}, which weigh like {n_effective:.1f}"
-        most = n_effective / (n_effective + 1)
-        raise ParameterError(
-            f"coverage={coverage:g} needs at least {math.ceil(needed - 1e-9)} calibration rows, {there}: give more rows, a larger share "
-            f"(calibration=), or a coverage up to {math.floor(most * 1000) / 1000:g}"
-        )
+    if n_effective >= needed * (1 - 1e-9):
+        return
+    there = f"there are {n_rows}" if n_effective >= n_rows else f"there are {n_rows}, which weigh like {n_effective:.1f}"
+    allowed = math.floor(1000 * n_effective / (n_effective + 1)) / 1000
+    raise ParameterError(
+        f"coverage={coverage:g} needs at least {math.ceil(needed - 1e-9)} calibration rows, {there}: give more rows, a larger "
+        f"share (calibration=), or a coverage up to {allowed:g}"
+    )
 
 
 def conformal_quantile(scores: Array, counts: Array, coverage: float) -> Array:
