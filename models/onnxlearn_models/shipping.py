@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import torch
 
-from onnxlearn.errors import ExportError, ModelFileError, ParityError
+from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
@@ -40,7 +40,13 @@ class Rows:
         calibration = None
         if outputs.needs_calibration:
             # The share is one of all rows.
-            train, calibration = train.split(outputs.calibration * task.n_rows / train.n_rows, seed)
+            share = outputs.calibration * task.n_rows / train.n_rows
+            if share >= 1:
+                raise ParameterError(
+                    f"calibration={outputs.calibration:g} of the {task.n_rows} rows cannot be set aside: there are "
+                    f"{train.n_rows} left beside those for validation; give a smaller share"
+                )
+            train, calibration = train.split(share, seed)
             require_calibration_rows(outputs, calibration.n_rows, calibration.weights())
         return cls(train, valid, calibration)
 
