@@ -153,7 +153,7 @@ class Postprocessing:
             return
         shape: list[int | str] = ["N", target.n_outputs]
         if name == "quantiles":
-            shape.append(len(self.levels))
+            shape.append(len(self.levels) or "Q")
         g.output(value, name, {"probabilities": "FLOAT", "set": "BOOL"}.get(name, "DOUBLE"), shape)
 
 
