@@ -22,7 +22,7 @@ def predict(
 ) -> None:
     """Predict every row of a table.
 
-    Writes one line a row, in order: label and probabilities, or the predicted numbers.
+    Writes one line a row, in order: label and probabilities, or the predicted numbers, and what else the model gives.
     """
     from onnxlearn.files.outputs import require_other_file
     from onnxlearn.files.stream import predict_file

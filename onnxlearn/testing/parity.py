@@ -28,9 +28,9 @@ def assert_parity(
 ) -> None:
     """A model file computes these outputs for all rows at once and for its first rows in batches of these sizes.
 
-    ``expected``: ``probabilities`` and perhaps ``label``, or ``prediction``, as a reference computed them. ``scale`` and
-    ``center``: standard deviation and mean of each target, float64 ``[T]``; predictions are compared in deviations from the
-    mean. Labels agree wherever the two best probabilities differ by more than the tolerance.
+    ``expected``: any of the file's outputs, as a reference computed them. ``scale`` and ``center``: standard deviation and
+    mean of each target, float64 ``[T]``; predictions, intervals and quantiles are compared in deviations from the mean.
+    Labels, which need ``probabilities``, agree wherever the two best ones differ by more than the tolerance.
     """
     session = open_session(model, "cpu")
     n_rows = len(next(iter(feeds.values())))
@@ -73,19 +73,31 @@ def _compare_outputs(
     tolerance: float,
     n: int,
 ) -> None:
-    for name in ("probabilities", "prediction"):
-        if name in expected:
-            center, unit = location if name == "prediction" else (0.0, 1.0)
-            expect(outputs[name].shape == expected[name].shape, f"{name} has shape {outputs[name].shape} for {n} rows")
-            difference = np.abs(outputs[name] - expected[name]) / unit
-            excess = difference - tolerance * np.abs((expected[name] - center) / unit)
-            worst = float(excess.max(initial=0.0))
-            expect(worst <= tolerance, f"{name} differs by {float(difference.max(initial=0.0)):g} for {n} rows")
+    for name, values in expected.items():
+        if name == "label":
+            continue
+        expect(outputs[name].shape == values.shape, f"{name} has shape {outputs[name].shape} for {n} rows")
+        if values.dtype.kind != "f":
+            expect(bool((outputs[name] == values).all()), f"{name} differs for {n} rows")
+            continue
+        center, unit = _location(name, values, location)
+        difference = np.abs(outputs[name] - values) / unit
+        excess = difference - tolerance * np.abs((values - center) / unit)
+        worst = float(excess.max(initial=0.0))
+        expect(worst <= tolerance, f"{name} differs by {float(difference.max(initial=0.0)):g} for {n} rows")
     if "label" in expected:
         best = np.sort(expected["probabilities"], axis=1)
         clear = best[:, -1] - best[:, -2] > tolerance
         same = np.asarray(outputs["label"] == expected["label"])
         expect(outputs["label"].shape == (n,) and bool(same[clear].all()), f"labels differ for {n} rows")
+
+
+def _location(name: str, values: Array, location: tuple[Array | float, Array | float]) -> tuple[Array | float, Array | float]:
+    """Zero and unit of an output, of each target where it is in the targets' units."""
+    if name not in ("prediction", "lower", "upper", "quantiles", "std"):
+        return 0.0, 1.0
+    center, unit = (part[:, None] if isinstance(part, np.ndarray) and values.ndim == 3 else part for part in location)
+    return (0.0 if name == "std" else center), unit
 
 
 def expect(holds: bool, message: str) -> None:  # noqa: FBT001

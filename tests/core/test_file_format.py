@@ -111,6 +111,39 @@ def test_inputs_and_outputs(fitted):
     assert set(outputs) <= {name for cells in rows_of("Outputs") for name in re.findall(r"`(\w+)`", cells[1])}
 
 
+@pytest.mark.parametrize(
+    ("target", "params"),
+    [
+        ("text", {"coverage": 0.8, "temperature": True}),
+        ("yes", {"threshold": "f1"}),
+        ("number", {"coverage": 0.8}),
+        ("two", {"coverage": 0.8, "head": "quantile"}),
+        ("two", {"coverage": 0.8, "head": "normal"}),
+    ],
+)
+def test_further_outputs(target, params):
+    names = TARGETS[target]
+    task = ol.Task.from_frame(table()[["a number", "ort", *names]], target=names)
+    model = ol.learner("mlp", max_epochs=1, d_block=4, calibration=0.3, **params).fit(task)
+    told = {
+        name: (onnx_type, re.findall(r"\[([^\]]+)\]", shape)[0].split(", "))
+        for _, cell, onnx_type, shape, *_ in rows_of("Outputs")
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    sizes = {"N": "N", "C": len(model.schema.target.classes), "T": len(names), "Q": 3}
+    for value in onnx.load_from_string(model.to_bytes()).graph.output:
+        onnx_type, shape = told[value.name]
+        if value.name != "label":
+            assert TensorProto.DataType.Name(value.type.tensor_type.elem_type) == onnx_type
+        assert shape_of(value) == [sizes[size] for size in shape]
+    document = model.metadata
+    assert set(document) - {"outputs"} == keys_of("Metadata") - {"labels", "outputs"}
+    assert document.get("outputs", {}) == ({"quantiles": [0.05, 0.5, 0.95]} if params.get("head") == "quantile" else {})
+    assert set(document["training"]) == keys_of("training")
+    words = next(text for keys, text in rows_of("training") if keys == "`calibration`")
+    assert set(document["training"]["calibration"]) <= set(re.findall(r"`(\w+)`", words))
+
+
 def shape_of(value):
     return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
 

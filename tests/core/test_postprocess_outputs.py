@@ -19,6 +19,7 @@ from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.target import TargetScaling
+from onnxlearn.testing import assert_parity
 
 LEVELS = (0.1, 0.5, 0.9)
 CONFIGS = {
@@ -249,3 +250,19 @@ def test_no_rows():
         model = calibrated_model(kind, target)
         frame = model.predict(table().iloc[:0]).to_frame()
         assert frame.shape == (0, len(model.columns))
+
+
+@pytest.mark.parametrize(("kind", "target"), CASES)
+def test_parity_of_every_output(kind, target):
+    model = calibrated_model(kind, target)
+    feeds = feeds_of(model)
+    n_targets = len(target.names)
+    expected, options = model.predict_feeds(feeds), {"center": np.full(n_targets, 3.0), "scale": np.full(n_targets, 2.0)}
+    if kind == "threshold":
+        del expected["label"]
+    assert_parity(model.to_bytes(), feeds, expected, **options)
+    for name, values in expected.items():
+        if name != "label":
+            wrong = ~values if values.dtype.kind == "b" else values + np.asarray(1e-3, values.dtype)
+            with pytest.raises(AssertionError, match=f"{name} differs"):
+                assert_parity(model.to_bytes(), feeds, {name: wrong}, **options)
