@@ -11,7 +11,7 @@ import typer
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_cli.codes import DONE, INTERRUPTED
-from onnxlearn_cli.options import Data, Format, pairs
+from onnxlearn_cli.options import Data, Format, learner_record, make_learner, pairs
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ def fit(
     target: Annotated[
         list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")
     ],
-    learner: Annotated[str, typer.Option("--learner", metavar="NAME", help="See onnxlearn learners.")] = "mlp",
+    learner: Annotated[
+        str,
+        typer.Option(
+            "--learner", metavar="NAME", help="See onnxlearn learners; or package.module:name, a network of your own."
+        ),
+    ] = "mlp",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Parameter: see onnxlearn learners NAME. Repeatable."),
@@ -80,17 +85,17 @@ def fit(
     Ends with the scores of that very file and the line to run next.
     """
     from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
-    from onnxlearn.registry import learner_info
 
     # What can be refused without the table or torch is refused before either is loaded.
-    info = learner_info(learner)
-    info.require()
+    learner_record(learner).require()
     kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
     if test is not None and not 0 < test < 1:
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
     if str(out) == STDOUT:
         raise ParameterError("--out has to be a file: standard output gets the scores")
     require_other_file(out, data)
+    # Somebody's own network is wrong more often than a table; other learners wait, since torch takes its time.
+    recipe = configure(make_learner(learner), given, seed) if ":" in learner else None
     with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
         table = read_task(
             data,
@@ -108,7 +113,7 @@ def fit(
             id=id_,
             ignore=ignore or (),
         )
-        recipe = configure(info.load()(), given, seed)
+        recipe = recipe or configure(make_learner(learner), given, seed)
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
         temporary.write_bytes(model.to_bytes())

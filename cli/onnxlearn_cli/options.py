@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
 from onnxlearn.errors import ParameterError
+
+if TYPE_CHECKING:
+    from onnxlearn.learner import Learner
+    from onnxlearn.registry import LearnerInfo
 
 Data: TypeAlias = Annotated[
     str,
@@ -44,3 +49,20 @@ def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str
             raise ParameterError(f"{option} names {key!r} twice: {found[key]!r} and {value!r}")
         found[key] = value
     return found
+
+
+def learner_record(name: str) -> LearnerInfo:
+    """What is known of a learner by its name, or of that for networks of one's own by ``package.module:name``."""
+    from onnxlearn.registry import learner_info
+
+    return learner_info("module" if ":" in name else name)
+
+
+def make_learner(name: str) -> Learner:
+    """The learner with its defaults; modules of the working directory are found, as by ``python -m``."""
+    from onnxlearn.registry import learner
+
+    folder = str(Path.cwd())
+    if ":" in name and folder not in sys.path:
+        sys.path.insert(0, folder)
+    return learner(name)

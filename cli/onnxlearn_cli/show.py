@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onnxlearn_cli.options import ModelFile
+from onnxlearn_cli.options import ModelFile, learner_record, make_learner
 from onnxlearn_cli.talk import say, show, show_table
 
 WIDTH = 100
@@ -28,10 +28,13 @@ def inspect(model: ModelFile, as_json: AsJson = False) -> None:
 
 
 def learners(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the parameters of this learner.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show the parameters of this learner, or of the network package.module:name."),
+    ] = None,
 ) -> None:
     """List the learners, or one's parameters."""
-    from onnxlearn.registry import broken_learners, learner_info, learner_infos
+    from onnxlearn.registry import broken_learners, learner_infos
 
     if name is None:
         rows = [[info.name, ", ".join(info.tasks), info.summary] for info in learner_infos().values()]
@@ -39,14 +42,17 @@ def learners(
         for problem in broken_learners().values():
             say(problem)
         return
-    for param in learner_info(name).load()().params:
+    learner_record(name).require()
+    for param in make_learner(name).params:
         show(f"{param.name} = {_text(param.default)}")
         kind = " ".join((param.type, param.range)).strip()
         show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
 
 
 def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple | list):
+        return ",".join(map(_text, value))
+    return f"{value.__module__}:{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
 
 
 def measures() -> None:

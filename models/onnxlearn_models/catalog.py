@@ -25,6 +25,13 @@ BAGGING = LearnerInfo(
     source="Parmanto et al. 1996; AutoGluon (Erickson et al. 2020)",
 )
 
+MODULE = LearnerInfo(
+    name="module",
+    target="onnxlearn_models.module:ModuleLearner",
+    summary="a network of your own: a function, a class or an instance; also by package.module:name",
+    source="the module learners of mlr3torch and mlr3keras",
+)
+
 FEATURELESS = LearnerInfo(
     name="featureless",
     target="onnxlearn_models.featureless:Featureless",

@@ -1,6 +1,7 @@
 """The contract, for every registered learner: registering one is what tests it."""
 
 import pytest
+from torch import nn
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
@@ -9,12 +10,25 @@ from onnxlearn.testing import check_learner, check_types, example_tasks
 from onnxlearn_models.featureless import Featureless
 from onnxlearn_models.mlp import MLP
 
+
+class Own(nn.Module):
+    """What a user may bring."""
+
+    def __init__(self, n_num, n_outputs, width=8):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_num, width), nn.Tanh(), nn.Linear(width, n_outputs))
+
+    def forward(self, num):
+        return self.layers(num)
+
+
 # Contracts hold whatever the quality: little training is enough.
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
 SMALL = {"n_blocks": 1, "d_block": 8}
 QUICK_OF = {
     "bagging": {"n_folds": 2},
     "ensemble": {"members": [learner("mlp", **SMALL), learner("mlp", norm="batch", **SMALL, seed=1)]},
+    "module": {"module": Own},
 }
 
 

@@ -19,7 +19,15 @@ def embedding_width(n_codes: int, max_width: int = 600) -> int:
     return max(1, min(max_width, round(1.6 * math.pow(n_codes, 0.56))))
 
 
-class CodeEmbedding(nn.Module):
+class Settled(nn.Module):
+    """A part of a network with tables of which some rows may have no training rows."""
+
+    def settle(self, counts: Sequence[np.ndarray]) -> None:
+        """Let no such row reach a prediction. ``counts``: training rows of each code, one array for each column of ``cat``."""
+        raise NotImplementedError
+
+
+class CodeEmbedding(Settled):
     """One table of vectors for each column of ``cat``; the looked-up vectors side by side.
 
     ``forward(cat)``: int64 ``[N, n_cat]``, column ``i`` below ``cardinalities[i]``, gives float32 ``[N, d_out]``.
@@ -75,7 +83,7 @@ class TokenEmbedding(CodeEmbedding):
 
 
 def settle(module: nn.Module, counts: Sequence[np.ndarray]) -> None:
-    """Settle every :class:`CodeEmbedding` in a network; ``counts`` as :meth:`CodeEmbedding.settle` takes them."""
+    """Settle every part of a network that can be; ``counts`` as :meth:`Settled.settle` takes them."""
     for part in module.modules():
-        if isinstance(part, CodeEmbedding):
+        if isinstance(part, Settled):
             part.settle(counts)

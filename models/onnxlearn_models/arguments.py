@@ -1,0 +1,231 @@
+"""The arguments of the user's own functions and classes as parameters of a learner."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import functools
+import hashlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.params import REQUIRED, param, to_json
+from onnxlearn.schema import Ingress, Schema
+
+EMPTY = inspect.Parameter.empty
+_PLAIN = (bool, int, float, str)
+
+
+def _of_ingress(name: str) -> Callable[[Schema], Any]:
+    return lambda schema: getattr(schema.ingress, name)
+
+
+FROM_SCHEMA: dict[str, Callable[[Schema], Any]] = {
+    "schema": lambda schema: schema,
+    "ingress": lambda schema: schema.ingress,
+    "n_outputs": lambda schema: schema.n_outputs,
+    **{name: _of_ingress(name) for name in ("n_num", "n_cat", *(field.name for field in dataclasses.fields(Ingress)))},
+}
+"""Arguments that are filled in, by their names; all others are parameters."""
+
+
+def signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The arguments of a function or class. Raises: ParameterError where Python does not know them."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"Python does not know the arguments of {title(function)}: wrap it in a function") from error
+
+
+def title(what: Any) -> str:
+    """What a function, a class or an instance is called in messages."""
+    return str(getattr(what, "__qualname__", type(what).__qualname__)).rpartition("<locals>.")[2]
+
+
+def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The named arguments of a function or class that are not filled in."""
+    loose = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {
+        name: argument
+        for name, argument in signature(target).parameters.items()
+        if argument.kind not in loose and name not in FROM_SCHEMA
+    }
+
+
+def takes_any(target: Callable[..., Any]) -> bool:
+    """Whether there is a ``**params`` that takes every name."""
+    return any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in signature(target).parameters.values())
+
+
+# Every learner makes one, also every copy of a learner; what is the same need not be made again.
+@functools.lru_cache(maxsize=64)
+def config_type(base: type, target: Callable[..., Any], further: tuple[str, ...]) -> type:
+    """A dataclass of the base's fields and one for each argument; ``further``: names for its ``**params``."""
+    meaning = f"argument of {title(target)}"
+    hints = _annotations(target)
+    fields: list[tuple[str, Any, Any]] = []
+    for name, argument in parameters(target).items():
+        default = REQUIRED if argument.default is EMPTY else argument.default
+        fields.append((name, _hint(hints.get(name, EMPTY), argument.default), param(default, meaning)))
+    fields += [(name, Any, param(None, meaning)) for name in further]
+    return dataclasses.make_dataclass("ArgumentConfig", fields, bases=(base,), frozen=True, kw_only=True)
+
+
+def call(target: Callable[..., Any], schema: Schema, values: Mapping[str, Any]) -> Any:
+    """Call a function or class with what the schema knows and these values of its other arguments."""
+    wanted = signature(target)
+    bound = wanted.bind_partial()
+    known = {name: make(schema) for name, make in FROM_SCHEMA.items() if name in wanted.parameters}
+    for name, argument in wanted.parameters.items():
+        if argument.kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: value for key, value in values.items() if key not in wanted.parameters}
+        elif argument.kind is not inspect.Parameter.VAR_POSITIONAL:
+            bound.arguments[name] = known[name] if name in known else values[name]
+    return target(*bound.args, **bound.kwargs)
+
+
+def absent(config: Any) -> list[str]:
+    """Parameters without a default that were not given."""
+    return [field.name for field in dataclasses.fields(config) if getattr(config, field.name) is REQUIRED]
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of the arguments; those that cannot be resolved are left out."""
+    function: Any = target.__init__ if isinstance(target, type) else target  # type: ignore[misc]
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found = {}
+    for name, argument in signature(target).parameters.items():
+        if argument.annotation is not EMPTY:
+            holder = types.SimpleNamespace(__annotations__={name: argument.annotation})
+            # One that stands under TYPE_CHECKING must not cost the others their types.
+            try:
+                found.update(typing.get_type_hints(holder, names))
+            except Exception:  # noqa: BLE001  an annotation may be any expression
+                continue
+    return found
+
+
+def _hint(annotation: Any, default: Any) -> Any:
+    """The type of a parameter, in the terms of :mod:`onnxlearn.params`; ``Any`` for what has none there."""
+    if annotation is EMPTY or annotation in (list, tuple):
+        return _type_of(default)
+    hint = _known(annotation)
+    if default is None and hint is not Any:
+        return hint | None
+    return hint
+
+
+def _known(hint: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        parts = [_known(part) for part in arguments]
+        return Any if Any in parts else functools.reduce(lambda a, b: a | b, parts)
+    if origin is typing.Literal:
+        return hint if all(isinstance(choice, str | int) for choice in arguments) else Any
+    if origin in (tuple, list, collections.abc.Sequence):
+        return _listed(list if origin is list else tuple, arguments)
+    if origin is collections.abc.Callable:
+        return hint
+    return hint if isinstance(hint, type) and origin is None and _can_be_asked_for(hint) else Any
+
+
+def _can_be_asked_for(hint: type) -> bool:
+    try:
+        isinstance(None, hint)
+    except TypeError:
+        # A protocol or a TypedDict, which say nothing at runtime.
+        return False
+    return True
+
+
+def _listed(origin: Any, arguments: tuple[Any, ...]) -> Any:
+    """A list of one type of item; tuples of several types stay unchecked."""
+    items = {_known(argument) for argument in arguments if argument is not Ellipsis}
+    if len(items) != 1:
+        return Any
+    item = items.pop()
+    return list[item] if origin is list else tuple[item, ...]  # type: ignore[valid-type]
+
+
+def _type_of(default: Any) -> Any:
+    if isinstance(default, list | tuple) and default:
+        kinds = {type(item) for item in default}
+        kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else None
+        return _listed(type(default), (kind,)) if kind in _PLAIN else Any
+    return type(default) if type(default) in _PLAIN else Any
+
+
+def record(name: str, value: Any) -> Any:
+    """A parameter's value as plain JSON, which names code and never holds it.
+
+    A network is its class and a SHA-256 of its state; a tensor or array its shape, type and SHA-256.
+
+    Raises: ParameterError for values that are none of these.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return to_json(value)
+    if isinstance(value, list | tuple):
+        return [record(name, item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): record(name, item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        return to_json(value.item())
+    if isinstance(value, functools.partial):
+        parts = {"args": value.args, "keywords": value.keywords}
+        return {"function": record(name, value.func), **{key: record(name, part) for key, part in parts.items() if part}}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {"class": to_json(type(value)), **record(name, fields)}
+    return _record_object(name, value)
+
+
+def _record_object(name: str, value: Any) -> Any:
+    if isinstance(value, nn.Module):
+        return {"class": to_json(type(value)), "sha256": state_digest(value)}
+    if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object):
+        return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": _digest({name: value})}
+    if isinstance(value, enum.Enum):
+        return f"{to_json(type(value))}.{value.name}"
+    if hasattr(value, "to_feather") or hasattr(value, "__qualname__"):
+        return to_json(value)
+    raise ParameterError(
+        f"{name} has to be a value that a model's metadata can name: numbers, text, lists, functions, classes, networks or "
+        f"tensors; a {type(value).__qualname__} is none of these"
+    )
+
+
+def state_digest(module: nn.Module) -> str:
+    """SHA-256 of a network's parameters and buffers, by name."""
+    return _digest(module.state_dict())
+
+
+def _digest(tensors: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        shaped = isinstance(value, Tensor | np.ndarray) and not is_lazy(value)
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}\n".encode() if shaped else f"{name}\n".encode())
+        if shaped:
+            array = value.detach().cpu().reshape(-1).view(torch.uint8).numpy() if isinstance(value, Tensor) else value
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def refuse_clashes(target: Callable[..., Any], base: type, shared: tuple[type, ...]) -> None:
+    """Raise ``ParameterError`` where an argument is called like a parameter that every network learner has."""
+    homes = {field.name: config for config in (*shared, base) for field in dataclasses.fields(config)}
+    taken = [name for name in parameters(target) if name in homes]
+    if taken:
+        raise ParameterError(
+            f"{title(target)} has the argument {taken[0]!r}, which is a parameter of every network's training, preprocessing "
+            "or outputs: call the argument something else (onnxlearn learners module lists what is taken)"
+        )

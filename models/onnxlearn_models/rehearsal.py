@@ -1,0 +1,238 @@
+"""What a network that nobody knows has to show before it is trained: that it can be trained, run and exported."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, ParameterError
+from onnxlearn.graph.builder import GraphBuilder
+from onnxlearn.graph.check import check
+from onnxlearn.named import reason
+from onnxlearn.runtime import open_session
+from onnxlearn.schema import Schema
+from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.layers.lookup import N_ROWS, Lookups, find_lookups
+from onnxlearn_models.lowering.lower import lower
+from onnxlearn_models.lowering.trace import UnsupportedError
+
+# Gross differences, such as a random number that the export takes for a constant; the exact proof follows the training.
+TOLERANCE = 1e-2
+
+_RUN_EMPTY = """
+import sys, numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.stdin.buffer.read(), providers=["CPUExecutionProvider"])
+types = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64}
+session.run(None, {x.name: numpy.zeros((0, x.shape[1]), types[x.type]) for x in session.get_inputs()})
+"""
+
+
+def rehearse(network: nn.Module, schema: Schema, device: torch.device, owner: str) -> Lookups:
+    """Run a network forwards, backwards and as ONNX on a few made up rows; what it looks up by ``cat``.
+
+    ``network`` takes ``num`` and ``cat``, ``None`` where there are no such columns; ``owner`` is what messages call it.
+    Parameters that wait for a first batch get their shapes; nothing else of the network changes.
+
+    Raises: ParameterError with the rule, what came and the way out.
+    """
+    rehearsal = _Rehearsal(network, schema, owner)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        network.eval()
+        rehearsal.check_parts()
+        rehearsal.check_output()
+        rehearsal.check_rows()
+        rehearsal.check_gradient(device)
+        rehearsal.check_export()
+        lookups = find_lookups(network, rehearsal.rows(N_ROWS), rehearsal.ingress.cardinalities)
+    network.train()
+    return lookups
+
+
+def bare(name: str) -> str:
+    """What the user calls a parameter or part of the network."""
+    return name.removeprefix("network.")
+
+
+class _Rehearsal:
+    """The checks of one network, which is in evaluation mode."""
+
+    def __init__(self, network: nn.Module, schema: Schema, owner: str) -> None:
+        self.network, self.schema, self.owner = network, schema, owner
+        assert schema.ingress is not None
+        self.ingress = schema.ingress
+
+    def rows(self, n_rows: int) -> dict[str, Tensor]:
+        """Rows of random numbers and codes; the first row has the highest codes, the second the lowest."""
+        generator = torch.Generator().manual_seed(0)
+        found = {}
+        if self.ingress.n_num:
+            found["num"] = torch.randn(n_rows, self.ingress.n_num, generator=generator)
+        if self.ingress.n_cat:
+            highest = torch.tensor(self.ingress.cardinalities) - 1
+            codes = (torch.rand(n_rows, self.ingress.n_cat, generator=generator) * (highest + 1)).long()
+            codes[:1], codes[1:2] = highest, 0
+            found["cat"] = codes
+        return found
+
+    def check_parts(self) -> None:
+        """Everything with weights is registered, and the weights are float32."""
+        for name, part in self.network.named_modules():
+            for key in _hidden(part):
+                raise ParameterError(
+                    f"{self.owner} keeps parts with weights in {bare(f'{name}.{key}')}, a list, tuple or dict of Python, which "
+                    "training does not see: use nn.ModuleList, nn.ModuleDict or nn.ParameterList"
+                )
+            if isinstance(part, CodeEmbedding) and tuple(map(len, part.column_tables())) != self.ingress.cardinalities:
+                raise ParameterError(
+                    f"a CodeEmbedding has one table for each column of cat, of {list(self.ingress.cardinalities)} codes; "
+                    f"that of {self.owner} has {list(map(len, part.column_tables()))}: for some columns use nn.Embedding"
+                )
+        parameters = dict(self.network.named_parameters())
+        for name, parameter in parameters.items():
+            if not is_lazy(parameter) and parameter.dtype != torch.float32:
+                raise ParameterError(
+                    f"weights have to be torch.float32; {bare(name)} of {self.owner} is {parameter.dtype}: "
+                    "call .float() on the network"
+                )
+        if not any(parameter.requires_grad for parameter in parameters.values()):
+            raise ParameterError(f"{self.owner} has no parameter to train: a network needs one with requires_grad=True")
+
+    def check_output(self) -> None:
+        """Two rows give finite float32 ``[2, n_outputs]`` or ``[2, k, n_outputs]``."""
+        output, wanted = self.run(self.rows(2), "two rows"), self.schema.n_outputs
+        rule = f"{self.owner}.forward has to give one float32 tensor [N, {wanted}] or, for k members, [N, k, {wanted}]"
+        if not isinstance(output, Tensor):
+            raise ParameterError(f"{rule}; it gives a value of type {type(output).__name__}: return the tensor alone")
+        if output.ndim not in (2, 3) or output.shape[0] != 2 or output.shape[-1] != wanted or not output.numel():
+            what = "a column for each class" if self.schema.target.type == "classification" else "a column for each number"
+            raise ParameterError(
+                f"{rule}, {what}; for 2 rows it gives {list(output.shape)}: n_outputs is the last layer's width"
+            )
+        if output.dtype != torch.float32:
+            raise ParameterError(f"{rule}; it gives {output.dtype}: return logits or numbers, and no argmax")
+        if not bool(torch.isfinite(output).all()):
+            raise ParameterError(f"{rule} of finite values; for two rows it gives infinite ones or NaN before any training")
+
+    def check_rows(self) -> None:
+        """In evaluation mode a row's output depends on the row alone."""
+        rows = self.rows(2)
+        together, again = self.run(rows, "two rows"), self.run(rows, "two rows")
+        if not torch.equal(together, again):
+            raise ParameterError(
+                f"{self.owner} gives the same rows other outputs the second time, in evaluation mode: "
+                "let randomness depend on self.training"
+            )
+        for i in range(2):
+            alone = self.run({name: tensor[i : i + 1] for name, tensor in rows.items()}, "a batch of one row")
+            if alone.shape != together[i : i + 1].shape or not torch.allclose(alone, together[i : i + 1], rtol=1e-3, atol=1e-4):
+                raise ParameterError(
+                    f"{self.owner} gives a row another output beside other rows than alone, in evaluation mode: rows must not "
+                    "mix there; BatchNorm does not with track_running_stats=True"
+                )
+
+    def check_gradient(self, device: torch.device) -> None:
+        """Training gets gradients, on the device that it will run on."""
+        trial = copy.deepcopy(self.network).to(device).train()
+        rows = {name: tensor.to(device) for name, tensor in self.rows(2).items()}
+        try:
+            output = trial(**rows)
+            output.sum().backward()
+        except Exception as error:
+            raise ParameterError(
+                f"{self.owner} fails in a step of training on {device}, on two rows: {reason(error)}; forward has to keep to "
+                "torch's functions and to the device of its inputs"
+            ) from error
+        gradients = {name: p.grad for name, p in trial.named_parameters() if p.grad is not None}
+        if not gradients:
+            raise ParameterError(f"no gradient reaches a parameter of {self.owner}: something detaches the output from them")
+        for name, gradient in gradients.items():
+            if gradient.is_sparse:
+                name = name.removeprefix("network.")
+                raise ParameterError(
+                    f"the gradient of {name} of {self.owner} is sparse, which training does not take: sparse=False"
+                )
+
+    def check_export(self) -> None:
+        """The network is exported, and gives as ONNX what torch gives, for no, one and more rows."""
+        expected = self.run(self.rows(3), "three rows")
+        try:
+            model, by_table = self._export(list(expected.shape[1:]))
+            session = open_session(model, "cpu")
+            if not by_table and _ends_on_no_rows(model):
+                raise ExportError("ONNX Runtime fails on a batch of 0 rows, as it does on those of recurrent layers")
+        except (ExportError, ModelFileError) as error:
+            raise ParameterError(
+                f"{self.owner} cannot be exported to ONNX, and so is not trained: {error}; write forward with functions of "
+                "torch that ONNX has, without branches and loops over values of tensors (torch.where chooses)"
+            ) from error
+        for n_rows in (0, 1, 3) if by_table else (1, 3):
+            found = session.run(None, {name: tensor[:n_rows].numpy() for name, tensor in self.rows(3).items()})[0]
+            gap = np.abs(found - expected[:n_rows].numpy()).max(initial=0.0)
+            if not gap <= TOLERANCE * (1 + float(expected.abs().max())):
+                raise ParameterError(
+                    f"{self.owner} gives other numbers as ONNX than in torch, by {gap:.3g}, and so is not trained: forward "
+                    "does something that a trace of it does not show, such as branches on numbers, random numbers, or numpy"
+                )
+
+    def _export(self, shape: list[int]) -> tuple[bytes, bool]:
+        """The network as a model, and whether the table of lowerings has all of it."""
+        g, samples, types = GraphBuilder(), self.rows(1), {"num": "FLOAT", "cat": "INT64"}
+        inputs = {name: g.input(name, types[name], ["N", tensor.shape[1]]) for name, tensor in samples.items()}
+        try:
+            output, by_table = lower(g, self.network, inputs, samples), True
+        except UnsupportedError as why:
+            # Only here: it brings torch's own exporter.
+            from onnxlearn_models.lowering.export import export
+
+            try:
+                output, by_table = export(g, self.network, inputs, samples), False
+            except ExportError as error:
+                raise ExportError(f"{why}; {error}") from error
+        g.output(output, "output", "FLOAT", ["N", *shape])
+        check(g.to_model())
+        return g.to_model().SerializeToString(), by_table
+
+    def run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
+        """The network's output without gradients."""
+        try:
+            with torch.no_grad():
+                output: Tensor = self.network(**rows)
+        except OnnxlearnError:
+            raise
+        except Exception as error:
+            raise ParameterError(f"{self.owner}.forward fails on {what}: {reason(error)}; {self._inputs()}") from error
+        return output
+
+    def _inputs(self) -> str:
+        """What this table gives, for a message."""
+        ingress = self.ingress
+        num = f"num is [N, {ingress.n_num}]" if ingress.n_num else "num is None, since no column gives numbers"
+        codes = f"cat is [N, {ingress.n_cat}] with codes below {list(ingress.cardinalities)}"
+        cat = codes if ingress.n_cat else "cat is None, since no column is categorical"
+        return f"of this table {num}, and {cat}"
+
+
+def _ends_on_no_rows(model: bytes) -> bool:
+    """Whether ONNX Runtime fails on an empty batch. Where it does, it can end the process: this takes one of its own."""
+    done = subprocess.run([sys.executable, "-c", _RUN_EMPTY], input=model, capture_output=True, check=False)
+    return done.returncode != 0
+
+
+def _hidden(part: nn.Module) -> Iterator[str]:
+    """Attributes that are plain lists, tuples or dicts of modules or parameters, which torch does not look into."""
+    registered = {id(x) for x in (*part.modules(), *part.parameters())}
+    for key, value in vars(part).items():
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        if not key.startswith("_") and any(_has_weights(item) and id(item) not in registered for item in items):
+            yield key
+
+
+def _has_weights(item: object) -> bool:
+    return isinstance(item, nn.Parameter) or (isinstance(item, nn.Module) and any(True for _ in item.parameters()))
