@@ -75,7 +75,7 @@ def row_loss(name: str | None, task: TaskType, label_smoothing: float = 0.0) -> 
 
 def pinball(output: Tensor, target: Tensor, *, quantiles: Tensor) -> Tensor:
     """Pinball loss of Q quantiles of each target, output ``[N, T * Q]`` (Koenker and Bassett 1978, "Regression Quantiles")."""
-    error = target.unsqueeze(-1) - output.unflatten(1, (-1, len(quantiles)))
+    error = target.unsqueeze(-1) - output.reshape(*target.shape, len(quantiles))
     return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(dim=(1, 2))
 
 

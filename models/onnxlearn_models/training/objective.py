@@ -36,7 +36,7 @@ def make_objective(head: Head, config: TrainConfig, scaling: TargetScaling | Non
     assert isinstance(head, QuantileHead)
     n, middle = len(head.quantiles), head.quantiles.index(MEDIAN)
     each = partial(pinball, quantiles=torch.tensor(head.quantiles, device=device))
-    return Objective(each, classes=False, score=score, point=lambda output: output.unflatten(1, (-1, n))[..., middle])
+    return Objective(each, classes=False, score=score, point=lambda output: output.reshape(len(output), -1, n)[..., middle])
 
 
 @dataclass(frozen=True)
