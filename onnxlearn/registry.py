@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.learner import Learner, TaskType
+from onnxlearn.schema import Kind
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -25,15 +26,18 @@ GROUP = "onnxlearn.learners"
 class LearnerInfo:
     """What is known of a learner before it is imported.
 
-    ``target`` is ``module:attribute`` of the Learner class, ``source`` the paper or project it follows. ``needs`` are the
-    optional packages that it imports and ``extra`` the extra that brings them.
+    ``target`` is ``module:attribute`` of the Learner class, ``summary`` what it is, ``use`` when to choose it, ``source`` the
+    paper or project it follows; ``kinds`` are the kinds of column that it takes. ``needs`` are the optional packages that it
+    imports and ``extra`` the extra that brings them.
     """
 
     name: str
     target: str
     summary: str
     source: str
+    use: str = ""
     tasks: tuple[TaskType, ...] = ("classification", "regression")
+    kinds: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
     needs: tuple[str, ...] = ("torch", "onnx")
     extra: str = "train"
 

@@ -19,6 +19,7 @@ from onnxlearn.params import to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Schema
@@ -36,6 +37,10 @@ from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
+"""The parameters that every network has beside those of its architecture."""
 
 
 class NetworkLearner(Learner):
@@ -58,7 +63,7 @@ class NetworkLearner(Learner):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
-            cls.config_types = (cls.architecture_config, PreprocessConfig, TrainConfig, OutputConfig)
+            cls.config_types = (cls.architecture_config, *SHARED)
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
@@ -89,6 +94,16 @@ class NetworkLearner(Learner):
     def build(self, schema: Schema, config: Any) -> nn.Module:
         """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
         return type(self).architecture(schema, config)
+
+    def untrained(self, task: Task) -> nn.Module:
+        """The network that :meth:`fit` would train on these rows, with its initial weights."""
+        config, _ = self.choose(self.configs[0], self.configs[2], task.schema, task.n_rows)
+        preprocess_config = self.choose_preprocessing(self.configs[1], task.schema, task.n_rows)
+        ingress = plan_ingress(task.schema, preprocess_config)
+        head = Head.of(task.schema.target, self.configs[3])
+        schema = dataclasses.replace(task.schema, ingress=ingress).for_network(head.width)
+        with seeded(self.configs[2].seed, torch.device("cpu")):
+            return self.build(schema, config)
 
     def fit(
         self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
