@@ -47,3 +47,10 @@ REALMLP = LearnerInfo(
     summary="multilayer perceptron with tuned defaults; strong on most tables, at 256 epochs",
     source="Holzmüller, Grinsztajn and Steinwart 2024 (RealMLP-TD)",
 )
+
+TABNET = LearnerInfo(
+    name="tabnet",
+    target="onnxlearn_models.tabnet:TabNet",
+    summary="chooses columns row by row and can say which (masks); rarely the best, for those who want its masks",
+    source="Arik and Pfister 2021",
+)
