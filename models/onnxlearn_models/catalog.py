@@ -54,3 +54,17 @@ TABNET = LearnerInfo(
     summary="chooses columns row by row and can say which (masks); rarely the best, for those who want its masks",
     source="Arik and Pfister 2021",
 )
+
+TAB_RESNET = LearnerInfo(
+    name="tab_resnet",
+    target="onnxlearn_models.tab_resnet:TabResNet",
+    summary="residual network with batch norm; quick to train",
+    source="Gorishniy et al. 2021 (ResNet)",
+)
+
+FT_TRANSFORMER = LearnerInfo(
+    name="ft_transformer",
+    target="onnxlearn_models.ft_transformer:FTTransformer",
+    summary="attention between the columns; strong where few columns interact, slow where there are many",
+    source="Gorishniy et al. 2021 (FT-Transformer)",
+)
