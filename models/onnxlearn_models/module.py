@@ -231,8 +231,8 @@ class ModuleLearner(NetworkLearner):
         """The network, which has shown that it can be trained and exported."""
         network = super().build(schema, config)
         assert isinstance(network, UserNetwork)
-        owner = title(type(network.network))
-        network.lookups = rehearse(network, schema, choose_device(self.configs[2].device), owner)
+        owner, device = title(type(network.network)), choose_device(self.configs[2].device)
+        network.lookups = rehearse(network, schema, device, owner=owner, asked=network.asked.names)
         if network.lookups.unknown:
             tables = listing(bare(name) for name in network.lookups.unknown)
             warnings.warn(
@@ -313,5 +313,5 @@ def _way_out(column: Column, config: PreprocessConfig) -> str:
         return "set ordered_encoding='categorical'"
     if column.kind == "categorical":
         return f"leave cat_encoding={config.cat_encoding!r} out"
-    kinds = "" if column.kind == "datetime" else f" or kinds={{{column.name!r}: 'categorical'}}"
+    kinds = f" or kinds={{{column.name!r}: 'categorical'}}" if column.dtype == "int64" else ""
     return f"give the task ignore=[{column.name!r}]{kinds}"

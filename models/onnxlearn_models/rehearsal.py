@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, ParameterError
+from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, ParameterError, listing
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.named import reason
@@ -34,15 +34,16 @@ session.run(None, {x.name: numpy.zeros((0, x.shape[1]), types[x.type]) for x in 
 """
 
 
-def rehearse(network: nn.Module, schema: Schema, device: torch.device, owner: str) -> Lookups:
+def rehearse(network: nn.Module, schema: Schema, device: torch.device, *, owner: str, asked: Sequence[str]) -> Lookups:
     """Run a network forwards, backwards and as ONNX on a few made up rows; what it looks up by ``cat``.
 
-    ``network`` takes ``num`` and ``cat``, ``None`` where there are no such columns; ``owner`` is what messages call it.
+    ``network`` takes ``num`` and ``cat``, ``None`` where there are no such columns, and uses those ``asked`` for; ``owner`` is
+    what messages call it.
     Parameters that wait for a first batch get their shapes; nothing else of the network changes.
 
     Raises: ParameterError with the rule, what came and the way out.
     """
-    rehearsal = _Rehearsal(network, schema, owner)
+    rehearsal = _Rehearsal(network, schema, owner, asked)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         network.eval()
         rehearsal.check_parts()
@@ -63,8 +64,8 @@ def bare(name: str) -> str:
 class _Rehearsal:
     """The checks of one network, which is in evaluation mode."""
 
-    def __init__(self, network: nn.Module, schema: Schema, owner: str) -> None:
-        self.network, self.schema, self.owner = network, schema, owner
+    def __init__(self, network: nn.Module, schema: Schema, owner: str, asked: Sequence[str]) -> None:
+        self.network, self.schema, self.owner, self.asked = network, schema, owner, asked
         assert schema.ingress is not None
         self.ingress = schema.ingress
 
@@ -107,13 +108,14 @@ class _Rehearsal:
     def check_output(self) -> None:
         """Two rows give finite float32 ``[2, n_outputs]`` or ``[2, k, n_outputs]``."""
         output, wanted = self.run(self.rows(2), "two rows"), self.schema.n_outputs
-        rule = f"{self.owner}.forward has to give one float32 tensor [N, {wanted}] or, for k members, [N, k, {wanted}]"
+        rule = f"{self.owner}.forward has to give a float32 tensor [N, n_outputs], here [N, {wanted}]"
         if not isinstance(output, Tensor):
             raise ParameterError(f"{rule}; it gives a value of type {type(output).__name__}: return the tensor alone")
         if output.ndim not in (2, 3) or output.shape[0] != 2 or output.shape[-1] != wanted or not output.numel():
-            what = "a column for each class" if self.schema.target.type == "classification" else "a column for each number"
+            what = "class" if self.schema.target.type == "classification" else "number"
             raise ParameterError(
-                f"{rule}, {what}; for 2 rows it gives {list(output.shape)}: n_outputs is the last layer's width"
+                f"{rule}, a column for each {what}, or [N, k, n_outputs] for k members; for 2 rows it gives "
+                f"{list(output.shape)}: let the last layer be n_outputs wide"
             )
         if output.dtype != torch.float32:
             raise ParameterError(f"{rule}; it gives {output.dtype}: return logits or numbers, and no argmax")
@@ -142,8 +144,9 @@ class _Rehearsal:
         trial = copy.deepcopy(self.network).to(device).train()
         rows = {name: tensor.to(device) for name, tensor in self.rows(2).items()}
         try:
-            output = trial(**rows)
-            output.sum().backward()
+            total = trial(**rows).sum()
+            if total.requires_grad:
+                total.backward()
         except Exception as error:
             raise ParameterError(
                 f"{self.owner} fails in a step of training on {device}, on two rows: {reason(error)}; forward has to keep to "
@@ -165,13 +168,16 @@ class _Rehearsal:
         try:
             model, by_table = self._export(list(expected.shape[1:]))
             session = open_session(model, "cpu")
-            if not by_table and _ends_on_no_rows(model):
-                raise ExportError("ONNX Runtime fails on a batch of 0 rows, as it does on those of recurrent layers")
         except (ExportError, ModelFileError) as error:
             raise ParameterError(
                 f"{self.owner} cannot be exported to ONNX, and so is not trained: {error}; write forward with functions of "
                 "torch that ONNX has, without branches and loops over values of tensors (torch.where chooses)"
             ) from error
+        if not by_table and _ends_on_no_rows(model):
+            raise ParameterError(
+                f"the ONNX form of {self.owner} fails in ONNX Runtime on a batch of 0 rows, which a model has to take, and so "
+                "it is not trained: recurrent layers do, and matrix products whose first dimension is not the batch"
+            )
         for n_rows in (0, 1, 3) if by_table else (1, 3):
             found = session.run(None, {name: tensor[:n_rows].numpy() for name, tensor in self.rows(3).items()})[0]
             gap = np.abs(found - expected[:n_rows].numpy()).max(initial=0.0)
@@ -194,7 +200,8 @@ class _Rehearsal:
             try:
                 output, by_table = export(g, self.network, inputs, samples), False
             except ExportError as error:
-                raise ExportError(f"{why}; {error}") from error
+                told = str(error).replace(type(self.network).__name__, self.owner)
+                raise ExportError(f"{why}; {told}") from error
         g.output(output, "output", "FLOAT", ["N", *shape])
         check(g.to_model())
         return g.to_model().SerializeToString(), by_table
@@ -211,12 +218,16 @@ class _Rehearsal:
         return output
 
     def _inputs(self) -> str:
-        """What this table gives, for a message."""
-        ingress = self.ingress
-        num = f"num is [N, {ingress.n_num}]" if ingress.n_num else "num is None, since no column gives numbers"
-        codes = f"cat is [N, {ingress.n_cat}] with codes below {list(ingress.cardinalities)}"
-        cat = codes if ingress.n_cat else "cat is None, since no column is categorical"
-        return f"of this table {num}, and {cat}"
+        """What this table gives of what the network asks for, for a message."""
+        ingress, told = self.ingress, []
+        if "num" in self.asked:
+            empty = "num is None, since no column gives numbers: let forward do without"
+            told.append(f"num is [N, {ingress.n_num}]" if ingress.n_num else empty)
+        if "cat" in self.asked:
+            empty = "cat is None, since no column gives codes: let forward do without"
+            below = listing(ingress.cardinalities)
+            told.append(f"cat is [N, {ingress.n_cat}] with codes below {below}" if ingress.n_cat else empty)
+        return f"of this table {' and '.join(told)}"
 
 
 def _ends_on_no_rows(model: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,8 @@ from onnxlearn.errors import ExportError, MissingExtraError
 from onnxlearn.graph.builder import BASE_OPSET, ML_DOMAIN, GraphBuilder, Value
 
 # Graphs by architecture, without their own weights: an export takes seconds, and a resampling makes many of one architecture.
-_TEMPLATES: dict[str, onnx.GraphProto] = {}
+# Classes are part of the key themselves: two of one name may do different things.
+_TEMPLATES: dict[tuple[str, tuple[type, ...]], onnx.GraphProto] = {}
 _MAX_TEMPLATES = 16
 
 
@@ -32,7 +34,7 @@ def export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samp
     Raises: ExportError where torch cannot export the network either, MissingExtraError without the package onnxscript.
     """
     state = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
-    key = _fingerprint(module, samples)
+    key = _fingerprint(module, samples), tuple(type(part) for part in module.modules())
     template = _TEMPLATES.get(key)
     if template is None:
         template = _export(module, samples)
@@ -57,10 +59,16 @@ def _export(module: nn.Module, samples: Mapping[str, Tensor]) -> onnx.GraphProto
                 opset_version=BASE_OPSET, external_data=False, optimize=False, verbose=False,
             )  # fmt: skip
         except Exception as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {reason}") from error
+            raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_root(error)}") from error
     assert program is not None
     return _checked(onnx.inliner.inline_local_functions(program.model_proto), module)
+
+
+def _root(error: BaseException) -> str:
+    """What it was in the first place: what stands around it is advice on how to use the exporter."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _checked(model: onnx.ModelProto, module: nn.Module) -> onnx.GraphProto:
@@ -122,13 +130,12 @@ def _fingerprint(module: nn.Module, samples: Mapping[str, Tensor]) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The exporter warns of its own inner affairs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter warns of its own inner affairs, and logs its attempts and what it thinks of the user's code."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
