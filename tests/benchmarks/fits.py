@@ -19,8 +19,8 @@ import numpy as np
 from datasets import Dataset, load
 from rivals import Split, prepare
 
-# A limited fit ends by itself; one that waits for ever does not. Generous: others may share the core.
-WALL_PER_CPU = 10
+# A limited fit ends by itself; one that waits for ever does not. Generous: others may have most of the core.
+WALL_PER_CPU = 100
 
 
 class Fit(NamedTuple):

@@ -166,7 +166,10 @@ def ours(name: str) -> Callable[[Split], Array]:
 
         type_ = "classification" if split.is_classification else "regression"
         task = ol.Task.from_frame(split.train, split.target, type=type_)
-        prediction = ol.learner(name, seed=split.seed).fit(task, progress=False).predict(split.test)
+        learner = ol.learner(name)
+        if "seed" in learner.values:
+            learner = learner.replace(seed=split.seed)
+        prediction = learner.fit(task, progress=False).predict(split.test)
         return prediction.prob if split.is_classification else prediction.response
 
     return run
