@@ -26,6 +26,11 @@ from onnxlearn_models.layers.width import hidden_width, require_one_width
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
 
+# Numbers in a tensor of an evaluation pass: more rows at a time cost memory and, out of the processor's cache, time.
+EVALUATION_VALUES = 2**20
+# Numbers that a training step keeps for the gradient: 2 GB.
+TRAINING_VALUES = 2**29
+
 # Those that work on each token by itself.
 TOKEN_NORMS = {name: NORMS[name] for name in ("layer", "rms", "none")}
 
@@ -255,6 +260,8 @@ class FTTransformerNet(nn.Module):
         self.blocks = nn.Sequential(*(Block(d, config, is_first=i == 0, is_last=i == last) for i in range(config.n_blocks)))
         self.norm = nn.LayerNorm(d) if config.prenormalization else nn.Identity()
         self.head = nn.Linear(d, n_outputs)
+        n_tokens = 1 + ingress.n_num + ingress.n_cat
+        self.evaluation_rows = max(1, EVALUATION_VALUES // (n_tokens * max(2 * d, config.attention_n_heads * n_tokens)))
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""

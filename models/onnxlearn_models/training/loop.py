@@ -233,9 +233,12 @@ class _Run:
 
 @torch.no_grad()
 def evaluate(module: nn.Module, rows: Tensors, objective: Objective) -> tuple[float, float | None]:
-    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``."""
+    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``.
+
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
+    """
     loss = score = 0.0
-    for part in rows.batches(even_sizes(len(rows), EVALUATION_ROWS)):
+    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
         values = objective.valid(module(**part.inputs), part.target, part.weight)
         loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
     score /= len(rows)
