@@ -9,6 +9,7 @@ section 3 and appendix A: RealMLP-TD. Its simplified variant RealMLP-TD-S is ``i
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
+from onnxlearn_models.layers.parametric import ParametricBlock
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.optimizer import Group
@@ -57,32 +59,17 @@ class RealMLPConfig(NumEmbeddingConfig):
     num_embedding_lr: float = param(0.1, "factor on the learning rate of num_embedding", low=0)
 
 
-class ParametricActivation(nn.Module):
-    """``x + a (f(x) - x)`` with a learned ``a`` for each unit, 1 at first."""
-
-    def __init__(self, activation: nn.Module, d: int) -> None:
-        super().__init__()
-        self.activation = activation
-        self.share = nn.Parameter(torch.ones(d))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From ``[N, d]`` to ``[N, d]``."""
-        return torch.lerp(x, self.activation(x), self.share)
-
-
-class Block(nn.Module):
+class PlainBlock(nn.Module):
     """Linear map, activation, dropout."""
 
-    def __init__(self, d_in: int, config: RealMLPConfig) -> None:
+    def __init__(self, d_in: int, d_out: int, activation: str, dropout: float) -> None:
         super().__init__()
-        assert config.activation is not None
-        activation = ACTIVATIONS[config.activation]()
-        self.linear = nn.Linear(d_in, config.d_block)
-        self.activation = ParametricActivation(activation, config.d_block) if config.parametric_activation else activation
-        self.dropout = Dropout(config.dropout)
+        self.linear = nn.Linear(d_in, d_out)
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From ``[N, d_in]`` to ``[N, d_block]``."""
+        """From ``[N, d_in]`` to ``[N, d_out]``."""
         output: Tensor = self.dropout(self.activation(self.linear(x)))
         return output
 
@@ -147,15 +134,18 @@ class RealMLPNet(nn.Module):
         self.num_embedding = build_num_embedding(ingress, config)
         n_flags, pairs = ingress.n_num - self.n_numeric, binary_pairs(schema)
         self.flags = FlagScaling(n_flags, pairs) if n_flags else None
-        widths = [config.d_embedding] * ingress.n_cat
-        self.embedding = CodeEmbedding(ingress.cardinalities, widths) if widths else None
-        d_in = self.n_numeric + n_flags - len(pairs) + sum(widths)
+        d_embeddings = [config.d_embedding] * ingress.n_cat
+        self.embedding = CodeEmbedding(ingress.cardinalities, d_embeddings) if d_embeddings else None
+        d_in = self.n_numeric + n_flags - len(pairs) + sum(d_embeddings)
         if self.num_embedding is not None:
             d_in += self.num_embedding.d_out
         self.scale = nn.Parameter(torch.ones(d_in)) if config.scale_layer else None
-        blocks = [Block(config.d_block if i else d_in, config) for i in range(config.n_blocks)]
+        assert config.activation is not None
+        make = ParametricBlock if config.parametric_activation else PlainBlock
+        widths = [d_in, *[config.d_block] * config.n_blocks]
+        blocks = [make(*pair, config.activation, config.dropout) for pair in itertools.pairwise(widths)]
         self.hidden = nn.Sequential(*blocks)
-        self.head = nn.Linear(config.d_block if blocks else d_in, n_outputs)
+        self.head = nn.Linear(widths[-1], n_outputs)
         for block in blocks:
             nn.init.normal_(block.linear.weight, std=block.linear.in_features**-0.5)
             nn.init.normal_(block.linear.bias)
@@ -197,9 +187,9 @@ class RealMLPNet(nn.Module):
                 x = block.activation(spread(block.linear, x))
             spread(self.head, x)
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[ParametricBlock | PlainBlock]:
         """The hidden layers."""
-        return [block for block in self.hidden if isinstance(block, Block)]
+        return [block for block in self.hidden if isinstance(block, ParametricBlock | PlainBlock)]
 
     def groups(self, train: TrainConfig) -> list[Group]:
         """The parameters by learning rate and weight decay.
@@ -209,9 +199,9 @@ class RealMLPNet(nn.Module):
         """
         config, decay = self.config, train.weight_decay
         linears = [*(block.linear for block in self.blocks()), self.head]
-        shares = [part.share for part in self.modules() if isinstance(part, ParametricActivation)]
+        shares = [block.activation.share for block in self.blocks() if isinstance(block, ParametricBlock)]
         embedding_decay = decay if train.embedding_weight_decay is None else train.embedding_weight_decay
-        rows: list[tuple[Sequence[nn.Parameter], float, float]] = [
+        rows: list[tuple[list[Any], float, float]] = [
             ([linear.bias for linear in linears], config.bias_lr, 0.0),
             ([] if self.scale is None else [self.scale], config.scale_lr, decay * config.scale_lr),
             (shares, config.activation_lr, decay * config.activation_lr),
@@ -236,7 +226,7 @@ def spread(linear: nn.Linear, x: Tensor) -> Tensor:
     Network Initializations"), so that it bends among them.
     """
     weight = torch.randn(linear.in_features, linear.out_features, device=x.device, dtype=x.dtype) / linear.in_features**0.5
-    output = x @ weight
+    output: Tensor = x @ weight
     std = output.std(dim=0, correction=0)
     # Inputs that do not vary give nothing to go by.
     std = torch.where(std > SMALLEST_STD * output.abs().amax(dim=0), std, 1.0)
@@ -246,7 +236,7 @@ def spread(linear: nn.Linear, x: Tensor) -> Tensor:
     bias = -(output.gather(0, rows) * share).sum(dim=0) / share.sum(dim=0)
     linear.weight.copy_((weight / std).T)
     linear.bias.copy_(bias)
-    return output + bias
+    return output.add_(bias)
 
 
 def binary_pairs(schema: Schema) -> list[tuple[int, int]]:
@@ -291,7 +281,7 @@ class RealMLP(NetworkLearner):
     architecture_config = RealMLPConfig
     # DIFF: the paper chooses the epoch by accuracy and smooths labels by 0.1 (monitor="score", label_smoothing=0.1). Without
     # either, which its authors advise for the log loss, probabilities are better.
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults: Mapping[str, Any] = {
         "num_scaler": "robust",
         "smooth_clip": True,
         "max_onehot": 8,  # and missing, the ninth

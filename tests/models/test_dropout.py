@@ -7,19 +7,24 @@ from torch import nn
 from onnxlearn_models.layers.dropout import Dropout
 
 
-@pytest.mark.parametrize("share", [1e-4, 0.15, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("shape", [(1000, 400), (7,), (3, 5, 11), (0, 4)])
+@pytest.mark.parametrize("share", [1e-3, 0.15, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("shape", [(100, 41), (7,), (3, 5, 11), (0, 4)])
 def test_share_and_scale(share, shape):
     torch.manual_seed(0)
-    output = Dropout(share).train()(torch.ones(shape))
-    kept = output != 0
-    assert output.shape == shape
-    if kept.any():
-        torch.testing.assert_close(output[kept], torch.full_like(output[kept], 1 / (1 - share)), rtol=1e-3, atol=0)
-    if output.numel() > 1000:
-        assert float(kept.double().mean()) == pytest.approx(1 - share, abs=0.003)
+    part, ones = Dropout(share).train(), torch.ones(shape)
+    outputs = torch.stack([part(ones) for _ in range(200)])
+    assert outputs.shape == (200, *shape)
+    for output in outputs:
+        kept = output[output != 0]
+        # One value, by which the mean stays, near what the share asks for.
+        torch.testing.assert_close(kept, torch.full_like(kept, 1 / (1 - share) if share < 1 else 1), rtol=0.05, atol=0)
+        assert len(kept.unique()) <= 1
+    if outputs.numel() > 100_000:
+        kept = outputs != 0
+        assert float(kept.double().mean()) == pytest.approx(1 - share, abs=0.002)
+        assert float(outputs.double().mean()) == pytest.approx(float(share < 1), abs=0.005)
         # Elements that share a random number are dropped independently.
-        both = (kept[:, :-1] & kept[:, 1:]).double().mean()
+        both = (kept[..., :-1] & kept[..., 1:]).double().mean()
         assert float(both) == pytest.approx((1 - share) ** 2, abs=0.003)
 
 

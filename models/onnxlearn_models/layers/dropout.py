@@ -6,27 +6,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Random bits of each element: shares are rounded to 1/65536.
-_STEPS = 2**16
+# Each element gets a random byte.
+_STEPS = 256
+# Above this share a byte is too coarse.
+_LARGEST = 0.98
+
+
+def dropout_mask(like: Tensor, share: float) -> Tensor:
+    """What dropout multiplies by: 0 for that share of the elements at random, and for the others what keeps the mean at 1.
+
+    On a CPU one random number of 64 bits serves eight elements: one each, as torch has it, takes longer than a matrix product.
+    The share of one call is a multiple of 1/256, at random the one below or above; over many calls it is as given.
+    """
+    if like.device.type != "cpu" or share > _LARGEST:
+        return functional.dropout(torch.ones_like(like, requires_grad=False), share)
+    n_dropped = int(share * _STEPS + float(torch.rand(())))
+    size = like.numel()
+    numbers = torch.empty(-(-size // 8), dtype=torch.int64).random_(-(2**63), None)
+    mask = torch.empty_like(like, requires_grad=False)
+    # Comparing into floats is several times faster than comparing into bools and converting those.
+    torch.ge(numbers.view(torch.int8)[:size].view(like.shape), n_dropped - _STEPS // 2, out=mask)
+    return mask.mul_(_STEPS / (_STEPS - n_dropped))
 
 
 class Dropout(nn.Dropout):
-    """``torch.nn.Dropout``, a quarter of the time on a CPU.
-
-    There torch draws a number of 32 bits for each element one by one, which takes longer than a matrix product; here one
-    number of 64 bits serves four elements.
-    """
+    """``torch.nn.Dropout`` by :func:`dropout_mask`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Zeros in training at random places, the rest scaled up; in evaluation nothing."""
-        if not self.training or not self.p:
-            return input
-        n_dropped = round(self.p * _STEPS)
-        if input.device.type != "cpu" or n_dropped == _STEPS:
-            return functional.dropout(input, self.p, training=True)
-        bits = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = bits.view(torch.int16)[: input.numel()].view(input.shape)
-        mask = torch.empty_like(input, requires_grad=False)
-        # Comparing into floats is several times faster than comparing into bools and converting those.
-        torch.ge(bits, n_dropped - _STEPS // 2, out=mask)
-        return input * mask.mul_(_STEPS / (_STEPS - n_dropped))
+        """Mask in training; in evaluation nothing."""
+        return input * dropout_mask(input, self.p) if self.training and self.p else input
