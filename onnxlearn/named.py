@@ -53,7 +53,7 @@ def _module(place: str) -> ModuleType:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
-            near = did_you_mean(place, _modules_beside(place))
+            near = did_you_mean(error.name, _modules_beside(error.name))
             raise UnknownNameError(
                 f"there is no module {error.name!r}: it has to be installed, or in the folder that Python is called in.{near}"
             ) from error

@@ -126,21 +126,42 @@ def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
     return text
 
 
+@functools.singledispatch
 def to_json(value: Any) -> Any:
-    """A parameter's value as plain JSON: a callable is its ``module:qualname``, a data frame its row count and SHA-256."""
+    """A parameter's value as plain JSON, which names code and never holds it.
+
+    A callable is its ``module:qualname``, a data frame its row count and SHA-256. Whoever has values of another type
+    registers what becomes of them.
+
+    Raises: ParameterError for a value of a type that nobody registered.
+    """
+    if value is None or value is REQUIRED:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, bool | int | float | str):
+        return value
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
+    return _object_to_json(value)
+
+
+def _object_to_json(value: Any) -> Any:
     if hasattr(value, "to_feather"):
         return _table_digest(value)
     if hasattr(value, "config_types"):  # a learner
         return value.to_dict()
-    if callable(value):
+    if hasattr(value, "__qualname__"):
         return f"{value.__module__}:{value.__qualname__}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"class": to_json(type(value)), **fields}
+    raise ParameterError(
+        "a parameter has to be a value that a model's metadata can name, such as numbers, text, lists, functions and classes; "
+        f"a {type(value).__qualname__} is none of these"
+    )
 
 
 def _table_digest(frame: Any) -> dict[str, Any]:

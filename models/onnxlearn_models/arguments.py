@@ -165,43 +165,33 @@ def _type_of(default: Any) -> Any:
     return type(default) if type(default) in _PLAIN else Any
 
 
-def record(name: str, value: Any) -> Any:
-    """A parameter's value as plain JSON, which names code and never holds it.
-
-    A network is its class and a SHA-256 of its state; a tensor or array its shape, type and SHA-256.
-
-    Raises: ParameterError for values that are none of these.
-    """
-    if value is None or isinstance(value, bool | int | float | str):
-        return to_json(value)
-    if isinstance(value, list | tuple):
-        return [record(name, item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): record(name, item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        return to_json(value.item())
-    if isinstance(value, functools.partial):
-        parts = {"args": value.args, "keywords": value.keywords}
-        return {"function": record(name, value.func), **{key: record(name, part) for key, part in parts.items() if part}}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {"class": to_json(type(value)), **record(name, fields)}
-    return _record_object(name, value)
+@to_json.register
+def _(network: nn.Module) -> dict[str, str]:
+    return {"class": to_json(type(network)), "sha256": state_digest(network)}
 
 
-def _record_object(name: str, value: Any) -> Any:
-    if isinstance(value, nn.Module):
-        return {"class": to_json(type(value)), "sha256": state_digest(value)}
-    if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype != object):
-        return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": _digest({name: value})}
-    if isinstance(value, enum.Enum):
-        return f"{to_json(type(value))}.{value.name}"
-    if hasattr(value, "to_feather") or hasattr(value, "__qualname__"):
-        return to_json(value)
-    raise ParameterError(
-        f"{name} has to be a value that a model's metadata can name: numbers, text, lists, functions, classes, networks or "
-        f"tensors; a {type(value).__qualname__} is none of these"
-    )
+@to_json.register(Tensor)
+@to_json.register(np.ndarray)
+def _(array: Any) -> Any:
+    if array.dtype == object:
+        # Its bytes are addresses.
+        return to_json(array.tolist())
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest({"": array})}
+
+
+@to_json.register
+def _(scalar: np.generic) -> Any:
+    return to_json(scalar.item())
+
+
+@to_json.register
+def _(member: enum.Enum) -> str:
+    return f"{to_json(type(member))}.{member.name}"
+
+
+@to_json.register
+def _(function: functools.partial) -> dict[str, Any]:  # type: ignore[type-arg]
+    return {"function": to_json(function.func), "args": to_json(function.args), "keywords": to_json(function.keywords)}
 
 
 def state_digest(module: nn.Module) -> str:

@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from onnxlearn.errors import DataError, OnnxlearnError, ParameterError, listing
 from onnxlearn.learner import Learner
 from onnxlearn.named import named_object, reason
-from onnxlearn.params import REQUIRED, param, to_json
+from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -29,17 +30,16 @@ from onnxlearn_models.arguments import (
     call,
     config_type,
     parameters,
-    record,
     refuse_clashes,
     signature,
     takes_any,
     title,
-)  # fmt: skip
+)
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import Settled
 from onnxlearn_models.layers.lookup import Lookups
 from onnxlearn_models.network_learner import NetworkLearner, choose_device
-from onnxlearn_models.rehearsal import bare, rehearse
+from onnxlearn_models.rehearsal import Rehearsal, bare
 from onnxlearn_models.training.config import TrainConfig
 
 INGRESSES = ("num", "cat")
@@ -152,8 +152,9 @@ def build_module(schema: Schema, config: ModuleConfig) -> UserNetwork:
     if not isinstance(made, nn.Module):
         kind = f"the class {made.__qualname__}" if isinstance(made, type) else f"a value of type {type(made).__qualname__}"
         raise ParameterError(f"{title(what)} has to give an nn.Module; it gives {kind}")
-    # A function may give the same network each time, which must not learn from one fit to the next.
-    return UserNetwork(made if isinstance(what, type) else _copied(made))
+    # It may be the same network each time, or hold one that was given: nothing may learn from one fit to the next. Parameters
+    # that wait for their first batch cannot be copied, and need not be: they are new.
+    return UserNetwork(made if any(is_lazy(p) for p in made.parameters()) else _copied(made))
 
 
 class ModuleLearner(NetworkLearner):
@@ -165,32 +166,29 @@ class ModuleLearner(NetworkLearner):
 
     def __init__(self, **params: Any) -> None:
         if params.get("module") is not None:
-            what = params["module"] = own_network(params["module"])
-            self.config_types = (_config_of(what, params), *SHARED)
+            params["module"] = own_network(params["module"])
+            # What happens to the user's own networks later must not change this recipe.
+            params |= {name: _copied(value) for name, value in params.items() if isinstance(value, nn.Module)}
+            what = params["module"]
             if not _makes_networks(what):
                 self.defaults = Asked.of(what).defaults
+            self.config_types = (_config_of(what, params), *SHARED)
         super().__init__(**params)
+        for name, value in self._given.items():
+            # After training it would be late to find that the metadata cannot tell it.
+            if name != "module":
+                to_json(value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The dataclass of the arguments is made anew, where this learner is opened.
         return _rebuilt, (type(self), self._given)
 
     def __repr__(self) -> str:
+        if self.configs[0].module is None:
+            return super().__repr__()
         given = {name: value for name, value in self._given.items() if name != "module"}
         parts = [title(self.configs[0].module), *(f"{name}={value!r}" for name, value in given.items())]
         return f"learner({', '.join(parts)})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """As every learner's; the network is ``module:qualname``, an instance its class and a SHA-256 of its state."""
-        own = {f.name: getattr(self.configs[0], f.name) for f in dataclasses.fields(self.configs[0])}
-        shared = {
-            f.name: to_json(getattr(config, f.name))
-            for config in self.configs[1:]
-            for f in dataclasses.fields(config)
-            if f.metadata["recorded"]
-        }
-        told = {name: record(name, value) for name, value in own.items() if value is not REQUIRED}
-        return {"name": self.name, "params": told | shared}
 
     def train(
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
@@ -231,8 +229,11 @@ class ModuleLearner(NetworkLearner):
         """The network, which has shown that it can be trained and exported."""
         network = super().build(schema, config)
         assert isinstance(network, UserNetwork)
-        owner, device = title(type(network.network)), choose_device(self.configs[2].device)
-        network.lookups = rehearse(network, schema, device, owner=owner, asked=network.asked.names)
+        owner = title(type(network.network))
+        rehearsal = Rehearsal(network, schema, owner=owner, asked=network.asked.names)
+        rehearsal.train(choose_device(self.configs[2].device))
+        network.lookups = rehearsal.lookups()
+        rehearsal.export()
         if network.lookups.unknown:
             tables = listing(bare(name) for name in network.lookups.unknown)
             warnings.warn(
@@ -249,21 +250,32 @@ class ModuleLearner(NetworkLearner):
         what = self.configs[0].module
         if not _makes_networks(what):
             return Asked.of(what)
-        width = Head.of(schema.target, self.configs[3]).width
-        planned = dataclasses.replace(schema, ingress=plan_ingress(schema, config)).for_network(width)
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            # It is thrown away; an empty ingress, which it may not get in the end, makes torch warn.
-            warnings.simplefilter("ignore")
-            return build_module(planned, self.configs[0]).asked
+        for_network = schema.for_network(Head.of(schema.target, self.configs[3]).width)
+        encodings: tuple[Any, ...] = (config.cat_encoding,) if "cat_encoding" in self._given else ("embedding", "onehot")
+        for encoding in encodings:
+            ingress = plan_ingress(schema, dataclasses.replace(config, cat_encoding=encoding))
+            try:
+                return _asked_by_made(dataclasses.replace(for_network, ingress=ingress), self.configs[0])
+            except ParameterError as error:
+                # It may be one that only makes networks for numbers.
+                failed = error
+        raise failed
+
+
+def _asked_by_made(schema: Schema, config: ModuleConfig) -> Asked:
+    """What a network asks for that is made for this and thrown away."""
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # It may not get these tensors in the end, and torch warns of layers without inputs.
+        warnings.simplefilter("ignore")
+        return build_module(schema, config).asked
 
 
 def own_network(what: Any) -> Any:
-    """A function, an ``nn.Module`` class or a copy of an instance, maybe by its name. Raises: ParameterError."""
+    """A function, an ``nn.Module`` class or an instance, maybe by its name. Raises: ParameterError."""
     if isinstance(what, str):
         what = named_object(what)
     if isinstance(what, nn.Module):
-        # A copy: what happens to the user's one later must not change this recipe.
-        return _copied(what)
+        return what
     if isinstance(what, Learner) or (isinstance(what, type) and issubclass(what, Learner)):
         raise ParameterError(f"module= takes a network, and {title(what)} is a learner already: use it as it is")
     if isinstance(what, type) and not issubclass(what, nn.Module):

@@ -34,137 +34,38 @@ session.run(None, {x.name: numpy.zeros((0, x.shape[1]), types[x.type]) for x in 
 """
 
 
-def rehearse(network: nn.Module, schema: Schema, device: torch.device, *, owner: str, asked: Sequence[str]) -> Lookups:
-    """Run a network forwards, backwards and as ONNX on a few made up rows; what it looks up by ``cat``.
+class Rehearsal:
+    """A network run forwards, backwards and as ONNX on a few made up rows.
 
     ``network`` takes ``num`` and ``cat``, ``None`` where there are no such columns, and uses those ``asked`` for; ``owner`` is
-    what messages call it.
-    Parameters that wait for a first batch get their shapes; nothing else of the network changes.
-
-    Raises: ParameterError with the rule, what came and the way out.
+    what messages call it. The methods raise ``ParameterError`` with the rule, what came and the way out.
     """
-    rehearsal = _Rehearsal(network, schema, owner, asked)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        network.eval()
-        rehearsal.check_parts()
-        rehearsal.check_output()
-        rehearsal.check_rows()
-        rehearsal.check_gradient(device)
-        rehearsal.check_export()
-        lookups = find_lookups(network, rehearsal.rows(N_ROWS), rehearsal.ingress.cardinalities)
-    network.train()
-    return lookups
 
-
-def bare(name: str) -> str:
-    """What the user calls a parameter or part of the network."""
-    return name.removeprefix("network.")
-
-
-class _Rehearsal:
-    """The checks of one network, which is in evaluation mode."""
-
-    def __init__(self, network: nn.Module, schema: Schema, owner: str, asked: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, schema: Schema, *, owner: str, asked: Sequence[str]) -> None:
         self.network, self.schema, self.owner, self.asked = network, schema, owner, asked
         assert schema.ingress is not None
         self.ingress = schema.ingress
 
-    def rows(self, n_rows: int) -> dict[str, Tensor]:
-        """Rows of random numbers and codes; the first row has the highest codes, the second the lowest."""
-        generator = torch.Generator().manual_seed(0)
-        found = {}
-        if self.ingress.n_num:
-            found["num"] = torch.randn(n_rows, self.ingress.n_num, generator=generator)
-        if self.ingress.n_cat:
-            highest = torch.tensor(self.ingress.cardinalities) - 1
-            codes = (torch.rand(n_rows, self.ingress.n_cat, generator=generator) * (highest + 1)).long()
-            codes[:1], codes[1:2] = highest, 0
-            found["cat"] = codes
-        return found
+    def train(self, device: torch.device) -> None:
+        """The network can be trained on this device.
 
-    def check_parts(self) -> None:
-        """Everything with weights is registered, and the weights are float32."""
-        for name, part in self.network.named_modules():
-            for key in _hidden(part):
-                raise ParameterError(
-                    f"{self.owner} keeps parts with weights in {bare(f'{name}.{key}')}, a list, tuple or dict of Python, which "
-                    "training does not see: use nn.ModuleList, nn.ModuleDict or nn.ParameterList"
-                )
-            if isinstance(part, CodeEmbedding) and tuple(map(len, part.column_tables())) != self.ingress.cardinalities:
-                raise ParameterError(
-                    f"a CodeEmbedding has one table for each column of cat, of {list(self.ingress.cardinalities)} codes; "
-                    f"that of {self.owner} has {list(map(len, part.column_tables()))}: for some columns use nn.Embedding"
-                )
-        parameters = dict(self.network.named_parameters())
-        for name, parameter in parameters.items():
-            if not is_lazy(parameter) and parameter.dtype != torch.float32:
-                raise ParameterError(
-                    f"weights have to be torch.float32; {bare(name)} of {self.owner} is {parameter.dtype}: "
-                    "call .float() on the network"
-                )
-        if not any(parameter.requires_grad for parameter in parameters.values()):
-            raise ParameterError(f"{self.owner} has no parameter to train: a network needs one with requires_grad=True")
+        Parameters that wait for a first batch get their shapes; nothing else of the network changes.
+        """
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            self.network.eval()
+            self._check_parts()
+            self._check_output()
+            self._check_rows()
+            self._check_gradient(device)
 
-    def check_output(self) -> None:
-        """Two rows give finite float32 ``[2, n_outputs]`` or ``[2, k, n_outputs]``."""
-        output, wanted = self.run(self.rows(2), "two rows"), self.schema.n_outputs
-        rule = f"{self.owner}.forward has to give a float32 tensor [N, n_outputs], here [N, {wanted}]"
-        if not isinstance(output, Tensor):
-            raise ParameterError(f"{rule}; it gives a value of type {type(output).__name__}: return the tensor alone")
-        if output.ndim not in (2, 3) or output.shape[0] != 2 or output.shape[-1] != wanted or not output.numel():
-            what = "class" if self.schema.target.type == "classification" else "number"
-            raise ParameterError(
-                f"{rule}, a column for each {what}, or [N, k, n_outputs] for k members; for 2 rows it gives "
-                f"{list(output.shape)}: let the last layer be n_outputs wide"
-            )
-        if output.dtype != torch.float32:
-            raise ParameterError(f"{rule}; it gives {output.dtype}: return logits or numbers, and no argmax")
-        if not bool(torch.isfinite(output).all()):
-            raise ParameterError(f"{rule} of finite values; for two rows it gives infinite ones or NaN before any training")
+    def lookups(self) -> Lookups:
+        """What ``cat`` looks up."""
+        return find_lookups(self.network.eval(), self.rows(N_ROWS), self.ingress.cardinalities)
 
-    def check_rows(self) -> None:
-        """In evaluation mode a row's output depends on the row alone."""
-        rows = self.rows(2)
-        together, again = self.run(rows, "two rows"), self.run(rows, "two rows")
-        if not torch.equal(together, again):
-            raise ParameterError(
-                f"{self.owner} gives the same rows other outputs the second time, in evaluation mode: "
-                "let randomness depend on self.training"
-            )
-        for i in range(2):
-            alone = self.run({name: tensor[i : i + 1] for name, tensor in rows.items()}, "a batch of one row")
-            if alone.shape != together[i : i + 1].shape or not torch.allclose(alone, together[i : i + 1], rtol=1e-3, atol=1e-4):
-                raise ParameterError(
-                    f"{self.owner} gives a row another output beside other rows than alone, in evaluation mode: rows must not "
-                    "mix there; BatchNorm does not with track_running_stats=True"
-                )
-
-    def check_gradient(self, device: torch.device) -> None:
-        """Training gets gradients, on the device that it will run on."""
-        trial = copy.deepcopy(self.network).to(device).train()
-        rows = {name: tensor.to(device) for name, tensor in self.rows(2).items()}
-        try:
-            total = trial(**rows).sum()
-            if total.requires_grad:
-                total.backward()
-        except Exception as error:
-            raise ParameterError(
-                f"{self.owner} fails in a step of training on {device}, on two rows: {reason(error)}; forward has to keep to "
-                "torch's functions and to the device of its inputs"
-            ) from error
-        gradients = {name: p.grad for name, p in trial.named_parameters() if p.grad is not None}
-        if not gradients:
-            raise ParameterError(f"no gradient reaches a parameter of {self.owner}: something detaches the output from them")
-        for name, gradient in gradients.items():
-            if gradient.is_sparse:
-                name = name.removeprefix("network.")
-                raise ParameterError(
-                    f"the gradient of {name} of {self.owner} is sparse, which training does not take: sparse=False"
-                )
-
-    def check_export(self) -> None:
+    def export(self) -> None:
         """The network is exported, and gives as ONNX what torch gives, for no, one and more rows."""
-        expected = self.run(self.rows(3), "three rows")
+        self.network.eval()
+        expected = self._run(self.rows(3), "three rows")
         try:
             model, by_table = self._export(list(expected.shape[1:]))
             session = open_session(model, "cpu")
@@ -187,6 +88,102 @@ class _Rehearsal:
                     "does something that a trace of it does not show, such as branches on numbers, random numbers, or numpy"
                 )
 
+    def rows(self, n_rows: int) -> dict[str, Tensor]:
+        """Rows of random numbers and the highest codes; of zeros, which is what is usual, and the lowest; and random ones."""
+        generator = torch.Generator().manual_seed(0)
+        found = {}
+        if self.ingress.n_num:
+            found["num"] = torch.randn(n_rows, self.ingress.n_num, generator=generator)
+            found["num"][1:2] *= 0
+        if self.ingress.n_cat:
+            highest = torch.tensor(self.ingress.cardinalities) - 1
+            codes = (torch.rand(n_rows, self.ingress.n_cat, generator=generator) * (highest + 1)).long()
+            codes[:1], codes[1:2] = highest, 0
+            found["cat"] = codes
+        return found
+
+    def _check_parts(self) -> None:
+        """Everything with weights is registered, and the weights are float32."""
+        for name, part in self.network.named_modules():
+            for key in _hidden(part):
+                raise ParameterError(
+                    f"{self.owner} keeps parts with weights in {bare(f'{name}.{key}')}, a list, tuple or dict of Python, which "
+                    "training does not see: use nn.ModuleList, nn.ModuleDict or nn.ParameterList"
+                )
+            if isinstance(part, CodeEmbedding) and tuple(map(len, part.column_tables())) != self.ingress.cardinalities:
+                raise ParameterError(
+                    f"a CodeEmbedding has one table for each column of cat, of {list(self.ingress.cardinalities)} codes; "
+                    f"that of {self.owner} has {list(map(len, part.column_tables()))}: for some columns use nn.Embedding"
+                )
+        parameters = dict(self.network.named_parameters())
+        for name, parameter in parameters.items():
+            if not is_lazy(parameter) and parameter.dtype != torch.float32:
+                raise ParameterError(
+                    f"weights have to be torch.float32; {bare(name)} of {self.owner} is {parameter.dtype}: "
+                    "call .float() on the network"
+                )
+        if not any(parameter.requires_grad for parameter in parameters.values()):
+            raise ParameterError(f"{self.owner} has no parameter to train: a network needs one with requires_grad=True")
+
+    def _check_output(self) -> None:
+        """Two rows give finite float32 ``[2, n_outputs]`` or ``[2, k, n_outputs]``."""
+        output, wanted = self._run(self.rows(2), "two rows"), self.schema.n_outputs
+        rule = f"{self.owner}.forward has to give a float32 tensor [N, n_outputs], here [N, {wanted}]"
+        if not isinstance(output, Tensor):
+            raise ParameterError(f"{rule}; it gives a value of type {type(output).__name__}: return the tensor alone")
+        if output.ndim not in (2, 3) or output.shape[0] != 2 or output.shape[-1] != wanted or not output.numel():
+            what = "class" if self.schema.target.type == "classification" else "number"
+            raise ParameterError(
+                f"{rule}, a column for each {what}, or [N, k, n_outputs] for k members; for 2 rows it gives "
+                f"{list(output.shape)}: let the last layer be n_outputs wide"
+            )
+        if output.dtype != torch.float32:
+            raise ParameterError(f"{rule}; it gives {output.dtype}: return logits or numbers, and no argmax")
+        if not bool(torch.isfinite(output).all()):
+            raise ParameterError(f"{rule} of finite values; for two rows it gives infinite ones or NaN before any training")
+
+    def _check_rows(self) -> None:
+        """In evaluation mode a row's output depends on the row alone."""
+        rows = self.rows(2)
+        together, again = self._run(rows, "two rows"), self._run(rows, "two rows")
+        if not torch.equal(together, again):
+            raise ParameterError(
+                f"{self.owner} gives the same rows other outputs the second time, in evaluation mode: "
+                "let randomness depend on self.training"
+            )
+        for i in range(2):
+            alone = self._run({name: tensor[i : i + 1] for name, tensor in rows.items()}, "a batch of one row")
+            beside = together[i : i + 1]
+            same_shape = isinstance(alone, Tensor) and alone.shape == beside.shape
+            if not (same_shape and torch.allclose(alone, beside, rtol=1e-3, atol=1e-4)):
+                raise ParameterError(
+                    f"{self.owner} gives a row another output beside other rows than alone, in evaluation mode: rows must not "
+                    "mix there; BatchNorm does not with track_running_stats=True"
+                )
+
+    def _check_gradient(self, device: torch.device) -> None:
+        """Training gets gradients, on the device that it will run on."""
+        trial = copy.deepcopy(self.network).to(device).train()
+        rows = {name: tensor.to(device) for name, tensor in self.rows(2).items()}
+        try:
+            total = trial(**rows).sum()
+            if total.requires_grad:
+                total.backward()
+        except Exception as error:
+            raise ParameterError(
+                f"{self.owner} fails in a step of training on {device}, on two rows: {reason(error)}; forward has to keep to "
+                "torch's functions and to the device of its inputs"
+            ) from error
+        gradients = {name: p.grad for name, p in trial.named_parameters() if p.grad is not None}
+        if not gradients:
+            raise ParameterError(f"no gradient reaches a parameter of {self.owner}: something detaches the output from them")
+        for name, gradient in gradients.items():
+            if gradient.is_sparse:
+                name = name.removeprefix("network.")
+                raise ParameterError(
+                    f"the gradient of {name} of {self.owner} is sparse, which training does not take: sparse=False"
+                )
+
     def _export(self, shape: list[int]) -> tuple[bytes, bool]:
         """The network as a model, and whether the table of lowerings has all of it."""
         g, samples, types = GraphBuilder(), self.rows(1), {"num": "FLOAT", "cat": "INT64"}
@@ -206,7 +203,7 @@ class _Rehearsal:
         check(g.to_model())
         return g.to_model().SerializeToString(), by_table
 
-    def run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
+    def _run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
         """The network's output without gradients."""
         try:
             with torch.no_grad():
@@ -219,15 +216,19 @@ class _Rehearsal:
 
     def _inputs(self) -> str:
         """What this table gives of what the network asks for, for a message."""
-        ingress, told = self.ingress, []
-        if "num" in self.asked:
-            empty = "num is None, since no column gives numbers: let forward do without"
-            told.append(f"num is [N, {ingress.n_num}]" if ingress.n_num else empty)
-        if "cat" in self.asked:
-            empty = "cat is None, since no column gives codes: let forward do without"
-            below = listing(ingress.cardinalities)
-            told.append(f"cat is [N, {ingress.n_cat}] with codes below {below}" if ingress.n_cat else empty)
-        return f"of this table {' and '.join(told)}"
+        ingress, there, missing = self.ingress, [], []
+        for name, width, what in (("num", ingress.n_num, "numbers"), ("cat", ingress.n_cat, "codes")):
+            if name in self.asked and width:
+                below = f" with codes below {listing(ingress.cardinalities)}" if name == "cat" else ""
+                there.append(f"{name} is [N, {width}]{below}")
+            elif name in self.asked:
+                missing.append(f"{name} is None, since no column gives {what}: let forward do without")
+        return f"of this table {' and '.join(there + missing)}"
+
+
+def bare(name: str) -> str:
+    """What the user calls a parameter or part of the network."""
+    return name.removeprefix("network.")
 
 
 def _ends_on_no_rows(model: bytes) -> bool:

@@ -507,6 +507,13 @@ def _split(c: Context, input: Tensorish, sizes: Any, dim: int = 0) -> tuple[Valu
     return c.g.ops("Split", c.value(input), c.int64(*widths), n_outputs=len(widths), axis=dim)
 
 
+@lowers(functional.one_hot)
+def _one_hot(c: Context, tensor: Tensorish, num_classes: int = -1) -> Value:
+    if num_classes < 0:
+        raise UnsupportedError("one_hot whose width depends on the values")
+    return c.g.op("OneHot", c.value(tensor), c.int64(num_classes), c.int64(0, 1), axis=-1)
+
+
 @lowers(torch.index_select, "index_select")
 def _index_select(c: Context, input: Tensorish, dim: int, index: Tensorish) -> Value:
     return c.g.op("Gather", c.value(input), c.value(index, torch.int64), axis=dim)
@@ -524,6 +531,8 @@ def _to(c: Context, input: Tensorish, *how: Any, **more: Any) -> Value:
 def _getitem(c: Context, input: Any, index: Any) -> Any:
     if isinstance(input, tuple | list):
         return input[index]
+    if isinstance(index, Traced) and index.sample.dtype == torch.int64:
+        return c.g.op("Gather", c.value(input), index.value, axis=0)
     parts = _explicit(index if isinstance(index, tuple) else (index,), len(input.shape))
     plain = [part for part in parts if part is not None]
     value = _slices(c, c.value(input), plain, input.shape)
