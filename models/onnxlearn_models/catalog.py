@@ -68,3 +68,35 @@ FT_TRANSFORMER = LearnerInfo(
     summary="attention between the columns; strong where few columns interact, slow where there are many",
     source="Gorishniy et al. 2021 (FT-Transformer)",
 )
+
+ENTITY_MLP = LearnerInfo(
+    name="entity_mlp",
+    target="onnxlearn_models.entity_mlp:EntityMLP",
+    summary="small multilayer perceptron on entity embeddings and batch-normalized numbers; quick to train",
+    source="Guo and Berkhahn 2016; kerasff of mlr3keras",
+    use="a small file; layers of any width",
+)
+
+DEEP_WIDE = LearnerInfo(
+    name="deep_wide",
+    target="onnxlearn_models.deep_wide:DeepWide",
+    summary="a linear model and a multilayer perceptron, added",
+    source="Cheng et al. 2016; deep_wide of mlr3keras",
+    use="much of the signal is linear",
+)
+
+SHAPED_MLP = LearnerInfo(
+    name="shaped_mlp",
+    target="onnxlearn_models.shaped_mlp:ShapedMLP",
+    summary="multilayer perceptron whose layers narrow towards the output",
+    source="Zimmer, Lindauer and Hutter 2021 (search space 1); smlp of mlr3keras",
+    use="few parameters to tune: n_layers and n_max",
+)
+
+SHAPED_RESNET = LearnerInfo(
+    name="shaped_resnet",
+    target="onnxlearn_models.shaped_resnet:ShapedResNet",
+    summary="residual network whose blocks narrow towards the output, with shake-shake and shake-drop",
+    source="Zimmer, Lindauer and Hutter 2021 (search space 2); smlp2 of mlr3keras",
+    use="small tables on which networks overfit",
+)

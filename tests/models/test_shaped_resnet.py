@@ -128,7 +128,7 @@ def test_dropouts_go_down_from_group_to_group():
 @pytest.mark.parametrize("ingress", INGRESSES)
 @pytest.mark.parametrize("options", [{}, SHAKEN, {"n_layers": 1}, {"shape": "brick", "activation": "tanh"}], ids=str)
 def test_it_lowers_by_the_table(ingress, options):
-    assert_lowers(warm(ShapedResNetNet(ingress, 2, ShapedResNetConfig(n_max=32, **options)), ingress), ingress)
+    assert_lowers(warm(ShapedResNetNet(ingress, 2, ShapedResNetConfig(**{"n_max": 32, **options})), ingress), ingress)
 
 
 @pytest.mark.parametrize("task", ["classes", "number"])
