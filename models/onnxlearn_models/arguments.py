@@ -199,14 +199,17 @@ def state_digest(module: nn.Module) -> str:
     return _digest(module.state_dict())
 
 
-def _digest(tensors: Mapping[str, Any]) -> str:
+def _digest(values: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        shaped = isinstance(value, Tensor | np.ndarray) and not is_lazy(value)
-        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)}\n".encode() if shaped else f"{name}\n".encode())
-        if shaped:
-            array = value.detach().cpu().reshape(-1).view(torch.uint8).numpy() if isinstance(value, Tensor) else value
-            digest.update(np.ascontiguousarray(array).tobytes())
+    for name, value in sorted(values.items()):
+        digest.update(f"{name}\n".encode())
+        # Parameters that wait for their first batch have no values yet, and what else a state holds has no bytes.
+        if isinstance(value, Tensor) and not is_lazy(value):
+            digest.update(f"{value.dtype}:{tuple(value.shape)}\n".encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        elif isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype}:{value.shape}\n".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 
