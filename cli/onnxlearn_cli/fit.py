@@ -95,7 +95,7 @@ def fit(
         raise ParameterError("--out has to be a file: standard output gets the scores")
     require_other_file(out, data)
     # Somebody's own network is wrong more often than a table; other learners wait, since torch takes its time.
-    recipe = configure(make_learner(learner), given, seed) if ":" in learner else None
+    recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
     with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
         table = read_task(
             data,
@@ -113,7 +113,7 @@ def fit(
             id=id_,
             ignore=ignore or (),
         )
-        recipe = recipe or configure(make_learner(learner), given, seed)
+        recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
         temporary.write_bytes(model.to_bytes())
@@ -148,13 +148,17 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
     """The learner with the command line's settings, each read as the type that its parameter has."""
     from onnxlearn.params import parse_text
 
-    values = {name: parse_text(recipe.config_types, name, text) for name, text in settings.items()}
-    if seed is not None and "seed" in values:
+    if seed is not None and "seed" in settings:
         raise ParameterError(f"--seed {seed} and --set seed={settings['seed']} say the same thing: give one of them")
+    known = {param.name for param in recipe.params}
+    # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
+    for names in (settings.keys() & known, settings.keys() - known):
+        values = {name: parse_text(recipe.config_types, name, text) for name, text in settings.items() if name in names}
+        recipe = recipe.replace(**values)
     # A learner without randomness has no seed; the option still rules which rows are set aside.
-    if seed is not None and any(param.name == "seed" for param in recipe.params):
-        values["seed"] = seed
-    return recipe.replace(**values)
+    if seed is None or all(param.name != "seed" for param in recipe.params):
+        return recipe
+    return recipe.replace(seed=seed)
 
 
 def report(model: Model, data: str, out: Path) -> None:

@@ -58,11 +58,15 @@ def learner_record(name: str) -> LearnerInfo:
     return learner_info("module" if ":" in name else name)
 
 
-def make_learner(name: str) -> Learner:
-    """The learner with its defaults; modules of the working directory are found, as by ``python -m``."""
+def make_learner(name: str, *settings: str) -> Learner:
+    """The learner with its defaults.
+
+    Where it or one of the settings names something to import, modules of the working directory are found, as by
+    ``python -m``.
+    """
     from onnxlearn.registry import learner
 
     folder = str(Path.cwd())
-    if ":" in name and folder not in sys.path:
+    if any(":" in text for text in (name, *settings)) and folder not in sys.path:
         sys.path.insert(0, folder)
     return learner(name)

@@ -68,6 +68,20 @@ def test_a_function_of_the_working_directory(command, networks: Path) -> None:
     assert command(*FIT, "--learner", "ournets.nets:make", "--set", "width=4").code == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--learner", "module", "--set", "module=ournets.nets:Net"],
+        ["--learner", "bagging", "--set", "n_folds=2", "--set", "base=ournets.nets:Net"],
+    ],
+)
+def test_a_network_as_a_setting_brings_its_parameters(command, networks: Path, arguments: list[str]) -> None:
+    done = command(*FIT, *arguments, "--set", "width=5", "--seed", 2)
+    assert done.code == 0, done.err
+    params = ol.load("m.onnx").metadata["learner"]["params"]
+    assert (params["width"], params["seed"]) == (5, 2)
+
+
 def test_its_parameters_are_listed(command, networks: Path) -> None:
     lines = command("learners", "ournets.nets:make").out.splitlines()
     assert "width = <required>" in lines
