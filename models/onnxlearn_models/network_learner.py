@@ -30,7 +30,7 @@ from onnxlearn_models.shipping import Rows, ship, summary
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import train_network
-from onnxlearn_models.training.objective import make_objective
+from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.tensors import Tensors
@@ -81,9 +81,9 @@ class NetworkLearner(Learner):
         return parameter_groups(module, config)
 
     @classmethod
-    def finish(cls, module: nn.Module, config: Any, valid: Tensors | None) -> nn.Module:
+    def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
         """The network to ship, of the trained one with the best weights, in evaluation mode."""
-        del cls, config, valid
+        del cls, config, valid, objective
         return module
 
     def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
@@ -157,7 +157,7 @@ class NetworkLearner(Learner):
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
                 )
-                module = self.finish(module, architecture_config, valid_tensors)
+                module = self.finish(module, architecture_config, valid_tensors, objective)
         pairs = ((given, architecture_config), (given_preprocessing, preprocess_config), (given_training, config))
         chosen = {name: value for left, used in pairs for name, value in _filled_in(left, used).items()}
         return FittedNetwork(module.cpu(), preprocessing, head, scaling, result, chosen)
