@@ -30,6 +30,8 @@ from onnxlearn_models.training.config import TrainConfig, choose_training
 EVALUATION_VALUES = 2**20
 # Numbers that a training step keeps for the gradient: 2 GB.
 TRAINING_VALUES = 2**29
+# Parts of a date, about.
+DATE_TOKENS = 10
 
 # Those that work on each token by itself.
 TOKEN_NORMS = {name: NORMS[name] for name in ("layer", "rms", "none")}
@@ -290,5 +292,18 @@ class FTTransformer(NetworkLearner):
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
-        """Width and dropouts by the number of blocks."""
-        return config.filled(), choose_training(train_config, schema, n_rows)
+        """Width and dropouts by the number of blocks; no larger batches than fit into memory where there are many columns."""
+        config, chosen = config.filled(), choose_training(train_config, schema, n_rows)
+        if train_config.batch_size is None:
+            assert chosen.batch_size is not None
+            chosen = dataclasses.replace(chosen, batch_size=min(chosen.batch_size, rows_that_fit(schema, config)))
+        return config, chosen
+
+
+def rows_that_fit(schema: Schema, config: FTTransformerConfig) -> int:
+    """How many rows' activations make :data:`TRAINING_VALUES`, about; at least 16."""
+    assert config.d_block is not None
+    n_tokens = 1 + sum(DATE_TOKENS if column.kind == "datetime" else 1 for column in schema.features)
+    # Of each block: about 20 tensors of the tokens, three of the attention between them.
+    per_row = config.n_blocks * n_tokens * (20 * config.d_block + 3 * config.attention_n_heads * n_tokens)
+    return max(16, TRAINING_VALUES // per_row)
