@@ -100,3 +100,19 @@ SHAPED_RESNET = LearnerInfo(
     source="Zimmer, Lindauer and Hutter 2021 (search space 2); smlp2 of mlr3keras",
     use="small tables on which networks overfit",
 )
+
+TABM = LearnerInfo(
+    name="tabm",
+    target="onnxlearn_models.tabm:TabM",
+    summary="32 multilayer perceptrons that share their weights, averaged; among the best on any table",
+    source="Gorishniy, Kotelnikov and Babenko 2025 (TabM), with piecewise linear embeddings (Gorishniy et al. 2022)",
+    use="the best scores of one learner; minutes of training",
+)
+
+TABM_MINI = LearnerInfo(
+    name="tabm_mini",
+    target="onnxlearn_models.tabm:TabMMini",
+    summary="as tabm, but the members share all but the scaling of their inputs and their output layers",
+    source="Gorishniy, Kotelnikov and Babenko 2025 (TabM-mini), with piecewise linear embeddings (Gorishniy et al. 2022)",
+    use="scores like tabm's at a lower cost",
+)
