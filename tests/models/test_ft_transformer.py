@@ -11,11 +11,15 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.runtime import open_session
-from onnxlearn.schema import Ingress
+from onnxlearn.schema import Column, Ingress, Schema, Target
 from onnxlearn.task import Task
 from onnxlearn.testing import check_learner, example_tasks
 from onnxlearn_models.ft_transformer import Block, FTTransformer, FTTransformerConfig, FTTransformerNet
 from onnxlearn_models.lowering.lower import lower
+from onnxlearn_models.training.loop import evaluate
+from onnxlearn_models.training.loss import row_loss
+from onnxlearn_models.training.objective import Objective, accuracy
+from onnxlearn_models.training.tensors import Tensors
 
 LEVELS = (3, 12)
 N_NUM, N_OUT = 4, 3
@@ -282,6 +286,34 @@ def test_what_was_chosen_is_recorded():
     }  # fmt: skip
     assert model.inspect()["learner"]["params"]["cat_encoding"] == "embedding"
     assert model.schema.ingress.cat_names == ("shape", "code", "grade")
+
+
+def chosen_batch(n_columns, n_rows, kind="numeric", **settings):
+    columns = tuple(
+        Column(name=f"x{i}", kind=kind, dtype="naive" if kind == "datetime" else "float64") for i in range(n_columns)
+    )
+    schema = Schema(name="t", features=columns, target=Target(names=("y",), type="regression", dtype="float64"))
+    learner = FTTransformer(**settings)
+    return FTTransformer.choose(learner.configs[0], learner.configs[2], schema, n_rows)[1].batch_size
+
+
+def test_batches_fit_into_memory():
+    assert [chosen_batch(20, n_rows) for n_rows in (300, 3_000, 10_000, 10**6)] == [32, 64, 128, 256]
+    wide = [chosen_batch(n_columns, 10**6) for n_columns in (100, 300, 1000)]
+    assert 256 >= wide[0] > wide[1] > wide[2] == 16
+    assert chosen_batch(30, 10**6, kind="datetime") == chosen_batch(300, 10**6)
+    assert chosen_batch(300, 10**6, batch_size=512) == 512
+
+
+def test_evaluation_goes_in_parts():
+    net, (num, cat) = network(**TINY).eval(), rows(500)
+    some = Tensors({"num": num, "cat": cat}, torch.randint(0, N_OUT, (500,)))
+    objective = Objective(row_loss(None, "classification"), classes=True, score=accuracy())
+    found = []
+    for net.evaluation_rows in (7, 500):
+        found.append(evaluate(net, some, objective))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert network(n_num=300, levels=()).evaluation_rows < 10 < network().evaluation_rows
 
 
 @pytest.mark.parametrize("settings", [{"prenormalization": False, "activation": "gelu", "attention_n_heads": 2}], ids=str)
