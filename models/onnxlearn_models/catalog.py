@@ -7,21 +7,24 @@ from onnxlearn.registry import LearnerInfo
 MLP = LearnerInfo(
     name="mlp",
     target="onnxlearn_models.mlp:MLP",
-    summary="multilayer perceptron with entity embeddings; good on any table",
+    summary="multilayer perceptron with entity embeddings and periodic embeddings of numbers",
+    use="first, and whenever seconds count: good on any table",
     source="Gorishniy et al. 2021 (MLP); Guo and Berkhahn 2016, Holzmüller et al. 2024 (embeddings)",
 )
 
 ENSEMBLE = LearnerInfo(
     name="ensemble",
     target="onnxlearn_models.ensemble:Ensemble",
-    summary="several learners or seeds in one file, averaged; the best scores for the most time",
+    summary="several learners or seeds in one file, averaged",
+    use="the best scores, for the time of all members together",
     source="Lakshminarayanan et al. 2017",
 )
 
 BAGGING = LearnerInfo(
     name="bagging",
     target="onnxlearn_models.bagging:Bagging",
-    summary="one network a fold in one file, averaged; scores all rows by networks that have not seen them",
+    summary="one network a fold of a cross-validation in one file, averaged",
+    use="small tables; honest scores of all rows without a test set",
     source="Parmanto et al. 1996; AutoGluon (Erickson et al. 2020)",
 )
 
@@ -29,6 +32,7 @@ MODULE = LearnerInfo(
     name="module",
     target="onnxlearn_models.module:ModuleLearner",
     summary="a network of your own: a function, a class or an instance; also by package.module:name",
+    use="research, and what the others lack",
     source="the module learners of mlr3torch and mlr3keras",
 )
 
@@ -36,6 +40,7 @@ FEATURELESS = LearnerInfo(
     name="featureless",
     target="onnxlearn_models.featureless:Featureless",
     summary="the baseline: class frequencies or the mean of the target, whatever the features say",
+    use="to see what any other learner is worth",
     source="the featureless learners of mlr3",
     needs=("onnx",),
     extra="export",
@@ -44,35 +49,39 @@ FEATURELESS = LearnerInfo(
 REALMLP = LearnerInfo(
     name="realmlp",
     target="onnxlearn_models.realmlp:RealMLP",
-    summary="multilayer perceptron with tuned defaults; strong on most tables, at 256 epochs",
+    summary="multilayer perceptron with tuned defaults and 256 epochs",
+    use="better scores than mlp for more time",
     source="Holzmüller, Grinsztajn and Steinwart 2024 (RealMLP-TD)",
 )
 
 TABNET = LearnerInfo(
     name="tabnet",
     target="onnxlearn_models.tabnet:TabNet",
-    summary="chooses columns row by row and can say which (masks); rarely the best, for those who want its masks",
+    summary="chooses columns row by row and can say which (masks)",
+    use="you want its masks; its scores are rarely the best",
     source="Arik and Pfister 2021",
 )
 
 TAB_RESNET = LearnerInfo(
     name="tab_resnet",
     target="onnxlearn_models.tab_resnet:TabResNet",
-    summary="residual network with batch norm; quick to train",
+    summary="residual network with batch norm",
+    use="quick to train, of any depth",
     source="Gorishniy et al. 2021 (ResNet)",
 )
 
 FT_TRANSFORMER = LearnerInfo(
     name="ft_transformer",
     target="onnxlearn_models.ft_transformer:FTTransformer",
-    summary="attention between the columns; strong where few columns interact, slow where there are many",
+    summary="attention between the columns",
+    use="few columns that interact; slow with many",
     source="Gorishniy et al. 2021 (FT-Transformer)",
 )
 
 ENTITY_MLP = LearnerInfo(
     name="entity_mlp",
     target="onnxlearn_models.entity_mlp:EntityMLP",
-    summary="small multilayer perceptron on entity embeddings and batch-normalized numbers; quick to train",
+    summary="small multilayer perceptron on entity embeddings and batch-normalized numbers",
     source="Guo and Berkhahn 2016; kerasff of mlr3keras",
     use="a small file; layers of any width",
 )
@@ -104,7 +113,7 @@ SHAPED_RESNET = LearnerInfo(
 TABM = LearnerInfo(
     name="tabm",
     target="onnxlearn_models.tabm:TabM",
-    summary="32 multilayer perceptrons that share their weights, averaged; among the best on any table",
+    summary="32 multilayer perceptrons that share their weights, averaged",
     source="Gorishniy, Kotelnikov and Babenko 2025 (TabM), with piecewise linear embeddings (Gorishniy et al. 2022)",
     use="the best scores of one learner; minutes of training",
 )

@@ -59,13 +59,13 @@ class FittedNetwork:
 
     def outputs(self, feeds: Feeds) -> dict[str, Array]:
         """What torch makes of these rows, float64: the outputs of the head."""
-        with torch.no_grad():
-            output = self.module(**self._tensors(feeds))
+        output = self._run(self._tensors(feeds))[MAIN_OUTPUT]
         return self.head.apply(np.asarray(output.numpy(), np.float64), self.scaling)
 
     def further(self, feeds: Feeds) -> dict[str, Array]:
         """What the network gives beside its output for these rows, by name, float64."""
-        return {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in self._further(self._tensors(feeds)).items()}
+        outputs = self._run(self._tensors(feeds)) if hasattr(self.module, "outputs") else {}
+        return {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in outputs.items() if name != MAIN_OUTPUT}
 
     def samples(self) -> dict[str, Tensor]:
         """One row of every ingress that there is."""
@@ -79,9 +79,10 @@ class FittedNetwork:
         return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
     @torch.no_grad()
-    def _further(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Every output of the network by name."""
         outputs: Callable[..., dict[str, Tensor]] | None = getattr(self.module, "outputs", None)
-        return {} if outputs is None else {name: x for name, x in outputs(**inputs).items() if name != MAIN_OUTPUT}
+        return {MAIN_OUTPUT: self.module(**inputs)} if outputs is None else outputs(**inputs)
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""
@@ -90,14 +91,13 @@ class FittedNetwork:
         inputs = {
             name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in tensors.items()
         }
-        with torch.no_grad():
-            shape = self.module(**samples).shape
         values = emit_outputs(g, self.module, inputs, samples)
+        shapes = {name: tuple(tensor.shape[1:]) for name, tensor in self._run(samples).items()}
+        shape = shapes.pop(MAIN_OUTPUT)
         further = {
-            name: (g.op("Cast", values[name], to=FLOAT) if double else values[name], tuple(sample.shape[1:]))
-            for name, sample in self._further(samples).items()
+            name: (g.op("Cast", values[name], to=FLOAT) if double else values[name], row) for name, row in shapes.items()
         }
-        return NetworkValues(output=values[MAIN_OUTPUT], n_members=shape[1] if len(shape) == 3 else None, further=further)
+        return NetworkValues(output=values[MAIN_OUTPUT], n_members=shape[0] if len(shape) == 2 else None, further=further)
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:

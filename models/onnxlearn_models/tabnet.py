@@ -5,6 +5,7 @@ Arik and Pfister (2021), "TabNet: Attentive Interpretable Tabular Learning", wit
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ from onnxlearn_models.layers.ghost_norm import GhostBatchNorm
 from onnxlearn_models.layers.sparse import SPARSE, SparseMap
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
+from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.tensors import Tensors
 
 # Of the batch norm of the inputs, which sees whole batches.
 INPUT_MOMENTUM = 0.01
 LEAST_ROWS = 2
+# About so many steps make an epoch, unless the table is small or large.
+STEPS = 48
 # Keeps the logarithm of a share of 0 finite, and the weights of steps that all decide nothing.
 LOG_FLOOR, WEIGHT_FLOOR = 1e-15, 1e-20
 
@@ -207,23 +212,37 @@ class TabNet(NetworkLearner):
         "weight_decay": 0.0,
         "grad_clip": 1.0,
         "ema": 0.0,
+        # DIFF: pytorch_tabnet keeps to one learning rate unless it is given a scheduler.
+        "schedule": "cosine",
         "max_epochs": 100,
     }
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
-        """Batches that batch norm can take.
+        """Batches that batch norm can take, small enough for some 48 steps an epoch.
 
         Raises: DataError where there are too few rows, ParameterError for batches of one row.
         """
         if n_rows < LEAST_ROWS:
             raise DataError(
-                f"learner {cls.name!r} norms batches of rows, which takes {LEAST_ROWS} training rows or more, not {n_rows}: "
+                f"learner {cls.name!r} normalizes batches, which takes {LEAST_ROWS} training rows or more, not {n_rows}: "
                 "give it a larger table, or choose another learner (onnxlearn learners)"
             )
-        if train_config.batch_size == 1:
-            raise ParameterError(f"learner {cls.name!r}: batch_size has to be at least 2, not 1: it norms batches of rows")
-        return config, choose_training(train_config, schema, n_rows)
+        batch_size = train_config.batch_size
+        if batch_size is None:
+            # DIFF: pytorch_tabnet's 1,024 rows are for large tables; on one of fewer rows it makes no step at all.
+            batch_size = min(1024, max(16, 2 ** round(math.log2(n_rows / STEPS))))
+        if batch_size < LEAST_ROWS:
+            raise ParameterError(
+                f"learner {cls.name!r}: batch_size has to be at least {LEAST_ROWS}, not {batch_size}: it normalizes batches"
+            )
+        return config, choose_training(dataclasses.replace(train_config, batch_size=batch_size), schema, n_rows)
+
+    @classmethod
+    def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
+        """In float64: layer after layer amplifies rounding errors, and float32 often fails the proof of parity."""
+        del cls, config, valid, objective
+        return module.double()
 
 
 def _gate(d_in: int, d_out: int) -> nn.Linear:

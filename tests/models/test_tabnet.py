@@ -332,15 +332,12 @@ def test_masks_lower_by_the_table(masks):
 # The learner
 
 
-def test_usable_on_small_tables():
-    """Where the package's own running statistics have not begun to move."""
+def test_usable_on_a_small_table():
+    """Where the package makes no step with its own batch size, and its running statistics hardly move."""
     task = Task.from_file("example:penguins", target="species")
     train, test = task.split(0.3, 0)
     model = TabNet(max_epochs=15, device="cpu").fit(train, test=test, progress=False)
     assert model.scores["test"]["acc"] > 0.9
-    task = example_tasks()["number"]
-    model = TabNet(max_epochs=30, device="cpu").fit(task, progress=False)
-    assert model.scores["validation"]["r2"] > 0.3
 
 
 def test_keeps_the_contract_with_masks():
@@ -373,10 +370,10 @@ def test_settings_that_are_refused(params, message):
 
 def test_what_batch_norm_cannot_take_is_refused_before_training():
     task = example_tasks()["two"]
-    with pytest.raises(ParameterError, match=r"learner 'tabnet': batch_size has to be at least 2, not 1: it norms batches"):
+    with pytest.raises(ParameterError, match=r"learner 'tabnet': batch_size has to be at least 2, not 1: it normalizes b"):
         TabNet(batch_size=1, device="cpu").fit(task, progress=False)
     two_rows = Task.from_frame(task.frame[["width", "two"]].groupby("two").head(1), "two")
-    with pytest.raises(DataError, match=r"learner 'tabnet' norms batches of rows, which takes 2 training rows or more, not 1"):
+    with pytest.raises(DataError, match=r"learner 'tabnet' normalizes batches, which takes 2 training rows or more, not 1"):
         TabNet(device="cpu", validation=(0,)).fit(two_rows, progress=False)
 
 
