@@ -91,7 +91,7 @@ def _training_lines(training: dict[str, Any]) -> list[str]:
         parts.append(f"{len(training['members'])} networks: " + ", ".join(member["learner"] for member in training["members"]))
     if training.get("epochs"):
         parts.append(f"{training['epochs']} epochs, the best was {training.get('best_epoch')}")
-    parts += [f"stopped by {training['stopped']}"] if training.get("stopped") else []
+    parts += [f"stopped by {training['stopped']}"] if training.get("stopped") not in (None, "finished") else []
     parts += [f"{name} {training[name]}" for name in ("batch_size", "lr", "seed") if training.get(name) is not None]
     return ["; ".join(parts)]
 

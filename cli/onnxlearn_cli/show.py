@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onnxlearn_cli.options import ModelFile, learner_record, make_learner
 from onnxlearn_cli.talk import say, show, show_table
+
+if TYPE_CHECKING:
+    from onnxlearn.registry import LearnerInfo
 
 WIDTH = 100
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON document.")]
@@ -33,20 +36,32 @@ def learners(
         typer.Argument(metavar="[NAME]", help="Show the parameters of this learner, or of the network package.module:name."),
     ] = None,
 ) -> None:
-    """List the learners, or one's parameters."""
+    """List the learners, or show one and its parameters."""
     from onnxlearn.registry import broken_learners, learner_infos
 
     if name is None:
-        rows = [[info.name, ", ".join(info.tasks), info.summary] for info in learner_infos().values()]
-        show_table(["learner", "tasks", "summary"], rows)
+        rows = [[info.name, info.summary, info.use] for info in learner_infos().values()]
+        show_table(["learner", "what it is", "when to use it"], rows)
         for problem in broken_learners().values():
             say(problem)
         return
-    learner_record(name).require()
+    info = learner_record(name)
+    info.require()
+    for head, text in _record_lines(info):
+        show(textwrap.fill(text or "-", WIDTH, initial_indent=f"{head:<8}", subsequent_indent=" " * 8))
+    show("")
     for param in make_learner(name).params:
         show(f"{param.name} = {_text(param.default)}")
         kind = " ".join((param.type, param.range)).strip()
         show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
+
+
+def _record_lines(info: LearnerInfo) -> list[tuple[str, str]]:
+    """What is known of a learner, one line each."""
+    return [
+        ("what", info.summary), ("when", info.use), ("tasks", ", ".join(info.tasks)), ("columns", ", ".join(info.kinds)),
+        ("source", info.source),
+    ]  # fmt: skip
 
 
 def _text(value: Any) -> str:

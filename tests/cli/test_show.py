@@ -37,7 +37,12 @@ def test_learners(command) -> None:
 def test_parameters_of_a_learner(command, name: str) -> None:
     done = command("learners", name)
     assert done.code == 0, done.err
-    names = [line.split(" = ")[0] for line in done.out.splitlines() if not line.startswith(" ")]
+    record, _, params = done.out.partition("\n\n")
+    info = ol.learners()[name]
+    assert " ".join(f"what {info.summary} when {info.use} tasks {', '.join(info.tasks)} columns".split()) in " ".join(
+        record.split()
+    )
+    names = [line.split(" = ")[0] for line in params.splitlines() if not line.startswith(" ")]
     assert names == [param.name for param in ol.learner(name).params]
     assert max(map(len, done.out.splitlines())) <= 110
 

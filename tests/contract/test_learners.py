@@ -68,6 +68,7 @@ def test_record_is_complete(name):
     assert info.name == info.load().name == name
     assert info.summary
     assert info.source
+    assert info.use
     assert info.load().__doc__
 
 
