@@ -46,6 +46,14 @@ FEATURELESS = LearnerInfo(
     extra="export",
 )
 
+LINEAR = LearnerInfo(
+    name="linear",
+    target="onnxlearn_models.linear:Linear",
+    summary="linear or logistic regression; small, quick, and easy to explain",
+    source="the penalties of scikit-learn's Ridge and LogisticRegression",
+    use="a baseline; few rows; effects that add up",
+)
+
 REALMLP = LearnerInfo(
     name="realmlp",
     target="onnxlearn_models.realmlp:RealMLP",

@@ -1,10 +1,17 @@
 """Flat optimizers against torch's own."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Lasso, Ridge
 from torch import nn
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.testing import example_tasks
+from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.realmlp import RealMLP
+from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.optimizer import SGD, AdamW, FlatParameters, Group
 
 
@@ -77,3 +84,50 @@ def test_mixed_types_are_refused():
         ParameterError, match=r"have to share one type and device, not torch.float32 on cpu, torch.float64 on cpu"
     ):
         FlatParameters([Group(parameters=tuple(net.parameters()))])
+
+
+# Penalties, against scikit-learn on a problem without noise of batches.
+
+
+def penalized(factory, l1, l2, n_steps=1500):
+    """Weights of least squares in five columns, two of which say nothing."""
+    torch.manual_seed(0)
+    x = torch.randn(200, 5)
+    y = x @ torch.tensor([2.0, -1.0, 0.5, 0.0, 0.0]) + 0.3 * torch.randn(200)
+    weight = nn.Parameter(torch.full((5,), 0.1))
+    optimizer = factory([Group(parameters=(weight,), l1=l1, l2=l2, lr_factor=2.0)])
+    for i in range(n_steps):
+        (x @ weight - y).square().mean().backward()
+        optimizer.step(0.01 * (1 - i / n_steps))
+    return x.double().numpy(), y.double().numpy(), weight.detach().numpy()
+
+
+OPTIMIZERS = [AdamW, SGD, lambda groups: SGD(groups, momentum=0.0)]
+
+
+@pytest.mark.parametrize("factory", OPTIMIZERS)
+def test_l1_is_the_lasso_with_exact_zeros(factory):
+    x, y, weight = penalized(factory, l1=0.3, l2=0.0)
+    expected = Lasso(alpha=0.15, fit_intercept=False, tol=1e-8).fit(x, y).coef_
+    np.testing.assert_allclose(weight, expected, atol=2e-3)
+    assert list(weight == 0) == list(expected == 0) == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("factory", OPTIMIZERS)
+def test_l2_is_ridge_regression(factory):
+    x, y, weight = penalized(factory, l1=0.0, l2=0.5)
+    np.testing.assert_allclose(weight, Ridge(alpha=100, fit_intercept=False).fit(x, y).coef_, atol=1e-4)
+
+
+def test_penalties_are_for_matrices_and_embeddings():
+    net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    net.embedding = CodeEmbedding([4], [2])
+    groups = parameter_groups(net, TrainConfig(l1=0.1, l2=0.2))
+    assert [[tuple(p.shape) for p in g.parameters] for g in groups if g.l1] == [[(2, 3)], [(4, 2)]]
+    assert [(g.l1, g.l2) for g in groups] == [(0.1, 0.2), (0.0, 0.0), (0.1, 0.2)]
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_penalties_that_a_learner_does_not_take_are_refused(penalty):
+    with pytest.raises(ParameterError, match="this learner sets its rates itself and takes no l1 or l2: use weight_decay"):
+        RealMLP(**{penalty: 0.1}, device="cpu").fit(example_tasks(60)["two"], progress=False)

@@ -52,6 +52,10 @@ class TrainConfig:
     )
     embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
     embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
+    l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
+    l2: float | None = param(
+        None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
+    )
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
     ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)

@@ -12,7 +12,7 @@ from onnxlearn_models.training.optimizer import Group
 
 
 def parameter_groups(module: nn.Module, config: TrainConfig) -> list[Group]:
-    """Matrices decay; biases, norms and whatever stands in modules whose class has ``undecayed = True`` do not.
+    """Matrices decay and have penalties; biases, norms and whatever stands in modules of ``undecayed = True`` do not.
 
     Embeddings of codes may have rates of their own.
     """
@@ -24,10 +24,11 @@ def parameter_groups(module: nn.Module, config: TrainConfig) -> list[Group]:
     vectors = tuple(p for p in others if p.ndim < 2 or id(p) in spared)
     embeddings = tuple(p for p in trainable if id(p) in embedding)
     decay = config.weight_decay if config.embedding_weight_decay is None else config.embedding_weight_decay
+    penalties = {"l1": config.l1, "l2": config.l2 or 0.0}
     groups = [
-        Group(parameters=matrices, weight_decay=config.weight_decay),
+        Group(parameters=matrices, weight_decay=config.weight_decay, **penalties),
         Group(parameters=vectors),
-        Group(parameters=embeddings, weight_decay=decay, lr_factor=config.embedding_lr),
+        Group(parameters=embeddings, weight_decay=decay, lr_factor=config.embedding_lr, **penalties),
     ]
     return [group for group in groups if group.parameters]
 

@@ -259,6 +259,8 @@ def even_sizes(n_rows: int, batch_size: int) -> list[int]:
 
 
 def _optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
+    if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
+        raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
     if config.optimizer == "sgd":
         return SGD(groups, momentum=config.beta1)
     return AdamW(groups, beta1=config.beta1, beta2=config.beta2)

@@ -19,11 +19,16 @@ from onnxlearn.errors import ParameterError
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Parameters that share a weight decay and a factor on the learning rate."""
+    """Parameters that share a weight decay, penalties and a factor on the learning rate.
+
+    What is minimised is the loss with ``l1 * sum |w| + l2 * sum w^2`` added to it.
+    """
 
     parameters: tuple[nn.Parameter, ...]
     weight_decay: float = 0.0
     lr_factor: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
 
 
 class FlatParameters:
@@ -66,11 +71,21 @@ class Optimizer(ABC):
     def step(self, lr: float, decay: float = 1.0) -> None:
         """Update the parameters with this learning rate and set the gradients to zero; ``decay``: factor on weight decays."""
         for index, (group, (values, grads)) in enumerate(self._rows):
+            if group.l2:
+                grads.add_(values, alpha=2 * group.l2)
             self._update(index, values, grads, lr * group.lr_factor, decay * group.weight_decay)
+            if group.l1:
+                # A proximal step: unlike a gradient it ends at exactly 0, and stays there.
+                size = (values.abs() - lr * group.lr_factor * group.l1 * self._rate(index)).clamp_(min=0)
+                torch.mul(values.sign(), size, out=values)
         self.flat.grads.zero_()
 
     @abstractmethod
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None: ...
+
+    @abstractmethod
+    def _rate(self, index: int) -> Tensor | float:
+        """By how much, over time, a gradient of 1 in every step moves the values of a group with a learning rate of 1."""
 
 
 class AdamW(Optimizer):
@@ -90,6 +105,10 @@ class AdamW(Optimizer):
             weight_decay=weight_decay, eps=self._eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
+    def _rate(self, index: int) -> Tensor:
+        _, square, step = self._state[index]
+        return 1 / ((square / (1 - self._beta2**step)).sqrt() + self._eps)
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov momentum, as ``torch.optim.SGD(fused=True)`` computes it."""
@@ -107,3 +126,7 @@ class SGD(Optimizer):
             dampening=0.0, nesterov=self._momentum > 0, maximize=False, is_first_step=not self._started[index],
         )  # fmt: skip
         self._started[index] = True
+
+    def _rate(self, index: int) -> float:
+        del index
+        return 1 / (1 - self._momentum)
