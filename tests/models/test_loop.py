@@ -258,6 +258,34 @@ def test_weight_decay_fades():
     assert 0.95**n_steps < sizes["fade"] < 0.95 ** (n_steps / 2)
 
 
+def test_running_statistics_are_averaged_with_the_weights():
+    """Numbers whose mean jumps from batch to batch: the statistics of the last batches alone would be far off."""
+    data = rows(64)
+    seen = []
+    net = Line(norm=True)
+    net.norm.momentum = 1.0
+
+    def remember(epoch):
+        seen.append(net.norm.running_mean.clone())
+
+    average = torch.zeros(3)
+    forward = net.norm.forward
+    means, steps = [], []
+
+    def norm(x):
+        if net.training:
+            steps.append(len(steps) + 1)
+            means.append(x.mean(dim=0))
+            decay = min(0.9, (1 + steps[-1]) / (10 + steps[-1]))
+            average.lerp_(means[-1], 1 - decay)
+        return forward(x)
+
+    net.norm.forward = norm
+    train(net, data=data, valid=None, ema=0.9, batch_size=8, max_epochs=2, on_epoch=remember)
+    torch.testing.assert_close(net.norm.running_mean, average)
+    torch.testing.assert_close(seen[-1], means[-1])
+
+
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "log_cosh"])
 def test_losses_of_numbers(loss):
     net, _ = train(objective=dataclasses.replace(SQUARED, each=row_loss(loss, "regression")), max_epochs=40)

@@ -99,7 +99,10 @@ class _Run:
         self.result = TrainResult(min(config.batch_size, len(train)), config.lr, score_name=objective.score.name)
         self.optimizer = _optimizer(config, groups)
         self.values = self.optimizer.flat.values
-        self.average = self.values.clone() if config.ema else None
+        # Of running statistics too: those of the last weights do not suit averaged ones.
+        statistics = [b for name, b in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")]
+        self.moving = [self.values, *statistics]
+        self.average = [tensor.clone() for tensor in self.moving] if config.ema else []
         self.sizes = even_sizes(len(train), self.result.batch_size)
         _check_batch_norm(module, len(train), min(self.sizes))
         self.n_members: int = getattr(module, "n_batch_members", 1)
@@ -123,8 +126,7 @@ class _Run:
                 return
             epoch = Epoch(number=number, train_loss=train_loss, valid_loss=valid_loss, lr=self._lr(), valid_score=valid_score)
             self._keep_if_best(epoch)
-            if trained is not None:
-                self.values.copy_(trained)
+            self._put(trained)
             on_epoch(epoch)
             if self._out_of_patience(number):
                 self.result.stopped = "patience"
@@ -150,10 +152,11 @@ class _Run:
             self.n_steps += 1
             decay = fade(self._progress()) if self.config.weight_decay_schedule == "fade" else 1.0
             self.optimizer.step(self._lr(), decay)
-            if self.average is not None:
+            if self.average:
                 # A young average forgets its start quickly (the correction that TensorFlow's moving average uses).
                 decay = min(self.config.ema, (1 + self.n_steps) / (10 + self.n_steps))
-                self.average.lerp_(self.values, 1 - decay)
+                for average, tensor in zip(self.average, self.moving, strict=True):
+                    average.lerp_(tensor, 1 - decay)
             losses.append(loss.detach())
         sizes = torch.tensor(self.sizes, dtype=torch.float64, device=self.values.device)
         return float(torch.stack(losses).double() @ sizes) / len(self.train)
@@ -186,13 +189,15 @@ class _Run:
         self.settle()
         return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective)
 
-    def _use_average(self) -> Tensor | None:
-        """Put the averaged weights in place; the weights that training goes on from."""
-        if self.average is None:
-            return None
-        trained = self.values.clone()
-        self.values.copy_(self.average)
+    def _use_average(self) -> list[Tensor]:
+        """Put the averaged weights in place; what training goes on from."""
+        trained = [tensor.clone() for tensor in self.moving] if self.average else []
+        self._put(self.average)
         return trained
+
+    def _put(self, values: list[Tensor]) -> None:
+        for tensor, value in zip(self.moving, values, strict=False):
+            tensor.copy_(value)
 
     def _keep_if_best(self, epoch: Epoch) -> None:
         self.result.epochs.append(epoch)
