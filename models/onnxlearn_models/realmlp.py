@@ -201,19 +201,22 @@ class RealMLPNet(nn.Module):
         linears = [*(block.linear for block in self.blocks()), self.head]
         shares = [block.activation.share for block in self.blocks() if isinstance(block, ParametricBlock)]
         embedding_decay = decay if train.embedding_weight_decay is None else train.embedding_weight_decay
-        rows: list[tuple[list[Any], float, float]] = [
+        rows: list[tuple[Sequence[Any], float, float]] = [
             ([linear.bias for linear in linears], config.bias_lr, 0.0),
             ([] if self.scale is None else [self.scale], config.scale_lr, decay * config.scale_lr),
             (shares, config.activation_lr, decay * config.activation_lr),
             (_parameters(self.num_embedding), config.num_embedding_lr, decay * config.num_embedding_lr),
             (_parameters(self.embedding), train.embedding_lr, embedding_decay * train.embedding_lr),
         ]
-        for width in sorted({linear.in_features for linear in linears}):
-            root = math.sqrt(width)
-            rows.append(([linear.weight for linear in linears if linear.in_features == width], 1 / root, decay * root))
+        for linear in linears:
+            root = math.sqrt(linear.in_features)
+            rows.append(([linear.weight], 1 / root, decay * root))
+        alike: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameters, lr, weight_decay in rows:
+            alike.setdefault((lr, weight_decay), []).extend(parameters)
         return [
             Group(parameters=tuple(parameters), lr_factor=lr, weight_decay=weight_decay)
-            for parameters, lr, weight_decay in rows
+            for (lr, weight_decay), parameters in alike.items()
             if parameters
         ]
 

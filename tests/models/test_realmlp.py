@@ -223,11 +223,17 @@ def test_number_of_parameters(pytabkit, columns):
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_training_steps_are_the_same(pytabkit, kind):
-    """Gradients, factors on learning rates, weight decays (with factors that count twice), schedules and Adam."""
+    """Gradients, factors on learning rates, weight decays (with factors that count twice), schedules and Adam.
+
+    In float64: at these learning rates the rounding errors of float32 grow within a few steps.
+    """
     frame, n_steps = table(kind), 20
     mine = ours(kind, dropout=0.0, weight_decay=0.5, d_block=32)
     settings = getattr(pytabkit.defaults, "RealMLP_TD_CLASS" if kind == "classification" else "RealMLP_TD_REG")
     package = theirs(pytabkit, settings, frame, kind, p_drop=0.0, wd=0.5, hidden_sizes=[32] * 3)
+    for each in (mine, package):
+        each.net.double()
+        each.tensors = {name: x.double() if x.is_floating_point() else x for name, x in each.tensors.items()}
     copy_weights(package.net, mine.net)
     groups = [{"params": [parameter], "lr": 0.01} for parameter in package.net.parameters()]
     optimizer = pytabkit.optimizers.get_opt_class("adam")(groups, package.manager)
@@ -254,7 +260,7 @@ def test_training_steps_are_the_same(pytabkit, kind):
             before, after, parameter = before[1:], after[1:], parameter[1:]
         moved = (parameter - before).abs().mean()
         assert moved > 0, name
-        assert (parameter - after).abs().mean() <= 1e-3 * moved, name
+        assert (parameter - after).abs().mean() <= 1e-4 * moved, name
 
 
 def copy_of(net):

@@ -18,15 +18,16 @@ def dropout_mask(like: Tensor, share: float) -> Tensor:
     On a CPU one random number of 64 bits serves eight elements: one each, as torch has it, takes longer than a matrix product.
     The share of one call is a multiple of 1/256, at random the one below or above; over many calls it is as given.
     """
+    if not share:
+        return torch.ones_like(like, requires_grad=False)
     if like.device.type != "cpu" or share > _LARGEST:
         return functional.dropout(torch.ones_like(like, requires_grad=False), share)
     n_dropped = int(share * _STEPS + float(torch.rand(())))
     size = like.numel()
     numbers = torch.empty(-(-size // 8), dtype=torch.int64).random_(-(2**63), None)
-    mask = torch.empty_like(like, requires_grad=False)
-    # Comparing into floats is several times faster than comparing into bools and converting those.
-    torch.ge(numbers.view(torch.int8)[:size].view(like.shape), n_dropped - _STEPS // 2, out=mask)
-    return mask.mul_(_STEPS / (_STEPS - n_dropped))
+    # Compared as numbers of their own type, bytes would take several times longer.
+    mask = numbers.view(torch.uint8)[:size].view(like.shape).to(like.dtype)
+    return mask.ge_(n_dropped).mul_(_STEPS / (_STEPS - n_dropped))
 
 
 class Dropout(nn.Dropout):
