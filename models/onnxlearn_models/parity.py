@@ -30,11 +30,15 @@ MAX_TRAINING_ROWS = 256
 def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds) -> dict[str, Any]:
     """Run the file and the networks on real rows and hostile ones, in batches of 0, 1, 37 and all; what was measured.
 
-    ``feeds`` are training rows, of which the first ones are used.
+    ``feeds`` are training rows, of which the first ones are used: as many as a network takes at a time, where it says so by
+    ``evaluation_rows``.
+
     Raises: ParityError where they differ by more than the tolerance.
     """
     schema, scaling = networks[0].preprocessing.schema, networks[0].scaling
-    rows = join_feeds({name: array[:MAX_TRAINING_ROWS] for name, array in feeds.items()}, hostile_feeds(schema))
+    n_training = min(getattr(network.module, "evaluation_rows", MAX_TRAINING_ROWS) for network in networks)
+    n_training = min(n_training, MAX_TRAINING_ROWS)
+    rows = join_feeds({name: array[:n_training] for name, array in feeds.items()}, hostile_feeds(schema))
     n_rows = len(next(iter(rows.values())))
     before = average([network.outputs(rows) for network in networks])
     expected, certain = post.apply(before, schema.target), post.certain(before, schema.target, TOLERANCE)

@@ -38,8 +38,8 @@ SMALLEST_SCALE = 1e-3
 # Rows whose features are made at a time in training.
 FEATURE_ROWS = 1024
 
-# Numbers of one layer that are validated at a time, for all members.
-EVALUATED = 2**20
+# Numbers of one layer, of all members, that are computed at a time without gradients.
+EVALUATED = 2**19
 
 # Rows of a batch by the number of training rows: those of the paper's authors, who chose them by the size of their tables.
 BATCH_SIZES = ((2_800, 32), (4_500, 64), (6_400, 128), (32_000, 256), (108_000, 512))
@@ -222,7 +222,7 @@ class ShippedTabM(nn.Module):
     @torch.no_grad()
     def __init__(self, net: TabMNet, members: Tensor) -> None:
         super().__init__()
-        self.features = net.features
+        self.features, self.evaluation_rows = net.features, net.evaluation_rows
         self.start = None if net.start is None else nn.Parameter(net.start[members].unsqueeze(1))
         weight = net.head.weight[members].mT.contiguous()
         layers = [_of_members(layer, members) for layer in net.layers()]
