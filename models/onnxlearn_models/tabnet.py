@@ -215,6 +215,7 @@ class TabNet(NetworkLearner):
         # DIFF: pytorch_tabnet keeps to one learning rate unless it is given a scheduler.
         "schedule": "cosine",
         "max_epochs": 100,
+        "patience": 15,
     }
 
     @classmethod
