@@ -77,15 +77,17 @@ class PlainBlock(nn.Module):
 class FlagScaling(nn.Module):
     """Flags as the paper has them: a pair of one-hot columns as one column of 1 and -1, then robust scaling and smooth clip.
 
-    ``pairs``: the columns of the first and the second of two levels; the merged columns come first. ``forward(flags)``:
-    float32 ``[N, n_flags]`` gives ``[N, n_flags - len(pairs)]``.
+    A flag is -1, 0 or 1, and the parabola through what the three become is all that is left to compute. ``pairs``: the columns
+    of the first and the second of two levels; the merged columns come first. ``forward(flags)``: float32 ``[N, n_flags]`` gives
+    ``[N, n_flags - len(pairs)]``.
     """
 
     first: Tensor
     second: Tensor
     single: Tensor
-    center: Tensor
-    factor: Tensor
+    constant: Tensor
+    linear: Tensor
+    square: Tensor
 
     def __init__(self, n_flags: int, pairs: Sequence[tuple[int, int]]) -> None:
         super().__init__()
@@ -94,13 +96,13 @@ class FlagScaling(nn.Module):
         self.register_buffer("first", torch.tensor([first for first, _ in pairs], dtype=torch.int64))
         self.register_buffer("second", torch.tensor([second for _, second in pairs], dtype=torch.int64))
         self.register_buffer("single", torch.tensor([i for i in range(n_flags) if i not in paired], dtype=torch.int64))
-        self.register_buffer("center", torch.zeros(n_flags - len(pairs)))
-        self.register_buffer("factor", torch.ones(n_flags - len(pairs)))
+        for name, value in (("constant", 0.0), ("linear", 1.0), ("square", 0.0)):
+            self.register_buffer(name, torch.full((n_flags - len(pairs),), value))
 
     def forward(self, flags: Tensor) -> Tensor:
         """Merge and scale."""
-        x = (self._merge(flags) - self.center) * self.factor
-        return x * torch.rsqrt(1 + (x / 3).square())
+        x = self._merge(flags)
+        return torch.addcmul(self.constant, x, torch.addcmul(self.linear, x, self.square))
 
     def _merge(self, flags: Tensor) -> Tensor:
         if not self.has_pairs:
@@ -112,9 +114,19 @@ class FlagScaling(nn.Module):
     def fit(self, flags: Tensor) -> None:
         """Set median and scale by the training rows; a column that does not vary becomes 0."""
         columns = self._merge(flags).double().cpu().numpy().T
-        found = [locate(column, "robust") for column in columns]
-        self.center.copy_(torch.tensor([location.center for location in found]))
-        self.factor.copy_(torch.tensor([1 / location.scale if location.scale else 0.0 for location in found]))
+        for i, column in enumerate(columns):
+            center, scale = locate(column, "robust")
+            low, middle, high = (smooth_clip((flag - center) / scale) if scale else 0.0 for flag in (-1, 0, 1))
+            self.constant[i], self.linear[i], self.square[i] = middle, (high - low) / 2, (high + low) / 2 - middle
+
+
+def smooth_clip(x: float) -> float:
+    """``x`` bent into (-3, 3).
+
+    >>> [round(smooth_clip(x), 3) for x in (0.5, -2, 100)]
+    [0.493, -1.664, 2.999]
+    """
+    return x / math.sqrt(1 + (x / 3) ** 2)
 
 
 class RealMLPNet(nn.Module):
@@ -124,6 +136,9 @@ class RealMLPNet(nn.Module):
     (neural tangent parametrization). Adam does not see the scale of a gradient: a learning rate divided by ``sqrt(d)``, which
     :meth:`groups` gives them, does the same.
     """
+
+    # Of more rows the hidden layers do not stay in a core's cache.
+    evaluation_rows = 256
 
     def __init__(self, schema: Schema, config: RealMLPConfig) -> None:
         super().__init__()

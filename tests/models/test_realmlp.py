@@ -393,3 +393,27 @@ def test_a_fit(params):
             history = model.history
             best = history["valid_acc"].max()
             assert model.metadata["training"]["best_epoch"] == history["epoch"][history["valid_acc"] == best].max()
+
+
+class Arithmetic(torch.nn.Module):
+    """What the network's parts need of the lowering table and nothing else did."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("a", torch.tensor([0.5, -1.0, 2.0]))
+
+    def forward(self, num):
+        """Both ways round."""
+        x = torch.lerp(num, num * num, self.a) + torch.lerp(num, self.a, 0.25)
+        return torch.addcmul(self.a, x, num) + torch.addcmul(x, num, self.a, value=-0.5)
+
+
+def test_lowering_of_lerp_and_addcmul():
+    g, net, x = GraphBuilder(), Arithmetic(), torch.randn(37, 3)
+    output = lower(g, net, {"num": g.input("num", "FLOAT", ["N", 3])}, {"num": x})
+    g.output(output, "y", "FLOAT", ["N", 3])
+    model = g.to_model()
+    check(model)
+    session = open_session(model.SerializeToString(), "cpu")
+    for n in (0, 1, 37):
+        np.testing.assert_allclose(session.run(None, {"num": x[:n].numpy()})[0], net(x[:n]).numpy(), rtol=1e-5, atol=1e-6)

@@ -132,6 +132,14 @@ def _div(c: Context, input: Any, other: Any, *, rounding_mode: str | None = None
     return c.g.op("Div", c.value(input, c.dtype), c.value(other, c.dtype))
 
 
+@lowers(torch.addcmul, "addcmul")
+def _addcmul(c: Context, input: Tensorish, tensor1: Tensorish, tensor2: Tensorish, *, value: float = 1) -> Value:
+    product = c.g.op("Mul", c.value(tensor1), c.value(tensor2))
+    if value != 1:
+        product = c.g.op("Mul", product, c.value(value, c.dtype))
+    return c.g.op("Add", c.value(input), product)
+
+
 @lowers(torch.lerp, "lerp")
 def _lerp(c: Context, input: Tensorish, end: Tensorish, weight: Any) -> Value:
     way = c.g.op("Sub", c.value(end), c.value(input))
