@@ -248,7 +248,10 @@ class Task:
         return self.select(np.flatnonzero(~aside)), self.select(np.flatnonzero(aside))
 
     def folds(self, n_folds: int, seed: int = 0) -> NDArray[np.int64]:
-        """The fold 0.. of each row, int64 ``[n]``: strata and classes in equal shares, groups whole, by time where there is it."""
+        """The fold 0.. of each row, int64 ``[n]``.
+
+        Consecutive in time where there is an order; groups whole; else every class and stratum in equal shares.
+        """
         return fold_numbers(
             self.n_rows, n_folds, seed, strata=self._strata_and_classes(), groups=self.groups(), order=self.order()
         )  # fmt: skip

@@ -138,6 +138,10 @@ def network_learner(member: Learner) -> NetworkLearner:
         for field in dataclasses.fields(OutputConfig)
         if (name := field.name) not in ("head", "quantiles", "calibration") and member.values[name] != field.default
     ]
+    if further := member.further_outputs():
+        raise ParameterError(
+            f"member {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit it on its own"
+        )
     if asked:
         raise ParameterError(
             f"member {member.name!r} has {listing(asked)}, which only a whole file has: give it to the ensemble itself"

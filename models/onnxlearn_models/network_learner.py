@@ -91,6 +91,10 @@ class NetworkLearner(Learner):
         del schema, n_rows
         return config
 
+    def further_outputs(self) -> tuple[str, ...]:
+        """Names of what the file gives beside the head's outputs, which is of one network alone."""
+        return ()
+
     def build(self, schema: Schema, config: Any) -> nn.Module:
         """The network for a schema whose ingress is set; its initial weights come from torch's global generator."""
         return type(self).architecture(schema, config)

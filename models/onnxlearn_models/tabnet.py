@@ -239,6 +239,10 @@ class TabNet(NetworkLearner):
             )
         return config, choose_training(dataclasses.replace(train_config, batch_size=batch_size), schema, n_rows)
 
+    def further_outputs(self) -> tuple[str, ...]:
+        """The masks, where they are asked for."""
+        return () if self.values["masks"] == "none" else ("masks",)
+
     @classmethod
     def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
         """In float64: layer after layer amplifies rounding errors, and float32 often fails the proof of parity."""

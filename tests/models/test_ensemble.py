@@ -86,6 +86,7 @@ def test_what_members_share_is_in_the_file_once():
         ({"members": ["mlp", "mlp"]}, "an ensemble has a member twice, which adds nothing: give the learners different seeds"),
         ({"members": [small(seed=0), small(seed=1)], "n_seeds": 2}, "an ensemble has a member twice"),
         ({"members": [small(temperature=True)]}, "member 'mlp' has 'temperature', which only a whole file has"),
+        ({"members": [learner("tabnet", masks="steps")]}, "member 'tabnet' gives 'masks', which is of one network alone"),
         ({"members": ["mpl"]}, "there is no learner 'mpl'.*Did you mean 'mlp'"),
         ({"members": ["mlp"], "head": "quantile"}, "head='quantile' is for numbers"),
     ],
