@@ -140,7 +140,7 @@ def network_learner(member: Learner) -> NetworkLearner:
     ]
     if further := member.further_outputs():
         raise ParameterError(
-            f"member {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit it on its own"
+            f"member {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit that alone"
         )
     if asked:
         raise ParameterError(

@@ -63,8 +63,12 @@ def test_a_rare_class_is_no_obstacle():
 
 @pytest.mark.parametrize(
     ("options", "what"),
-    [({}, "rows, there are 3"), ({"groups": np.array([0, 0, 1])}, "groups, there are 2"), ({"order": np.array([5, 5, 5])}, "points in time, there are 1")],
-)  # fmt: skip
+    [
+        ({}, "rows, there are 3"),
+        ({"groups": np.array([0, 0, 1])}, "groups, there are 2"),
+        ({"order": np.array([5, 5, 5])}, "points in time, there are 1"),
+    ],
+)
 def test_too_many_folds_are_refused(options, what):
     with pytest.raises(ParameterError, match=rf"4 folds need as many {what}: take fewer folds"):
         fold_numbers(3, 4, 0, **options)
