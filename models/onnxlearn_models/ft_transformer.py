@@ -26,8 +26,8 @@ from onnxlearn_models.layers.width import hidden_width, require_one_width
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
 
-# Numbers in a tensor of an evaluation pass: more rows at a time cost memory and, out of the processor's cache, time.
-EVALUATION_VALUES = 2**20
+# Numbers in a tensor of an evaluation pass, which then fits into a processor's cache; rows of one at least.
+EVALUATION_VALUES, EVALUATION_ROWS = 2**18, 16
 # Numbers that a training step keeps for the gradient: 2 GB.
 TRAINING_VALUES = 2**29
 # Parts of a date, about.
@@ -263,7 +263,8 @@ class FTTransformerNet(nn.Module):
         self.norm = nn.LayerNorm(d) if config.prenormalization else nn.Identity()
         self.head = nn.Linear(d, n_outputs)
         n_tokens = 1 + ingress.n_num + ingress.n_cat
-        self.evaluation_rows = max(1, EVALUATION_VALUES // (n_tokens * max(2 * d, config.attention_n_heads * n_tokens)))
+        per_row = n_tokens * max(2 * d, config.attention_n_heads * n_tokens)
+        self.evaluation_rows = max(EVALUATION_ROWS, EVALUATION_VALUES // per_row)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
