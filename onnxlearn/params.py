@@ -66,7 +66,9 @@ class Param:
 
 
 def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:
-    """All parameters of these dataclasses, in order; ``defaults`` stand in for those of the dataclasses.
+    """All parameters of these dataclasses, in order, inherited ones behind a class's own.
+
+    ``defaults`` stand in for those of the dataclasses.
 
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Config:
@@ -83,7 +85,7 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
             meaning=field.metadata["meaning"],
         )
         for config in configs
-        for field in dataclasses.fields(config)
+        for field in sorted(dataclasses.fields(config), key=lambda field: field.name not in config.__annotations__)
     )
 
 
