@@ -25,7 +25,7 @@ from onnxlearn_models.layers.members import HiddenLayer, MemberLinear
 # Numbers of one layer that are worked on at a time: two megabytes, a few of which the caches of a processor hold.
 CACHED = 2**19
 # Random numbers that the masks of dropout are cut from, at random places.
-N_RANDOM = 2**21
+N_RANDOM = 2**20
 
 
 class Workspace:
@@ -41,7 +41,7 @@ class Workspace:
         """A tensor of this shape and of the type of ``like``, whose values are left from before."""
         size = math.prod(shape)
         held = self._tensors.get(name)
-        if held is None or len(held) < size or held.dtype != like.dtype:
+        if held is None or held.numel() < size or held.dtype != like.dtype:
             held = self._tensors[name] = torch.empty(size, dtype=like.dtype)
         return held[:size].view(shape)
 
