@@ -18,6 +18,7 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.registry import learner
 from onnxlearn.runtime import open_session
 from onnxlearn.task import Task
+from onnxlearn_models.layers.numeric import PBLDEmbedding
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.realmlp import RealMLP
 from onnxlearn_models.training.optimizer import AdamW
@@ -393,6 +394,18 @@ def test_a_fit(params):
             history = model.history
             best = history["valid_acc"].max()
             assert model.metadata["training"]["best_epoch"] == history["epoch"][history["valid_acc"] == best].max()
+
+
+def test_numbers_are_embedded_in_training_as_in_evaluation():
+    part, num = PBLDEmbedding(torch.full((5, 16), 0.5), 3).double(), torch.randn(40, 5, dtype=torch.float64)
+    grad, found = torch.randn(40, 5, 3, dtype=torch.float64), []
+    for training in (True, False):
+        part.train(training).zero_grad()
+        output = part(num)
+        output.backward(grad)
+        found.append([output, *(parameter.grad.clone() for parameter in part.parameters())])
+    for in_training, in_evaluation in zip(*found, strict=True):
+        torch.testing.assert_close(in_training, in_evaluation, rtol=1e-9, atol=1e-9)
 
 
 class Arithmetic(torch.nn.Module):
