@@ -100,7 +100,8 @@ class _Members(torch.autograd.Function):
         for rows in _parts(x, steps):
             by_member = grad[rows].transpose(0, 1)
             grad_head.baddbmm_(by_member.mT, steps[-1].x[rows].transpose(0, 1))
-            carried = torch.bmm(by_member, head).transpose(0, 1)
+            carried = workspace.take("head", x, (*by_member.shape[:2], head.shape[2]))
+            carried = torch.bmm(by_member, head, out=carried).transpose(0, 1)
             for i in reversed(range(len(steps))):
                 below = steps[i - 1].x[rows] if i else _scaled(x[rows], start, workspace)
                 carried = steps[i].backward(carried, below, rows)
@@ -153,7 +154,8 @@ class _Step:
 
     def backward(self, grad: Tensor, x: Tensor, rows: slice) -> Tensor:
         """From the gradient of the next layer's input to that of ``x``, this one's; adds up those of its weights."""
-        e = self.workspace.take(f"e{self.parity}", grad, grad.shape)
+        # In place, but for that of the output layer, where members come first.
+        e = grad if grad.is_contiguous() else self.workspace.take("e", grad, grad.shape)
         torch.ops.aten.threshold_backward.grad_input(grad, self.y[rows], 0, grad_input=e)
         if self.scale_back is None:
             self.sum_e += e.sum(dim=(0, 1))
