@@ -43,9 +43,12 @@ def count(module):
 
 
 @torch.no_grad()
-def assert_lowers(net, ingress):
+TYPES = {torch.float32: "FLOAT", torch.float64: "DOUBLE"}
+
+
+def assert_lowers(net, ingress, types=TYPES):
     """The table lowers the network, and ONNX Runtime gives what torch gives for 0, 1 and more rows, in both types."""
-    for dtype, name in ((torch.float32, "FLOAT"), (torch.float64, "DOUBLE")):
+    for dtype, name in types.items():
         net.eval().to(dtype)
         g = GraphBuilder()
         inputs, samples = {}, rows(ingress, 1, dtype=dtype)

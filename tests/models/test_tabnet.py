@@ -308,7 +308,8 @@ def test_lowers_by_the_table(options, ingress):
     torch.manual_seed(0)
     n_columns = ingress.n_num + ingress.n_cat
     net = TabNetNet(ingress, 2, TabNetConfig(**options), list(range(n_columns)), n_columns)
-    assert_lowers(warm(net, ingress), ingress)
+    # In DOUBLE, as it is shipped: FLOAT does not determine its outputs well enough to compare them.
+    assert_lowers(warm(net, ingress), ingress, {torch.float64: "DOUBLE"})
 
 
 @pytest.mark.parametrize("masks", ["steps", "features"])
