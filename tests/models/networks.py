@@ -42,10 +42,11 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-@torch.no_grad()
 TYPES = {torch.float32: "FLOAT", torch.float64: "DOUBLE"}
 
 
+
+@torch.no_grad()
 def assert_lowers(net, ingress, types=TYPES):
     """The table lowers the network, and ONNX Runtime gives what torch gives for 0, 1 and more rows, in both types."""
     for dtype, name in types.items():
