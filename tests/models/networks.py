@@ -45,7 +45,6 @@ def count(module):
 TYPES = {torch.float32: "FLOAT", torch.float64: "DOUBLE"}
 
 
-
 @torch.no_grad()
 def assert_lowers(net, ingress, types=TYPES):
     """The table lowers the network, and ONNX Runtime gives what torch gives for 0, 1 and more rows, in both types."""
