@@ -53,7 +53,7 @@ class ParametricBlock(nn.Module):
 
 
 class _FusedBlock(torch.autograd.Function):
-    """The training step of a block in few passes over memory, which take as long as the matrix products otherwise.
+    """The training step of a block in few passes over memory.
 
     With ``h = x W + b`` and a dropout mask ``m`` the output is ``m (h + a (f(h) - h))``. Kept is only what its gradient is
     multiplied by on the way to ``h`` and to ``a``: ``m (1 + a (f'(h) - 1))`` and ``m (f(h) - h)``.
