@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -91,9 +91,12 @@ def build_tab_resnet(schema: Schema, config: TabResNetConfig) -> nn.Module:
 
 
 class TabResNet(NetworkLearner):
-    """Learner ``tab_resnet``."""
+    """Learner ``tab_resnet``.
+
+    DIFF: preprocessing and training are those of all learners, robust scaling with a learning rate by the number of rows. The
+    paper's quantiles and its rate of 1e-3 were no better on small tables, averaged weights were.
+    """
 
     name: ClassVar[str] = "tab_resnet"
     architecture = staticmethod(build_tab_resnet)
     architecture_config = TabResNetConfig
-    defaults: Mapping[str, Any] = {}
