@@ -57,7 +57,7 @@ def executed(document: str) -> str:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     found = blocks(document)
     replacements: list[tuple[Block, str]] = []
-    with _empty_folder():
+    with _empty_folder(), _registries_as_before():
         for block, after in itertools.pairwise([*found, Block("", "", 0, 0)]):
             if block.language == "python":
                 output = _run_python(block.text, namespace)
@@ -70,6 +70,19 @@ def executed(document: str) -> str:
     for block, text in reversed(replacements):
         document = document[: block.start] + text + document[block.end :]
     return document
+
+
+@contextlib.contextmanager
+def _registries_as_before() -> Iterator[None]:
+    """An example that adds an activation adds it for itself alone."""
+    from onnxlearn_models.layers.activation import ACTIVATIONS
+
+    before = dict(ACTIVATIONS)
+    try:
+        yield
+    finally:
+        ACTIVATIONS.clear()
+        ACTIVATIONS.update(before)
 
 
 @contextlib.contextmanager
