@@ -259,7 +259,7 @@ def test_a_module_learner_without_its_network(task):
     assert repr(learner) == "learner('module', max_epochs=1000000, patience=None, device='cpu')"
     with pytest.raises(ParameterError, match=r"learner 'module' needs a network: module=MyNetwork, or at once ol\.learner"):
         learner.fit(task)
-    assert learner.replace(module=Numbers).params[1].name == "width"
+    assert learner.replace(module=Numbers).params[0].name == "width"
 
 
 def test_a_learner_class_is_a_learner():
