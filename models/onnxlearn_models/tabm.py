@@ -39,7 +39,7 @@ SMALLEST_SCALE = 1e-3
 FEATURE_ROWS = 1024
 
 # Numbers of one layer, of all members, that are computed at a time without gradients.
-EVALUATED = 2**19
+EVALUATED = 2**18
 
 # Rows of a batch by the number of training rows: those of the paper's authors, who chose them by the size of their tables.
 BATCH_SIZES = ((2_800, 32), (4_500, 64), (6_400, 128), (32_000, 256), (108_000, 512))
