@@ -40,7 +40,9 @@ class PreprocessConfig:
     num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts")
     num_impute: Literal["median", "mean", "constant"] = param("median", "what stands for a missing number")
     impute_value: float = param(0.0, "the number that num_impute=constant puts in place of missing ones, in the column's unit")
-    missing_indicator: bool = param(True, "add a 0/1 column for each column with missing values")
+    missing_indicator: bool = param(
+        True, "add a 0/1 column for each column with missing values, in min_level_rows rows at least"
+    )
     smooth_clip: bool = param(True, "bend robust and standard scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)")
     clip: float = param(100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6)
     n_quantiles: int | None = param(

@@ -17,7 +17,7 @@ from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.quantile import Quantiles
-from onnxlearn.preprocess.recode import Recode, emit_onehot, emit_ranks, take
+from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
 from onnxlearn.runtime import Session, open_session, run_chunked
 from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
@@ -33,8 +33,8 @@ class Preprocessing:
     """Fitted preprocessing.
 
     ``schema`` has its ``ingress`` set. ``code_counts``: for each column of ``cat`` the training rows of each code, int64
-    ``[cardinality]``. ``indicator_trained`` and ``onehot_trained``: which of those 0/1 columns varied in training or had
-    rows; the others are always 0.
+    ``[cardinality]``. ``indicator_trained`` and ``onehot_trained``: which of those 0/1 columns had rows enough; the others are
+    always 0.
     """
 
     schema: Schema
@@ -74,7 +74,7 @@ class Preprocessing:
             quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles, extreme=config.quantile_ties == "extreme")
             if n_scaled and config.num_scaler == "quantile"
             else None,
-            indicator_trained=np.asarray(missing.any(axis=0) & ~missing.all(axis=0)),
+            indicator_trained=_often_both(missing, config.min_level_rows or default_min_rows(len(missing))),
             onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
         )
@@ -144,6 +144,13 @@ class Preprocessing:
         if self.indicator_trained.all():
             return missing
         return g.op("Mul", missing, g.const(self.indicator_trained.astype(np.float32)))
+
+
+def _often_both(missing: Array, fewest: int) -> Array:
+    """Which columns ``[n, K]`` have as many rows on either side as a weight can be trained on, bool ``[K]``."""
+    n_missing = missing.sum(axis=0)
+    often: Array = np.minimum(n_missing, len(missing) - n_missing) >= fewest
+    return often
 
 
 def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:

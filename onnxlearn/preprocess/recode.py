@@ -15,6 +15,11 @@ from onnxlearn.schema import FIRST_LEVEL_CODE, UNSEEN_CODE, Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+def default_min_rows(n_rows: int) -> int:
+    """Training rows that a level, or an indicator, needs where no number is given: a hundredth of all, 1 to 10."""
+    return max(1, min(10, n_rows // 100))
+
+
 @dataclass(frozen=True, eq=False)
 class Recode:
     """A code of each column to the code that the network sees, in one table: column ``i`` begins at ``offsets[i]``."""
@@ -26,9 +31,9 @@ class Recode:
     def fit(cls, codes: Array, columns: Sequence[Column], min_rows: int | None) -> Recode:
         """Send each level with fewer than ``min_rows`` rows among ``codes`` (int64 ``[n, S]``) to the unseen code.
 
-        ``None`` means a hundredth of the rows, at most 10, and that levels of ordered columns stay: they have a rank.
+        ``None`` means :func:`default_min_rows`, and that levels of ordered columns stay: they have a rank.
         """
-        by_rows = max(1, min(10, len(codes) // 100))
+        by_rows = default_min_rows(len(codes))
         tables = []
         for i, column in enumerate(columns):
             counts = np.bincount(codes[:, i], minlength=column.n_codes)

@@ -194,6 +194,24 @@ def test_an_indicator_that_never_varied_is_always_zero(training):
     np.testing.assert_array_equal(fitted.transform({"age": feed(AGE, [np.nan, 1.0])})["num"][:, 1], [0, 0])
 
 
+@pytest.mark.parametrize(
+    ("n_missing", "params", "trained"),
+    [
+        (3, {}, True),
+        (2, {}, False),
+        (397, {}, False),
+        (396, {}, True),
+        (2, {"min_level_rows": 2}, True),
+        (4, {"min_level_rows": 5}, False),
+    ],
+)
+def test_an_indicator_has_rows_enough_on_either_side_or_is_always_zero(n_missing, params, trained):
+    """Of 399 rows, whose hundredth is 3: a weight trained on a row or two is noise."""
+    values = np.r_[np.full(n_missing, np.nan), np.arange(399.0 - n_missing)]
+    fitted = Preprocessing.fit(schema_of(AGE), PreprocessConfig(**params), {"age": feed(AGE, values)})
+    np.testing.assert_array_equal(fitted.transform({"age": feed(AGE, [np.nan, 1.0])})["num"][:, 1], [trained, 0])
+
+
 def test_only_training_rows_are_looked_at():
     x = table()
     fitted = fit_matrix(x)
