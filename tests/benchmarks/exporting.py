@@ -31,9 +31,9 @@ def export_milliseconds(learner: Learner, runs: int = 15) -> list[float]:
     networks = [member.train(train, None, progress=False) for member in members(learner)]
 
     def work() -> None:
-        _, graph, _, parity = export_proven(networks, Postprocessing(), train.feeds())
+        _, opened, parity = export_proven(networks, Postprocessing(), train.feeds())
         schema = networks[0].preprocessing.schema
-        pack(graph, schema=schema, learner=learner, training={}, parity=parity, packages=(), notes=())
+        pack(opened, schema=schema, learner=learner, training={}, parity=parity, packages=(), notes=())
 
     times = [1000 * seconds(work, time.process_time) for _ in range(runs + 3)]
     return times[3:]

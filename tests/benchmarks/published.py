@@ -71,7 +71,7 @@ def rtdl_resnet(_: nn.Module, setting: Setting) -> tuple[Work, int]:
     return by_hand(ResNet(d_in=N_COLUMNS, d_out=2, **shape), setting)
 
 
-class _Numbers(nn.Module):
+class Numbers(nn.Module):
     """A network of numbers and categories where there are no categories."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -86,7 +86,7 @@ def rtdl_ft_transformer(_: nn.Module, setting: Setting) -> tuple[Work, int]:
     from rtdl_revisiting_models import FTTransformer
 
     default = FTTransformer.get_default_kwargs()
-    return by_hand(_Numbers(FTTransformer(n_cont_features=N_COLUMNS, cat_cardinalities=[], d_out=2, **default)), setting)
+    return by_hand(Numbers(FTTransformer(n_cont_features=N_COLUMNS, cat_cardinalities=[], d_out=2, **default)), setting)
 
 
 def pytorch_tabnet(_: nn.Module, setting: Setting) -> tuple[Work, int]:
@@ -106,7 +106,7 @@ def tabm_package(_: nn.Module, setting: Setting) -> tuple[Work, int]:
     """Each member has batches of its own, as in the package's example."""
     from tabm import TabM
 
-    network = _Numbers(TabM.make(n_num_features=N_COLUMNS, d_out=2))
+    network = Numbers(TabM.make(n_num_features=N_COLUMNS, d_out=2))
     k = network.network.k
 
     def batches(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
