@@ -43,7 +43,7 @@ def read_metadata(data: bytes, *, source: str = "the file") -> dict[str, Any]:
     text = properties[KEY]
     document = parse_document(text, source=source)
     told = document.get(CHECKSUM)
-    if told is not None and told != checksum(_graph(data), text.replace(str(told), NO_CHECKSUM, 1)):
+    if told is not None and told != checksum(graph_bytes(data), text.replace(str(told), NO_CHECKSUM, 1)):
         raise ModelFileError(
             f"{source} is damaged, or was changed by another program: it is not the file that was checked; copy it again, or "
             "run it with onnxruntime.InferenceSession"
@@ -55,7 +55,9 @@ def checksum(graph: bytes | memoryview, text: str) -> str:
     """SHA-256 of a graph's bytes and the document's text, in which zeros stand in the checksum's place; 64 digits."""
     import hashlib
 
-    return hashlib.sha256(bytes(graph) + text.encode()).hexdigest()
+    digest = hashlib.sha256(graph)
+    digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
@@ -85,6 +87,14 @@ def read_schema(document: dict[str, Any], *, source: str = "the file") -> Schema
         raise ModelFileError(f"{source} is damaged: its schema cannot be read ({error!r})") from error
 
 
+def read_chunk_rows(document: dict[str, Any], *, source: str = "the file") -> int | None:
+    """The most rows that a file wants to be run on at a time, ``None`` where its document does not tell."""
+    told: int | None = document.get("chunk_rows")
+    if told is not None and (type(told) is not int or told < 1):
+        raise ModelFileError(f"{source} is damaged: its chunk_rows is {told!r}, not a number of rows")
+    return told
+
+
 def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     """``metadata_props`` of the bytes of an ONNX model."""
     properties: dict[str, str] = {}
@@ -108,7 +118,8 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     return properties
 
 
-def _graph(data: bytes) -> memoryview:
+def graph_bytes(data: bytes) -> memoryview:
+    """The bytes of the ``graph`` field of an ONNX model's bytes."""
     return next(value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from onnxlearn.errors import DataError, ModelFileError
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.measures import Array, Measure
-from onnxlearn.metadata import read_metadata, read_schema
+from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
-from onnxlearn.runtime import Provider, block_rows_of, open_session, run_chunked
+from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
@@ -56,13 +56,21 @@ class Model:
     """
 
     def __init__(
-        self, data: bytes, *, provider: Provider = "auto", n_threads: int | None = None, source: str = "the model"
+        self,
+        data: bytes,
+        *,
+        provider: Provider = "auto",
+        n_threads: int | None = None,
+        source: str = "the model",
+        session: Session | None = None,
     ) -> None:
+        """Open a file's bytes; the arguments of :func:`load`. ``session``: one that runs this very graph already."""
         self._data = data
         self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
         self.metadata: dict[str, Any] = read_metadata(data, source=source)
         self.schema: Schema = read_schema(self.metadata, source=source)
-        self._session = open_session(data, provider, n_threads)
+        chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
+        self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
         check_inputs(self._session, self.schema, source)
         self.outputs: dict[str, Output] = read_outputs(self._session, self.schema, self.metadata.get("outputs", {}), source)
         self._names = list(self.outputs)
@@ -167,6 +175,10 @@ class Model:
         """The prediction of :meth:`predict_feeds`' outputs; ``rows``: what else is known of them, as Prediction has it."""
         return Prediction.from_outputs(self.schema.target, outputs, axes=self._axes, **rows)
 
+    def block_rows(self, most: int) -> int:
+        """At most so many rows, or one chunk: as many as a table is best read, converted and predicted in at a time."""
+        return block_rows_of(chunk_rows_of(len(self.schema.features), self._session.chunk_rows), most)
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns that predictions have in a table."""
@@ -184,7 +196,7 @@ class Model:
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
         require_columns(self.schema.feature_names, frame.columns)
-        step = block_rows_of(len(self.schema.features), BLOCK_ROWS)
+        step = self.block_rows(BLOCK_ROWS)
         blocks = [
             self.predict_feeds(_block_feeds(frame, self.schema, start, start + step))
             for start in range(0, len(frame) or 1, step)

@@ -23,17 +23,22 @@ Provider: TypeAlias = Literal["auto", "cpu", "cuda"]
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
-# About a thousand rows of a table keep a network's activations in the processor's cache: 1.2-1.3x faster than
-# 10,000-row chunks, 1.6x than 100,000. Every input costs a little in every run, so many columns are no reason for
-# smaller chunks (500 of them: 128 rows cost twice as much as 1,000); rows of images are.
+# About a thousand rows of a table keep most networks' activations in the processor's cache: 1.2-1.3x faster than
+# 10,000-row chunks, 1.6x than 100,000. A file whose network has wide ones asks for fewer. Every input costs a little in
+# every run, so many columns are no reason for smaller chunks (500 of them: 128 rows cost twice as much as 1,000); rows of
+# images are.
 CHUNK_ROWS = 1000
 CHUNK_VALUES = 1_000_000
 
 
 class Session(Protocol):
-    """What is used of ``onnxruntime.InferenceSession``, and how many chunks :func:`run_chunked` runs side by side."""
+    """What is used of ``onnxruntime.InferenceSession``, and how :func:`run_chunked` runs it.
+
+    ``n_threads``: chunks side by side; ``chunk_rows``: the most rows of a chunk.
+    """
 
     n_threads: int
+    chunk_rows: int
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Any]:
         """Outputs of these names, in order."""
@@ -66,14 +71,19 @@ def import_onnxruntime() -> Any:
 
 
 def open_session(
-    source: bytes | Path, provider: Provider = "auto", n_threads: int | None = None, *, tf32: bool = False
+    source: bytes | Path,
+    provider: Provider = "auto",
+    n_threads: int | None = None,
+    *,
+    tf32: bool = False,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Session:
     """Open a model (its bytes or its path) for running.
 
     ``provider``: ``cpu``; ``cuda``, an error unless the session really got the GPU; ``auto``, the GPU where there is one
     and the installed runtime can use it, else the CPU. ``n_threads``: chunks of a big batch that are run side by side, by
     default as many as this process may use cores; one run is one thread. ``tf32``: let CUDA round float32 products to 10
-    bits of mantissa, which costs three digits.
+    bits of mantissa, which costs three digits. ``chunk_rows``: the most rows that are run at a time.
 
     Raises: ModelFileError, ProviderError, ParameterError, MissingExtraError.
     """
@@ -85,15 +95,20 @@ def open_session(
     obstacle = "" if provider == "cpu" else cuda_obstacle()
     if provider != "cpu" and not obstacle:
         _preload_cuda(ort)
-        session = _session(ort, source, [(CUDA_PROVIDER, {"use_tf32": str(int(tf32))}), CPU_PROVIDER], n_threads)
+        session = _session(ort, source, [(CUDA_PROVIDER, {"use_tf32": str(int(tf32))}), CPU_PROVIDER], n_threads, chunk_rows)
         if CUDA_PROVIDER in session.get_providers():
             return session
         obstacle = "onnxruntime-gpu cannot load its CUDA libraries (pip install 'onnxlearn[gpu]')"
     if provider == "cuda":
         raise ProviderError(f"provider 'cuda' is not available: {obstacle}; use provider 'cpu' or 'auto'")
-    if provider == "auto" and CUDA_PROVIDER in ort.get_available_providers():
+    if provider == "auto" and has_cuda_runtime():
         say_once(f"onnxlearn: running on the CPU: {obstacle}")
-    return _session(ort, source, [CPU_PROVIDER], n_threads)
+    return _session(ort, source, [CPU_PROVIDER], n_threads, chunk_rows)
+
+
+def has_cuda_runtime() -> bool:
+    """Whether the installed runtime was built with CUDA: without, ``auto`` and ``cpu`` are the same."""
+    return CUDA_PROVIDER in import_onnxruntime().get_available_providers()
 
 
 def run_chunked(
@@ -105,11 +120,11 @@ def run_chunked(
     """Run all rows in chunks and join the outputs; memory beyond the outputs does not grow with the rows.
 
     ``feeds``: one array a model input, all with the rows on the first axis. ``names``: the outputs to compute, by default
-    all. ``chunk_rows``: rows of a chunk, by default about 1,000 and fewer when rows are wide. No rows give empty outputs.
+    all. ``chunk_rows``: rows of a chunk, by default the session's and fewer when rows are wide. No rows give empty outputs.
     """
     names = list(names) if names is not None else [output.name for output in session.get_outputs()]
     n_rows = len(next(iter(feeds.values())))
-    step = chunk_rows or chunk_size(feeds)
+    step = chunk_rows or chunk_size(feeds, session.chunk_rows)
     if n_rows <= step:
         return dict(zip(names, session.run(names, feeds), strict=True))
     import numpy as np
@@ -141,19 +156,18 @@ def _for_each(work: Callable[[int], None], items: Sequence[int], n_threads: int)
         list(pool.map(work, items))
 
 
-def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]]) -> int:
+def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]], most: int = CHUNK_ROWS) -> int:
     """Rows of a chunk that suit the width of these rows."""
-    return chunk_rows_of(sum(math.prod(array.shape[1:]) for array in feeds.values()))
+    return chunk_rows_of(sum(math.prod(array.shape[1:]) for array in feeds.values()), most)
 
 
-def chunk_rows_of(width: int) -> int:
-    """Rows of a chunk for rows of so many values."""
-    return max(1, min(CHUNK_ROWS, CHUNK_VALUES // max(width, 1)))
+def chunk_rows_of(width: int, most: int = CHUNK_ROWS) -> int:
+    """Rows of a chunk, at most so many, for rows of so many values."""
+    return max(1, min(most, CHUNK_VALUES // max(width, 1)))
 
 
-def block_rows_of(width: int, most: int) -> int:
+def block_rows_of(chunk: int, most: int) -> int:
     """At most so many rows, in whole chunks: blocks cut a table where chunks do, so that blocks change no result."""
-    chunk = chunk_rows_of(width)
     return chunk * max(1, most // chunk)
 
 
@@ -166,7 +180,7 @@ def available_cores() -> int:
 @functools.cache
 def cuda_obstacle() -> str:
     """Why CUDA cannot be asked for, or an empty string: no GPU here, or a runtime built without it."""
-    if CUDA_PROVIDER not in import_onnxruntime().get_available_providers():
+    if not has_cuda_runtime():
         return "the installed onnxruntime has no CUDA (pip uninstall -y onnxruntime && pip install 'onnxlearn[gpu]')"
     if count_gpus() == 0:
         return "there is no NVIDIA GPU or no driver"
@@ -191,7 +205,7 @@ def say_once(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None) -> Session:
+def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None, chunk_rows: int) -> Session:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     # Chunks side by side use cores better than the threads of one run, which wait for each other at every node: a single
@@ -206,6 +220,7 @@ def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: in
         raise ModelFileError(f"ONNX Runtime {ort.__version__} cannot load the model: {_first_line(error)}") from error
     # Runs on a GPU wait for each other.
     session.n_threads = (n_threads or available_cores()) if providers == [CPU_PROVIDER] else 1
+    session.chunk_rows = chunk_rows
     return session
 
 

@@ -99,9 +99,9 @@ def out_of_fold(networks: Sequence[FittedNetwork], task: Task, folds: Array) -> 
     places, outputs = [], []
     for fold, network in enumerate(networks):
         inside = np.flatnonzero(folds == fold)
-        _, _, session, _ = export_proven([network], Postprocessing(), task.select(folds != fold).feeds())
+        _, opened, _ = export_proven([network], Postprocessing(), task.select(folds != fold).feeds())
         places.append(inside)
-        outputs.append(run_chunked(session, task.select(inside).feeds()))
+        outputs.append(run_chunked(opened.session, task.select(inside).feeds()))
     order = np.argsort(np.concatenate(places))
     whole = task.select(np.sort(np.concatenate(places)))
     return Prediction.from_outputs(

@@ -50,12 +50,12 @@ class Featureless(Learner):
         if not weights.sum() > 0:
             raise DataError("the weights of the rows sum to 0: at least one has to be positive")
         graph = _frequencies(task, weights) if task.schema.target.type == "classification" else self._center(task, weights)
-        session = open_checked(graph)
+        opened = open_checked(graph)
         return pack(
-            graph,
+            opened,
             schema=task.schema,
             learner=self,
-            training={"n_rows": task.n_rows, "n_validation_rows": 0, "scores": score_rows(session, {"test": test})},
+            training={"n_rows": task.n_rows, "n_validation_rows": 0, "scores": score_rows(opened.session, {"test": test})},
             parity={},
             packages=("numpy", "onnx", "onnxruntime"),
             notes=task.notes,

@@ -59,13 +59,12 @@ class FittedNetwork:
 
     def outputs(self, feeds: Feeds) -> dict[str, Array]:
         """What torch makes of these rows, float64: the outputs of the head."""
-        output = self._run(self._tensors(feeds))[MAIN_OUTPUT]
-        return self.head.apply(np.asarray(output.numpy(), np.float64), self.scaling)
+        return self.all_outputs(feeds)[0]
 
-    def further(self, feeds: Feeds) -> dict[str, Array]:
-        """What the network gives beside its output for these rows, by name, float64."""
-        outputs = self._run(self._tensors(feeds)) if hasattr(self.module, "outputs") else {}
-        return {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in outputs.items() if name != MAIN_OUTPUT}
+    def all_outputs(self, feeds: Feeds) -> tuple[dict[str, Array], dict[str, Array]]:
+        """As :meth:`outputs`, and what the network gives beside its output, by name, float64."""
+        found = {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in self._run(self._tensors(feeds)).items()}
+        return self.head.apply(found.pop(MAIN_OUTPUT), self.scaling), found
 
     def samples(self) -> dict[str, Tensor]:
         """One row of every ingress that there is."""
@@ -80,9 +79,15 @@ class FittedNetwork:
 
     @torch.no_grad()
     def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Every output of the network by name."""
+        """Every output of the network by name, computed in parts where the module says of how many rows."""
         outputs: Callable[..., dict[str, Tensor]] | None = getattr(self.module, "outputs", None)
-        return {MAIN_OUTPUT: self.module(**inputs)} if outputs is None else outputs(**inputs)
+        n_rows = len(next(iter(inputs.values())))
+        step = getattr(self.module, "evaluation_rows", max(n_rows, 1))
+        parts = []
+        for start in range(0, max(n_rows, 1), step):
+            part = {name: tensor[start : start + step] for name, tensor in inputs.items()}
+            parts.append({MAIN_OUTPUT: self.module(**part)} if outputs is None else outputs(**part))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""

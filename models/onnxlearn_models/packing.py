@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import onnx
 
-from onnxlearn.graph.check import check
-from onnxlearn.graph.metadata import embed
+from onnxlearn.graph.check import check_serialized
+from onnxlearn.graph.chunks import chunk_rows_for
+from onnxlearn.graph.metadata import append_document
 from onnxlearn.learner import Learner
 from onnxlearn.metadata import FORMAT_VERSION
 from onnxlearn.model import Model
 from onnxlearn.prediction import Prediction
-from onnxlearn.runtime import Session, open_session, run_chunked
+from onnxlearn.runtime import CHUNK_ROWS, Session, has_cuda_runtime, open_session, run_chunked
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 
 
-def open_checked(graph: onnx.ModelProto) -> Session:
-    """Check a graph and open it in ONNX Runtime. Raises: ExportError."""
-    check(graph)
-    return open_session(graph.SerializeToString(), "cpu")
+@dataclass(frozen=True)
+class Opened:
+    """A graph that was checked: the bytes of its model, without metadata, and what runs them."""
+
+    data: bytes
+    session: Session
+
+
+def open_checked(graph: onnx.ModelProto) -> Opened:
+    """Check a graph and open it in ONNX Runtime, on the CPU. Raises: ExportError."""
+    # Once for all: a network's weights take longer to write than to check.
+    data = graph.SerializeToString(deterministic=True)
+    chunk_rows = chunk_rows_for(check_serialized(graph, data))
+    return Opened(data, open_session(data, "cpu", chunk_rows=chunk_rows))
 
 
 def score_rows(session: Session, rows: Mapping[str, Task | None]) -> dict[str, dict[str, float | None]]:
@@ -43,7 +55,7 @@ def finite_scores(prediction: Prediction) -> dict[str, float | None]:
 
 
 def pack(
-    graph: onnx.ModelProto,
+    opened: Opened,
     *,
     schema: Schema,
     learner: Learner,
@@ -69,4 +81,8 @@ def pack(
     }
     if outputs:
         document["outputs"] = dict(outputs)
-    return Model(embed(graph, document))
+    if opened.session.chunk_rows < CHUNK_ROWS:
+        document["chunk_rows"] = opened.session.chunk_rows
+    # The document changes nothing of what runs; a GPU, where there may be one, takes another session.
+    session = None if has_cuda_runtime() else opened.session
+    return Model(append_document(opened.data, document), session=session)

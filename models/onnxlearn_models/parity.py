@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from onnxlearn.errors import ParityError
-from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.postprocess.heads import average
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import class_array
 from onnxlearn.preprocess.target import TargetScaling
-from onnxlearn.runtime import Session, run_chunked
-from onnxlearn.schema import Target
+from onnxlearn.runtime import CHUNK_ROWS, Session, run_chunked
+from onnxlearn.schema import Schema, Target
 from onnxlearn.wire.feeds import Feeds, join_feeds
 from onnxlearn_models.fitted import FittedNetwork
 
@@ -24,30 +24,32 @@ TOLERANCE = 1e-5
 """``|a - b| <= TOLERANCE + TOLERANCE |b|``, on probabilities and on predictions in standard deviations of the target."""
 
 BATCH_SIZES = (0, 1, 37)
-MAX_TRAINING_ROWS = 256
+# Of a file that is run on few rows at a time, because each takes much work, this many are used in proportion, and as many
+# as bring every kind of hostile value twice.
+TRAINING_ROWS, FEWEST_TRAINING_ROWS = 256, 16
+HOSTILE_ROWS, FEWEST_HOSTILE_ROWS = 64, 2 * EVERY_KIND
 
 
 def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds) -> dict[str, Any]:
     """Run the file and the networks on real rows and hostile ones, in batches of 0, 1, 37 and all; what was measured.
 
-    ``feeds`` are training rows, of which the first ones are used: as many as a network takes at a time, where it says so by
-    ``evaluation_rows``.
+    ``feeds`` are training rows, of which the first ones are used.
 
     Raises: ParityError where they differ by more than the tolerance.
     """
     schema, scaling = networks[0].preprocessing.schema, networks[0].scaling
-    n_training = min(getattr(network.module, "evaluation_rows", MAX_TRAINING_ROWS) for network in networks)
-    n_training = min(n_training, MAX_TRAINING_ROWS)
-    rows = join_feeds({name: array[:n_training] for name, array in feeds.items()}, hostile_feeds(schema))
+    rows = rows_to_try(schema, feeds, session.chunk_rows)
     n_rows = len(next(iter(rows.values())))
-    before = average([network.outputs(rows) for network in networks])
+    found_by_torch = [network.all_outputs(rows) for network in networks]
+    before = average([outputs for outputs, _ in found_by_torch])
     expected, certain = post.apply(before, schema.target), post.certain(before, schema.target, TOLERANCE)
-    further = networks[0].further(rows) if len(networks) == 1 else {}
+    further = found_by_torch[0][1] if len(networks) == 1 else {}
     # The batch of one is a hostile row: those stand at the end.
     batches = [slice(n_rows - min(size, n_rows), n_rows) for size in BATCH_SIZES] + [slice(None)]
     gaps = []
     for batch in batches:
-        found = run_chunked(session, {name: array[batch] for name, array in rows.items()})
+        # In one go: what is proven is that a batch of any size is right.
+        found = run_chunked(session, {name: array[batch] for name, array in rows.items()}, chunk_rows=n_rows)
         for name, array in (expected | further).items():
             _require_shape(name, found[name], array[batch])
             if name in certain:
@@ -56,6 +58,14 @@ def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Post
                 gaps.append(_gap(*_in_units(name, found[name], array[batch], None if name in further else scaling)))
     _require(gaps)
     return {"max_difference": max(gap for gap, _ in gaps), "n_rows": n_rows, "tolerance": TOLERANCE}
+
+
+def rows_to_try(schema: Schema, feeds: Feeds, chunk_rows: int) -> Feeds:
+    """The first training rows, and hostile ones behind them: fewer of a file that is run on few rows at a time."""
+    share = chunk_rows / CHUNK_ROWS
+    n_training = max(FEWEST_TRAINING_ROWS, round(TRAINING_ROWS * share))
+    hostile = hostile_feeds(schema, max(FEWEST_HOSTILE_ROWS, round(HOSTILE_ROWS * share)))
+    return join_feeds({name: array[:n_training] for name, array in feeds.items()}, hostile)
 
 
 def _require_shape(name: str, found: Array, expected: Array) -> None:

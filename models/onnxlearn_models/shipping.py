@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnx
 import torch
 
 from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
@@ -19,7 +18,7 @@ from onnxlearn.runtime import Session, run_chunked
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
-from onnxlearn_models.packing import open_checked, pack, score_rows
+from onnxlearn_models.packing import Opened, open_checked, pack, score_rows
 from onnxlearn_models.parity import prove_parity
 from onnxlearn_models.training.loop import TrainResult
 from onnxlearn_models.training.split import hold_out
@@ -76,15 +75,15 @@ def ship(
     Raises: ExportError, ParityError; DataError where there are too few rows for what ``outputs`` asks for.
     """
     post = Postprocessing.plain(outputs)
-    networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
+    networks, opened, parity = export_proven(networks, post, rows.train.feeds())
     if rows.calibration is not None:
-        post = calibrate(session, rows.calibration, outputs)
-        networks, graph, session, parity = export_proven(networks, post, rows.train.feeds())
+        post = calibrate(opened.session, rows.calibration, outputs)
+        networks, opened, parity = export_proven(networks, post, rows.train.feeds())
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
-    scores = {**(scores or {}), **score_rows(session, {"validation": rows.valid, "test": test})}
+    scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     return pack(
-        graph,
+        opened,
         schema=networks[0].preprocessing.schema,
         learner=learner,
         training={**training, **rows.counts(), "scores": scores},
@@ -97,8 +96,8 @@ def ship(
 
 def export_proven(
     networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds
-) -> tuple[Sequence[FittedNetwork], onnx.ModelProto, Session, dict[str, Any]]:
-    """What was exported, its graph, the graph opened, and what the proof of parity measured on these training rows.
+) -> tuple[Sequence[FittedNetwork], Opened, dict[str, Any]]:
+    """What was exported, its graph, opened, and what the proof of parity measured on these training rows.
 
     Where large numbers cancel (columns left unscaled, a wide ``clip``, a very high learning rate), the rounding errors of
     float32 exceed the tolerance whoever sums: such networks are exported in float64.
@@ -117,10 +116,9 @@ def export_proven(
 
 def _prove(
     networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds
-) -> tuple[Sequence[FittedNetwork], onnx.ModelProto, Session, dict[str, Any]]:
-    graph = assemble([network.part() for network in networks], post)
-    session = open_checked(graph)
-    return networks, graph, session, prove_parity(session, networks, post, feeds)
+) -> tuple[Sequence[FittedNetwork], Opened, dict[str, Any]]:
+    opened = open_checked(assemble([network.part() for network in networks], post))
+    return networks, opened, prove_parity(opened.session, networks, post, feeds)
 
 
 def calibrate(session: Session, calibration: Task, outputs: OutputConfig) -> Postprocessing:

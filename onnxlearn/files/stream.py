@@ -15,7 +15,6 @@ from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
-from onnxlearn.runtime import block_rows_of
 from onnxlearn.wire.feeds import require_columns
 from onnxlearn.wire.rows import known_truth, say_extra_columns
 
@@ -48,7 +47,7 @@ def predict_file(
     with atomic_path(out) as temporary, open_table(data, format) as reader:
         _check_columns(model, reader, keep)
         with open_writer(temporary, names, suffix=suffix) as write:
-            for batch in reader.batches(_batch_rows(model)):
+            for batch in reader.batches(model.block_rows(BATCH_ROWS)):
                 outputs = model.predict_feeds(batch.feeds(model.schema))
                 prediction = model.to_prediction(outputs)
                 write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
@@ -79,7 +78,7 @@ def collect(model: Model, data: str | Path, *, format: str | None = None, need_t
     predictions: list[Prediction] = []
     with open_table(data, format) as reader:
         _check_columns(model, reader, ())
-        for batch in reader.batches(_batch_rows(model)):
+        for batch in reader.batches(model.block_rows(BATCH_ROWS)):
             truth, weights, why = known_truth(model.schema, batch)
             if need_truth and truth is None:
                 raise DataError(f"this cannot be scored: {why}")
@@ -109,10 +108,6 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
         further={name: np.concatenate([part.further[name] for part in parts]) for name in parts[0].further},
         axes=parts[0].axes,
     )
-
-
-def _batch_rows(model: Model) -> int:
-    return block_rows_of(len(model.schema.features), BATCH_ROWS)
 
 
 def _check_columns(model: Model, reader: TableReader, keep: Sequence[str]) -> None:

@@ -18,22 +18,30 @@ def check(model: onnx.ModelProto) -> None:
 
     Raises: ExportError naming the node.
     """
-    check_onnx(model)
+    check_serialized(model, model.SerializeToString())
+
+
+def check_serialized(model: onnx.ModelProto, data: bytes) -> onnx.ModelProto:
+    """As :func:`check`, where the model's bytes are there already; the model with the shapes of all its tensors."""
+    shaped = check_onnx(data)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     if opsets.pop("", None) not in (BASE_OPSET, STRING_OPSET) or opsets not in ({}, {ML_DOMAIN: ML_OPSET}):
         raise ExportError(f"a model has opset {BASE_OPSET} or {STRING_OPSET} and {ML_DOMAIN} {ML_OPSET}, not {opsets}")
     if model.ir_version != IR_VERSION:
         raise ExportError(f"a model has IR version {IR_VERSION}, not {model.ir_version}")
     check_names(model)
+    return shaped
 
 
-def check_onnx(model: onnx.ModelProto) -> None:
-    """The full check of onnx: operators, types and shapes.
+def check_onnx(data: bytes) -> onnx.ModelProto:
+    """The full check of onnx: operators, types and shapes; the model with the shapes that were found.
 
     Raises: ExportError with the checker's first line.
     """
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(data)
+        # What full_check=True does as its second part, and keeps to itself.
+        return onnx.shape_inference.infer_shapes(data, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
         raise ExportError(f"the exported graph is no valid ONNX: {text}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,15 @@ DATES = (
 )  # fmt: skip
 
 
+EVERY_KIND = max(map(len, (NUMBERS, BOOLEANS, STRINGS, INTEGERS, DATES)))
+"""Rows in which each of these values occurs, in every column."""
+
+
 def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
     """``n`` rows (at least 1) of feeds, the same at every call; all missing in the first row.
 
-    The columns go through their values with different strides, so that many combinations occur.
+    The columns go through all their values in different orders, so that many combinations occur; no value comes again
+    before every other one was there.
 
     >>> from onnxlearn.schema import Target
     >>> column = Column(name="sex", kind="categorical", dtype="str", levels=("f",))
@@ -37,8 +43,12 @@ def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
 
 def _hostile_column(column: Column, position: int, n: int) -> Array:
     values, dtype = _values(column)
-    # Later columns change more slowly, and begin elsewhere after the first row.
-    at = (np.arange(n) // (1 + position % 5) + np.where(np.arange(n) > 0, position, 0)) % len(values)
+    # The levels stand last: those that there are no rows for stay out.
+    m = min(len(values), n)
+    strides = [stride for stride in range(1, m + 1) if math.gcd(stride, m) == 1]
+    turn, place = np.divmod(np.arange(n), m)
+    # Columns of the same stride move apart from each other from turn to turn.
+    at = (place * strides[position % len(strides)] + turn * (1 + position)) % m
     return np.ascontiguousarray(np.array(values, dtype)[at].reshape(n, 1))
 
 

@@ -13,8 +13,8 @@ from onnxlearn.graph.builder import BASE_OPSET
 from onnxlearn.graph.check import check_names, check_onnx
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.metadata import embed
-from onnxlearn.metadata import read_metadata, read_schema
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
+from onnxlearn.runtime import CHUNK_ROWS, open_session, run_chunked
 from onnxlearn.schema import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,7 +49,7 @@ def rewrite(data: bytes, *, opset: int | None = None, labels: Labels | None = No
         document["labels"] = labels
     if wanted != current:
         model = _convert(model, wanted)
-    check_onnx(model)
+    check_onnx(model.SerializeToString())
     check_names(model)
     rewritten = embed(model, document)
     _compare(data, rewritten)
@@ -117,8 +117,8 @@ def _compare(before: bytes, after: bytes) -> None:
     old, new = read_metadata(before), read_metadata(after)
     schema = read_schema(old)
     feeds = hostile_feeds(schema)
-    expected = run_chunked(open_session(before, "cpu"), feeds)
-    got = run_chunked(open_session(after, "cpu"), feeds)
+    chunk_rows = read_chunk_rows(old) or CHUNK_ROWS
+    expected, got = (run_chunked(open_session(data, "cpu", chunk_rows=chunk_rows), feeds) for data in (before, after))
     for name, values in expected.items():
         if values.dtype.kind == "f":
             scale = np.maximum(1.0, np.abs(values))

@@ -69,7 +69,7 @@ def test_chunks_shrink_with_width():
     assert chunk_size({"a": narrow, "b": wide}) == 10**6 // 3001
     assert chunk_size({"a": np.zeros((5, 3 * 10**6))}) == 1
     assert chunk_rows_of(500) == 1000
-    assert [block_rows_of(width, 2500) for width in (1, 3000)] == [2000, 333 * 7]
+    assert [block_rows_of(chunk, 2500) for chunk in (1000, 333, 3000)] == [2000, 333 * 7, 3000]
 
 
 def test_a_path_opens_too(tmp_path):

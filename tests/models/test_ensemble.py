@@ -29,8 +29,8 @@ def members_outputs(members, task, feeds):
     outputs = []
     for member in members:
         network = member.train(rows.train, rows.valid, progress=False)
-        _, _, session, _ = export_proven([network], Postprocessing(), rows.train.feeds())
-        outputs.append(run_chunked(session, feeds))
+        _, opened, _ = export_proven([network], Postprocessing(), rows.train.feeds())
+        outputs.append(run_chunked(opened.session, feeds))
     return outputs
 
 

@@ -314,5 +314,5 @@ def test_parity_is_measured_on_hostile_rows_too():
     task = two_task()
     train, valid = task.split(0.2, 0)
     fitted = learner.train(train, valid, progress=False)
-    _, _, _, found = export_proven([fitted], Postprocessing(), train.feeds())
+    _, _, found = export_proven([fitted], Postprocessing(), train.feeds())
     assert found["n_rows"] == train.n_rows + len(hostile_feeds(task.schema)["size"])
