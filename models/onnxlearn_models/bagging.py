@@ -50,7 +50,7 @@ class Bagging(Learner):
 
     def __init__(self, **params: Any) -> None:
         base = params.get("base", "mlp")
-        self.base = network_learner(learner(base) if isinstance(base, str) else base)
+        self.base = network_learner(learner(base) if isinstance(base, str) else base, of="bagging")
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
         self.defaults = self.base.values

@@ -63,7 +63,7 @@ class Ensemble(Learner):
         made = [learner(member) if isinstance(member, str) else member for member in config.members]
         if not made:
             raise ParameterError("an ensemble needs members: give learners or their names")
-        networks = [network_learner(member) for member in made]
+        networks = [network_learner(member, of="ensemble") for member in made]
         given = {name: getattr(config, name) for name in ("max_epochs", "n_threads") if getattr(config, name) is not None}
         if config.device != "auto":
             given["device"] = config.device
@@ -129,10 +129,12 @@ def describe(learners: Sequence[NetworkLearner], networks: Sequence[FittedNetwor
     return {"members": members, "stopped": "interrupted" if interrupted else "finished"}
 
 
-def network_learner(member: Learner) -> NetworkLearner:
-    """The member, if it can be one. Raises: ParameterError."""
+def network_learner(member: Learner, of: Literal["ensemble", "bagging"]) -> NetworkLearner:
+    """The learner, if its networks can share a file with others. Raises: ParameterError."""
     if not isinstance(member, NetworkLearner):
-        raise ParameterError(f"learner {member.name!r} trains no network of its own: an ensemble needs members that do")
+        raise ParameterError(
+            f"learner {member.name!r} trains no network of its own: {of} averages networks; name a learner that trains one"
+        )
     asked = [
         name
         for field in dataclasses.fields(OutputConfig)
@@ -140,10 +142,10 @@ def network_learner(member: Learner) -> NetworkLearner:
     ]
     if further := member.further_outputs():
         raise ParameterError(
-            f"member {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit that alone"
+            f"learner {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit that alone"
         )
     if asked:
         raise ParameterError(
-            f"member {member.name!r} has {listing(asked)}, which only a whole file has: give it to the ensemble itself"
+            f"learner {member.name!r} has {listing(asked)}, which only a whole file has: give it to {of} itself"
         )
     return member

@@ -11,23 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
-from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
-from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
+from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import MANY_ROWS, TrainConfig, choose_training
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLPConfig(NumEmbeddingConfig):
-    """Shape of the network. Embeddings of numbers stand beside the numbers."""
+class MLPConfig(FlatInputsConfig):
+    """Shape of the network."""
 
     n_blocks: int = param(3, "hidden layers", low=0)
     d_block: int = param(256, "units of a hidden layer", low=1)
@@ -38,14 +37,12 @@ class MLPConfig(NumEmbeddingConfig):
     input_dropout: float = param(0.0, "share of the inputs of the first layer dropped", low=0, high=0.95)
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
     norm: str = param("none", "normalization before each activation", choices=NORMS)
-    d_embedding_max: int = param(32, "largest width of an embedding, which is 1.6 n^0.56 for n codes", low=1)
-    embedding_std: float = param(0.1, "standard deviation of an embedding's initial values", low=0, low_open=True)
     num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS)
     linear_path: bool = param(False, "add a linear map from the inputs to the output, past the hidden layers")
 
 
 class MLPNet(nn.Module):
-    """Embeddings beside the numbers, hidden layers, output layer.
+    """Numbers and embeddings, hidden layers, output layer.
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no columns, to float32
     ``[N, n_outputs]``.
@@ -53,11 +50,8 @@ class MLPNet(nn.Module):
 
     def __init__(self, ingress: Ingress, n_outputs: int, config: MLPConfig) -> None:
         super().__init__()
-        self.n_embedded = len(embedded_kinds(ingress))
-        self.num_embedding = build_num_embedding(ingress, config)
-        widths = [embedding_width(n, config.d_embedding_max) for n in ingress.cardinalities]
-        self.embedding = CodeEmbedding(ingress.cardinalities, widths, std=config.embedding_std) if widths else None
-        d_in = ingress.n_num + sum(widths) + (self.num_embedding.d_out if self.num_embedding is not None else 0)
+        self.inputs = FlatInputs(ingress, config)
+        d_in = self.inputs.d_out
         parts: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
         for i in range(config.n_blocks):
             d_before = config.d_block if i else d_in
@@ -70,19 +64,11 @@ class MLPNet(nn.Module):
 
     def initialize(self, inputs: Mapping[str, Tensor]) -> None:
         """Set up what depends on the training rows."""
-        if self.num_embedding is not None:
-            self.num_embedding.initialize(inputs["num"][:, : self.n_embedded])
+        self.inputs.initialize(inputs)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        inputs = []
-        if self.num_embedding is not None and num is not None:
-            inputs.append(self.num_embedding(num[:, : self.n_embedded]).flatten(1))
-        if num is not None:
-            inputs.append(num)
-        if self.embedding is not None and cat is not None:
-            inputs.append(self.embedding(cat))
-        x = torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        x = self.inputs(num, cat)
         output: Tensor = self.head(self.blocks(x))
         return output if self.linear_path is None else output + self.linear_path(x)
 
@@ -90,6 +76,7 @@ class MLPNet(nn.Module):
 def build_mlp(schema: Schema, config: MLPConfig) -> nn.Module:
     """The network for a schema whose ingress is set; its initial weights come from torch's global generator.
 
+    >>> import torch
     >>> from onnxlearn.schema import Target
     >>> target = Target(names=("y",), type="regression", dtype="float64")
     >>> ingress = Ingress(num_names=("x",), cat_names=("c",), cardinalities=(9,))

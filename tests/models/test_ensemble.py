@@ -82,11 +82,14 @@ def test_what_members_share_is_in_the_file_once():
     ("options", "message"),
     [
         ({"members": []}, "an ensemble needs members: give learners or their names"),
-        ({"members": ["featureless"]}, "learner 'featureless' trains no network of its own"),
+        ({"members": ["featureless"]}, "learner 'featureless' trains no network of its own: ensemble averages networks"),
         ({"members": ["mlp", "mlp"]}, "an ensemble has a member twice, which adds nothing: give the learners different seeds"),
         ({"members": [small(seed=0), small(seed=1)], "n_seeds": 2}, "an ensemble has a member twice"),
-        ({"members": [small(temperature=True)]}, "member 'mlp' has 'temperature', which only a whole file has"),
-        ({"members": [learner("tabnet", masks="steps")]}, "member 'tabnet' gives 'masks', which is of one network alone"),
+        (
+            {"members": [small(temperature=True)]},
+            "learner 'mlp' has 'temperature', which only a whole file has: give it to ensemble itself",
+        ),
+        ({"members": [learner("tabnet", masks="steps")]}, "learner 'tabnet' gives 'masks', which is of one network alone"),
         ({"members": ["mpl"]}, "there is no learner 'mpl'.*Did you mean 'mlp'"),
         ({"members": ["mlp"], "head": "quantile"}, "head='quantile' is for numbers"),
     ],
@@ -136,6 +139,10 @@ def test_bagging_has_the_parameters_of_its_base():
     assert {param.name: param.default for param in bagging.params}["lr"] == 0.25
     with pytest.raises(ParameterError, match=r"learner 'bagging' has no parameter 'd_blok'\. Did you mean 'd_block'"):
         learner("bagging", d_blok=3)
+    with pytest.raises(
+        ParameterError, match="learner 'mlp' has 'coverage', which only a whole file has: give it to bagging itself"
+    ):
+        learner("bagging", base=small(coverage=0.8))
     with pytest.raises(ParameterError, match="bagging takes validation rows from each fold's own"):
         learner("bagging", validation=(1, 2), max_epochs=10**6).fit(example_tasks()["two"])
 
