@@ -45,10 +45,12 @@ def _hostile_column(column: Column, position: int, n: int) -> Array:
     values, dtype = _values(column)
     # The levels stand last: those that there are no rows for stay out.
     m = min(len(values), n)
-    strides = [stride for stride in range(1, m + 1) if math.gcd(stride, m) == 1]
+    strides = np.array([stride for stride in range(1, m + 1) if math.gcd(stride, m) == 1])
     turn, place = np.divmod(np.arange(n), m)
-    # Columns of the same stride move apart from each other from turn to turn.
-    at = (place * strides[position % len(strides)] + turn * (1 + position)) % m
+    # Strides change from turn to turn, so that columns that go side by side once do not do so again.
+    round_of_columns = position // len(strides)
+    stride = strides[(position + turn * (1 + round_of_columns)) % len(strides)]
+    at = (place * stride + turn * round_of_columns) % m
     return np.ascontiguousarray(np.array(values, dtype)[at].reshape(n, 1))
 
 

@@ -1,5 +1,6 @@
 """The builder, joining, checking and describing of graphs."""
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -11,8 +12,9 @@ import pytest
 
 from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import FLOAT, ML_DOMAIN, GraphBuilder
-from onnxlearn.graph.check import check
-from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.graph.check import check, check_serialized
+from onnxlearn.graph.chunks import chunk_rows_for
+from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.graph.metadata import embed
 from onnxlearn.metadata import read_properties
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -139,6 +141,8 @@ def test_metadata_is_sorted_json_in_utf8_and_the_model_is_left_as_it_is():
     checksum = hashlib.sha256(model.graph.SerializeToString(deterministic=True) + zeros.encode()).hexdigest()
     assert read_properties(data) == {"onnxlearn": zeros.replace("0" * 64, checksum)}
     assert model.SerializeToString(deterministic=True) == before
+    assert onnx.load_from_string(data).SerializeToString(deterministic=True) == data
+    assert embed(onnx.load_from_string(data), {"b": 1, "a": "ü"}) == data
     assert json.loads(onnx.load_from_string(data).metadata_props[0].value)["a"] == "ü"
 
 
@@ -297,6 +301,38 @@ def test_hostile_rows_have_missing_unseen_and_extreme_values():
 def test_hostile_rows_of_a_wide_table_differ_from_column_to_column():
     feeds = hostile_feeds(schema_of(*(Column(name=f"x{i}", kind="numeric", dtype="float64") for i in range(8))), 30)
     assert len({values[1:].tobytes() for values in feeds.values()}) == 8
+
+
+@pytest.mark.parametrize("n", [EVERY_KIND, 2 * EVERY_KIND, 64])
+def test_few_hostile_rows_have_every_value_in_every_column(n):
+    columns = [dataclasses.replace(column, name=f"{column.name}{i}") for i in range(20) for column in ALL]
+    few, many = (hostile_feeds(schema_of(*columns), rows) for rows in (n, 1000))
+    for column in columns:
+        found, every = ({repr(value) for value in feeds[column.name][:, 0].tolist()} for feeds in (few, many))
+        assert every - {repr(level) for level in column.levels} <= found
+        assert many[column.name].shape == (1000, 1)
+
+
+def test_values_of_hostile_rows_meet_in_many_ways():
+    feeds = hostile_feeds(schema_of(*(Column(name=f"x{i}", kind="numeric", dtype="float64") for i in range(30))), 60)
+    places = np.hstack(list(feeds.values()))
+    assert len({column.tobytes() for column in places.T}) == 30
+    pairs = [len(set(zip(map(repr, a), map(repr, b), strict=True))) for a, b in zip(places.T, places.T[1:], strict=False)]
+    assert min(pairs) > 20
+
+
+def test_chunks_suit_the_widest_tensor():
+    def rows_for(*shape):
+        g = GraphBuilder()
+        x = g.input("x", "FLOAT", ["N", 1])
+        wide = g.op("Expand", g.op("Unsqueeze", x, g.const(np.array([2]))), g.const(np.array([1, *shape])))
+        constant = g.op("Neg", g.const(np.zeros((3000, 1000), np.float32)))
+        small = g.op("ReduceSum", g.op("Neg", wide), g.const(np.array([1, 2])), keepdims=0)
+        g.output(g.op("Add", small, g.op("ReduceSum", constant, keepdims=0)), "y", "FLOAT", ["N"])
+        model = g.to_model()
+        return chunk_rows_for(check_serialized(model, model.SerializeToString()))
+
+    assert [rows_for(*shape) for shape in ((2, 3), (32, 64), (1024, 512), (3000, 1000))] == [1000, 512, 2, 1]
 
 
 def run_python(code):

@@ -241,6 +241,41 @@ def test_a_schema_of_other_inputs_is_noticed():
         Model(small_model(schema, document_of(schema_of(SPECIES))))
 
 
+@pytest.mark.parametrize(("told", "largest"), [({}, 1000), ({"chunk_rows": 7}, 7), ({"chunk_rows": 1}, 1)], ids=str)
+def test_a_file_tells_how_many_rows_to_run_at_a_time(told, largest, tmp_path, monkeypatch):
+    schema = schema_of(PRICE)
+    model, frame = Model(small_model(schema, document_of(schema, **told)), n_threads=1), table(1500)
+    sizes, run = [], model._session.run
+
+    def watched(names, feeds):
+        sizes.append(len(feeds["x"]))
+        return run(names, feeds)
+
+    expected = price_model().predict(frame).response
+    monkeypatch.setattr(model._session, "run", watched)
+    data = tmp_path / "in.csv"
+    frame.to_csv(data, index=False)
+    for rows in (frame, data):
+        np.testing.assert_array_equal(model.predict(rows).response, expected)
+        assert max(sizes) == largest
+        # Blocks of rows end where chunks do: only the last chunk is smaller.
+        assert sum(size < largest for size in sizes) == (1500 % largest > 0)
+        sizes.clear()
+
+
+def test_blocks_hold_whole_chunks():
+    schema = schema_of(PRICE)
+    models = [Model(small_model(schema, document_of(schema, **told))) for told in ({}, {"chunk_rows": 300})]
+    assert [[model.block_rows(most) for most in (2500, 100)] for model in models] == [[2000, 1000], [2400, 300]]
+
+
+@pytest.mark.parametrize("told", [0, -1, 2.0, "7", True, []])
+def test_chunk_rows_that_are_no_number_of_rows_are_noticed(told):
+    schema = schema_of(PRICE)
+    with pytest.raises(ModelFileError, match=r"the model is damaged: its chunk_rows is .*, not a number of rows"):
+        Model(small_model(schema, document_of(schema, chunk_rows=told)))
+
+
 def test_flipped_bytes_give_an_error_of_ours_or_a_model(capfd):
     data = small_model(schema_of(SPECIES))
     rng = np.random.default_rng(0)

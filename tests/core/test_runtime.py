@@ -69,7 +69,31 @@ def test_chunks_shrink_with_width():
     assert chunk_size({"a": narrow, "b": wide}) == 10**6 // 3001
     assert chunk_size({"a": np.zeros((5, 3 * 10**6))}) == 1
     assert chunk_rows_of(500) == 1000
+    assert [chunk_rows_of(width, 400) for width in (1, 3000, 10**7)] == [400, 333, 1]
     assert [block_rows_of(chunk, 2500) for chunk in (1000, 333, 3000)] == [2000, 333 * 7, 3000]
+
+
+def runs_of(session, monkeypatch):
+    """Numbers of rows of the runs to come."""
+    sizes, run = [], session.run
+
+    def watched(names, feeds):
+        sizes.append(len(next(iter(feeds.values()))))
+        return run(names, feeds)
+
+    monkeypatch.setattr(session, "run", watched)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("chunk_rows", "asked", "sizes"),
+    [(1000, None, [1000, 1000, 500]), (900, None, [900, 900, 700]), (2500, None, [2500]), (900, 2000, [2000, 500])],
+)
+def test_a_session_runs_chunks_of_its_own_size(chunk_rows, asked, sizes, monkeypatch):
+    session = open_session(two_outputs(), "cpu", 1, chunk_rows=chunk_rows)
+    found = runs_of(session, monkeypatch)
+    np.testing.assert_array_equal(run_chunked(session, feeds_of(2500), chunk_rows=asked)["y"][:, 0], np.arange(2500))
+    assert found == sizes
 
 
 def test_a_path_opens_too(tmp_path):
