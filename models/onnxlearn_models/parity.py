@@ -24,10 +24,9 @@ TOLERANCE = 1e-5
 """``|a - b| <= TOLERANCE + TOLERANCE |b|``, on probabilities and on predictions in standard deviations of the target."""
 
 BATCH_SIZES = (0, 1, 37)
-# Of a file that is run on few rows at a time, because each takes much work, this many are used in proportion, and as many
-# as bring every kind of hostile value twice.
-TRAINING_ROWS, FEWEST_TRAINING_ROWS = 256, 16
-HOSTILE_ROWS, FEWEST_HOSTILE_ROWS = 64, 2 * EVERY_KIND
+# Training rows and hostile ones; and where rows are dear, because the tensors of each are wide: every hostile value twice.
+ROWS = (256, 64)
+DEAR_ROWS = (16, 2 * EVERY_KIND)
 
 
 def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds) -> dict[str, Any]:
@@ -61,11 +60,9 @@ def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Post
 
 
 def rows_to_try(schema: Schema, feeds: Feeds, chunk_rows: int) -> Feeds:
-    """The first training rows, and hostile ones behind them: fewer of a file that is run on few rows at a time."""
-    share = chunk_rows / CHUNK_ROWS
-    n_training = max(FEWEST_TRAINING_ROWS, round(TRAINING_ROWS * share))
-    hostile = hostile_feeds(schema, max(FEWEST_HOSTILE_ROWS, round(HOSTILE_ROWS * share)))
-    return join_feeds({name: array[:n_training] for name, array in feeds.items()}, hostile)
+    """The first training rows, and hostile ones behind them: fewer for a file that is run on few rows at a time."""
+    n_training, n_hostile = DEAR_ROWS if chunk_rows < CHUNK_ROWS else ROWS
+    return join_feeds({name: array[:n_training] for name, array in feeds.items()}, hostile_feeds(schema, n_hostile))
 
 
 def _require_shape(name: str, found: Array, expected: Array) -> None:

@@ -45,18 +45,6 @@ class _Tracer(fx.Tracer):
         return {id(parameter): name for name, parameter in self.root.named_parameters()}
 
 
-class _Recorder(fx.Interpreter):
-    """Runs a trace and keeps every result."""
-
-    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(module, graph=graph, garbage_collect_values=False)
-        self.results: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        self.results[n] = super().run_node(n)
-        return self.results[n]
-
-
 class Trace:
     """A traced network in evaluation mode: its graph, and for each node a sample result and its shape.
 
@@ -72,14 +60,16 @@ class Trace:
         tracer.traced_func_name = method
         try:
             self.graph = tracer.trace(module, absent)
-            runs = [self._record(names, inputs, rows) for rows in _SAMPLE_ROWS]
+            self.dynamic = self._depending_on_inputs()
+            self.samples = self._record(names, inputs, _SAMPLE_ROWS[0], {})
+            # What does not depend on the inputs, mostly weights, is what it was.
+            constant = {node: result for node, result in self.samples.items() if node not in self.dynamic}
+            self._others = self._record(names, inputs, _SAMPLE_ROWS[1], constant)
         except Exception as error:
             # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
             raise UnsupportedError(f"torch.fx cannot trace it: {str(error).partition(chr(10))[0]}") from error
-        self.samples, self._others = runs
         placeholders = (node for node in self.graph.nodes if node.op == "placeholder")
         self.argument = dict(zip(placeholders, names, strict=True))
-        self.dynamic = self._depending_on_inputs()
 
     def shape(self, node: fx.Node) -> tuple[int | None, ...]:
         """Shape of a tensor; ``None`` stands for what follows the batch."""
@@ -93,12 +83,15 @@ class Trace:
         """Whether a result that is no tensor changes with the number of rows."""
         return bool(self.samples[node] != self._others[node])
 
-    def _record(self, names: list[str], inputs: Mapping[str, Tensor], rows: int) -> dict[fx.Node, Any]:
+    def _record(
+        self, names: list[str], inputs: Mapping[str, Tensor], rows: int, known: Mapping[fx.Node, Any]
+    ) -> dict[fx.Node, Any]:
+        """The result of every node for so many rows of zeros; those that are ``known`` are not computed again."""
         arguments = {name: inputs[name].new_zeros((rows, *inputs[name].shape[1:])) for name in inputs}
-        recorder = _Recorder(self.module, self.graph)
+        runner = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
         with torch.no_grad():
-            recorder.run(*(arguments.get(name) for name in names), enable_io_processing=False)
-        return recorder.results
+            runner.run(*map(arguments.get, names), initial_env=dict(known), enable_io_processing=False)
+        return dict(runner.env)
 
     def _depending_on_inputs(self) -> set[fx.Node]:
         dynamic: set[fx.Node] = set()
