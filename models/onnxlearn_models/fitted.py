@@ -91,18 +91,19 @@ class FittedNetwork:
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""
-        samples, double = self.samples(), self.dtype == torch.float64
+        double = self.dtype == torch.float64
         # The numbers are those that training read, float32, in both cases.
         inputs = {
             name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in tensors.items()
         }
-        values = emit_outputs(g, self.module, inputs, samples)
-        shapes = {name: tuple(tensor.shape[1:]) for name, tensor in self._run(samples).items()}
-        shape = shapes.pop(MAIN_OUTPUT)
+        outputs = emit_outputs(g, self.module, inputs, self.samples())
+        output, shape = outputs[MAIN_OUTPUT].value, outputs[MAIN_OUTPUT].sample.shape[1:]
         further = {
-            name: (g.op("Cast", values[name], to=FLOAT) if double else values[name], row) for name, row in shapes.items()
+            name: (g.op("Cast", each.value, to=FLOAT) if double else each.value, tuple(each.sample.shape[1:]))
+            for name, each in outputs.items()
+            if name != MAIN_OUTPUT
         }
-        return NetworkValues(output=values[MAIN_OUTPUT], n_members=shape[0] if len(shape) == 2 else None, further=further)
+        return NetworkValues(output=output, n_members=shape[0] if len(shape) == 2 else None, further=further)
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:

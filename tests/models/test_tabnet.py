@@ -319,7 +319,7 @@ def test_masks_lower_by_the_table(masks):
     values = emit_outputs(g, ours.eval(), {"num": g.input("num", "FLOAT", ["N", N_NUM])}, {"num": num})
     assert list(values) == ["output", "masks"]
     shape = [3, N_NUM] if masks == "steps" else [N_NUM]
-    g.output(values["masks"], "masks", "FLOAT", ["N", *shape])
+    g.output(values["masks"].value, "masks", "FLOAT", ["N", *shape])
     model = g.to_model()
     check(model)
     assert not [node for node in model.graph.node if node.op_type == "BatchNormalization"]

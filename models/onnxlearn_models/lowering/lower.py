@@ -27,21 +27,23 @@ def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], sampl
 
     Raises: UnsupportedError naming what the table lacks.
     """
-    return _lower(g, Trace(module, samples), inputs)[MAIN_OUTPUT]
+    return _lower(g, Trace(module, samples), inputs)[MAIN_OUTPUT].value
 
 
 def emit_outputs(
     g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]
-) -> dict[str, Value]:
+) -> dict[str, Traced]:
     """As :func:`lower_or_export`, with every output by name: ``output``, and what a method ``outputs`` gives beside it.
+
+    Each with its shape, in which ``None`` follows the batch.
 
     Raises: ExportError where torch cannot export the network either, and where the table cannot lower further outputs.
     """
-    if not hasattr(module, "outputs"):
-        return {MAIN_OUTPUT: lower_or_export(g, module, inputs, samples)}
     try:
-        return _lower(g, Trace(module, samples, "outputs"), inputs)
+        return _lower(g, Trace(module, samples, "outputs" if hasattr(module, "outputs") else "forward"), inputs)
     except UnsupportedError as error:
+        if not hasattr(module, "outputs"):
+            return {MAIN_OUTPUT: _export(g, module, inputs, samples)}
         raise ExportError(
             f"{type(module).__name__} has outputs of its own, which only the lowering table takes: {error}"
         ) from error
@@ -55,13 +57,20 @@ def lower_or_export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Val
     try:
         return lower(g, module, inputs, samples)
     except UnsupportedError:
-        # Imported only here: it needs onnx's own tools, and torch's exporter at first use.
-        from onnxlearn_models.lowering.export import export
-
-        return export(g, module, inputs, samples)
+        return _export(g, module, inputs, samples).value
 
 
-def _lower(g: GraphBuilder, trace: Trace, inputs: Mapping[str, Value]) -> dict[str, Value]:
+def _export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Traced:
+    # Imported only here: it needs onnx's own tools, and torch's exporter at first use.
+    from onnxlearn_models.lowering.export import export
+
+    value = export(g, module, inputs, samples)
+    with torch.no_grad():
+        sample = module(**samples)
+    return Traced(value, sample, (None, *sample.shape[1:]))
+
+
+def _lower(g: GraphBuilder, trace: Trace, inputs: Mapping[str, Value]) -> dict[str, Traced]:
     missing = sorted({name for node in trace.graph.nodes if (name := _missing(trace, node))})
     if missing:
         raise UnsupportedError(f"no lowering for {', '.join(missing)}")
@@ -77,14 +86,14 @@ class _Walk:
         self.env: dict[fx.Node, Any] = {}
         self.folded = _linear_before_norm(trace)
 
-    def run(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
+    def run(self, inputs: Mapping[str, Value]) -> dict[str, Traced]:
         """The network's outputs by name."""
         for node in self.trace.graph.nodes:
             if node.op == "output":
                 found = self._argument(node.args[0])
                 context = Context(self.g, self.trace.samples[node], self.batch)
                 named = found if isinstance(found, dict) else {MAIN_OUTPUT: found}
-                return {name: context.value(value) for name, value in named.items()}
+                return {name: Traced(context.value(each), each.sample, each.shape) for name, each in named.items()}
             if node.op == "placeholder":
                 self._placeholder(node, inputs)
             elif node not in self.folded:
