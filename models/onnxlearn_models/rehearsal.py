@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -25,13 +23,6 @@ from onnxlearn_models.lowering.trace import UnsupportedError
 
 # Gross differences, such as a random number that the export takes for a constant; the exact proof follows the training.
 TOLERANCE = 1e-2
-
-_RUN_EMPTY = """
-import sys, numpy, onnxruntime
-session = onnxruntime.InferenceSession(sys.stdin.buffer.read(), providers=["CPUExecutionProvider"])
-types = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64}
-session.run(None, {x.name: numpy.zeros((0, x.shape[1]), types[x.type]) for x in session.get_inputs()})
-"""
 
 
 class Rehearsal:
@@ -67,19 +58,14 @@ class Rehearsal:
         self.network.eval()
         expected = self._run(self.rows(3), "three rows")
         try:
-            model, by_table = self._export(list(expected.shape[1:]))
+            model = self._export(list(expected.shape[1:]))
             session = open_session(model, "cpu")
         except (ExportError, ModelFileError) as error:
             raise ParameterError(
                 f"{self.owner} cannot be exported to ONNX, and so is not trained: {error}; write forward with functions of "
                 "torch that ONNX has, without branches and loops over values of tensors (torch.where chooses)"
             ) from error
-        if not by_table and _ends_on_no_rows(model):
-            raise ParameterError(
-                f"the ONNX form of {self.owner} fails in ONNX Runtime on a batch of 0 rows, which a model has to take, and so "
-                "it is not trained: recurrent layers do, and matrix products whose first dimension is not the batch"
-            )
-        for n_rows in (0, 1, 3) if by_table else (1, 3):
+        for n_rows in (0, 1, 3):
             found = session.run(None, {name: tensor[:n_rows].numpy() for name, tensor in self.rows(3).items()})[0]
             gap = np.abs(found - expected[:n_rows].numpy()).max(initial=0.0)
             if not gap <= TOLERANCE * (1 + float(expected.abs().max())):
@@ -184,24 +170,25 @@ class Rehearsal:
                     f"the gradient of {name} of {self.owner} is sparse, which training does not take: sparse=False"
                 )
 
-    def _export(self, shape: list[int]) -> tuple[bytes, bool]:
-        """The network as a model, and whether the table of lowerings has all of it."""
+    def _export(self, shape: list[int]) -> bytes:
+        """The network as a model."""
         g, samples, types = GraphBuilder(), self.rows(1), {"num": "FLOAT", "cat": "INT64"}
         inputs = {name: g.input(name, types[name], ["N", tensor.shape[1]]) for name, tensor in samples.items()}
         try:
-            output, by_table = lower(g, self.network, inputs, samples), True
+            output = lower(g, self.network, inputs, samples)
         except UnsupportedError as why:
             # Only here: it brings torch's own exporter.
             from onnxlearn_models.lowering.export import export
 
             try:
-                output, by_table = export(g, self.network, inputs, samples), False
+                output = export(g, self.network, inputs, samples)
             except ExportError as error:
                 told = str(error).replace(type(self.network).__name__, self.owner)
                 raise ExportError(f"{why}; {told}") from error
         g.output(output, "output", "FLOAT", ["N", *shape])
         check(g.to_model())
-        return g.to_model().SerializeToString(), by_table
+        model: bytes = g.to_model().SerializeToString()
+        return model
 
     def _run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
         """The network's output without gradients."""
@@ -229,12 +216,6 @@ class Rehearsal:
 def bare(name: str) -> str:
     """What the user calls a parameter or part of the network."""
     return name.removeprefix("network.")
-
-
-def _ends_on_no_rows(model: bytes) -> bool:
-    """Whether ONNX Runtime fails on an empty batch. Where it does, it can end the process: this takes one of its own."""
-    done = subprocess.run([sys.executable, "-c", _RUN_EMPTY], input=model, capture_output=True, check=False)
-    return done.returncode != 0
 
 
 def _hidden(part: nn.Module) -> Iterator[str]:

@@ -42,7 +42,7 @@ def export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samp
             if len(_TEMPLATES) >= _MAX_TEMPLATES:
                 _TEMPLATES.pop(next(iter(_TEMPLATES)))
             _TEMPLATES[key] = template
-    return _inline(g, template, inputs, state)
+    return _inline(g, template, inputs, state, samples)
 
 
 def _export(module: nn.Module, samples: Mapping[str, Tensor]) -> onnx.GraphProto:
@@ -82,9 +82,20 @@ def _checked(model: onnx.ModelProto, module: nn.Module) -> onnx.GraphProto:
     return model.graph
 
 
-def _inline(g: GraphBuilder, graph: onnx.GraphProto, inputs: Mapping[str, Value], state: Mapping[str, Any]) -> Value:
-    """Add the graph's nodes; initializers called like a weight take its value. Metadata and local paths stay behind."""
-    values: dict[str, Value | None] = {"": None, **inputs}
+def _inline(
+    g: GraphBuilder,
+    graph: onnx.GraphProto,
+    inputs: Mapping[str, Value],
+    state: Mapping[str, Any],
+    samples: Mapping[str, Tensor],
+) -> Value:
+    """Add the graph's nodes; initializers called like a weight take its value. Metadata and local paths stay behind.
+
+    The nodes see a row of zeros more than there are: on an empty batch some of them fail in ONNX Runtime, or end the process.
+    """
+    zeros = {name: np.zeros((1, *tensor.shape[1:]), tensor.cpu().numpy().dtype) for name, tensor in samples.items()}
+    values: dict[str, Value | None] = {"": None}
+    values |= {name: g.op("Concat", value, g.const(zeros[name]), axis=0) for name, value in inputs.items()}
     for tensor in graph.initializer:
         array = state[tensor.name] if tensor.name in state else numpy_helper.to_array(tensor)
         values[tensor.name] = g.const(array, tensor.name)
@@ -94,8 +105,8 @@ def _inline(g: GraphBuilder, graph: onnx.GraphProto, inputs: Mapping[str, Value]
         results = g.ops(node.op_type, *sources, n_outputs=len(node.output), domain=node.domain, **attributes)
         values.update(zip(node.output, results, strict=True))
     output = values[graph.output[0].name]
-    assert output is not None
-    return output
+    first, last, axis = (g.const(np.array([i], np.int64)) for i in (0, -1, 0))
+    return g.op("Slice", output, first, last, axis)
 
 
 def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
