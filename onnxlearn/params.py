@@ -27,16 +27,20 @@ def param(
     low: float | None = None,
     high: float | None = None,
     low_open: bool = False,
+    high_open: bool = False,
     recorded: bool = True,
     choices: Mapping[str, Any] | None = None,
+    refused: Mapping[str, str] | None = None,
 ) -> Any:
     """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
 
     ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what. ``choices``: a
-    registry, of which a text has to be a key; an entry that is added later is a choice from then on.
+    registry, of which a text has to be a key; an entry that is added later is a choice from then on. ``refused``: why
+    texts that people may well try are no values.
     """
     metadata = {
-        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "recorded": recorded, "choices": choices,
+        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "recorded": recorded,
+        "choices": choices, "refused": refused or {},
     }  # fmt: skip
     if type(default).__hash__ is None:
         # A dataclass refuses lists as defaults, which are those of the user's own functions at times.
@@ -193,6 +197,8 @@ def _checked(config: type, name: str, value: Any, owner: str) -> Any:
         if fits and _in_range(field.metadata, converted):
             return converted
     allowed = " ".join(part for part in (_type_name(hint, field.metadata["choices"]), _range_text(field.metadata)) if part)
+    if isinstance(value, str) and (reason := field.metadata["refused"].get(value)):
+        raise ParameterError(f"{owner}: {name}={value!r} cannot be: {reason}; it has to be {allowed}")
     raise ParameterError(f"{owner}: {name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
 
 
@@ -241,13 +247,13 @@ def _in_range(metadata: Mapping[str, Any], value: Any) -> bool:
         return False
     low, high = metadata["low"], metadata["high"]
     above = low is None or (value > low if metadata["low_open"] else value >= low)
-    return above and (high is None or value <= high)
+    return above and (high is None or (value < high if metadata["high_open"] else value <= high))
 
 
 def _range_text(metadata: Mapping[str, Any]) -> str:
     low, high = metadata["low"], metadata["high"]
     lower = "" if low is None else f"{'>' if metadata['low_open'] else '>='} {low:g}"
-    upper = "" if high is None else f"<= {high:g}"
+    upper = "" if high is None else f"{'<' if metadata['high_open'] else '<='} {high:g}"
     return ", ".join(part for part in (lower, upper) if part)
 
 

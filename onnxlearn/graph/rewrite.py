@@ -76,10 +76,9 @@ def _index_labels(model: onnx.ModelProto, target: Target) -> None:
     if _is_own_index(target):
         return
     lookup = _producer(model, "label")
-    best = _producer(model, lookup.input[1])
-    best.output[0] = "label"
-    names = lookup.input[0]
+    names, position = lookup.input
     model.graph.node.remove(lookup)
+    _rename(model, position, "label")
     if not any(names in node.input for node in model.graph.node):
         model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == names))
     _declare_label(model, TensorProto.INT64)
@@ -90,7 +89,7 @@ def _name_labels(model: onnx.ModelProto, target: Target) -> None:
     if _is_own_index(target):
         return
     best = _producer(model, "label")
-    best.output[0] = best.name
+    _rename(model, "label", best.name)
     is_text = target.dtype == "str"
     names = numpy_helper.from_array(np.array(target.classes, object if is_text else np.int64), "post/classes")
     model.graph.initializer.append(names)
@@ -105,6 +104,13 @@ def _is_own_index(target: Target) -> bool:
 def _producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
     producer: onnx.NodeProto = next(node for node in model.graph.node if name in node.output)
     return producer
+
+
+def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Give a tensor another name, where it is made and where it is read."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
 
 
 def _declare_label(model: onnx.ModelProto, element_type: int) -> None:

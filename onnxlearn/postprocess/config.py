@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.measures import all_measures
 from onnxlearn.params import param
 from onnxlearn.schema import Target
 
@@ -13,8 +14,13 @@ HeadKind: TypeAlias = Literal["point", "quantile", "normal"]
 # The measures of labels.
 ThresholdMeasure: TypeAlias = Literal["acc", "ce", "bacc", "f1", "precision", "recall", "mcc"]
 
+# What the others judge.
+UNCHANGED = {"prob": "it scores probabilities, which no threshold changes", "numbers": "it scores numbers, not labels"}
+NO_LABELS = {measure.name: UNCHANGED[measure.needs] for measure in all_measures() if measure.needs in UNCHANGED}
+
 DEFAULT_QUANTILES = (0.05, 0.5, 0.95)
 MEDIAN = 0.5
+DEFAULT_CALIBRATION = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +40,36 @@ class OutputConfig:
         low=0,
         low_open=True,
         high=1,
+        high_open=True,
+        refused=NO_LABELS,
     )
     coverage: float | None = param(
         None,
-        "add intervals (regression) or sets of classes that hold the truth with at least this probability",
+        "add intervals (regression) or sets of classes that hold the truth with at least this probability; a set always has "
+        "the predicted class",
         low=0,
         low_open=True,
         high=1,
+        high_open=True,
     )
     calibration: float = param(
-        0.15, "share of the rows set aside for what is calibrated, where something is", low=0, low_open=True, high=1
+        DEFAULT_CALIBRATION,
+        "share of the rows set aside for what is calibrated, where something is",
+        low=0,
+        low_open=True,
+        high=1,
+        high_open=True,
     )
 
     def __post_init__(self) -> None:
         _require_quantiles(self.quantiles)
         if self.quantiles != DEFAULT_QUANTILES and self.head != "quantile":
             raise ParameterError(f"quantiles={self.quantiles} are for head='quantile', not for head={self.head!r}: set it too")
-        for name in ("threshold", "coverage", "calibration"):
-            value = getattr(self, name)
-            if isinstance(value, float) and value >= 1:
-                raise ParameterError(f"{name} has to lie between 0 and 1, both excluded, not {value:g}: give a smaller number")
+        if self.calibration != DEFAULT_CALIBRATION and not self.needs_calibration:
+            raise ParameterError(
+                f"calibration={self.calibration:g} sets rows aside for nothing: ask for coverage, temperature=True or a "
+                "measure as threshold, or leave it out"
+            )
 
     @property
     def calibrates(self) -> tuple[str, ...]:

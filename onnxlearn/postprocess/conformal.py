@@ -26,19 +26,22 @@ Base: TypeAlias = Literal["prediction", "quantiles", "std"]
 ROUNDING = 1e-5
 
 
-def require_rows(coverage: float, n_effective: float, n_rows: int) -> None:
+def require_rows(coverage: float, n_effective: float, n_rows: int, n_groups: int | None = None) -> None:
     """Raise ``ParameterError`` where so few calibration rows allow no finite interval of this coverage.
 
-    ``n_effective``: the sum of what they count (:func:`onnxlearn.postprocess.rows.counts`).
+    ``n_effective``: the sum of what they count (:func:`onnxlearn.postprocess.rows.counts`); ``n_groups`` that they are of.
     """
     needed = 1 / (1 - coverage) - 1
     if n_effective >= needed * (1 - 1e-9):
         return
-    there = f"there are {n_rows}" if n_effective >= n_rows else f"there are {n_rows}, which weigh like {n_effective:.1f}"
-    allowed = math.floor(1000 * n_effective / (n_effective + 1)) / 1000
+    what, n = ("rows", n_rows) if n_groups is None else ("groups", n_groups)
+    there = f"there are {n}" if n_groups is None else f"there are {n} (of {n_rows} rows)"
+    # Where all weigh the same, rounding does not make them fewer.
+    weigh = "" if n_effective >= n * (1 - 1e-9) else f", which weigh like {n_effective:.1f}"
+    allowed = math.floor(1000 * n_effective / (n_effective + 1) + 1e-9) / 1000
     raise ParameterError(
-        f"coverage={coverage:g} needs at least {math.ceil(needed - 1e-9)} calibration rows, {there}: give more rows, a larger "
-        f"share (calibration=), or a coverage up to {allowed:g}"
+        f"coverage={coverage:g} needs at least {math.ceil(needed - 1e-9)} calibration {what}, {there}{weigh}: give more "
+        f"{what}, a larger share (calibration=), or a coverage up to {allowed:g}"
     )
 
 
@@ -141,11 +144,13 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Sets:
-    """The classes that are at least so probable: the smallest sets on average of the asked coverage.
+    """The classes that are at least so probable: the smallest sets on average of the asked coverage; and the predicted class.
 
-    Sadinle, Lei and Wasserman (2019), "Least ambiguous set-valued classifiers with bounded error levels". A set may be empty:
-    where no class is as probable as the truth usually is.
+    Sadinle, Lei and Wasserman (2019), "Least ambiguous set-valued classifiers with bounded error levels".
     """
+
+    # DIFF: the predicted class is always in the set. By probability alone a set is empty where no class is as probable as the
+    # truth usually is, which tells nobody anything; more classes can only cover more.
 
     probability: float
 
@@ -158,13 +163,24 @@ class Sets:
         strangeness = -probabilities[np.arange(len(truth)), truth]
         return cls(float(-conformal_quantile(strangeness[:, None], counts, coverage)[0]) - ROUNDING)
 
-    def apply(self, probabilities: Array) -> Array:
-        """``set``, bool ``[N, C]``."""
+    def by_probability(self, probabilities: Array) -> Array:
+        """The classes that are probable enough, bool ``[N, C]``."""
         return np.asarray(probabilities.astype(np.float32) >= np.float32(self.probability))
 
-    def emit(self, g: GraphBuilder, probabilities: Value) -> Value:
-        """:meth:`apply` in the graph."""
-        return g.op("GreaterOrEqual", probabilities, g.const(np.float32(self.probability)))
+    def apply(self, probabilities: Array, label: Array) -> Array:
+        """``set``, bool ``[N, C]``; ``label`` int64 ``[N]``, the predicted class of each row."""
+        return np.asarray(self.by_probability(probabilities) | (label[:, None] == np.arange(probabilities.shape[1])))
+
+    def certain(self, probabilities: Array, label_is_certain: Array, tolerance: float) -> Array:
+        """Where no difference of a probability up to ``tolerance`` changes :meth:`apply`, bool ``[N, C]``."""
+        above = probabilities - self.probability
+        return np.asarray((above > tolerance) | ((above < -tolerance) & label_is_certain[:, None]))
+
+    def emit(self, g: GraphBuilder, probabilities: Value, label: Value, n_classes: int) -> Value:
+        """:meth:`apply` in the graph; ``label`` INT64 ``[N]``."""
+        probable = g.op("GreaterOrEqual", probabilities, g.const(np.float32(self.probability)))
+        column = g.op("Unsqueeze", label, g.const(np.array([1])))
+        return g.op("Or", probable, g.op("Equal", column, g.const(np.arange(n_classes)[None])))
 
     def to_dict(self) -> dict[str, Any]:
         """What the metadata says of them."""

@@ -43,11 +43,13 @@ class Postprocessing:
         outputs: Mapping[str, Array] | None = None,
         truth: Array | None = None,
         weights: Array | None = None,
+        groups: Array | None = None,
     ) -> Postprocessing:
         """Fit what the settings ask for on calibration rows, which may be left out where they ask for nothing.
 
         ``outputs`` of :meth:`onnxlearn.postprocess.heads.Head.apply`, averaged over networks; ``truth`` int64 ``[n]``
-        positions in the classes, or float64 ``[n, T]``; ``weights`` float64 ``[n]``.
+        positions in the classes, or float64 ``[n, T]``; ``weights`` float64 ``[n]``; ``groups`` int64 ``[n]``, of which
+        each counts as one row for the coverage.
 
         Raises: ParameterError where a setting does not suit the target, or there are too few rows for the coverage; DataError
         where the rows weigh nothing.
@@ -58,14 +60,16 @@ class Postprocessing:
             return plain
         assert outputs is not None, "calibration needs rows"
         assert truth is not None, "calibration needs rows"
-        counted = counts(len(truth), weights)
-        kept = counted > 0
-        outputs, truth, counted = {name: array[kept] for name, array in outputs.items()}, truth[kept], counted[kept]
+        require_calibration_rows(config, len(truth), weights, groups)
+        by_row, by_group = counts(len(truth), weights), counts(len(truth), weights, groups)
+        kept = by_row > 0
+        outputs, truth = {name: array[kept] for name, array in outputs.items()}, truth[kept]
+        by_row, by_group = by_row[kept], by_group[kept]
         if target.type == "classification":
-            fitted = _fit_classes(config, target, np.asarray(outputs["probabilities"], np.float64), truth, counted)
+            fitted = _fit_classes(config, target, np.asarray(outputs["probabilities"], np.float64), truth, by_row, by_group)
         else:
             assert config.coverage is not None, "nothing else is calibrated in regression"
-            fitted = {"intervals": Intervals.fit(outputs, truth, counted, config.coverage, plain.levels)}
+            fitted = {"intervals": Intervals.fit(outputs, truth, by_group, config.coverage, plain.levels)}
         return dataclasses.replace(plain, coverage=config.coverage, **fitted)
 
     @classmethod
@@ -85,7 +89,7 @@ class Postprocessing:
         made = {"probabilities": after.astype(np.float32)}
         made["label"] = self._label(made["probabilities"], target)
         if self.sets:
-            made["set"] = self.sets.apply(before)
+            made["set"] = self.sets.apply(before, made["label"])
         return made
 
     def certain(self, outputs: Mapping[str, Array], target: Target, tolerance: float) -> dict[str, Array]:
@@ -103,7 +107,7 @@ class Postprocessing:
             distance = np.abs(probabilities[:, _positive(target)] - self.threshold)
         masks = {"label": distance > tolerance}
         if self.sets:
-            masks["set"] = np.abs(outputs["probabilities"] - self.sets.probability) > tolerance
+            masks["set"] = self.sets.certain(outputs["probabilities"], masks["label"], tolerance)
         return masks
 
     def emit(self, g: GraphBuilder, outputs: Mapping[str, Value], target: Target) -> None:
@@ -114,9 +118,10 @@ class Postprocessing:
             else:
                 before = outputs["probabilities"]
                 after = before if self.temperature is None else emit_tempered(g, before, self.temperature)
-                made = {"label": _emit_name(g, self._emit_label(g, after, target), target), "probabilities": after}
+                label = self._emit_label(g, after, target)
+                made = {"label": _emit_name(g, label, target), "probabilities": after}
                 if self.sets:
-                    made["set"] = self.sets.emit(g, before)
+                    made["set"] = self.sets.emit(g, before, label, len(target.classes))
         for name, value in made.items():
             self._declare(g, name, value, target)
 
@@ -157,28 +162,34 @@ class Postprocessing:
         g.output(value, name, {"probabilities": "FLOAT", "set": "BOOL"}.get(name, "DOUBLE"), shape)
 
 
-def require_calibration_rows(config: OutputConfig, n_rows: int, weights: Array | None = None) -> None:
+def require_calibration_rows(
+    config: OutputConfig, n_rows: int, weights: Array | None = None, groups: Array | None = None
+) -> None:
     """Raise what :meth:`Postprocessing.fit` would raise for too few calibration rows: to be asked before training.
 
     Raises: ParameterError, DataError.
     """
-    counted = counts(n_rows, weights)
+    counted = counts(n_rows, weights, groups)
     if config.coverage is not None:
-        require_rows(config.coverage, float(counted.sum()), n_rows)
+        n_groups = None if groups is None else len(np.unique(groups))
+        require_rows(config.coverage, float(counted.sum()), n_rows, n_groups)
 
 
-def _fit_classes(config: OutputConfig, target: Target, probabilities: Array, truth: Array, counted: Array) -> dict[str, Any]:
+def _fit_classes(
+    config: OutputConfig, target: Target, probabilities: Array, truth: Array, by_row: Array, by_group: Array
+) -> dict[str, Any]:
+    """``by_row``, ``by_group``: what each row counts; groups tell for the coverage alone, a measure is one of rows."""
     fitted: dict[str, Any] = {}
     after = probabilities
     if config.temperature:
-        fitted["temperature"] = fit_temperature(probabilities, truth, counted)
+        fitted["temperature"] = fit_temperature(probabilities, truth, by_row)
         after = tempered(probabilities, fitted["temperature"])
     if isinstance(config.threshold, str):
         positive = _positive(target)
-        fitted["threshold"] = fit_threshold(after[:, positive], truth == positive, counted, config.threshold)
+        fitted["threshold"] = fit_threshold(after[:, positive], truth == positive, by_row, config.threshold)
     if config.coverage is not None:
         # On the probabilities before the temperature, which was fitted on the same rows.
-        fitted["sets"] = Sets.fit(probabilities, truth, counted, config.coverage)
+        fitted["sets"] = Sets.fit(probabilities, truth, by_group, config.coverage)
     return fitted
 
 

@@ -58,9 +58,17 @@ def test_sets_and_a_threshold(command) -> None:
             {"coverage": "0.99"},
             "coverage=0.99 needs at least 99 calibration rows, there are 52: give more rows, a larger share",
         ),
-        ({"coverage": "1.5"}, "learner 'mlp': coverage has to be float | None > 0, <= 1, not 1.5"),
+        ({"coverage": "1.5"}, "learner 'mlp': coverage has to be float | None > 0, < 1, not 1.5"),
+        (
+            {"calibration": "0.3"},
+            "calibration=0.3 sets rows aside for nothing: ask for coverage, temperature=True or a measure",
+        ),
         ({"head": "normal"}, "head='normal' is for numbers, the target 'species' has classes: leave it out"),
         ({"threshold": "fone"}, "learner 'mlp': threshold has to be float | acc | ce | bacc | f1"),
+        (
+            {"threshold": "auc"},
+            "learner 'mlp': threshold='auc' cannot be: it scores probabilities, which no threshold changes; ",
+        ),
         (
             {"calibration": "0.9", "coverage": "0.8"},
             "calibration=0.9 of the 344 rows cannot be set aside: there are 292 left beside",

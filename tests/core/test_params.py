@@ -63,3 +63,24 @@ def test_json_of_values():
         ParameterError, match=r"a parameter has to be a value that a model's metadata can name, .* a object is none"
     ):
         to_json({"a": [object()]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranged:
+    share: float | None = param(None, "a share", low=0, low_open=True, high=1, high_open=True)
+    scored: str | None = param(None, "a measure", choices={"acc": 1}, refused={"auc": "it has none"})
+
+
+def test_an_end_that_is_not_in_the_range_is_told_and_refused():
+    assert [found.range for found in list_params([Ranged])] == ["> 0, < 1", ""]
+    for value in (0.0, 1, 1.0, 2.0):
+        with pytest.raises(ParameterError, match=rf"it: share has to be float \| None > 0, < 1, not {value} \(a share\)"):
+            build_configs([Ranged], {"share": value}, owner="it")
+    assert build_configs([Ranged], {"share": 0.999}, owner="it")[0].share == 0.999
+
+
+def test_a_value_that_cannot_be_is_refused_with_the_reason():
+    with pytest.raises(ParameterError, match=r"^it: scored='auc' cannot be: it has none; it has to be acc \| None$"):
+        build_configs([Ranged], {"scored": "auc"}, owner="it")
+    with pytest.raises(ParameterError, match=r"it: scored has to be acc \| None, not 'f1' \(a measure\)"):
+        build_configs([Ranged], {"scored": "f1"}, owner="it")

@@ -171,7 +171,7 @@ def test_sets_by_hand():
     # Of the true classes' probabilities 0.7, 0.4, 0.3, 0.3 the four fifths of 5 that are largest.
     sets = Sets.fit(probabilities, truth, np.ones(4), 0.8)
     assert sets.probability == pytest.approx(0.3 - ROUNDING)
-    assert sets.apply(probabilities).tolist() == [
+    assert sets.by_probability(probabilities).tolist() == [
         [True, False, False],
         [True, True, False],
         [False, True, True],
@@ -184,8 +184,37 @@ def test_sets_by_hand():
 def test_classes_that_tie_are_in_the_set_whatever_rounds():
     probabilities = np.full((30, 3), 1 / 3)
     sets = Sets.fit(probabilities, np.arange(30) % 3, np.ones(30), 0.9)
-    assert sets.apply(probabilities.astype(np.float32)).all()
-    assert sets.apply(np.nextafter(probabilities, 0)).all()
+    assert sets.by_probability(probabilities.astype(np.float32)).all()
+    assert sets.by_probability(np.nextafter(probabilities, 0)).all()
+
+
+# A good network: the truth is usually so probable that a row in doubt has no class of that probability.
+SURE = np.tile([[0.98, 0.01, 0.01]], (20, 1))
+IN_DOUBT = np.array([[0.4, 0.3, 0.3], [0.2, 0.35, 0.45], [0.98, 0.01, 0.01]])
+
+
+def test_the_predicted_class_is_in_its_set():
+    post = Postprocessing.fit(OutputConfig(coverage=0.8), THREE, {"probabilities": SURE}, np.zeros(20, int))
+    assert post.sets.probability == pytest.approx(0.98 - ROUNDING)
+    expected = [[True, False, False], [False, False, True], [True, False, False]]
+    assert post.apply({"probabilities": IN_DOUBT}, THREE)["set"].tolist() == expected
+    assert emitted(post, THREE, IN_DOUBT)["set"].tolist() == expected
+
+
+def test_the_class_that_the_threshold_predicts_is_in_its_set():
+    config = OutputConfig(coverage=0.8, threshold=0.005)
+    post = Postprocessing.fit(config, TWO, {"probabilities": SURE[:, :2]}, np.zeros(20, int))
+    rows = np.array([[0.6, 0.4], [0.999, 0.001], [0.992, 0.008], [0.001, 0.999]])
+    made = post.apply({"probabilities": rows}, TWO)
+    assert made["label"].tolist() == [1, 0, 1, 1]
+    assert made["set"].tolist() == [[False, True], [True, False], [True, True], [False, True]]
+    assert emitted(post, TWO, rows)["set"].tolist() == made["set"].tolist()
+
+
+def test_a_set_is_certain_where_the_label_is():
+    post = Postprocessing.fit(OutputConfig(coverage=0.8), THREE, {"probabilities": SURE}, np.zeros(20, int))
+    rows = np.array([[0.4, 0.4 + 1e-7, 0.2], [0.4, 0.35, 0.25]])
+    assert post.certain({"probabilities": rows}, THREE, 1e-5)["set"].tolist() == [[False] * 3, [True] * 3]
 
 
 # All together
@@ -274,6 +303,37 @@ def test_counts_sum_to_the_effective_number_of_rows():
     assert counts(3, None).tolist() == [1.0, 1.0, 1.0]
     with pytest.raises(DataError, match="the weights of the 2 calibration rows sum to 0: at least one has to be positive"):
         counts(2, np.zeros(2))
+
+
+def test_what_rows_of_groups_count():
+    groups = np.array([7, 7, 7, 2, 4, 4])
+    np.testing.assert_allclose(counts(6, None, groups), [1 / 3, 1 / 3, 1 / 3, 1, 1 / 2, 1 / 2])
+    # Groups weigh as their rows do on average, 3 and 4, and rows share by weight; one of weight 0 is none.
+    weights = np.array([2.0, 4.0, 0.0, 4.0, 0.0, 0.0])
+    np.testing.assert_allclose(counts(6, weights, groups), [0.28, 0.56, 0.0, 1.12, 0.0, 0.0])
+
+
+def test_groups_change_the_coverage_alone():
+    probabilities, truth = simulate(200, 2, heat=2.0)
+    groups = np.minimum(np.arange(200) // 2, 50)
+    plain, grouped = (
+        Postprocessing.fit(ALL, TWO, {"probabilities": probabilities}, truth, groups=given) for given in (None, groups)
+    )
+    assert (plain.temperature, plain.threshold) == (grouped.temperature, grouped.threshold)
+    assert plain.sets.probability != grouped.sets.probability
+
+
+def test_too_few_groups_are_refused_before_training():
+    groups = np.repeat(np.arange(3), 15)
+    with pytest.raises(
+        ParameterError,
+        match=r"^coverage=0.9 needs at least 9 calibration groups, there are 3 \(of 45 rows\): give more groups, a larger "
+        r"share \(calibration=\), or a coverage up to 0.75$",
+    ):
+        require_calibration_rows(OutputConfig(coverage=0.9), 45, groups=groups)
+    require_calibration_rows(OutputConfig(coverage=0.75), 45, groups=groups)
+    with pytest.raises(ParameterError, match=r"there are 3 \(of 45 rows\), which weigh like 2\.\d: "):
+        require_calibration_rows(OutputConfig(coverage=0.9), 45, np.repeat([1.0, 2.0, 4.0], 15), groups)
 
 
 def test_too_few_rows_are_refused_before_training():

@@ -256,7 +256,7 @@ def test_intervals_cover_what_they_promise_and_no_more(kind, coverage):
 @pytest.mark.parametrize("coverage", [0.8, 0.95])
 @pytest.mark.parametrize("n_classes", [2, 6])
 def test_sets_cover_what_they_promise_and_no_more(n_classes, coverage):
-    covered = 0
+    covered = by_probability = 0
     target = Target(names=("y",), type="classification", dtype="int64", classes=tuple(range(n_classes)), positive=None)
     for seed in range(N_REPETITIONS):
         rng = np.random.default_rng(seed)
@@ -265,10 +265,16 @@ def test_sets_cover_what_they_promise_and_no_more(n_classes, coverage):
         probabilities = softmax(logits * 2.5)
         config = OutputConfig(coverage=coverage, temperature=True)
         post = Postprocessing.fit(config, target, {"probabilities": probabilities[:N_CALIBRATION]}, truth[:N_CALIBRATION])
-        sets = post.apply({"probabilities": probabilities[N_CALIBRATION:]}, target)["set"]
-        covered += sets[np.arange(N_TEST), truth[N_CALIBRATION:]].sum()
+        rest = probabilities[N_CALIBRATION:]
+        made = post.apply({"probabilities": rest}, target)
+        of_truth = np.arange(N_TEST), truth[N_CALIBRATION:]
+        by_probability += post.sets.by_probability(rest)[of_truth].sum()
+        covered += made["set"][of_truth].sum()
+        assert made["set"][np.arange(N_TEST), made["label"]].all()
     low, high = band(coverage)
-    assert low <= covered <= high, (low, covered, high)
+    assert low <= by_probability <= high, (low, by_probability, high)
+    # What is predicted is in the set besides: for some rows too much.
+    assert covered >= by_probability
 
 
 def test_weighted_rows_cover_the_weighted_rows():
@@ -286,6 +292,53 @@ def test_weighted_rows_cover_the_weighted_rows():
     assert 0.79 < covered < 0.815
 
 
+# Rows of groups: those of a group resemble each other, and a new row is one of a new group.
+
+
+def grouped(n_groups, n_rows, seed):
+    """Group of each row, and residuals of which the group makes up most; large groups have larger ones."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, n_rows, n_groups)
+    group = np.repeat(np.arange(n_groups), sizes)
+    return group, (np.sqrt(sizes)[group] * (rng.normal(size=n_groups)[group] + 0.3 * rng.normal(size=len(group))))[:, None]
+
+
+def coverage_of_new_groups(*, with_groups, n_groups=12, n_new=40):
+    """Mean over repetitions and new groups of the share of a group's rows that are covered."""
+    config, covered = OutputConfig(coverage=0.8), []
+    for seed in range(N_REPETITIONS):
+        group, truth = grouped(n_groups, 15, 2 * seed)
+        outputs = {"prediction": np.zeros_like(truth)}
+        post = Postprocessing.fit(config, NUMBER, outputs, truth, groups=group if with_groups else None)
+        new, values = grouped(n_new, 15, 2 * seed + 1)
+        inside = (np.abs(values) <= post.intervals.margin + post.intervals.slack)[:, 0]
+        covered.append((np.bincount(new, inside) / np.bincount(new)).mean())
+    return np.mean(covered)
+
+
+def test_each_group_counts_as_one_row():
+    assert 0.8 <= coverage_of_new_groups(with_groups=True) < 0.9
+    truth = np.array([[1.0]] * 8 + [[2.0], [3.0], [4.0]])
+    group = np.array([5] * 8 + [1, 2, 3])
+    zeros = {"prediction": np.zeros_like(truth)}
+    fits = [Postprocessing.fit(OutputConfig(coverage=0.6), NUMBER, zeros, truth, groups=groups) for groups in (None, group)]
+    # Of 11 rows the eighth of 12, of 4 groups the third of 5.
+    assert [post.intervals.margin.tolist() for post in fits] == [[1.0], [3.0]]
+    with pytest.raises(ParameterError, match=r"coverage=0.9 needs at least 9 calibration groups, there are 4 \(of 11 rows\): "):
+        Postprocessing.fit(OutputConfig(coverage=0.9), NUMBER, zeros, truth, groups=group)
+
+
+def test_groups_of_one_row_are_rows():
+    outputs, truth = simulate("point", 30)
+    weights = np.random.default_rng(0).uniform(0.2, 2, 30)
+    for weighted in (None, weights):
+        plain, grouped = (
+            Postprocessing.fit(CONFIGS["point"], TWO, outputs, truth, weighted, groups=groups)
+            for groups in (None, np.arange(30))
+        )
+        assert grouped.to_dict() == plain.to_dict()
+
+
 def test_sets_by_probability_of_equal_rows_are_never_below_the_promise():
     # Few different probabilities: ties can only add.
     covered, rows = 0.0, 0
@@ -293,7 +346,7 @@ def test_sets_by_probability_of_equal_rows_are_never_below_the_promise():
         rng = np.random.default_rng(seed)
         probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])[rng.integers(0, 2, 80)]
         truth = (probabilities.cumsum(axis=1) > rng.random((80, 1))).argmax(axis=1)
-        sets = Sets.fit(probabilities[:40], truth[:40], np.ones(40), 0.8).apply(probabilities[40:].astype(np.float32))
+        sets = Sets.fit(probabilities[:40], truth[:40], np.ones(40), 0.8).by_probability(probabilities[40:].astype(np.float32))
         covered += sets[np.arange(40), truth[40:]].sum()
         rows += 40
     assert covered / rows > 0.8
