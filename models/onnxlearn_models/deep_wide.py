@@ -15,6 +15,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.entity_mlp import require_units
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
@@ -46,7 +47,7 @@ class DeepWideNet(EntityNet):
         parts: list[nn.Module] = []
         d_in = self.inputs.d_out
         for width in (*config.layer_units, n_outputs):
-            parts += [NORMS[config.norm](d_in), nn.Dropout(config.dropout), nn.Linear(d_in, width)]
+            parts += [NORMS[config.norm](d_in), Dropout(config.dropout), nn.Linear(d_in, width)]
             parts.append(ACTIVATIONS[config.activation]())
             d_in = width
         self.deep = nn.Sequential(*parts[:-1])

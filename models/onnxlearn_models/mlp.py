@@ -17,6 +17,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
@@ -52,7 +53,7 @@ class MLPNet(nn.Module):
         super().__init__()
         self.inputs = FlatInputs(ingress, config)
         d_in = self.inputs.d_out
-        parts: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
+        parts: list[nn.Module] = [Dropout(config.input_dropout)] if config.input_dropout else []
         for i in range(config.n_blocks):
             d_before = config.d_block if i else d_in
             parts += dense_block(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, drop_probabilities
@@ -62,7 +63,7 @@ def _branch(d_in: int, d_out: int, dropout: float, activation: str) -> nn.Sequen
         nn.Linear(d_in, d_out),
         nn.BatchNorm1d(d_out),
         ACTIVATIONS[activation](),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(d_out, d_out),
     )
 

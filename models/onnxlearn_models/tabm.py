@@ -21,6 +21,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Column, Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
 from onnxlearn_models.layers.fused_members import Workspace, train_members
 from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_product, random_scaling, shared_product, uniform
@@ -132,7 +133,7 @@ class TabMNet(nn.Module):
         for i in range(n_blocks):
             self._add_layer(k, d if i else self.features.d_out, d)
         self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = MemberLinear(k, d, schema.n_outputs)
         self.n_batch_members = 1 if config.share_batches else k
         self.evaluation_rows = max(1, EVALUATED // (k * d))

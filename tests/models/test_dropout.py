@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from onnxlearn.registry import learner, learner_infos
+from onnxlearn.testing import example_tasks
 from onnxlearn_models.layers.dropout import Dropout
 
 
@@ -57,3 +59,30 @@ def test_the_seed_decides():
     torch.manual_seed(3)
     assert torch.equal(first, part(x))
     assert not torch.equal(first, part(x))
+
+
+# Those whose network is another learner's, or the user's own.
+OTHERS = ("bagging", "ensemble", "featureless", "module")
+
+
+@pytest.mark.parametrize("name", sorted(set(learner_infos()) - set(OTHERS)))
+def test_every_learner_drops_by_it(name):
+    shares = {p.name: 0.2 for p in learner(name).params if p.name.endswith(("dropout", "dropout1"))}
+    for more in ({}, {"sharing": "packed"}) if name == "tabm" else ({},):
+        network = learner(name, **shares, **more).untrained(example_tasks(60)["classes"])
+        kinds = [type(part) for part in network.modules() if isinstance(part, nn.Dropout)]
+        assert len(kinds) >= bool(shares)
+        assert set(kinds) <= {Dropout}
+
+
+@pytest.mark.parametrize("name", ["mlp", "entity_mlp", "deep_wide", "shaped_mlp", "shaped_resnet", "tabm"])
+def test_it_fades_and_leaves_no_trace_in_the_file(name):
+    task = example_tasks(90)["classes"]
+    options = {"dropout": 0.5, "max_epochs": 4, "validation": None, "patience": None, "device": "cpu", "ema": 0.0}
+    options |= {"sharing": "packed", "n_members": 2, "d_block": 8} if name == "tabm" else {}
+    models = [learner(name, **options, dropout_schedule=how).fit(task, progress=False) for how in ("constant", "fade")]
+    assert all(model.metadata["parity"]["max_difference"] <= 2e-5 for model in models)
+    losses = [model.history["train_loss"].to_numpy() for model in models]
+    # The first half is the same; in the second it drops fewer and fewer.
+    assert (losses[0][:2] == losses[1][:2]).all()
+    assert (losses[0][2:] != losses[1][2:]).all()

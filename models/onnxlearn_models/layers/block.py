@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.norm import NORMS
 
 
@@ -15,5 +16,5 @@ def dense_block(d_in: int, d_out: int, *, activation: str, norm: str = "none", d
         parts.append(NORMS[norm](d_out))
     parts.append(ACTIVATIONS[activation]())
     if dropout:
-        parts.append(nn.Dropout(dropout))
+        parts.append(Dropout(dropout))
     return parts

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.params import param
 from onnxlearn.schema import FIRST_LEVEL_CODE, Ingress
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
 from onnxlearn_models.layers.initializer import INITIALIZERS
 from onnxlearn_models.layers.norm import NORMS
@@ -49,12 +50,12 @@ class EntityInputs(nn.Module):
                 # Keras' he_uniform, for which the fan of an embedding is its number of rows.
                 bound = math.sqrt(6 / len(table))
                 nn.init.uniform_(table, -bound, bound)
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.embedding_dropout = Dropout(config.embedding_dropout)
         # DIFF: running statistics move by 0.1 a step, not by Keras' 0.01, for which small tables have too few steps.
         self.norm = nn.BatchNorm1d(ingress.n_num, eps=1e-3) if ingress.n_num and config.num_norm else nn.Identity()
         self.n_embedded = len(embedded_kinds(ingress))
         self.num_embedding = build_num_embedding(ingress, config)
-        self.dropout = nn.Dropout(config.input_dropout)
+        self.dropout = Dropout(config.input_dropout)
         d_num_embedding = 0 if self.num_embedding is None else self.num_embedding.d_out
         self.d_out = sum(widths) + ingress.n_num + d_num_embedding
 
@@ -94,6 +95,6 @@ def hidden_layers(
     """For each width: linear, activation, norm, dropout, in this order, which is Keras' custom."""
     parts: list[nn.Module] = []
     for width, dropout in zip(widths, dropouts, strict=True):
-        parts += [nn.Linear(d_in, width), ACTIVATIONS[activation](), NORMS[norm](width), nn.Dropout(dropout)]
+        parts += [nn.Linear(d_in, width), ACTIVATIONS[activation](), NORMS[norm](width), Dropout(dropout)]
         d_in = width
     return nn.Sequential(*parts)
