@@ -64,10 +64,10 @@ class Model:
         source: str = "the model",
         session: Session | None = None,
     ) -> None:
-        """Open a file's bytes; the arguments of :func:`load`. ``session``: one that runs this very graph already."""
+        """Open a file's bytes; the arguments of :func:`load`. ``session``: one that runs these very bytes' graph already."""
         self._data = data
         self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
-        self.metadata: dict[str, Any] = read_metadata(data, source=source)
+        self.metadata: dict[str, Any] = read_metadata(data, source=source, verify=session is None)
         self.schema: Schema = read_schema(self.metadata, source=source)
         chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)

@@ -48,7 +48,7 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], list[tuple[bytes, Value]]] = {}
         self._initializers: list[onnx.TensorProto] = []
         self._renamed: dict[str, str] = {}
         self._made: dict[bytes, tuple[Value, ...]] = {}
@@ -93,12 +93,16 @@ class GraphBuilder:
     def const(self, array: Any, name: str = "const") -> Value:
         """An initializer; equal constants (same type, shape and bytes) become one."""
         data = np.asarray(array, order="C")
-        key = (str(data.dtype), data.shape, repr(data.tolist()).encode() if data.dtype == object else data.tobytes())
-        if key not in self._constants:
-            value = Value(f"{self._scope}/{name}_{len(self._initializers)}")
-            self._initializers.append(numpy_helper.from_array(data, value.name))
-            self._constants[key] = value
-        return self._constants[key]
+        content = repr(data.tolist()).encode() if data.dtype == object else data.tobytes()
+        # Their beginnings tell nearly all constants apart; hashing all weights would take longer than copying them.
+        alike = self._constants.setdefault((str(data.dtype), data.shape, content[:64]), [])
+        for other, value in alike:
+            if other == content:
+                return value
+        value = Value(f"{self._scope}/{name}_{len(self._initializers)}")
+        self._initializers.append(numpy_helper.from_array(data, value.name))
+        alike.append((content, value))
+        return value
 
     def op(self, op_type: str, *inputs: Value | None, domain: str = "", **attributes: Any) -> Value:
         """Add a node with one output; ``None`` leaves an optional input out."""
