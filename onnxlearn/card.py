@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnxlearn.postprocess.conformal import band_levels
 from onnxlearn.schema import Schema
 
 # Columns listed on the card; --json and Model.schema have all of them.
@@ -27,12 +28,12 @@ def card_lines(description: dict[str, Any]) -> list[str]:
     """The card as lines of plain text, from :meth:`onnxlearn.model.Model.inspect`."""
     schema = Schema.from_dict(description["schema"])
     sections = {
-        "predicts": _target_lines(schema),
+        "predicts": _target_lines(schema, description["training"].get("calibration", {}).get("threshold")),
         "gives": [", ".join(output["name"] for output in description["file"]["outputs"])],
         "from": _feature_lines(schema),
         "how well": _score_lines(description["training"].get("scores", {})),
         "trained": _training_lines(description["training"]),
-        "calibrated": _calibration_lines(description["training"]),
+        "calibrated": _calibration_lines(description, schema),
         "settings": _settings_lines({**description["learner"].get("params", {}), **description["training"].get("chosen", {})}),
         "checked": _parity_lines(description.get("parity") or {}),
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
@@ -48,12 +49,13 @@ def _section(title: str, lines: list[str]) -> list[str]:
     return [f"{title if i == 0 else '':<11}{line}" for i, line in enumerate(lines)]
 
 
-def _target_lines(schema: Schema) -> list[str]:
+def _target_lines(schema: Schema, threshold: float | None) -> list[str]:
     target = schema.target
     if target.type == "regression":
         return [f"{name}, a number" for name in target.names]
     classes = ", ".join(str(label) for label in target.classes[:12]) + (", ..." if len(target.classes) > 12 else "")
     positive = "" if target.positive is None else f"; positive: {target.positive}"
+    positive += "" if threshold is None else f", predicted from a probability of {number(threshold)} on"
     return [f"{target.name}, one of {len(target.classes)} classes: {classes}{positive}"]
 
 
@@ -96,13 +98,43 @@ def _training_lines(training: dict[str, Any]) -> list[str]:
     return ["; ".join(parts)]
 
 
-def _calibration_lines(training: dict[str, Any]) -> list[str]:
-    """What stands behind the network, with what it was fitted on."""
-    fitted = dict(training.get("calibration", {}))
-    margin, words = fitted.pop("margin", None), [f"{name} {number(value)}" for name, value in sorted(fitted.items())]
-    words += ["margin " + ", ".join(map(number, margin))] if margin else []
-    rows = training.get("n_calibration_rows")
-    return [", ".join(words) + (f"; on {rows} rows" if rows else "")] if words else []
+def _calibration_lines(description: dict[str, Any], schema: Schema) -> list[str]:
+    """What stands behind the network, in words, with what it was fitted on."""
+    training = description["training"]
+    fitted, lines = training.get("calibration", {}), []
+    if rows := training.get("n_calibration_rows"):
+        lines.append(f"on {rows} rows set aside")
+    if "coverage" in fitted:
+        holds = f"{100 * fitted['coverage']:g} of 100 rows or more"
+        lines.append(
+            f"sets hold the true class of {holds}: the predicted class, and those that the network gives a probability of "
+            f"{number(fitted['probability'])} or more"
+            if "probability" in fitted
+            else f"intervals hold the truth of {holds}: " + "; ".join(_interval_texts(description, schema))
+        )
+    if "temperature" in fitted:
+        lines.append(
+            f"the network was {'too sure' if fitted['temperature'] > 1 else 'not sure enough'}: the logarithms of its "
+            f"probabilities are divided by the temperature {number(fitted['temperature'])}"
+        )
+    return lines
+
+
+def _interval_texts(description: dict[str, Any], schema: Schema) -> list[str]:
+    """Where the interval of each target ends."""
+    fitted = description["training"]["calibration"]
+    names = [output["name"] for output in description["file"]["outputs"]]
+    levels = description.get("outputs", {}).get("quantiles")
+    texts = []
+    for name, margin in zip(schema.target.names, fitted["margin"], strict=True):
+        if levels:
+            low, high = band_levels(fitted["coverage"], levels)
+            wider = "wider" if margin >= 0 else "narrower"
+            text = f"the quantiles {low:g} to {high:g}, {number(abs(margin))} {wider} on either side in its unit"
+        else:
+            text = f"prediction ± {number(margin)} " + ("std" if "std" in names else "in its unit")
+        texts.append(text if len(fitted["margin"]) == 1 else f"{name}: {text}")
+    return texts
 
 
 def _settings_lines(params: dict[str, Any]) -> list[str]:

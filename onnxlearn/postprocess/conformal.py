@@ -8,7 +8,7 @@ row's truth with at least the asked probability, if that row and the calibration
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -90,11 +90,12 @@ class Intervals:
         Raises: ParameterError for too few rows.
         """
         base: Base = "quantiles" if "quantiles" in outputs else "std" if "std" in outputs else "prediction"
-        band = tuple(int(np.argmin(np.abs(np.array(levels) - tail))) for tail in _tails(coverage)) if levels else (0, 0)
-        start = cls(base, np.zeros(truth.shape[1]), np.zeros(truth.shape[1]), (band[0], band[1]))
-        low, high, spread = start._band(outputs)
+        low, high = band_levels(coverage, levels) if levels else (0.0, 0.0)
+        band = (levels.index(low), levels.index(high)) if levels else (0, 0)
+        start = cls(base, np.zeros(truth.shape[1]), np.zeros(truth.shape[1]), band)
+        lower, upper, spread = start._band(outputs)
         with np.errstate(over="ignore"):
-            away = np.where(truth < outputs["prediction"], low - truth, truth - high) / spread
+            away = np.where(truth < outputs["prediction"], lower - truth, truth - upper) / spread
         margin = conformal_quantile(np.minimum(away, LARGEST), counts, coverage)
         slack = np.array([ROUNDING * locate(column, "standard").scale for column in truth.T])
         return cls(base, margin, slack, start.band)
@@ -187,6 +188,11 @@ class Sets:
         return {"probability": self.probability}
 
 
-def _tails(coverage: float) -> tuple[float, float]:
-    """The quantiles between which the truth lies with this probability, as much beyond on either side."""
-    return (1 - coverage) / 2, (1 + coverage) / 2
+def band_levels(coverage: float, levels: Sequence[float]) -> tuple[float, float]:
+    """Of a network's quantiles the two between which the truth is nearest to lying with this probability.
+
+    >>> band_levels(0.8, (0.05, 0.5, 0.95))
+    (0.05, 0.95)
+    """
+    low, high = (min(levels, key=lambda level: abs(level - tail)) for tail in ((1 - coverage) / 2, (1 + coverage) / 2))
+    return low, high

@@ -13,11 +13,20 @@ from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.conformal import Intervals, Sets, require_rows
 from onnxlearn.postprocess.rows import counts
-from onnxlearn.postprocess.temperature import emit_tempered, fit_temperature, tempered
+from onnxlearn.postprocess.temperature import COLDEST, HOTTEST, emit_tempered, fit_temperature, tempered
 from onnxlearn.postprocess.threshold import fit_threshold
 from onnxlearn.schema import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_TOO_COLD = (
+    f"the temperature is the least there is, {COLDEST:g}: on the calibration rows the network is right far more often than it "
+    "says; more epochs would help"
+)
+_TOO_HOT = (
+    f"the temperature is the largest there is, {HOTTEST:g}: on the calibration rows the network is wrong where it is sure; "
+    "more rows or fewer epochs would help"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,6 +145,12 @@ class Postprocessing:
     def axes(self) -> dict[str, list[Any]]:
         """For the metadata's ``outputs``: what stands along the last axis of an output, where the schema does not tell."""
         return {"quantiles": list(self.levels)} if self.levels else {}
+
+    def notes(self) -> tuple[str, ...]:
+        """What the model's notes say of the fit."""
+        if self.temperature is None or COLDEST * (1 + 1e-6) < self.temperature < HOTTEST * (1 - 1e-6):
+            return ()
+        return (_TOO_COLD if self.temperature < 1 else _TOO_HOT,)
 
     def _label(self, probabilities: Array, target: Target) -> Array:
         if self.threshold is None:

@@ -296,11 +296,11 @@ def test_weighted_rows_cover_the_weighted_rows():
 
 
 def grouped(n_groups, n_rows, seed):
-    """Group of each row, and residuals of which the group makes up most; large groups have larger ones."""
+    """Group of each row, and residuals of which the group makes up most; small groups have larger ones."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, n_rows, n_groups)
     group = np.repeat(np.arange(n_groups), sizes)
-    return group, (np.sqrt(sizes)[group] * (rng.normal(size=n_groups)[group] + 0.3 * rng.normal(size=len(group))))[:, None]
+    return group, ((rng.normal(size=n_groups)[group] + 0.3 * rng.normal(size=len(group))) / np.sqrt(sizes)[group])[:, None]
 
 
 def coverage_of_new_groups(*, with_groups, n_groups=12, n_new=40):
@@ -317,6 +317,7 @@ def coverage_of_new_groups(*, with_groups, n_groups=12, n_new=40):
 
 
 def test_each_group_counts_as_one_row():
+    assert coverage_of_new_groups(with_groups=False) < 0.75
     assert 0.8 <= coverage_of_new_groups(with_groups=True) < 0.9
     truth = np.array([[1.0]] * 8 + [[2.0], [3.0], [4.0]])
     group = np.array([5] * 8 + [1, 2, 3])

@@ -200,15 +200,50 @@ def test_scores_are_those_of_labels_and_numbers():
     assert point.score(table().assign(price=1.0), "mae") == np.abs(point.predict(table()).response - 1).mean()
 
 
+def calibration_on_the_card(kind, target):
+    model = calibrated_model(kind, target)
+    lines = [line.removeprefix("calibrated").strip() for line in card_lines(model.inspect())]
+    return model.metadata["training"]["calibration"], lines[lines.index("on 40 rows set aside") + 1 :]
+
+
 def test_the_card_tells_outputs_and_calibration():
     model = calibrated_model("point", TWO_PRICES)
-    lines = card_lines(model.inspect())
-    assert "gives      prediction, lower, upper" in lines
-    margin = ", ".join(f"{value:.4g}" for value in model.metadata["training"]["calibration"]["margin"])
-    assert f"calibrated coverage 0.8, margin {margin}; on 40 rows" in lines
+    assert "gives      prediction, lower, upper" in card_lines(model.inspect())
     assert [output["shape"] for output in model.inspect()["file"]["outputs"]] == [["N", 2]] * 3
-    plain = card_lines(calibrated_model("threshold", BOOLEAN).inspect())
-    assert any(line.startswith("calibrated threshold 0.9") for line in plain)
+    promise = "intervals hold the truth of 80 of 100 rows or more: "
+    fitted, lines = calibration_on_the_card("point", TWO_PRICES)
+    low, high = (f"{value:.4g}" for value in fitted["margin"])
+    assert lines[0] == f"{promise}low: prediction ± {low} in its unit; high: prediction ± {high} in its unit"
+    fitted, lines = calibration_on_the_card("normal", PRICE)
+    assert lines[0] == f"{promise}prediction ± {fitted['margin'][0]:.4g} std"
+    fitted, lines = calibration_on_the_card("quantile", PRICE)
+    margin = fitted["margin"][0]
+    side = f"{abs(margin):.4g} {'wider' if margin > 0 else 'narrower'} on either side in its unit"
+    assert lines[0] == f"{promise}the quantiles 0.1 to 0.9, {side}"
+
+
+def test_the_card_tells_sets_temperature_and_threshold():
+    fitted, (sets, temperature, *_) = calibration_on_the_card("sets", SPECIES)
+    assert sets.startswith(
+        "sets hold the true class of 60 of 100 rows or more: the predicted class, and those that the network "
+    )
+    assert sets.endswith(f" gives a probability of {fitted['probability']:.4g} or more")
+    assert temperature.startswith(f"the network was {'too sure' if fitted['temperature'] > 1 else 'not sure enough'}: the log")
+    assert temperature.endswith(f" probabilities are divided by the temperature {fitted['temperature']:.4g}")
+    lines = card_lines(calibrated_model("threshold", BOOLEAN).inspect())
+    assert any(line.endswith("; positive: True, predicted from a probability of 0.9 on") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "note"),
+    [
+        (0.1, "the temperature is the least there is, 0.1: on the calibration rows the network is right far more often"),
+        (10.0, "the temperature is the largest there is, 10: on the calibration rows the network is wrong where it is sure"),
+    ],
+)
+def test_a_temperature_at_its_bound_is_noted(temperature, note):
+    assert [found[: len(note)] for found in Postprocessing(temperature=temperature).notes()] == [note]
+    assert Postprocessing(temperature=temperature * 1.01 if temperature < 1 else 9.9).notes() == Postprocessing().notes() == ()
 
 
 @pytest.mark.parametrize(("kind", "target"), CASES)
