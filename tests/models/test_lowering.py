@@ -88,6 +88,14 @@ def norm(n):
     return part
 
 
+def group(n_groups, n):
+    """GroupNorm as it is after training."""
+    part = nn.GroupNorm(n_groups, n)
+    nn.init.normal_(part.weight)
+    nn.init.normal_(part.bias)
+    return part
+
+
 def through(parts, x):
     for part in parts:
         x = part(x)
@@ -120,6 +128,11 @@ NETS = {
     "norm alone": chain(norm(N_NUM), nn.ReLU(), nn.BatchNorm1d(N_NUM, affine=False)),
     "layer norm": chain(nn.LayerNorm(N_NUM), nn.Linear(N_NUM, 3), nn.LayerNorm(3, bias=False), nn.LayerNorm(3, elementwise_affine=False)),
     "rms norm": chain(nn.RMSNorm(N_NUM), nn.Linear(N_NUM, 3), nn.RMSNorm(3, elementwise_affine=False)),
+    "group norm": chain(group(3, N_NUM), nn.Linear(N_NUM, 4), group(1, 4), nn.GroupNorm(2, 4, affine=False)),
+    "group norm of many dimensions": lambda: Net(lambda self, x, cat: self.parts[0](x.reshape(-1, 2, 3, 1)).flatten(1), group(2, 2)),
+    "group norm beside": lambda: Net(lambda self, x, cat: self.parts[0](torch.stack([x, -x], dim=2)).flatten(1), group(2, N_NUM)),
+    "tokens as rows": lambda: Net(lambda self, x, cat: self.parts[0](x.reshape(-1, 2)).reshape(x.shape) * 2, norm(2)),
+    "rows of tokens": of(lambda self, x: x.view(-1, 3, 2).flatten(0, 1).cumsum(1).unflatten(0, (-1, 3)).flatten(1)),
     "norm of three dimensions": of(lambda self, x: through(self.parts, x.reshape(-1, 3, 2)).flatten(1)),
     "arithmetic": of(lambda self, x: 2 - (x + 1) * x / (3 + x * x) + torch.add(x, x, alpha=0.5) - 2 * torch.sub(x, 1, alpha=2)),
     "powers": of(lambda self, x: x**2 + (x * x + 1) ** 0.5 + torch.rsqrt(x.square() + 1) + 2**x + x.abs().sqrt()),

@@ -441,6 +441,25 @@ def _rms_norm(
     return normed if weight is None else c.g.op("Mul", normed, c.value(weight))
 
 
+@lowers(functional.group_norm)
+def _group_norm(
+    c: Context, input: Tensorish, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Value:
+    sizes = [size for size in input.shape[1:] if size is not None]
+    if input.shape != (None, *sizes):
+        raise UnsupportedError("a group norm over the batch")
+    per_group = math.prod(sizes) // num_groups
+    groups = c.reshape(c.value(input), (None, num_groups, per_group))
+    ones = c.value(torch.ones(per_group, dtype=c.dtype))
+    normed = c.reshape(c.g.op("LayerNormalization", groups, ones, axis=-1, epsilon=eps), c.shape)
+    # A scale and a shift for each channel, the second dimension.
+    for op_type, vector in (("Mul", weight), ("Add", bias)):
+        if vector is not None:
+            value = c.value(vector)
+            normed = c.g.op(op_type, normed, value if len(sizes) == 1 else c.reshape(value, (-1, *[1] * (len(sizes) - 1))))
+    return normed
+
+
 # Shapes
 
 
@@ -451,7 +470,8 @@ def _rms_norm(
 def _reshape(c: Context, input: Tensorish, *sizes: Any, **more: Any) -> Value:
     # All that these functions do is in the shape of their result, which the trace knows.
     del sizes, more
-    return c.reshape(c.value(input), c.shape)
+    same_rows = input.shape[:1] == (None,) and input.sample.shape[:1] == c.out.shape[:1]
+    return c.reshape(c.value(input), c.shape, same_rows=same_rows)
 
 
 @lowers("contiguous", "clone", torch.clone, "detach", torch.detach)

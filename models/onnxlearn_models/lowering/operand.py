@@ -82,12 +82,12 @@ class Context:
         """A one-dimensional constant of indices."""
         return self.g.const(np.array(numbers, dtype=np.int64))
 
-    def reshape(self, x: Value, shape: tuple[int | None, ...]) -> Value:
-        """Give another shape; at most one dimension may follow the batch."""
+    def reshape(self, x: Value, shape: tuple[int | None, ...], *, same_rows: bool = True) -> Value:
+        """Give another shape; at most one dimension may follow the batch, the first of ``x`` itself where ``same_rows``."""
         if shape.count(None) > 1:
             raise UnsupportedError("a shape in which several dimensions follow the batch")
         # 0 copies the dimension and is right for an empty batch as well; elsewhere -1 infers it.
-        sizes = [(0 if i == 0 else -1) if size is None else size for i, size in enumerate(shape)]
+        sizes = [(0 if i == 0 and same_rows else -1) if size is None else size for i, size in enumerate(shape)]
         return self.g.op("Reshape", x, self.int64(*sizes))
 
 
