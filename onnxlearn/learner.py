@@ -11,9 +11,15 @@ from onnxlearn.errors import DataError, listing
 from onnxlearn.params import Param, build_configs, list_params, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from onnxlearn.model import Model
     from onnxlearn.task import Task
+    from onnxlearn.wire.feeds import Feeds
 
+Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
 TaskType: TypeAlias = Literal["classification", "regression"]
 
 
@@ -44,6 +50,11 @@ class Learner(ABC):
         """Every parameter's value in this learner."""
         return {field.name: getattr(config, field.name) for config in self.configs for field in dataclasses.fields(config)}
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The values of the parameters that were given to this learner; the others are defaults."""
+        return {name: self.values[name] for name in self._given}
+
     def replace(self, **params: Any) -> Self:
         """A copy with some parameters changed; unknown names raise ``ParameterError``."""
         return type(self)(**{**self._given, **params})
@@ -57,6 +68,14 @@ class Learner(ABC):
             if field.metadata["recorded"]
         }
         return {"name": self.name, "params": recorded}
+
+    def reference(self, task: Task) -> Reference | None:
+        """What a fit on this task trains, to compare its file with: gives outputs of the file by name, of rows.
+
+        ``None``: there is nothing beside the file. :func:`onnxlearn.testing.check_learner` asks for it.
+        """
+        del task
+        return None
 
     def require_tasks(self, task: Task, test: Task | None = None) -> None:
         """Raise ``DataError`` unless this learner can fit ``task`` and score on ``test``; ``fit`` begins with it."""

@@ -16,14 +16,13 @@ from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
-from onnxlearn.registry import learner
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
-from onnxlearn_models.ensemble import describe, network_learner, train_all
+from onnxlearn_models.averaging import Averaging, Part, describe, single, train_all
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
-from onnxlearn_models.shipping import Rows, export_proven, ship
+from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship
 from onnxlearn_models.training.split import hold_out
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,20 +36,25 @@ class BaggingConfig:
     n_folds: int = param(5, "folds, and so networks", low=2)
 
 
-class Bagging(Learner):
+class Bagging(Averaging):
     """Learner ``bagging``: one network a fold, trained on the other folds; it has the parameters of its ``base`` too.
 
     Each network predicts the fold that it has not seen, neither in training nor for choosing the epoch: these predictions are
     the model's ``out_of_fold``, and the file tells their scores. They are scores of the networks one by one, each of which is
-    trained on fewer rows; their mean, which is shipped, is rarely worse.
+    trained on fewer rows; their mean, which is shipped, is rarely worse. What is calibrated was calibrated behind that mean,
+    on rows of no fold, and stands behind each of them too.
+
+    Folds follow each other in the order of a task that has one. All networks but the last have then seen later rows than
+    those that they predict: how well the future is predicted, only a test of the latest rows tells.
     """
 
     name: ClassVar[str] = "bagging"
+    parts = "base"
     config_types: tuple[type, ...] = (BaggingConfig,)
 
     def __init__(self, **params: Any) -> None:
         base = params.get("base", "mlp")
-        self.base = network_learner(learner(base) if isinstance(base, str) else base, of="bagging")
+        self.base = single(base, of=self.name)
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
         self.defaults = self.base.values
@@ -73,33 +77,34 @@ class Bagging(Learner):
         """Train a network without each fold, predict the fold by the file of that network, ship the mean of them all."""
         self.require_tasks(task, test)
         learners = self.fold_learners()
-        learners[0].require_tasks(task)
         outputs = OutputConfig(**{field.name: self.values[field.name] for field in dataclasses.fields(OutputConfig)})
         outputs.require(task.schema.target)
         seed = self.values["seed"]
         rows = Rows.of(task, None, outputs, seed)
         folds = rows.train.folds(len(learners), seed)
-        parts = [
-            hold_out(rows.train.select(folds != i), member.values["validation"], member.values["seed"])
-            for i, member in enumerate(learners)
-        ]
-        networks = train_all(learners, parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        prediction = out_of_fold(networks, rows.train, folds)
-        training = {"seed": seed, "n_folds": len(networks), **describe(learners, networks)}
+        parts = []
+        for fold, member in enumerate(learners):
+            held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
+            parts.append(Part(f"fold {fold + 1} of {len(learners)}", member, *held_out))
+        networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        post = calibrated(networks, rows, outputs)
+        prediction = out_of_fold(networks, post, rows.train, folds)
+        training = {"seed": seed, "n_folds": len(networks), **describe(parts, networks)}
+        notes = task.notes if task.schema.order is None else (*task.notes, _order_note(task.schema.order))
         model = ship(
-            networks, rows, learner=self, outputs=outputs, training=training, notes=task.notes, test=test,
+            networks, rows, post=post, learner=self, training=training, notes=notes, test=test,
             scores={"out_of_fold": finite_scores(prediction)},
         )  # fmt: skip
         model.out_of_fold = prediction
         return model
 
 
-def out_of_fold(networks: Sequence[FittedNetwork], task: Task, folds: Array) -> Prediction:
+def out_of_fold(networks: Sequence[FittedNetwork], post: Postprocessing, task: Task, folds: Array) -> Prediction:
     """What the file of each network says of the rows of its fold, in the task's order; without folds that have no network."""
     places, outputs = [], []
     for fold, network in enumerate(networks):
         inside = np.flatnonzero(folds == fold)
-        _, opened, _ = export_proven([network], Postprocessing(), task.select(folds != fold).feeds())
+        _, opened, _ = export_proven([network], post, task.select(folds != fold).feeds())
         places.append(inside)
         outputs.append(run_chunked(opened.session, task.select(inside).feeds()))
     order = np.argsort(np.concatenate(places))
@@ -110,4 +115,12 @@ def out_of_fold(networks: Sequence[FittedNetwork], task: Task, folds: Array) -> 
         row_ids=whole.frame.index.to_numpy(),
         truth=whole.truth(),
         weights=whole.weights(),
+        axes=post.axes(),
+    )
+
+
+def _order_note(column: str) -> str:
+    return (
+        f"folds follow each other by {column!r}: networks of early folds have seen later rows than those that they predict, so "
+        "out-of-fold scores do not tell how well the future is predicted; a test of the latest rows does"
     )

@@ -7,23 +7,21 @@ Doyle (1996), "Reducing variance of committee prediction with resampling techniq
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from onnxlearn.errors import InterruptedFit, ParameterError, listing
+from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
-from onnxlearn.params import param
+from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
-from onnxlearn.registry import learner
 from onnxlearn.task import Task
-from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.averaging import Averaging, Part, describe, single, told_of, train_all
 from onnxlearn_models.network_learner import NetworkLearner
-from onnxlearn_models.shipping import Rows, ship, summary
+from onnxlearn_models.shipping import Rows, calibrated, ship
 from onnxlearn_models.training.config import plain_validation
 
 
@@ -43,10 +41,11 @@ class EnsembleConfig:
     n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, recorded=False)
 
 
-class Ensemble(Learner):
+class Ensemble(Averaging):
     """Learner ``ensemble``: networks of different kinds or seeds, trained on the same rows."""
 
     name: ClassVar[str] = "ensemble"
+    parts = "members"
     config_types = (EnsembleConfig, OutputConfig)
 
     def __init__(self, **params: Any) -> None:
@@ -57,25 +56,21 @@ class Ensemble(Learner):
     def members(self) -> list[NetworkLearner]:
         """The learners to train, one for each network.
 
-        Raises: ParameterError for members that are no networks, ask for what only a file can have, or are there twice.
+        Raises: ParameterError for members that are no networks, differ from the ensemble in what is the same for all of them,
+        or are there twice.
         """
-        config, outputs = self.configs
-        made = [learner(member) if isinstance(member, str) else member for member in config.members]
-        if not made:
+        config = self.configs[0]
+        if not config.members:
             raise ParameterError("an ensemble needs members: give learners or their names")
-        networks = [network_learner(member, of="ensemble") for member in made]
-        given = {name: getattr(config, name) for name in ("max_epochs", "n_threads") if getattr(config, name) is not None}
-        if config.device != "auto":
-            given["device"] = config.device
-        seeded = [
-            member.replace(
-                **given, head=outputs.head, quantiles=outputs.quantiles, seed=config.seed + member.values["seed"] + i
-            )
-            for member in networks
-            for i in range(config.n_seeds)
-        ]
-        if len(set(seeded)) < len(seeded):
-            raise ParameterError("an ensemble has a member twice, which adds nothing: give the learners different seeds")
+        of_all = self._of_all()
+        seeded: list[NetworkLearner] = []
+        for number, what in enumerate(config.members, start=1):
+            with told_of(f"member {number}"):
+                member = single(what, of=self.name)
+                _require_same(member, of_all)
+                first = config.seed + member.values["seed"]
+                seeded += [member.replace(**of_all, seed=first + i) for i in range(config.n_seeds)]
+        self._require_different(seeded)
         return seeded
 
     def fit(
@@ -86,66 +81,43 @@ class Ensemble(Learner):
         config, outputs = self.configs
         outputs.require(task.schema.target)
         members = self.members()
-        for member in members:
-            member.require_tasks(task)
         rows = Rows.of(task, config.validation, outputs, config.seed)
-        parts = [(rows.train, rows.valid)] * len(members)
-        networks = train_all(members, parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        training = {"seed": config.seed, **describe(members, networks)}
-        return ship(networks, rows, learner=self, outputs=outputs, training=training, notes=task.notes, test=test)
+        parts = [
+            Part(f"member {self._number(i)}, {member.name!r}", member, rows.train, rows.valid)
+            for i, member in enumerate(members)
+        ]
+        networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        training = {"seed": config.seed, **describe(parts, networks)}
+        post = calibrated(networks, rows, outputs)
+        return ship(networks, rows, post=post, learner=self, training=training, notes=task.notes, test=test)
+
+    def _of_all(self) -> dict[str, Any]:
+        """What is the same for all members; without what is left to each of them."""
+        left = {"max_epochs": None, "n_threads": None, "device": "auto"}
+        of_all = {name: value for name, value in self.values.items() if name not in ("members", "n_seeds", "seed")}
+        return {name: value for name, value in of_all.items() if name not in left or value != left[name]}
+
+    def _number(self, network: int) -> int:
+        """Which of the members, from 1, a network belongs to."""
+        return 1 + network // int(self.values["n_seeds"])
+
+    def _require_different(self, seeded: Sequence[NetworkLearner]) -> None:
+        first: dict[NetworkLearner, int] = {}
+        for i, member in enumerate(seeded):
+            if (same := first.setdefault(member, i)) != i:
+                n_seeds, seed = self.values["n_seeds"], member.values["seed"]
+                by = f" by n_seeds={n_seeds} or more, since each has {n_seeds} seeds in a row" if n_seeds > 1 else ""
+                raise ParameterError(
+                    f"an ensemble has a member twice, which adds nothing: members {self._number(same)} and {self._number(i)} "
+                    f"are both {member.name!r} with seed {seed}; let their seeds differ{by}"
+                )
 
 
-def train_all(
-    learners: Sequence[NetworkLearner],
-    parts: Sequence[tuple[Task, Task | None]],
-    *,
-    keep_on_interrupt: bool,
-    progress: bool | None,
-) -> list[FittedNetwork]:
-    """One network after the other, each on its rows to train and to choose the epoch by.
-
-    After an interruption that is to be kept: those that were trained at least an epoch.
-    """
-    networks: list[FittedNetwork] = []
-    for member, (train, valid) in zip(learners, parts, strict=True):
-        try:
-            networks.append(member.train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress))
-        except InterruptedFit:
-            if not networks:
-                raise
-            break
-        if networks[-1].result.stopped == "interrupted":
-            break
-    return networks
-
-
-def describe(learners: Sequence[NetworkLearner], networks: Sequence[FittedNetwork]) -> dict[str, Any]:
-    """What the metadata says of the training of each network."""
-    members = [
-        {"learner": member.name, "chosen": network.chosen, **summary(network.result)}
-        for member, network in zip(learners, networks, strict=False)
-    ]
-    interrupted = len(networks) < len(learners) or any(member["stopped"] == "interrupted" for member in members)
-    return {"members": members, "stopped": "interrupted" if interrupted else "finished"}
-
-
-def network_learner(member: Learner, of: Literal["ensemble", "bagging"]) -> NetworkLearner:
-    """The learner, if its networks can share a file with others. Raises: ParameterError."""
-    if not isinstance(member, NetworkLearner):
-        raise ParameterError(
-            f"learner {member.name!r} trains no network of its own: {of} averages networks; name a learner that trains one"
-        )
-    asked = [
-        name
-        for field in dataclasses.fields(OutputConfig)
-        if (name := field.name) not in ("head", "quantiles", "calibration") and member.values[name] != field.default
-    ]
-    if further := member.further_outputs():
-        raise ParameterError(
-            f"learner {member.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit that alone"
-        )
-    if asked:
-        raise ParameterError(
-            f"learner {member.name!r} has {listing(asked)}, which only a whole file has: give it to {of} itself"
-        )
-    return member
+def _require_same(member: NetworkLearner, of_all: Mapping[str, Any]) -> None:
+    """Raise ``ParameterError`` where the member was given another value of what the ensemble sets for all."""
+    for name, value in member.given.items():
+        if name in of_all and to_json(value) != to_json(of_all[name]):
+            raise ParameterError(
+                f"learner {member.name!r} has {name}={to_json(value)!r}, and {name} is the same for all members, here "
+                f"{to_json(of_all[name])!r}: give it to the ensemble itself"
+            )

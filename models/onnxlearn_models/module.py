@@ -35,10 +35,10 @@ from onnxlearn_models.arguments import (
     takes_any,
     title,
 )
-from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import Settled
 from onnxlearn_models.layers.lookup import Lookups
-from onnxlearn_models.network_learner import NetworkLearner, choose_device
+from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.prepared import Prepared, choose_device
 from onnxlearn_models.rehearsal import Rehearsal, bare
 from onnxlearn_models.training.config import TrainConfig
 
@@ -190,10 +190,8 @@ class ModuleLearner(NetworkLearner):
         parts = [title(self.configs[0].module), *(f"{name}={value!r}" for name, value in given.items())]
         return f"learner({', '.join(parts)})"
 
-    def train(
-        self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
-    ) -> FittedNetwork:
-        """Refuse what is incomplete, then train as every network."""
+    def prepare(self, train: Task, valid: Task | None = None) -> Prepared:
+        """Refuse what is incomplete, then prepare as every network."""
         config = self.configs[0]
         if config.module is None:
             raise ParameterError("learner 'module' needs a network: module=MyNetwork, or at once ol.learner(MyNetwork)")
@@ -203,7 +201,7 @@ class ModuleLearner(NetworkLearner):
                 f"{title(config.module)} needs the parameter {listing(names)}, which has no default: give {names[0]}= "
                 f"(filled in are {filled})"
             )
-        return super().train(train, valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return super().prepare(train, valid)
 
     def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
         """Categories one-hot or as codes, as ``forward`` asks; columns that it does not ask for are refused."""

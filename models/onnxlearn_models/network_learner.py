@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, Reference
 from onnxlearn.model import Model
-from onnxlearn.params import to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
-from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.preprocess.preprocessing import Preprocessing
-from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.shipping import Rows, ship, summary
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, summary
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.loop import train_network
+from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
@@ -37,7 +31,6 @@ from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -100,14 +93,8 @@ class NetworkLearner(Learner):
         return type(self).architecture(schema, config)
 
     def untrained(self, task: Task) -> nn.Module:
-        """The network that :meth:`fit` would train on these rows, with its initial weights."""
-        config, _ = self.choose(self.configs[0], self.configs[2], task.schema, task.n_rows)
-        preprocess_config = self.choose_preprocessing(self.configs[1], task.schema, task.n_rows)
-        ingress = plan_ingress(task.schema, preprocess_config)
-        head = Head.of(task.schema.target, self.configs[3])
-        schema = dataclasses.replace(task.schema, ingress=ingress).for_network(head.width)
-        with seeded(self.configs[2].seed, torch.device("cpu")):
-            return self.build(schema, config)
+        """The network that training on these rows begins with."""
+        return self.prepare(task).module
 
     def fit(
         self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
@@ -123,120 +110,90 @@ class NetworkLearner(Learner):
         rows = Rows.of(task, config.validation, outputs, config.seed)
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
-        return ship((network,), rows, learner=self, outputs=outputs, training=training, notes=task.notes, test=test)
+        post = calibrated((network,), rows, outputs)
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
+
+    def reference(self, task: Task) -> Reference:
+        """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
+        config, outputs = self.configs[2], self.configs[3]
+        rows = Rows.of(task, config.validation, outputs, config.seed)
+        networks: Sequence[FittedNetwork] = [self.train(rows.train, rows.valid, progress=False)]
+        post = calibrated(networks, rows, outputs)
+        networks, _, _ = export_proven(networks, post, rows.train.feeds())
+
+        def compute(feeds: Feeds) -> dict[str, Array]:
+            found, further = networks[0].all_outputs(feeds)
+            made = post.apply(found, task.schema.target)
+            return {**{name: array for name, array in made.items() if array.dtype.kind == "f"}, **further}
+
+        return compute
 
     def train(
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
     ) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
+        return self.train_prepared(self.prepare(train, valid), keep_on_interrupt=keep_on_interrupt, progress=progress)
+
+    def prepare(self, train: Task, valid: Task | None = None) -> Prepared:
+        """All that comes before the training: it is quick, and refuses what can be refused.
+
+        Raises: DataError, ParameterError, ProviderError.
+        """
         given, given_preprocessing, given_training, outputs = self.configs
-        architecture_config, config = self.choose(given, given_training, train.schema, train.n_rows)
+        architecture, config = self.choose(given, given_training, train.schema, train.n_rows)
         preprocess_config = self.choose_preprocessing(given_preprocessing, train.schema, train.n_rows)
+        pairs = ((given, architecture), (given_preprocessing, preprocess_config), (given_training, config))
         device = choose_device(config.device)
         head = Head.of(train.schema.target, outputs)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
-        scaling = None
-        if train.schema.target.type == "regression":
-            kind, clip = preprocess_config.target_scaler, preprocess_config.target_clip
-            scaling = TargetScaling.fit(train.truth(), kind, train.weights(), clip=clip)
-        rows = _Rows(preprocessing, scaling, _class_weights(train, config), device)
+        scaling = scale_target(train, preprocess_config)
         objective = make_objective(head, config, scaling, device)
+        class_weights = balance_classes(train, config)
+        generators = Generators(config.seed, device)
+        with generators.resumed():
+            module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
+        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows)
+        return Prepared(
+            module=module,
+            train=WeighedRows.of(train, class_weights, "training"),
+            valid=None if valid is None else WeighedRows.of(valid, class_weights, "validation"),
+            preprocessing=preprocessing,
+            head=head,
+            scaling=scaling,
+            objective=objective,
+            architecture=architecture,
+            config=config,
+            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            device=device,
+            generators=generators,
+        )
+
+    def train_prepared(
+        self, prepared: Prepared, *, keep_on_interrupt: bool = False, progress: bool | None = None
+    ) -> FittedNetwork:
+        """Train what :meth:`prepare` gave, which is used up by it.
+
+        Raises: ParameterError where the loss is not finite in the first epoch, InterruptedFit.
+        """
+        module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
         assert config.batch_size is not None
-        with seeded(config.seed, device), progress_bar(config.max_epochs, show=progress) as on_epoch:
-            module = self.build(preprocessing.schema.for_network(head.width), architecture_config).to(device)
-            tensors = rows.tensors(train, "training")
-            valid_tensors = None if valid is None else rows.tensors(valid, "validation")
-            _initialize(module, tensors)
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+            train = prepared.tensors(prepared.train)
+            valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
+            prepared.initialize(train)
             n_weights = sum(parameter.numel() for parameter in module.parameters())
             with threads(choose_threads(config.n_threads, n_weights, config.batch_size)):
                 result = train_network(
                     module,
-                    tensors,
-                    valid_tensors,
-                    objective=objective,
+                    train,
+                    valid,
+                    objective=prepared.objective,
                     config=config,
                     groups=self.parameter_groups(module, config),
-                    settle=lambda: settle(module, preprocessing.code_counts),
+                    settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
                 )
-                module = self.finish(module, architecture_config, valid_tensors, objective)
-        pairs = ((given, architecture_config), (given_preprocessing, preprocess_config), (given_training, config))
-        chosen = {name: value for left, used in pairs for name, value in _filled_in(left, used).items()}
-        return FittedNetwork(module.cpu(), preprocessing, head, scaling, result, chosen)
-
-
-@torch.no_grad()
-def _initialize(module: nn.Module, train: Tensors) -> None:
-    """What the network sets up by the training rows itself."""
-    initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(module, "initialize", None)
-    if initialize is not None:
-        initialize(train.inputs)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on. Raises: ProviderError where there is no GPU and one is asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError("device='cuda' is not available: torch finds no GPU; use device='cpu' or device='auto'")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers of torch from this seed inside; the caller's generators are as before afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Makes the tensors that training reads, by running the preprocessing graph."""
-
-    preprocessing: Preprocessing
-    scaling: TargetScaling | None
-    class_weights: Array | None
-    device: torch.device
-
-    def tensors(self, task: Task, what: str) -> Tensors:
-        inputs = {name: self._tensor(array) for name, array in self.preprocessing.transform(task.feeds()).items()}
-        truth = task.truth()
-        target = self._tensor(truth if self.scaling is None else self.scaling.transform(truth))
-        return Tensors(inputs, target, self._weight(task, what))
-
-    def _weight(self, task: Task, what: str) -> Tensor | None:
-        weights = task.weights()
-        if self.class_weights is not None:
-            weights = self.class_weights[task.truth()] * (1.0 if weights is None else weights)
-        if weights is None:
-            return None
-        if not weights.sum() > 0:
-            raise DataError(f"the weights of the {task.n_rows} {what} rows sum to 0: at least one has to be positive")
-        return self._tensor((weights / weights.mean()).astype(np.float32))
-
-    def _tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-def _class_weights(train: Task, config: TrainConfig) -> Array | None:
-    """Weight of each class such that all count the same, float64 ``[C]``; 0 for a class without rows."""
-    if config.class_weight == "none":
-        return None
-    target = train.schema.target
-    if target.type != "classification":
-        raise ParameterError("class_weight='balanced' is for classification; this task is a regression")
-    counts = np.bincount(train.truth(), weights=train.weights(), minlength=len(target.classes))
-    return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
-
-
-def _filled_in(given: Any, used: Any) -> dict[str, Any]:
-    """The settings that ``given`` leaves open, as ``used`` has them."""
-    values = {field.name: (getattr(given, field.name), getattr(used, field.name)) for field in dataclasses.fields(given)}
-    return {
-        name: to_json(value)
-        for name, (left, value) in values.items()
-        if value is not None and (left is None or (isinstance(left, str) and left == "auto" != value))
-    }
+                shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
+        return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

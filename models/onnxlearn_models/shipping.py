@@ -14,7 +14,7 @@ from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing, require_calibration_rows
-from onnxlearn.runtime import Session, run_chunked
+from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
@@ -61,8 +61,8 @@ def ship(
     networks: Sequence[FittedNetwork],
     rows: Rows,
     *,
+    post: Postprocessing,
     learner: Learner,
-    outputs: OutputConfig,
     training: Mapping[str, Any],
     notes: Sequence[str],
     test: Task | None = None,
@@ -70,15 +70,12 @@ def ship(
 ) -> Model:
     """The Model of one network, or of several whose outputs are averaged.
 
-    ``training``: what its metadata says of the training besides rows and scores; ``scores``: those that are known already.
+    ``post``: what stands behind them, of :func:`calibrated`. ``training``: what the metadata says of the training besides rows
+    and scores; ``scores``: those that are known already.
 
-    Raises: ExportError, ParityError; DataError where there are too few rows for what ``outputs`` asks for.
+    Raises: ExportError, ParityError.
     """
-    post = Postprocessing.plain(outputs)
     networks, opened, parity = export_proven(networks, post, rows.train.feeds())
-    if rows.calibration is not None:
-        post = calibrate(opened.session, rows.calibration, outputs)
-        networks, opened, parity = export_proven(networks, post, rows.train.feeds())
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
@@ -92,6 +89,19 @@ def ship(
         notes=(*notes, *(note for network in networks for note in _notes(network))),
         outputs=post.axes(),
     )
+
+
+def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig) -> Postprocessing:
+    """What stands behind the networks, fitted on what their file says of the calibration rows, where there are such.
+
+    Raises: ExportError, ParityError; DataError where the rows weigh nothing.
+    """
+    post = Postprocessing.plain(outputs)
+    if rows.calibration is None:
+        return post
+    _, opened, _ = export_proven(networks, post, rows.train.feeds())
+    target, truth, weights = rows.calibration.schema.target, rows.calibration.truth(), rows.calibration.weights()
+    return Postprocessing.fit(outputs, target, run_chunked(opened.session, rows.calibration.feeds()), truth, weights)
 
 
 def export_proven(
@@ -119,12 +129,6 @@ def _prove(
 ) -> tuple[Sequence[FittedNetwork], Opened, dict[str, Any]]:
     opened = open_checked(assemble([network.part() for network in networks], post))
     return networks, opened, prove_parity(opened.session, networks, post, feeds)
-
-
-def calibrate(session: Session, calibration: Task, outputs: OutputConfig) -> Postprocessing:
-    """What stands behind the networks, fitted on what their file says of the calibration rows."""
-    found = run_chunked(session, calibration.feeds())
-    return Postprocessing.fit(outputs, calibration.schema.target, found, calibration.truth(), calibration.weights())
 
 
 def summary(result: TrainResult) -> dict[str, Any]:

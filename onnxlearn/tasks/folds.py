@@ -32,7 +32,8 @@ def fold_numbers(
     units = {"rows": np.arange(n_rows), "groups": groups, "points in time": order}
     n_units, what = min((len(np.unique(codes)), what) for what, codes in units.items() if codes is not None)
     if n_units < n_folds:
-        raise ParameterError(f"{n_folds} folds need as many {what}, there are {n_units}: take fewer folds")
+        there, way_out = ("is", f"give more {what}") if n_units == 1 else ("are", "take fewer folds")
+        raise ParameterError(f"{n_folds} folds need as many {what}, there {there} {n_units}: {way_out}")
     if order is not None:
         return _consecutive(order if groups is None else group_ends(order, groups), n_folds)
     if groups is None:

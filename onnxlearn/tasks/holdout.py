@@ -37,8 +37,9 @@ def holdout_rows(
     else:
         aside = _stratified(np.zeros(n_rows, dtype=np.int64) if strata is None else strata, n_aside, rng)
     if not aside.any() or aside.all():
+        rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
         raise ParameterError(
-            f"{n_rows} rows cannot be parted at a share of {share}: one part would be empty; give more rows or groups"
+            f"{rows} cannot be parted at a share of {share}: one part would be empty; give more rows or groups"
         )
     return aside
 

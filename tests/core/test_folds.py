@@ -64,13 +64,13 @@ def test_a_rare_class_is_no_obstacle():
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({}, "rows, there are 3"),
-        ({"groups": np.array([0, 0, 1])}, "groups, there are 2"),
-        ({"order": np.array([5, 5, 5])}, "points in time, there are 1"),
+        ({}, "rows, there are 3: take fewer folds"),
+        ({"groups": np.array([0, 0, 1])}, "groups, there are 2: take fewer folds"),
+        ({"order": np.array([5, 5, 5])}, "points in time, there is 1: give more points in time"),
     ],
 )
 def test_too_many_folds_are_refused(options, what):
-    with pytest.raises(ParameterError, match=rf"4 folds need as many {what}: take fewer folds"):
+    with pytest.raises(ParameterError, match=f"4 folds need as many {what}"):
         fold_numbers(3, 4, 0, **options)
 
 

@@ -98,5 +98,5 @@ def test_parts_that_would_be_empty():
     for options in ({"groups": np.zeros(5, dtype=np.int64)}, {"order": np.zeros(5, dtype=np.int64)}, {"strata": np.arange(5)}):
         with pytest.raises(ParameterError, match=r"5 rows cannot be parted at a share of 0\.5: one part would be empty"):
             holdout_rows(5, 0.5, 0, **options)
-    with pytest.raises(ParameterError, match="1 rows cannot be parted"):
+    with pytest.raises(ParameterError, match="1 row cannot be parted"):
         holdout_rows(1, 0.5, 0)

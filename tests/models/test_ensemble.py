@@ -1,20 +1,21 @@
-"""Learners ensemble and bagging: several networks in one file."""
-
-import pickle
+"""Learner ensemble: several networks in one file."""
 
 import numpy as np
 import onnx
 import pytest
+import torch
+from own_networks import Codes
+from torch import nn
 
-from onnxlearn.errors import DataError, InterruptedFit, ParameterError
+from onnxlearn.errors import DataError, InterruptedFit, ParameterError, ProviderError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.registry import learner
 from onnxlearn.runtime import run_chunked
 from onnxlearn.testing import example_tasks
+from onnxlearn_models import network_learner
 from onnxlearn_models.mlp import MLP
 from onnxlearn_models.shipping import Rows, export_proven
-from onnxlearn_models.training.split import hold_out
 
 QUICK = {"max_epochs": 3, "device": "cpu"}
 
@@ -83,12 +84,19 @@ def test_what_members_share_is_in_the_file_once():
     [
         ({"members": []}, "an ensemble needs members: give learners or their names"),
         ({"members": ["featureless"]}, "learner 'featureless' trains no network of its own: ensemble averages networks"),
-        ({"members": ["mlp", "mlp"]}, "an ensemble has a member twice, which adds nothing: give the learners different seeds"),
-        ({"members": [small(seed=0), small(seed=1)], "n_seeds": 2}, "an ensemble has a member twice"),
         (
-            {"members": [small(temperature=True)]},
-            "learner 'mlp' has 'temperature', which only a whole file has: give it to ensemble itself",
+            {"members": ["mlp", "linear", "mlp"]},
+            "twice, which adds nothing: members 1 and 3 are both 'mlp' with seed 0; let their seeds differ$",
         ),
+        (
+            {"members": [small(seed=0), small(seed=1)], "n_seeds": 2, "seed": 5},
+            "members 1 and 2 are both 'mlp' with seed 6; let their seeds differ by n_seeds=2 or more, since each has 2 seeds",
+        ),
+        (
+            {"members": ["linear", learner("ensemble")]},
+            "^member 2: learner 'ensemble' averages several networks itself, .* takes learners of one network: give its",
+        ),
+        ({"members": [learner("bagging")]}, "learner 'bagging' averages several networks itself.*: give its base here"),
         ({"members": [learner("tabnet", masks="steps")]}, "learner 'tabnet' gives 'masks', which is of one network alone"),
         ({"members": ["mpl"]}, "there is no learner 'mpl'.*Did you mean 'mlp'"),
         ({"members": ["mlp"], "head": "quantile"}, "head='quantile' is for numbers"),
@@ -106,53 +114,95 @@ class OnlyNumbers(MLP):
     tasks = ("regression",)
 
 
-def test_a_member_that_cannot_do_the_task_is_named():
-    with pytest.raises(DataError, match="learner 'only_numbers' does regression, not classification"):
-        learner("ensemble", members=["mlp", OnlyNumbers()], max_epochs=10**6).fit(example_tasks()["two"])
-    with pytest.raises(DataError, match="learner 'only_numbers' does regression, not classification"):
-        learner("bagging", base=OnlyNumbers(max_epochs=10**6)).fit(example_tasks()["two"])
+class Wide(nn.Module):
+    """Gives too many outputs."""
+
+    def __init__(self, n_num):
+        super().__init__()
+        self.layer = nn.Linear(n_num, 7)
+
+    def forward(self, num):
+        return self.layer(num)
 
 
-@pytest.mark.parametrize("name", ["classes", "numbers"])
-def test_each_row_is_predicted_by_the_network_that_has_not_seen_it(name):
-    task = example_tasks()[name]
-    bagging = learner("bagging", base=small(), n_folds=3, **QUICK)
-    model = bagging.fit(task, progress=False)
-    folds, found = task.folds(3, 0), model.out_of_fold
-    assert np.array_equal(found.row_ids, task.frame.index)
-    for fold, member in enumerate(bagging.fold_learners()):
-        train, valid = hold_out(task.select(folds != fold), 0.15, fold)
-        network = member.train(train, valid, progress=False)
-        outputs = network.outputs(task.select(folds == fold).feeds())
-        if name == "classes":
-            np.testing.assert_allclose(found.prob[folds == fold], outputs["probabilities"], atol=1e-5)
-        else:
-            np.testing.assert_allclose(found.response[folds == fold], outputs["prediction"], rtol=1e-6, atol=1e-6)
-    assert model.scores["out_of_fold"] == found.scores()
-    assert pickle.loads(pickle.dumps(model)).out_of_fold.scores() == found.scores()
+@pytest.fixture
+def untrained(monkeypatch):
+    """Nothing may be trained."""
+
+    def train_network(*args, **options):
+        raise AssertionError("a network is being trained")
+
+    monkeypatch.setattr(network_learner, "train_network", train_network)
 
 
-def test_bagging_has_the_parameters_of_its_base():
-    bagging = learner("bagging", base=small(lr=0.25), n_folds=3, d_block=8, coverage=0.8)
-    assert (bagging.values["lr"], bagging.values["d_block"], bagging.values["n_blocks"]) == (0.25, 8, 2)
-    assert [member.values["seed"] for member in bagging.fold_learners()] == [0, 1, 2]
-    assert {param.name: param.default for param in bagging.params}["lr"] == 0.25
-    with pytest.raises(ParameterError, match=r"learner 'bagging' has no parameter 'd_blok'\. Did you mean 'd_block'"):
-        learner("bagging", d_blok=3)
-    with pytest.raises(
-        ParameterError, match="learner 'mlp' has 'coverage', which only a whole file has: give it to bagging itself"
-    ):
-        learner("bagging", base=small(coverage=0.8))
-    with pytest.raises(ParameterError, match="bagging takes validation rows from each fold's own"):
-        learner("bagging", validation=(1, 2), max_epochs=10**6).fit(example_tasks()["two"])
+@pytest.mark.parametrize(
+    ("task", "member", "message"),
+    [
+        ("two", OnlyNumbers(), "'only_numbers': learner 'only_numbers' does regression, not classification"),
+        ("two", learner(Wide), "'module': Wide.forward has to give a float32 tensor"),
+        ("two", learner(Codes), "'module': Codes.forward asks for cat alone, and column"),
+        ("two", small(loss="mse"), "'mlp': loss='mse' is for regression"),
+        ("two", small(norm="batch", batch_size=1), "'mlp': batch norm needs at least two rows in each step"),
+        ("two", learner("realmlp", l1=0.1), "'realmlp': this learner sets its rates itself and takes no l1 or l2"),
+        ("number", small(class_weight="balanced"), "'mlp': class_weight='balanced' is for classification"),
+    ],
+)
+@pytest.mark.usefixtures("untrained")
+def test_what_a_member_cannot_do_is_refused_before_the_first_is_trained(task, member, message):
+    with pytest.raises((DataError, ParameterError), match=f"^member 2, {message}"):
+        learner("ensemble", members=["linear", member]).fit(example_tasks()[task])
+    with pytest.raises((DataError, ParameterError), match=f"^fold 1 of 5: {message.partition(': ')[2]}"):
+        learner("bagging", base=member).fit(example_tasks()[task])
 
 
-def test_calibration_rows_are_in_no_fold():
-    task = example_tasks(120)["number"]
-    model = learner("bagging", base=small(), n_folds=2, coverage=0.5, **QUICK).fit(task, progress=False)
-    assert len(model.out_of_fold) == 120 - model.metadata["training"]["n_calibration_rows"] == 102
-    outputs = model.predict_feeds(task.feeds())
-    assert np.all(outputs["lower"] <= outputs["upper"])
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_member_without_its_gpu_is_refused_before_the_first_is_trained():
+    with pytest.raises(ProviderError, match=r"^member 2, 'mlp': device='cuda' is not available"):
+        learner("ensemble", members=["linear", small(device="cuda")]).fit(example_tasks()["two"])
+
+
+def test_a_member_that_diverges_is_named():
+    members = [small(max_epochs=1), small(max_epochs=1, lr=1e30, optimizer="sgd", warmup=0.0)]
+    with pytest.raises(ParameterError, match=r"^member 2, 'mlp': the loss is not finite in the first epoch with lr=1e\+30"):
+        learner("ensemble", members=members, device="cpu").fit(example_tasks()["number"], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "ensemble", "message"),
+    [
+        ({"head": "quantile"}, {}, "head='quantile', and head is the same for all members, here 'point'"),
+        ({"head": "normal"}, {"head": "quantile"}, "head='normal', and head is the same for all members, here 'quantile'"),
+        (
+            {"head": "quantile", "quantiles": (0.1, 0.5)}, {"head": "quantile"},
+            r"quantiles=\[0.1, 0.5\], and quantiles is the same for all members, here \[0.05, 0.5, 0.95\]",
+        ),
+        ({"validation": 0.5}, {}, "validation=0.5, and validation is the same for all members, here 0.15"),
+        ({"validation": (0, 1)}, {"validation": None}, r"validation=\[0, 1\], and validation is .*, here None"),
+        ({"coverage": 0.9}, {}, "coverage=0.9, and coverage is the same for all members, here None"),
+        ({"coverage": 0.9, "calibration": 0.5}, {"coverage": 0.9}, "calibration=0.5, and calibration is .*, here 0.15"),
+        ({"max_epochs": 5}, {"max_epochs": 6}, "max_epochs=5, and max_epochs is the same for all members, here 6"),
+        ({"n_threads": 1}, {"n_threads": 2}, "n_threads=1, and n_threads is the same for all members, here 2"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("untrained")
+def test_a_member_differs_from_the_ensemble_in_nothing_that_is_the_same_for_all(options, ensemble, message):
+    recipe = learner("ensemble", members=["linear", small(**options)], **ensemble)
+    with pytest.raises(ParameterError, match=f"^member 2: learner 'mlp' has {message}: give it to the ensemble itself"):
+        recipe.fit(example_tasks()["number"])
+
+
+def test_members_get_what_is_the_same_for_all():
+    rows = example_tasks()["number"].frame.head(9)
+    same = {"head": "quantile", "validation": rows, "n_threads": 2, "device": "cpu", "max_epochs": 7}
+    first, second, third, fourth = learner(
+        "ensemble", members=[learner("realmlp", **same), small(seed=3)], n_seeds=2, seed=10, **same
+    ).members()
+    for member in (first, second, third, fourth):
+        assert all(member.values[name] is value for name, value in same.items())
+    assert [member.values["seed"] for member in (first, second, third, fourth)] == [10, 11, 13, 14]
+    (alone,) = learner("ensemble", members=[learner("realmlp", device="cpu", n_threads=3)]).members()
+    assert [alone.values[name] for name in ("max_epochs", "device", "n_threads", "validation")] == [256, "cpu", 3, 0.15]
 
 
 @pytest.mark.parametrize("name", ["ensemble", "bagging"])
@@ -161,7 +211,7 @@ def test_an_interruption_keeps_the_networks_that_there_are(monkeypatch, name):
         "ensemble": learner("ensemble", members=[small()], n_seeds=3, **QUICK),
         "bagging": learner("bagging", base=small(), n_folds=3, **QUICK),
     }[name]
-    train, trained = MLP.train, []
+    train, trained = MLP.train_prepared, []
 
     def interrupted(self, *args, **options):
         trained.append(self)
@@ -169,7 +219,7 @@ def test_an_interruption_keeps_the_networks_that_there_are(monkeypatch, name):
             raise InterruptedFit("interrupted before the first epoch ended")
         return train(self, *args, **options)
 
-    monkeypatch.setattr(MLP, "train", interrupted)
+    monkeypatch.setattr(MLP, "train_prepared", interrupted)
     model = recipe.fit(example_tasks()["two"], keep_on_interrupt=True, progress=False)
     assert model.metadata["training"]["stopped"] == "interrupted"
     assert len(model.metadata["training"]["members"]) == 2

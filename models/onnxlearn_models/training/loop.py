@@ -39,6 +39,20 @@ class TrainResult:
     stopped: Literal["max_epochs", "patience", "interrupted", "diverged"] = "max_epochs"
 
 
+def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int) -> None:
+    """Raise ``ParameterError`` where :func:`train_network` cannot train the network like this on so many rows."""
+    if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
+        raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    assert config.batch_size is not None
+    smallest = min(even_sizes(n_rows, config.batch_size))
+    if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+        way_out = "choose a larger batch_size" if n_rows > 1 else "give more rows"
+        raise ParameterError(
+            f"batch norm needs at least two rows in each step, and of {n_rows} training rows a step would have one: {way_out}, "
+            "or a learner without batch norm (mlp)"
+        )
+
+
 def train_network(
     module: nn.Module,
     train: Tensors,
@@ -53,9 +67,10 @@ def train_network(
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
-    ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`. ``groups``: the
-    parameters to train. Two things of the network count here: ``n_batch_members``, the number of members that each get
-    batches of their own, and ``penalty()``, which is added to the loss of the step before it.
+    ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`; it and the network
+    went through :func:`require_trainable`. ``groups``: the parameters to train. Two things of the network count here:
+    ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
+    loss of the step before it.
 
     The best epoch is the one with the lowest validation loss (or best score, by ``config.monitor``), or the last one without
     validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
@@ -104,7 +119,6 @@ class _Run:
         self.moving = [self.values, *statistics]
         self.average = [tensor.clone() for tensor in self.moving] if config.ema else []
         self.sizes = even_sizes(len(train), self.result.batch_size)
-        _check_batch_norm(module, len(train), min(self.sizes))
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self.penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
@@ -264,20 +278,9 @@ def even_sizes(n_rows: int, batch_size: int) -> list[int]:
 
 
 def _optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
-    if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
-        raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
     if config.optimizer == "sgd":
         return SGD(groups, momentum=config.beta1)
     return AdamW(groups, beta1=config.beta1, beta2=config.beta2)
-
-
-def _check_batch_norm(module: nn.Module, n_rows: int, smallest: int) -> None:
-    if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        way_out = "choose a larger batch_size" if n_rows > 1 else "give more rows"
-        raise ParameterError(
-            f"batch norm needs at least two rows in each step, and of {n_rows} training rows a step would have one: {way_out}, "
-            "or a learner without batch norm (mlp)"
-        )
 
 
 def _shuffle(rows: Tensors, order: Tensor, out: Tensors) -> None:

@@ -1,0 +1,101 @@
+"""What learners share whose files average several networks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
+from onnxlearn.learner import Learner
+from onnxlearn.registry import learner
+from onnxlearn.task import Task
+from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.shipping import summary
+
+
+class Averaging(Learner):
+    """A learner whose file averages several networks. ``parts``: what a message calls those that it trains."""
+
+    parts: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network to train: what a message calls it, its learner, its rows and those that choose its epoch."""
+
+    title: str
+    learner: NetworkLearner
+    train: Task
+    valid: Task | None
+
+
+def single(what: str | Learner, of: str) -> NetworkLearner:
+    """The learner, if its network can share the file of learner ``of`` with others. Raises: ParameterError."""
+    found = learner(what) if isinstance(what, str) else what
+    if isinstance(found, Averaging):
+        raise ParameterError(
+            f"learner {found.name!r} averages several networks itself, and {of} takes learners of one network: give its "
+            f"{found.parts} here"
+        )
+    if not isinstance(found, NetworkLearner):
+        raise ParameterError(
+            f"learner {found.name!r} trains no network of its own: {of} averages networks; name a learner that trains one"
+        )
+    if further := found.further_outputs():
+        raise ParameterError(
+            f"learner {found.name!r} gives {listing(further)}, which is of one network alone: leave it out, or fit that alone"
+        )
+    return found
+
+
+def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool | None) -> list[FittedNetwork]:
+    """One network after the other; what can be refused of any of them is refused before the first is trained.
+
+    After an interruption that is to be kept: those that were trained at least an epoch.
+    """
+    prepared = []
+    for part in parts:
+        with told_of(part.title):
+            part.learner.require_tasks(part.train)
+            prepared.append(part.learner.prepare(part.train, part.valid))
+    networks: list[FittedNetwork] = []
+    for part, ready in zip(parts, prepared, strict=True):
+        try:
+            with told_of(part.title):
+                networks.append(part.learner.train_prepared(ready, keep_on_interrupt=keep_on_interrupt, progress=progress))
+        except InterruptedFit:
+            if not networks:
+                raise
+            break
+        if networks[-1].result.stopped == "interrupted":
+            break
+    return networks
+
+
+@contextlib.contextmanager
+def told_of(title: str) -> Iterator[None]:
+    """Errors inside name one of several.
+
+    >>> with told_of("member 2"):
+    ...     raise ParameterError("lr is too high")
+    Traceback (most recent call last):
+    onnxlearn.errors.ParameterError: member 2: lr is too high
+    """
+    try:
+        yield
+    except OnnxlearnError as error:
+        error.args = (f"{title}: {error}",)
+        raise
+
+
+def describe(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> dict[str, Any]:
+    """What the metadata says of the training of each network."""
+    members = [
+        {"learner": part.learner.name, "chosen": network.chosen, **summary(network.result)}
+        for part, network in zip(parts, networks, strict=False)
+    ]
+    interrupted = len(networks) < len(parts) or any(member["stopped"] == "interrupted" for member in members)
+    return {"members": members, "stopped": "interrupted" if interrupted else "finished"}
