@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import onnxlearn as ol
+from onnxlearn.graph.hostile import EVERY_KIND
 from onnxlearn.runtime import open_session, run_chunked
-from onnxlearn_models.parity import DEAR_ROWS
+from onnxlearn_models.parity import BATCH_SIZES, DEAR_ROWS
 
 N_COLUMNS, N_ROWS = 200, 60
 TINY = {"n_blocks": 2, "d_block": 8, "max_epochs": 1, "batch_size": 32, "device": "cpu"}
@@ -35,6 +36,11 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", watched)
     return sizes
+
+
+def test_few_rows_prove_as_much():
+    assert DEAR_ROWS[1] >= EVERY_KIND
+    assert sum(DEAR_ROWS) > max(BATCH_SIZES)
 
 
 @pytest.mark.parametrize("name", ["ft_transformer", "bagging"])
