@@ -186,7 +186,7 @@ def test_what_was_changed(monkeypatch):
     models, found = fit_twice(monkeypatch, "class", cat_encoding="embedding")
     many = models[0].schema.ingress.cat_names.index("many")
     absent = torch.tensor([0, 1, *range(12, 16)])
-    table = found[f"embedding.tables.{many}.weight"]
+    table = found[f"inputs.embedding.tables.{many}.weight"]
     assert table[absent].all()
     assert not table[2:12].any()
 
