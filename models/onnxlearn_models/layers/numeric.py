@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, NumKind
@@ -93,14 +94,40 @@ class PBLDEmbedding(NumEmbedding):
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
-        frequency = 2 * math.pi * self.frequency
         if self.training:
-            # A sixth faster: columns first, and a sine, whose derivative needs no change of sign.
-            column = num.T.contiguous().unsqueeze(-1)
-            waves = torch.sin(torch.addcmul((self.phase + math.pi / 2).unsqueeze(1), column, frequency.unsqueeze(1)))
-            return torch.baddbmm(self.linear.bias.unsqueeze(1), waves, self.linear.weight).transpose(0, 1)
-        embedded: Tensor = self.linear(torch.cos(num.unsqueeze(-1) * frequency + self.phase))
+            parameters = (self.frequency, self.phase, self.linear.weight, self.linear.bias)
+            embedded: Tensor = _PBLD.apply(num, *parameters)  # type: ignore[no-untyped-call]
+        else:
+            embedded = self.linear(torch.cos(num.unsqueeze(-1) * (2 * math.pi * self.frequency) + self.phase))
         return embedded
+
+
+class _PBLD(torch.autograd.Function):
+    """The training step of :class:`PBLDEmbedding`; numbers themselves get no gradient.
+
+    Rows come last, as the products of such narrow matrices want them. The cosine is computed as a sine, whose derivative needs
+    no change of sign.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, num: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """From ``[N, p]`` to ``[N, p, d]``."""
+        column = num.t().contiguous().unsqueeze(1)
+        angles = torch.baddbmm((phase + math.pi / 2).unsqueeze(-1), (2 * math.pi * frequency).unsqueeze(-1), column)
+        waves = torch.sin(angles)
+        ctx.save_for_backward(column, waves, angles.cos_(), weight)
+        return torch.baddbmm(bias.unsqueeze(-1), weight.mT, waves).permute(2, 0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients; what was kept for them is overwritten."""
+        column, waves, slope, weight = ctx.saved_tensors
+        grad = grad.permute(1, 2, 0).contiguous()
+        to_angle = slope.mul_(torch.bmm(weight, grad))
+        of_phase = to_angle.sum(dim=2)
+        of_frequency = to_angle.mul_(column).sum(dim=2).mul_(2 * math.pi)
+        return None, of_frequency, of_phase, torch.bmm(waves, grad.mT), grad.sum(dim=2)
 
 
 class PiecewiseLinearEmbedding(NumEmbedding):

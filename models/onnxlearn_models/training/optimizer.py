@@ -95,19 +95,24 @@ class AdamW(Optimizer):
         super().__init__(groups)
         self._beta1, self._beta2, self._eps = beta1, beta2, eps
         values = [values for values, _ in self.flat.slices]
-        self._state = [(torch.zeros_like(v), torch.zeros_like(v), torch.zeros((), device=v.device)) for v in values]
+        self._state = [(torch.zeros_like(v), torch.zeros_like(v)) for v in values]
+        self._n_steps = torch.zeros((), device=self.flat.values.device)
+
+    def step(self, lr: float, decay: float = 1.0) -> None:
+        """Update all groups."""
+        self._n_steps.add_(1)
+        super().step(lr, decay)
 
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
-        mean, square, step = self._state[index]
-        step.add_(1)
+        mean, square = self._state[index]
         torch._fused_adamw_(
-            [values], [grads], [mean], [square], [], [step], lr=lr, beta1=self._beta1, beta2=self._beta2,
+            [values], [grads], [mean], [square], [], [self._n_steps], lr=lr, beta1=self._beta1, beta2=self._beta2,
             weight_decay=weight_decay, eps=self._eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def _rate(self, index: int) -> Tensor:
-        _, square, step = self._state[index]
-        return 1 / ((square / (1 - self._beta2**step)).sqrt() + self._eps)
+        _, square = self._state[index]
+        return 1 / ((square / (1 - self._beta2**self._n_steps)).sqrt() + self._eps)
 
 
 class SGD(Optimizer):
