@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import warnings
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from onnxlearn.errors import ParameterError
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import Data, Format, learner_record, make_learner, pairs
+from onnxlearn_cli.out_of_fold import require_out_of_fold, write_out_of_fold
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
@@ -76,6 +78,14 @@ def fit(
         typer.Option("--na", metavar="TEXT", help="Cell that means missing, instead of the usual spellings. Repeatable."),
     ] = None,
     format_: Format = None,
+    out_of_fold: Annotated[
+        Path | None,
+        typer.Option(
+            "--out-of-fold",
+            metavar="FILE",
+            help="Learner bagging: also write what it predicts for unseen rows; .csv, .tsv, .jsonl, .parquet or .feather.",
+        ),
+    ] = None,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
     ] = False,
@@ -88,6 +98,8 @@ def fit(
 
     # What can be refused without the table or torch is refused before either is loaded.
     learner_record(learner).require()
+    if out_of_fold is not None:
+        require_out_of_fold(learner, out_of_fold, data, out)
     kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
     if test is not None and not 0 < test < 1:
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
@@ -96,7 +108,10 @@ def fit(
     require_other_file(out, data)
     # Somebody's own network is wrong more often than a table; other learners wait, since torch takes its time.
     recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
-    with atomic_path(out) as temporary:  # also refuses now, not after training, where nothing can be written
+    with contextlib.ExitStack() as files:
+        # Also refuses now, not after training, where nothing can be written.
+        temporary = files.enter_context(atomic_path(out))
+        beside = files.enter_context(atomic_path(out_of_fold)) if out_of_fold is not None else None
         table = read_task(
             data,
             target,
@@ -117,9 +132,11 @@ def fit(
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
         temporary.write_bytes(model.to_bytes())
+        if beside is not None and out_of_fold is not None:
+            write_out_of_fold(model, beside, out_of_fold)
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
-    report(model, data, out)
+    report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
 
 
@@ -161,7 +178,7 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
     return recipe.replace(seed=seed)
 
 
-def report(model: Model, data: str, out: Path) -> None:
+def report(model: Model, data: str, out: Path, out_of_fold: Path | None = None) -> None:
     """The short table of scores, what was written and what to run next."""
     from onnxlearn.card import SCORE_HEADS, megabytes, number
     from onnxlearn.files.tables import STDIN
@@ -172,5 +189,7 @@ def report(model: Model, data: str, out: Path) -> None:
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
         show_table(["measure", *scores], rows)
     show(f"wrote {out} ({megabytes(out.stat().st_size)})")
+    if out_of_fold is not None and model.out_of_fold is not None:
+        show(f"wrote {out_of_fold} ({len(model.out_of_fold)} rows out of fold)")
     table = "NEW.csv" if data == STDIN else shlex.quote(data)
     show(f"next: onnxlearn predict {shlex.quote(str(out))} {table} --out predictions.csv")

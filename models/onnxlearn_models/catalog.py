@@ -26,6 +26,7 @@ BAGGING = LearnerInfo(
     summary="one network a fold of a cross-validation in one file, averaged",
     use="small tables; honest scores of all rows without a test set",
     source="Parmanto et al. 1996; AutoGluon (Erickson et al. 2020)",
+    out_of_fold=True,
 )
 
 MODULE = LearnerInfo(

@@ -44,6 +44,20 @@ def open_writer(path: Path, names: Sequence[str], *, suffix: str) -> Iterator[Wr
         yield _delimited_writer(file, names, DELIMITERS[kind]) if kind in DELIMITERS else _json_writer(file, names)
 
 
+def write_table(path: Path, columns: Columns, *, suffix: str) -> None:
+    """Write a whole table, as :func:`open_writer` does. Raises: MissingExtraError."""
+    with open_writer(path, list(columns), suffix=suffix) as write:
+        write(columns)
+
+
+def writable_suffix(path: str | Path) -> str:
+    """:func:`output_suffix`, for which all that writes it is installed. Raises: OutputError, MissingExtraError."""
+    suffix = output_suffix(path)
+    if suffix in ARROW_SUFFIXES:
+        _require_pyarrow(suffix)
+    return suffix
+
+
 def output_suffix(path: str | Path) -> str:
     """The format of an output file by its name, e.g. ``csv`` or ``jsonl.gz``; standard output (``-``) is ``csv``.
 
@@ -132,13 +146,19 @@ def _json_writer(file: IO[str], names: Sequence[str]) -> Write:
     return write
 
 
-@contextlib.contextmanager
-def _arrow_writer(path: Path, kind: str) -> Iterator[Write]:
+def _require_pyarrow(kind: str) -> None:
     try:
-        import pyarrow as pa
-        from pyarrow import ipc, parquet
+        import pyarrow as pa  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of("pyarrow", "files", f"writing .{kind} files") from error
+
+
+@contextlib.contextmanager
+def _arrow_writer(path: Path, kind: str) -> Iterator[Write]:
+    _require_pyarrow(kind)
+    import pyarrow as pa
+    from pyarrow import ipc, parquet
+
     open_file = parquet.ParquetWriter if kind == "parquet" else ipc.new_file
     writers: list[Any] = []
     with contextlib.ExitStack() as stack:
