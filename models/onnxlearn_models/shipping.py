@@ -46,7 +46,7 @@ class Rows:
                     f"{train.n_rows} left beside those for validation; give a smaller share"
                 )
             train, calibration = train.split(share, seed)
-            require_calibration_rows(outputs, calibration.n_rows, calibration.weights())
+            require_calibration_rows(outputs, calibration.n_rows, calibration.weights(), calibration.groups())
         return cls(train, valid, calibration)
 
     def counts(self) -> dict[str, int]:
@@ -86,7 +86,7 @@ def ship(
         training={**training, **rows.counts(), "scores": scores},
         parity=parity,
         packages=("numpy", "onnx", "onnxruntime", "torch"),
-        notes=(*notes, *(note for network in networks for note in _notes(network))),
+        notes=(*notes, *post.notes(), *(note for network in networks for note in _notes(network))),
         outputs=post.axes(),
     )
 
@@ -100,8 +100,14 @@ def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputCon
     if rows.calibration is None:
         return post
     _, opened, _ = export_proven(networks, post, rows.train.feeds())
-    target, truth, weights = rows.calibration.schema.target, rows.calibration.truth(), rows.calibration.weights()
-    return Postprocessing.fit(outputs, target, run_chunked(opened.session, rows.calibration.feeds()), truth, weights)
+    return Postprocessing.fit(
+        outputs,
+        rows.calibration.schema.target,
+        run_chunked(opened.session, rows.calibration.feeds()),
+        rows.calibration.truth(),
+        rows.calibration.weights(),
+        rows.calibration.groups(),
+    )
 
 
 def export_proven(
