@@ -1,4 +1,7 @@
-"""Files of trained networks cover what they promise: 200 calibrations of each kind of network, and whole fits."""
+"""Files of trained networks cover what they promise: 200 calibrations of each kind of network, and whole fits.
+
+And they are calibrated on rows of their own.
+"""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +9,13 @@ import pytest
 from scipy.stats import betabinom
 
 import onnxlearn as ol
+from onnxlearn.errors import ParameterError
+from onnxlearn.graph.assemble import assemble
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
+from onnxlearn.runtime import run_chunked
+from onnxlearn_models.packing import open_checked
+from onnxlearn_models.shipping import Rows
 
 N_REPETITIONS, N_CALIBRATION, N_TEST = 200, 60, 40
 COVERAGE = 0.8
@@ -55,22 +63,29 @@ def band(n_repetitions, n_calibration, n_test, error=1e-4):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_calibrated_networks_cover_what_they_promise(kind):
+def test_calibrated_files_cover_what_they_promise(kind):
+    """One network, calibrated 200 times; each time it is the file that predicts new rows."""
     asked = {name: value for name, value in KINDS[kind].items() if name == "head"}
-    model = ol.learner("mlp", **QUICK, **asked).fit(task_of(kind, 300, 0))
+    part = ol.learner("linear", max_epochs=3, lr=1e-2, **asked).train(task_of(kind, 300, 0), None).part()
     config = OutputConfig(**KINDS[kind], coverage=COVERAGE)
     n_rows = N_CALIBRATION + N_TEST
     rows = task_of(kind, N_REPETITIONS * n_rows, 1)
-    outputs, truth = model.predict_feeds(rows.feeds()), rows.truth()
-    hits = 0
+    target, truth, feeds = rows.schema.target, rows.truth(), rows.feeds()
+    outputs = run_chunked(open_checked(assemble([part], Postprocessing.plain(config))).session, feeds)
+    hits = beyond = 0
     for start in range(0, len(truth), n_rows):
         first, rest = slice(start, start + N_CALIBRATION), slice(start + N_CALIBRATION, start + n_rows)
-        target = model.schema.target
         post = Postprocessing.fit(config, target, {name: array[first] for name, array in outputs.items()}, truth[first])
-        made = post.apply({name: array[rest] for name, array in outputs.items()}, target)
-        hits += covered(made, truth[rest]).sum()
+        file = open_checked(assemble([part], post)).session
+        made = run_chunked(file, {name: array[rest] for name, array in feeds.items()})
+        inside = covered(made, truth[rest])
+        hits += inside.sum()
+        if post.sets is not None:
+            by_probability = post.sets.by_probability(outputs["probabilities"][rest])
+            beyond += (inside & ~by_probability[np.arange(N_TEST), truth[rest]]).sum()
     low, high = band(N_REPETITIONS, N_CALIBRATION, N_TEST)
-    assert low <= hits <= high, (low, hits, high)
+    # The predicted class is in its set without being asked for.
+    assert low <= hits - beyond <= high, (low, hits, beyond, high)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,6 +102,9 @@ def test_files_cover_what_they_promise(kind):
     assert low <= hits <= high, (low, hits, high)
 
 
+# Which rows are calibrated on
+
+
 def test_calibration_rows_are_rows_of_their_own():
     """What is calibrated changes neither preprocessing nor network: these saw other rows."""
     task = task_of("point", 200, 5)
@@ -96,3 +114,68 @@ def test_calibration_rows_are_rows_of_their_own():
     plain = ol.learner("mlp", **QUICK, coverage=0.5).fit(task)
     np.testing.assert_array_equal(plain.predict(task).response, with_coverage.predict(task).response)
     assert (plain.predict(task).upper < with_coverage.predict(task).upper).all()
+
+
+@pytest.fixture
+def calibrations(monkeypatch):
+    """What each calibration was fitted on: outputs, truth, weights and groups."""
+    seen, fit = [], Postprocessing.fit
+
+    def watched(config, target, outputs=None, truth=None, weights=None, groups=None):
+        seen.append((outputs, truth, weights, groups))
+        return fit(config, target, outputs, truth, weights, groups)
+
+    monkeypatch.setattr(Postprocessing, "fit", watched)
+    return seen
+
+
+MEMBERS = {
+    "mlp": {},
+    "ensemble": {"members": [ol.learner("mlp", n_blocks=1, d_block=8), "linear"], "max_epochs": 2},
+    "bagging": {"base": "linear", "n_folds": 2, "max_epochs": 2},
+}
+
+
+@pytest.mark.parametrize("role", ["weight", "group"])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_calibration_rows_are_those_set_aside(name, role, calibrations):
+    frame = table(200, 5).assign(w=np.tile([1.0, 2.0, 3.0, 4.0], 50), g=np.arange(200) // 4)
+    other = {"weight": "g", "group": "w"}[role]
+    roles = {role: {"weight": "w", "group": "g"}[role]}
+    task = ol.Task.from_frame(frame, "y", ignore=["class", other], **roles)
+    given = QUICK if name == "mlp" else MEMBERS[name]
+    model = ol.learner(name, **given, coverage=0.5, calibration=0.3, seed=3).fit(task, progress=False)
+    validation = None if name == "bagging" else 0.15
+    rows = Rows.of(task, validation, OutputConfig(coverage=0.5, calibration=0.3), 3)
+    ((outputs, truth, weights, groups),) = calibrations
+    np.testing.assert_array_equal(truth, rows.calibration.truth())
+    np.testing.assert_array_equal(outputs["prediction"][:, 0], model.predict(rows.calibration).response)
+    for found, expected in ((weights, rows.calibration.weights()), (groups, rows.calibration.groups())):
+        assert (found is None) == (expected is None)
+        assert found is None or found.tolist() == expected.tolist()
+    # Rows are told apart by their target.
+    parts = [part.truth()[:, 0] for part in (rows.train, rows.valid, rows.calibration) if part is not None]
+    assert sorted(np.concatenate(parts)) == sorted(frame["y"])
+
+
+def test_a_network_that_knows_its_training_rows_by_heart_covers_new_ones():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(1200, 6)), columns=list("abcdef")).assign(y=rng.normal(size=1200))
+    seen, new = (ol.Task.from_frame(part, "y") for part in (frame[:200], frame[200:]))
+    by_heart = {"max_epochs": 150, "d_block": 128, "lr": 1e-2, "batch_size": 32, "dropout": 0.0, "weight_decay": 0.0}
+    model = ol.learner("mlp", **by_heart, validation=None, coverage=COVERAGE, calibration=0.3, seed=0).fit(seen, progress=False)
+    rows = Rows.of(seen, None, OutputConfig(coverage=COVERAGE, calibration=0.3), 0)
+    away = np.abs(model.predict(new).response - new.truth()[:, 0])
+    known = np.abs(model.predict(rows.train).response - rows.train.truth()[:, 0])
+    assert (away <= np.quantile(known, COVERAGE)).mean() < 0.3
+    low, high = band(1, rows.calibration.n_rows, new.n_rows)
+    assert low <= covered(model.predict_feeds(new.feeds()), new.truth()).sum() <= high
+
+
+def test_few_groups_are_refused_before_training():
+    frame = table(300, 6).assign(g=np.arange(300) // 15)
+    task = ol.Task.from_frame(frame, "y", ignore="class", group="g")
+    with pytest.raises(
+        ParameterError, match=r"^coverage=0\.9 needs at least 9 calibration groups, there are 3 \(of 45 rows\): "
+    ):
+        ol.learner("mlp", max_epochs=10**6, coverage=0.9).fit(task)
