@@ -17,6 +17,7 @@ from onnxlearn_models.entity_mlp import require_units
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
+from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
@@ -31,7 +32,10 @@ class DeepWideConfig(EntityConfig):
     dropout: float = param(0.0, "share of units dropped before each layer of the deep part", low=0, high=0.95)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_units(self.layer_units)
+        if not self.layer_units:
+            refuse_idle(self, ("activation",), "with layer_units=()")
 
 
 class DeepWideNet(EntityNet):

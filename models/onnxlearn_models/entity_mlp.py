@@ -16,6 +16,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
+from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
@@ -30,7 +31,10 @@ class EntityMLPConfig(EntityConfig):
     dropout: float = param(0.0, "share of units dropped after each hidden layer", low=0, high=0.95)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_units(self.layer_units)
+        if not self.layer_units:
+            refuse_idle(self, ("activation", "norm", "dropout"), "with layer_units=()")
 
 
 def require_units(layer_units: tuple[int, ...]) -> None:

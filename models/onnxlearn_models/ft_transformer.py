@@ -21,7 +21,8 @@ from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import GATED, PLAIN_OR_GATED
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import TokenEmbedding
-from onnxlearn_models.layers.norm import NORMS
+from onnxlearn_models.layers.norm import TOKEN_NORMS
+from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.layers.width import hidden_width, require_one_width
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
@@ -32,9 +33,6 @@ EVALUATION_VALUES, EVALUATION_ROWS = 2**18, 16
 TRAINING_VALUES = 2**29
 # Parts of a date, about.
 DATE_TOKENS = 10
-
-# Those that work on each token by itself.
-TOKEN_NORMS = {name: NORMS[name] for name in ("layer", "rms", "none")}
 
 
 class Size(NamedTuple):
@@ -57,8 +55,12 @@ SIZES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FTTransformerConfig:
-    """Shape of the network."""
+class FTTransformerConfig(NumEmbeddingConfig):
+    """Shape of the network.
+
+    With a ``num_embedding`` the token of a number is its embedding, as in Gorishniy, Rubachev and Babenko (2022), "On
+    Embeddings for Numerical Features in Tabular Deep Learning".
+    """
 
     n_blocks: int = param(3, "transformer blocks", low=1)
     d_block: int | None = param(
@@ -74,8 +76,9 @@ class FTTransformerConfig:
     attention_normalization: str = param("layer", "normalization of the attention", choices=TOKEN_NORMS)
     ffn_d_hidden: int | None = param(None, "width inside the feed-forward part (None: by ffn_d_hidden_multiplier)", low=1)
     ffn_d_hidden_multiplier: float | None = param(
-        None, "ffn_d_hidden as a multiple of d_block (None: 4/3, or 2 where the activation is not gated)", low=0, low_open=True
-    )
+        None, "ffn_d_hidden as a multiple of d_block (None: 4/3, or 2 where the activation is not gated)",
+        low=0, low_open=True, high=100,
+    )  # fmt: skip
     ffn_dropout: float | None = param(
         None, "share of the units inside the feed-forward part dropped (None: 0, 0.05, ... 0.25 for 1, 2, ... blocks)",
         low=0, high=0.95,
@@ -88,14 +91,22 @@ class FTTransformerConfig:
         0.0, "share of the units dropped that attention and feed-forward part add", low=0, high=0.95
     )
     prenormalization: bool = param(True, "normalize what goes into attention and feed-forward part, not the sums behind them")
+    num_embedding: str = param("none", "embedding of numbers as their tokens (none: a linear map)", choices=NUM_EMBEDDINGS)
+    d_num_embedding: int | None = param(None, "width of the embedding of a number, which is that of a token: d_block", low=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_one_width("ffn_d_hidden", self.ffn_d_hidden, self.ffn_d_hidden_multiplier)
         d_block = self.d_block or self.size.d_block
         if d_block % self.attention_n_heads:
             raise ParameterError(
                 f"attention_n_heads has to divide d_block: {self.attention_n_heads} heads do not share a width of {d_block}; "
                 f"the next that works is d_block={-(-d_block // self.attention_n_heads) * self.attention_n_heads}"
+            )
+        if self.d_num_embedding not in (None, d_block):
+            raise ParameterError(
+                f"d_num_embedding has to be d_block, for the embedding of a number is its token: it is {self.d_num_embedding}, "
+                f"not {d_block}; leave it out"
             )
 
     @property
@@ -106,6 +117,8 @@ class FTTransformerConfig:
     def filled(self) -> FTTransformerConfig:
         """With width and dropouts that suit the number of blocks where they were left open."""
         usual = self.size._asdict()
+        if self.num_embedding != "none":
+            usual["d_num_embedding"] = self.d_block or self.size.d_block
         return dataclasses.replace(self, **{name: value for name, value in usual.items() if getattr(self, name) is None})
 
 
@@ -139,28 +152,45 @@ class CategoryTokens(nn.Module):
 class Tokenizer(nn.Module):
     """The tokens of a row: CLS, the same for all rows, in which the blocks gather the output; then one for each column.
 
-    ``forward(num, cat)`` gives float32 ``[N, 1 + n_num + n_cat, d_token]``.
+    ``forward(num, cat)`` gives float32 ``[N, 1 + n_num + n_cat, d_token]``. Embedded numbers come before the other numbers.
     """
 
     undecayed: ClassVar[bool] = True
 
-    def __init__(self, ingress: Ingress, d_token: int, initialization: Literal["uniform", "normal"]) -> None:
+    def __init__(self, ingress: Ingress, d_token: int, config: FTTransformerConfig) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.empty(d_token))
-        self.numbers = NumberTokens(ingress.n_num, d_token) if ingress.n_num else None
+        embedding = build_num_embedding(ingress, config)
+        self.n_embedded = 0 if embedding is None else len(embedded_kinds(ingress))
+        n_linear = ingress.n_num - self.n_embedded
+        self.numbers = NumberTokens(n_linear, d_token) if n_linear else None
         self.categories = CategoryTokens(ingress.cardinalities, d_token) if ingress.n_cat else None
         bound = d_token**-0.5
         for parameter in self.parameters():
-            if initialization == "uniform":
+            if config.token_initialization == "uniform":
                 nn.init.uniform_(parameter, -bound, bound)
             else:
                 nn.init.normal_(parameter, std=bound)
+        # Only now: it begins as it does everywhere.
+        self.num_embedding = embedding
+        if embedding is not None and embedding.d_embedding != d_token:
+            raise ParameterError(
+                f"num_embedding={config.num_embedding!r} gives {embedding.d_embedding} numbers for each, and a token has "
+                f"{d_token}: it has to give as many as config.d_num_embedding asks for"
+            )
+
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set up what depends on the training rows."""
+        if self.num_embedding is not None:
+            self.num_embedding.initialize(inputs["num"][:, : self.n_embedded])
 
     def forward(self, num: Tensor | None, cat: Tensor | None) -> Tensor:
         """Make the tokens."""
         tokens = []
+        if self.num_embedding is not None and num is not None:
+            tokens.append(self.num_embedding(num[:, : self.n_embedded]))
         if self.numbers is not None and num is not None:
-            tokens.append(self.numbers(num))
+            tokens.append(self.numbers(num[:, self.n_embedded :] if self.n_embedded else num))
         if self.categories is not None and cat is not None:
             tokens.append(self.categories(cat))
         cls_token = self.cls_token.expand(tokens[0].shape[0], 1, -1)
@@ -259,13 +289,17 @@ class FTTransformerNet(nn.Module):
         config = config.filled()
         d, last = config.d_block, config.n_blocks - 1
         assert d is not None
-        self.tokenizer = Tokenizer(ingress, d, config.token_initialization)
+        self.tokenizer = Tokenizer(ingress, d, config)
         self.blocks = nn.Sequential(*(Block(d, config, is_first=i == 0, is_last=i == last) for i in range(config.n_blocks)))
         self.norm = nn.LayerNorm(d) if config.prenormalization else nn.Identity()
         self.head = nn.Linear(d, n_outputs)
         n_tokens = 1 + ingress.n_num + ingress.n_cat
         per_row = n_tokens * max(2 * d, config.attention_n_heads * n_tokens)
         self.evaluation_rows = max(EVALUATION_ROWS, EVALUATION_VALUES // per_row)
+
+    def initialize(self, inputs: Mapping[str, Tensor]) -> None:
+        """Set up what depends on the training rows."""
+        self.tokenizer.initialize(inputs)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""

@@ -18,6 +18,7 @@ from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.dropout import Dropout
+from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
@@ -40,6 +41,11 @@ class MLPConfig(FlatInputsConfig):
     norm: str = param("none", "normalization before each activation", choices=NORMS)
     num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS)
     linear_path: bool = param(False, "add a linear map from the inputs to the output, past the hidden layers")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.n_blocks:
+            refuse_idle(self, ("activation", "norm", "dropout"), "with n_blocks=0")
 
 
 class MLPNet(nn.Module):
@@ -100,7 +106,7 @@ class MLP(NetworkLearner):
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
         """Dropout that suits the task; what dropout helps a small regression with, it needs only at first."""
         train_config = choose_training(train_config, schema, n_rows)
-        if config.dropout is not None:
+        if config.dropout is not None or not config.n_blocks:
             return config, train_config
         regression, big = schema.target.type == "regression", n_rows >= MANY_ROWS
         if regression and not big and train_config.dropout_schedule is None:

@@ -18,6 +18,7 @@ from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
+from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, drop_probabilities
 from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
 from onnxlearn_models.network_learner import NetworkLearner
@@ -31,6 +32,7 @@ class ShapedResNetConfig(EntityConfig):
     n_blocks: int = param(1, "residual blocks of each group", low=1)
     n_max: int = param(128, "units of the widest layer", low=1)
     shape: str = param("funnel", "how the widths go from group to group", choices=SHAPES)
+    norm: str = param("batch", "normalization before each activation", choices=NORMS)
     dropout: float = param(0.2, "largest share of units dropped inside a residual block", low=0, high=0.95)
     dropout_shape: str = param("funnel", "how that share goes from group to group", choices=SHAPES)
     shake_drop: float = param(0.5, "probability of shaking the last block; earlier ones have less", low=0, high=1)
@@ -44,8 +46,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         # DIFF: mlr3keras also has a linear skip where the width stays; without one, as in the paper, deep ones train.
         self.skip = nn.Linear(d_in, d_out) if d_in != d_out else nn.Identity()
-        self.branch = _branch(d_in, d_out, dropout, config.activation)
-        self.other = _branch(d_in, d_out, dropout, config.activation) if config.shake_shake else None
+        self.branch = _branch(d_in, d_out, dropout, config)
+        self.other = _branch(d_in, d_out, dropout, config) if config.shake_shake else None
         self.shake_shake = ShakeShake()
         self.shake_drop = ShakeDrop(shake_drop) if shake_drop else nn.Identity()
 
@@ -56,13 +58,13 @@ class ResidualBlock(nn.Module):
         return output
 
 
-def _branch(d_in: int, d_out: int, dropout: float, activation: str) -> nn.Sequential:
+def _branch(d_in: int, d_out: int, dropout: float, config: ShapedResNetConfig) -> nn.Sequential:
     return nn.Sequential(
-        nn.BatchNorm1d(d_in),
-        ACTIVATIONS[activation](),
+        NORMS[config.norm](d_in),
+        ACTIVATIONS[config.activation](),
         nn.Linear(d_in, d_out),
-        nn.BatchNorm1d(d_out),
-        ACTIVATIONS[activation](),
+        NORMS[config.norm](d_out),
+        ACTIVATIONS[config.activation](),
         Dropout(dropout),
         nn.Linear(d_out, d_out),
     )
@@ -81,7 +83,7 @@ class ShapedResNetNet(EntityNet):
         self.first = nn.Linear(self.inputs.d_out, widths[0]) if widths else nn.Identity()
         self.blocks = nn.Sequential(*_blocks(widths, config))
         d_last = (self.inputs.d_out, *widths)[-1]
-        self.head = nn.Sequential(nn.BatchNorm1d(d_last), ACTIVATIONS[config.activation](), nn.Linear(d_last, n_outputs))
+        self.head = nn.Sequential(NORMS[config.norm](d_last), ACTIVATIONS[config.activation](), nn.Linear(d_last, n_outputs))
         start_linear(config.initializer, self.first, self.blocks, self.head)
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:

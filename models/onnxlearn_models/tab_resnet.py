@@ -28,13 +28,16 @@ class TabResNetConfig(FlatInputsConfig):
     n_blocks: int = param(2, "residual blocks", low=1)
     d_block: int = param(192, "width between the blocks", low=1)
     d_hidden: int | None = param(None, "width inside a block (None: d_block times d_hidden_multiplier)", low=1)
-    d_hidden_multiplier: float | None = param(None, "d_hidden as a multiple of d_block (None: 2)", low=0, low_open=True)
+    d_hidden_multiplier: float | None = param(
+        None, "d_hidden as a multiple of d_block (None: 2)", low=0, low_open=True, high=100
+    )
     dropout1: float = param(0.15, "share of the units inside a block dropped", low=0, high=0.95)
     dropout2: float = param(0.0, "share of the units dropped that a block adds", low=0, high=0.95)
     activation: str = param("relu", "activation function of the blocks", choices=PLAIN_OR_GATED)
     norm: str = param("batch", "normalization at the beginning of each block and before the output layer", choices=NORMS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_one_width("d_hidden", self.d_hidden, self.d_hidden_multiplier)
 
 

@@ -24,6 +24,7 @@ from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
 from onnxlearn_models.layers.fused_members import Workspace, train_members
+from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_product, random_scaling, shared_product, uniform
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.network_learner import NetworkLearner
@@ -68,6 +69,9 @@ class TabMConfig(NumEmbeddingConfig):
     n_export_members: int | None = param(None, "members to export, chosen one by one by the validation loss (None: all)", low=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sharing == "packed":
+            refuse_idle(self, ("scaling_init",), "with sharing='packed'")
         if self.n_export_members is not None and self.n_export_members > self.n_members:
             raise ParameterError(
                 f"n_export_members={self.n_export_members} has to be at most n_members={self.n_members}: choose fewer"
@@ -372,10 +376,11 @@ class TabM(NetworkLearner):
         known = {id(parameter) for parameter in (*matrices, *codes)}
         others = [parameter for parameter in module.parameters() if id(parameter) not in known]
         decay = config.weight_decay if config.embedding_weight_decay is None else config.embedding_weight_decay
+        penalties = {"l1": config.l1, "l2": config.l2 or 0.0}
         groups = [
-            Group(parameters=tuple(matrices), weight_decay=config.weight_decay),
+            Group(parameters=tuple(matrices), weight_decay=config.weight_decay, **penalties),
             Group(parameters=tuple(others)),
-            Group(parameters=tuple(codes), weight_decay=decay, lr_factor=config.embedding_lr),
+            Group(parameters=tuple(codes), weight_decay=decay, lr_factor=config.embedding_lr, **penalties),
         ]
         return [group for group in groups if group.parameters]
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 from onnxlearn.errors import ParameterError
 from onnxlearn.testing import check_learner, example_tasks
 from onnxlearn_models.deep_wide import DeepWide, DeepWideConfig, DeepWideNet
+from onnxlearn_models.layers.dropout import Dropout
 
 QUICK = {"max_epochs": 2, "layer_units": (8, 4), "device": "cpu"}
 INGRESSES = [NUMBERS, CODES, MIXED]
@@ -30,7 +31,7 @@ def test_deep_and_wide_are_added(ingress):
 
 def test_norm_and_dropout_stand_before_each_layer():
     net = DeepWideNet(NUMBERS, 2, DeepWideConfig(layer_units=(4,), norm="batch", dropout=0.2))
-    first, last = [nn.BatchNorm1d, nn.Dropout, nn.Linear, nn.ReLU], [nn.BatchNorm1d, nn.Dropout, nn.Linear]
+    first, last = [nn.BatchNorm1d, Dropout, nn.Linear, nn.ReLU], [nn.BatchNorm1d, Dropout, nn.Linear]
     assert [type(part) for part in net.deep] == first + last
 
 

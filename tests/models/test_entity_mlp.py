@@ -10,8 +10,10 @@ from torch.nn import functional
 from onnxlearn.errors import ParameterError
 from onnxlearn.testing import check_learner, example_tasks
 from onnxlearn_models.entity_mlp import EntityMLP, EntityMLPConfig, EntityMLPNet
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import embedding_width
 from onnxlearn_models.layers.initializer import INITIALIZERS
+from onnxlearn_models.mlp import MLP
 
 QUICK = {"max_epochs": 2, "layer_units": (8, 4), "device": "cpu"}
 INGRESSES = [NUMBERS, CODES, MIXED]
@@ -44,7 +46,7 @@ def test_the_wiring_is_that_of_kerasff(ingress):
 
 def test_the_order_is_dense_activation_norm_dropout():
     net = EntityMLPNet(NUMBERS, 1, EntityMLPConfig(layer_units=(4,), norm="batch", dropout=0.2, input_dropout=0.1))
-    assert [type(part) for part in net.blocks] == [nn.Linear, nn.ReLU, nn.BatchNorm1d, nn.Dropout]
+    assert [type(part) for part in net.blocks] == [nn.Linear, nn.ReLU, nn.BatchNorm1d, Dropout]
     assert net.inputs.dropout.p == 0.1
     warm(net, NUMBERS)
     x = inputs_by_hand(net.inputs, rows(NUMBERS, 9)["num"], None)
@@ -127,3 +129,10 @@ def test_it_learns():
     task = example_tasks(200)["classes"]
     model = EntityMLP(max_epochs=40, device="cpu").fit(task, progress=False)
     assert model.score(task)["logloss"] < 0.5 * np.log(3)
+
+
+@pytest.mark.parametrize("option", [{"dropout": 0.2}, {"norm": "layer"}, {"activation": "tanh"}], ids=str)
+def test_what_hidden_layers_need_is_refused_without_them(option):
+    for make, none in ((EntityMLP, {"layer_units": []}), (MLP, {"n_blocks": 0})):
+        with pytest.raises(ParameterError, match=r"changes nothing with (layer_units=\(\)|n_blocks=0): leave it out"):
+            make(**none, **option)

@@ -15,6 +15,7 @@ from onnxlearn.schema import Column, Ingress, Schema, Target
 from onnxlearn.task import Task
 from onnxlearn.testing import check_learner, example_tasks
 from onnxlearn_models.ft_transformer import Block, FTTransformer, FTTransformerConfig, FTTransformerNet
+from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, LinearEmbedding, NumEmbeddingConfig
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.training.loop import evaluate
 from onnxlearn_models.training.loss import row_loss
@@ -269,7 +270,7 @@ def test_weight_decay_is_where_the_package_has_it():
         ({"d_block": 20}, r"attention_n_heads has to divide d_block: 8 heads .* 20; the next that works is d_block=24"),
         ({"attention_n_heads": 5}, r"5 heads do not share a width of 192; the next that works is d_block=195"),
         ({"ffn_d_hidden": 8, "ffn_d_hidden_multiplier": 2.0}, r"ffn_d_hidden and ffn_d_hidden_multiplier both .* got 8 and 2"),
-        ({"attention_normalization": "batch"}, r"attention_normalization has to be layer \| rms \| none, not 'batch'"),
+        ({"attention_normalization": "batch"}, r"attention_normalization has to be none \| layer \| rms, not 'batch'"),
     ],
 )  # fmt: skip
 def test_settings_that_do_not_fit_are_refused(settings, message):
@@ -354,3 +355,58 @@ def test_untrained_vectors_reach_no_prediction():
     assert models[0].predict_one(odd) == models[1].predict_one(odd)
     # Without training rows a level is as one that nobody has heard of.
     assert models[0].predict_one({**odd, "late": "c"}) == models[0].predict_one({**odd, "late": "?"})
+
+
+# Embeddings of numbers as tokens.
+
+
+FLAGGED = Ingress(num_names=("a", "b", "f"), num_kinds=("number", "time", "flag"), cat_names=("c",), cardinalities=(5,))
+
+
+@pytest.mark.parametrize("embedding", sorted(set(NUM_EMBEDDINGS) - {"none"}))
+def test_the_token_of_a_number_is_its_embedding(embedding):
+    torch.manual_seed(0)
+    net = FTTransformerNet(FLAGGED, N_OUT, FTTransformerConfig(**TINY, num_embedding=embedding))
+    num, cat = torch.randn(50, 3), torch.randint(0, 5, (50, 1))
+    net.initialize({"num": num, "cat": cat})
+    tokenizer = net.tokenizer
+    expected = NUM_EMBEDDINGS[embedding](["number", "time"], NumEmbeddingConfig(num_embedding=embedding, d_num_embedding=16))
+    expected.initialize(num[:, :2])
+    expected.load_state_dict(tokenizer.num_embedding.state_dict())
+    tokens = tokenizer(num, cat)
+    assert tokens.shape == (50, 5, 16)
+    torch.testing.assert_close(tokens[:, 1:3], expected(num[:, :2]))
+    torch.testing.assert_close(tokens[:, 3], num[:, 2:] * tokenizer.numbers.weight + tokenizer.numbers.bias)
+    groups = FTTransformer.parameter_groups(net, FTTransformer().configs[2])
+    decayed = {id(p) for group in groups if group.weight_decay for p in group.parameters}
+    assert not decayed & {id(p) for p in tokenizer.parameters()}
+
+
+def test_its_initial_values_are_its_own():
+    torch.manual_seed(0)
+    ours = FTTransformerNet(FLAGGED, 1, FTTransformerConfig(d_block=256, num_embedding="pbld"))
+    frequency = ours.tokenizer.num_embedding.frequency[0].detach()
+    assert float(frequency.std()) == pytest.approx(0.1, rel=0.5)
+    # Without one nothing changes: the tokens are those of the published package.
+    assert "tokenizer.numbers.weight" in dict(network().named_parameters())
+    assert not [name for name, _ in network().named_parameters() if "num_embedding" in name]
+
+
+@pytest.mark.parametrize("embedding", sorted(set(NUM_EMBEDDINGS) - {"none"}))
+def test_embedded_numbers_leave_by_the_table(embedding, monkeypatch):
+    monkeypatch.setattr("onnxlearn_models.lowering.lower._export", None)
+    model = FTTransformer(**TINY, num_embedding=embedding, max_epochs=2, device="cpu").fit(
+        example_tasks(60)["classes"], progress=False
+    )
+    assert model.metadata["parity"]["max_difference"] <= 2e-5
+
+
+def test_the_width_of_an_embedding_is_that_of_a_token(monkeypatch):
+    assert FTTransformer(num_embedding="linear", d_num_embedding=192).values["d_num_embedding"] == 192
+    with pytest.raises(ParameterError, match=r"d_num_embedding has to be d_block, .*: it is 24, not 192; leave it out"):
+        FTTransformer(num_embedding="linear", d_num_embedding=24)
+    monkeypatch.setitem(NUM_EMBEDDINGS, "narrow", lambda kinds, config: LinearEmbedding(len(kinds), 3))
+    with pytest.raises(ParameterError, match="num_embedding='narrow' gives 3 numbers for each, and a token has 16"):
+        FTTransformerNet(FLAGGED, 1, FTTransformerConfig(**TINY, num_embedding="narrow"))
+    with pytest.raises(ParameterError, match=r"ffn_d_hidden_multiplier has to be float \| None > 0, <= 100, not 1"):
+        FTTransformer(ffn_d_hidden_multiplier=1e9)

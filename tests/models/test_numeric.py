@@ -35,6 +35,7 @@ INGRESS = Ingress(num_names=("a", "b", "day", "f"), num_kinds=("number", "number
 KINDS = embedded_kinds(INGRESS)
 EMBEDDINGS = sorted(set(NUM_EMBEDDINGS) - {"none"})
 SETTINGS = [*({"num_embedding": name} for name in EMBEDDINGS), {"num_embedding": "periodic", "periodic_lite": True},
+            {"num_embedding": "linear", "num_embedding_activation": False},
             {"num_embedding": "piecewise_linear", "piecewise_version": "A", "n_bins": 7}]  # fmt: skip
 
 
@@ -306,3 +307,43 @@ def test_the_table_lowers_every_embedding(options, double):
         x = 3 * rows(n_rows).to(dtype)
         with torch.no_grad():
             np.testing.assert_allclose(session.run(None, {"num": x.numpy()})[0], net(x), rtol=1e-5, atol=1e-5)
+
+
+# Settings.
+
+
+@pytest.mark.parametrize("name", ["linear", "periodic"])
+def test_without_activation_they_are_those_of_the_package(name):
+    config = NumEmbeddingConfig(num_embedding=name, d_num_embedding=5, num_embedding_activation=False)
+    ours = NUM_EMBEDDINGS[name](["number"] * 3, config)
+    if name == "linear":
+        theirs = randomized(rtdl.LinearEmbeddings(3, 5))
+        ours.load_state_dict(theirs.state_dict())
+    else:
+        theirs = randomized(rtdl.PeriodicEmbeddings(3, 5, activation=False, lite=False))
+        linear = {f"linear.{key}": parameter for key, parameter in theirs.linear.named_parameters()}
+        ours.load_state_dict({"frequency": theirs.periodic.weight, **linear})
+    assert_equal(ours, theirs, rows())
+    assert (ours(rows()) < 0).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_embedding": "pbld", "n_bins": 16}, "n_bins=16 changes nothing with num_embedding='pbld': leave it out"),
+        ({"num_embedding": "linear", "periodic_lite": True}, "periodic_lite=True changes nothing with num_embedding='linear'"),
+        ({"num_embedding": "none", "d_num_embedding": 4}, "d_num_embedding=4 changes nothing with num_embedding='none'"),
+        ({"num_embedding": "piecewise_linear", "n_frequencies": 4}, "n_frequencies=4 changes nothing with"),
+        ({"num_embedding": "pbld", "num_embedding_activation": False}, "num_embedding_activation=False changes nothing with"),
+        ({"num_embedding": "piecewise_linear", "n_bins": 10**6}, r"n_bins has to be int >= 2, <= 1000, not 1000000"),
+    ],
+)
+def test_settings_that_cannot_count_are_refused(options, message):
+    with pytest.raises(ParameterError, match=message):
+        build_configs((NumEmbeddingConfig,), options, owner="test")
+
+
+def test_an_embedding_of_ones_own_may_read_any_setting(monkeypatch):
+    monkeypatch.setitem(numeric.NUM_EMBEDDINGS, "own", lambda kinds, config: LinearEmbedding(len(kinds), config.n_bins))
+    (config,) = build_configs((NumEmbeddingConfig,), {"num_embedding": "own", "n_bins": 16}, owner="test")
+    assert build_num_embedding(INGRESS, config).d_embedding == 16

@@ -27,9 +27,23 @@ from onnxlearn_models.training.tensors import Tensors
 
 NUMERIC = Ingress(num_names=("a", "b", "c"), num_kinds=("number",) * 3)
 TARGET = Target(names=("y",), type="regression", dtype="float64")
-SMALL = {"n_members": 4, "d_block": 12, "n_blocks": 2, "n_bins": 6, "d_num_embedding": 3}
-QUICK = {**SMALL, "max_epochs": 3, "device": "cpu", "lr": 0.01}
+SMALL = {"n_members": 4, "d_block": 12, "n_blocks": 2}
+SETTINGS = {
+    "none": {}, "linear": {"d_num_embedding": 3}, "periodic": {"d_num_embedding": 3, "n_frequencies": 5},
+    "piecewise_linear": {"d_num_embedding": 3, "n_bins": 6}, "pbld": {"d_num_embedding": 3},
+}  # fmt: skip
 EMBEDDINGS = ["none", "linear", "periodic", "piecewise_linear"]
+
+
+def small(**options):
+    return {**SMALL, **SETTINGS[options.get("num_embedding", "piecewise_linear")], **options}
+
+
+def quick(**options):
+    return small(**{"max_epochs": 3, "device": "cpu", "lr": 0.01, **options})
+
+
+QUICK = quick()
 
 
 def schema_of(ingress, n_outputs=1):
@@ -40,7 +54,7 @@ def schema_of(ingress, n_outputs=1):
 def make_net(ingress=NUMERIC, n_outputs=2, *, random=True, **options):
     """A small network in evaluation mode, all of its weights random: scalings of both signs among them."""
     torch.manual_seed(0)
-    net = build_tabm(schema_of(ingress, n_outputs), TabMConfig(**{**SMALL, **options}))
+    net = build_tabm(schema_of(ingress, n_outputs), TabMConfig(**small(**options)))
     if ingress.n_num:
         net.initialize(rows(ingress, 200))
     if random:
@@ -104,12 +118,12 @@ def copy_net(ours, theirs):
 def pair_of(sharing, embedding, n_outputs=2, cardinalities=None, ingress=NUMERIC, **options):
     """Our network and the package's with the same random weights."""
     x = rows(NUMERIC, 200)["num"]
-    ours = make_net(ingress, n_outputs, sharing=sharing, num_embedding=embedding, n_frequencies=5, **options)
+    ours = make_net(ingress, n_outputs, sharing=sharing, num_embedding=embedding, **options)
     if ours.features.num is not None:
         ours.features.num.initialize(x)
     theirs = tabm.TabM.make(
         n_num_features=x.shape[1], cat_cardinalities=cardinalities, d_out=n_outputs, k=4, n_blocks=2, d_block=12,
-        num_embeddings=package_embedding(embedding, x, TabMConfig(**SMALL)), dropout=0.0,
+        num_embeddings=package_embedding(embedding, x, TabMConfig(**small())), dropout=0.0,
         arch_type={"batch": "tabm", "mini": "tabm-mini", "packed": "tabm-packed"}[sharing],
     )  # fmt: skip
     with torch.no_grad():
@@ -170,7 +184,7 @@ def test_one_column_is_added_for_missing_values():
     frame = pd.DataFrame({"c": ["u", "v", "w", None] * 10, "y": np.arange(40.0)})
     schema = Task.from_frame(frame, "y").schema
     ingress = Preprocessing.fit(schema, PreprocessConfig(), Task.from_frame(frame, "y").feeds()).schema.ingress
-    net = build_tabm(dataclasses.replace(schema, ingress=ingress), TabMConfig(**SMALL))
+    net = build_tabm(dataclasses.replace(schema, ingress=ingress), TabMConfig(**small()))
     theirs = tabm.TabM.make(cat_cardinalities=[3], d_out=1, k=4, n_blocks=2, d_block=12)
     # Each column has a weight for each unit and a scaling for each member.
     assert count(net) - count(theirs) == 12 + 4
@@ -219,7 +233,7 @@ def test_the_columns_of_one_feature_share_their_initial_scaling():
     ):
         schema = Preprocessing.fit(task.schema, PreprocessConfig(**options), task.feeds()).schema
         assert flag_widths(schema) == widths
-        net = build_tabm(schema, TabMConfig(**SMALL))
+        net = build_tabm(schema, TabMConfig(**small()))
         assert net.start.shape[1] == net.features.d_out
 
 
@@ -347,7 +361,7 @@ def test_settings_that_cannot_be():
 @pytest.mark.parametrize("learner", [
     TabM(**QUICK, n_export_members=3, dropout_schedule="fade"), TabMMini(**QUICK),
     TabM(**QUICK, sharing="packed", share_batches=True),
-    TabM(**{**QUICK, "n_members": 1}, activation="gelu", num_embedding="periodic", cat_encoding="embedding", mixup=0.2),
+    TabM(**quick(n_members=1, activation="gelu", num_embedding="periodic", cat_encoding="embedding", mixup=0.2)),
 ])  # fmt: skip
 def test_settings_keep_the_contract(learner):
     for name in ("classes", "number"):
@@ -444,7 +458,7 @@ def test_untrained_initial_values_move_nothing(monkeypatch, options):
     task = Task.from_frame(late_frame(), "y")
     # tanh: a gradient of 0 means that no row reaches the weight.
     validation = tuple(range(N_TRAIN, N_TRAIN + 30))
-    learner = TabM(**{**QUICK, "activation": "tanh", "min_level_rows": 1, "validation": validation, **options})
+    learner = TabM(**quick(activation="tanh", min_level_rows=1, validation=validation, **options))
     original, models = network_learner.train_network, []
     for size in (0.0, 5.0):
         monkeypatch.setattr(network_learner, "train_network", disturbed(original, size))
@@ -454,3 +468,20 @@ def test_untrained_initial_values_move_nothing(monkeypatch, options):
         first, second = (model.predict_feeds(feeds)["prediction"] for model in models)
         np.testing.assert_array_equal(first, second)
     assert models[0].history.equals(models[1].history)
+
+
+def test_penalties_hold_the_weights_down():
+    task = example_tasks(90)["classes"]
+    learner = TabM(**QUICK, validation=None)
+    sizes = {}
+    for name, options in {"none": {}, "l2": {"l2": 0.1}, "l1": {"l1": 0.01}}.items():
+        module = learner.replace(max_epochs=10, **options).train(task, None, progress=False).module
+        weights = [layer.weight.detach() for layer in module.layers]
+        sizes[name] = (sum(float(w.abs().sum()) for w in weights), sum(int((w == 0).sum()) for w in weights))
+    assert max(sizes["l1"][0], sizes["l2"][0]) < 0.7 * sizes["none"][0]
+    assert sizes["l1"][1] > 0 == sizes["none"][1]
+
+
+def test_settings_that_cannot_count_are_refused():
+    with pytest.raises(ParameterError, match="scaling_init='normal' changes nothing with sharing='packed': leave it out"):
+        TabM(sharing="packed", scaling_init="normal")

@@ -1,12 +1,14 @@
 """Embeddings of numbers by name: a line in :data:`NUM_EMBEDDINGS` makes one a choice of every learner that embeds numbers.
 
 Gorishniy, Rubachev and Babenko (2022), "On Embeddings for Numerical Features in Tabular Deep Learning": ``linear``,
-``periodic`` and ``piecewise_linear``. Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", section 3: ``pbld``.
+which ends in a ReLU, ``periodic`` and ``piecewise_linear``. Holzmüller, Grinsztajn and Steinwart (2024), "Better by
+default", section 3: ``pbld``.
 Every column has weights of its own. Flags, which hold two values, are not embedded.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, NumKind
+from onnxlearn_models.layers.idle import refuse_idle
 
 # Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
 TIME_SCALES = (0.1, 20.0)
@@ -45,17 +48,19 @@ class NumEmbedding(nn.Module):
 
 
 class LinearEmbedding(NumEmbedding):
-    """For each number ``x`` the values ``relu(x w + b)``."""
+    """For each number ``x`` the values ``relu(x w + b)``; without ``activation`` no ReLU."""
 
-    def __init__(self, n_columns: int, d_embedding: int) -> None:
+    def __init__(self, n_columns: int, d_embedding: int, *, activation: bool = True) -> None:
         super().__init__(n_columns, d_embedding)
+        self.activation = nn.ReLU() if activation else nn.Identity()
         bound = d_embedding**-0.5
         self.weight = nn.Parameter(_uniform(bound, n_columns, d_embedding))
         self.bias = nn.Parameter(_uniform(bound, n_columns, d_embedding))
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
-        return torch.relu(num.unsqueeze(-1) * self.weight + self.bias)
+        embedded: Tensor = self.activation(num.unsqueeze(-1) * self.weight + self.bias)
+        return embedded
 
 
 class PeriodicEmbedding(NumEmbedding):
@@ -63,19 +68,22 @@ class PeriodicEmbedding(NumEmbedding):
 
     ``scales``: float32 ``[n_columns, n_frequencies]``, the standard deviations that the frequencies ``w`` start from, which are
     cut off at three of them. ``lite``: one ``W`` and ``c`` for all columns (Gorishniy et al. 2024, "TabR", section 4.1).
+    Without ``activation`` no ReLU.
     """
 
-    def __init__(self, scales: Tensor, d_embedding: int, *, lite: bool = False) -> None:
+    def __init__(self, scales: Tensor, d_embedding: int, *, lite: bool = False, activation: bool = True) -> None:
         n_columns, n_frequencies = scales.shape
         super().__init__(n_columns, d_embedding)
         self.frequency = nn.Parameter(nn.init.trunc_normal_(torch.empty_like(scales), a=-3, b=3) * scales)
+        self.activation = nn.ReLU() if activation else nn.Identity()
         d_waves = 2 * n_frequencies
         self.linear = nn.Linear(d_waves, d_embedding) if lite else ColumnLinear(n_columns, d_waves, d_embedding)
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
         angles = num.unsqueeze(-1) * (2 * math.pi * self.frequency)
-        return torch.relu(self.linear(torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)))
+        embedded: Tensor = self.activation(self.linear(torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)))
+        return embedded
 
 
 class PBLDEmbedding(NumEmbedding):
@@ -251,12 +259,13 @@ def _none(_kinds: Sequence[NumKind], _config: NumEmbeddingConfig) -> None:
 
 
 def _linear(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
-    return LinearEmbedding(len(kinds), config.d_num_embedding or 32)
+    return LinearEmbedding(len(kinds), config.d_num_embedding or 32, activation=config.num_embedding_activation)
 
 
 def _periodic(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
     scales = frequency_scales(kinds, config.n_frequencies or 48, config.frequency_scale or 0.01)
-    return PeriodicEmbedding(scales, config.d_num_embedding or 24, lite=config.periodic_lite)
+    lite, activation = config.periodic_lite, config.num_embedding_activation
+    return PeriodicEmbedding(scales, config.d_num_embedding or 24, lite=lite, activation=activation)
 
 
 def _piecewise_linear(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
@@ -277,6 +286,16 @@ NUM_EMBEDDINGS: dict[str, Factory] = {
     "pbld": _pbld,
 }
 
+# An embedding that is not here may read all of them.
+_WAVES = {"d_num_embedding", "n_frequencies", "frequency_scale"}
+_SETTINGS: dict[str, set[str]] = {
+    "none": set(),
+    "linear": {"d_num_embedding", "num_embedding_activation"},
+    "periodic": {*_WAVES, "periodic_lite", "num_embedding_activation"},
+    "piecewise_linear": {"d_num_embedding", "n_bins", "piecewise_version"},
+    "pbld": _WAVES,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NumEmbeddingConfig:
@@ -295,10 +314,17 @@ class NumEmbeddingConfig:
         low=0, low_open=True,
     )  # fmt: skip
     periodic_lite: bool = param(False, "periodic: one linear map for all numbers instead of one for each")
-    n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2)
+    num_embedding_activation: bool = param(True, "linear and periodic end in a ReLU")
+    n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2, high=1000)
     piecewise_version: Literal["A", "B"] = param(
         "B", "piecewise_linear: A ends in a ReLU, B begins as a linear map of the number"
     )
+
+    def __post_init__(self) -> None:
+        read = _SETTINGS.get(self.num_embedding)
+        if read is not None:
+            settings = {field.name for field in dataclasses.fields(NumEmbeddingConfig)} - {"num_embedding"}
+            refuse_idle(self, settings - read, f"with num_embedding={self.num_embedding!r}")
 
 
 def embedded_kinds(ingress: Ingress) -> tuple[NumKind, ...]:
