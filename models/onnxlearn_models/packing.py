@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from typing import Any
 
 import onnx
@@ -28,6 +29,12 @@ class Opened:
 
     data: bytes
     session: Session
+
+
+@functools.cache
+def version(package: str) -> str:
+    """Of an installed package; finding it takes milliseconds, and it stays the same."""
+    return metadata.version(package)
 
 
 def open_checked(graph: onnx.ModelProto) -> Opened:

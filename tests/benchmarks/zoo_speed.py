@@ -68,7 +68,7 @@ CASES = [
          reference=published.rtdl_ft_transformer, setting=SMALL, target=NEVER_SLOWER),
     Case(learner="tabnet", rival="pytorch_tabnet", reference=published.pytorch_tabnet, setting=MIDDLE, target=NEVER_SLOWER),
     Case(learner="realmlp", rival="pytabkit, whole `fit`", reference=published.pytabkit_realmlp,
-         setting=Setting(3_563, 32, 256), target="at most 0.5", params={"validation": 0.2}, whole=True),
+         setting=Setting(3_563, 256, 256), target="at most 0.5", params={"validation": 0.2}, whole=True, pairs=3),
     Case(learner="tabm", rival="the tabm package in a hand-written loop", reference=published.tabm_package, setting=SMALL,
          target=NEVER_SLOWER, params={"num_embedding": "none"}),
     Case(learner="tabm", rival="its matrix products alone", reference=published.matrix_products, setting=SMALL,
