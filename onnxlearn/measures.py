@@ -238,11 +238,20 @@ def _errors(outcome: Outcome) -> Array:
 
 
 def _mse(outcome: Outcome) -> float:
-    return outcome.mean(_errors(outcome) ** 2)
+    with np.errstate(over="ignore"):  # beyond float64 it is infinite
+        return outcome.mean(_errors(outcome) ** 2)
 
 
 def _rmse(outcome: Outcome) -> float:
-    return float(np.mean(np.sqrt(np.average(_errors(outcome) ** 2, axis=0, weights=outcome.weights))))
+    square, unit = _mean_square(_errors(outcome), outcome.weights)
+    return float(np.mean(np.sqrt(square) * unit))
+
+
+def _mean_square(x: Array, weights: Array) -> tuple[Array, Array]:
+    """Of each column of ``[n, T]`` over its unit, the second array ``[T]``, by which no square overflows or vanishes."""
+    # A power of two: it changes no digit.
+    unit = np.ldexp(1.0, np.frexp(np.abs(x).max(axis=0))[1] - 1)
+    return np.average((x / unit) ** 2, axis=0, weights=weights), unit
 
 
 def _mae(outcome: Outcome) -> float:
@@ -282,12 +291,13 @@ def _r2(outcome: Outcome) -> float:
     if len(outcome.truth) < 2:
         return float("nan")
     center = np.average(outcome.truth, axis=0, weights=outcome.weights)
-    residual = np.average(_errors(outcome) ** 2, axis=0, weights=outcome.weights)
-    total = np.average((outcome.truth - center) ** 2, axis=0, weights=outcome.weights)
+    residual, unit = _mean_square(_errors(outcome), outcome.weights)
+    total, total_unit = _mean_square(outcome.truth - center, outcome.weights)
     # A constant truth: 1 where it is met exactly, else 0.
     explained = np.where(residual == 0, 1.0, 0.0)
     varies = total > 0
-    explained[varies] = 1 - residual[varies] / total[varies]
+    with np.errstate(over="ignore"):
+        explained[varies] = 1 - residual[varies] / total[varies] * (unit / total_unit)[varies] ** 2
     return float(np.mean(explained))
 
 

@@ -181,3 +181,20 @@ def test_finding_measures():
     assert {measure.range for measure in measures.all_measures()} == {
         "[0, 1]", "[0, inf)", "[0, 2]", "[-1, 1]", "(-inf, inf)", "(-inf, 1]",
     }  # fmt: skip
+
+
+def of_numbers(truth, response):
+    outcome = Outcome.of(Target(names=("a",), type="regression", dtype="float64"), truth, response, None, None)
+    return {name: measures.get(name)(outcome) for name in ("rmse", "r2", "mae", "maxae", "mse")}
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200, 1e250])
+def test_no_square_overflows_or_vanishes(size):
+    truth, error = np.array([[1.0], [2.0], [4.0], [3.0]]), np.array([[0.5], [-1.0], [0.25], [0.0]])
+    plain, scaled = (of_numbers(truth * factor, (truth + error) * factor) for factor in (1.0, size))
+    assert scaled["r2"] == pytest.approx(plain["r2"], rel=1e-12)
+    for name in ("rmse", "mae", "maxae"):
+        assert scaled[name] == pytest.approx(plain[name] * size, rel=1e-12, abs=0)
+    # What is beyond float64 is infinite.
+    assert scaled["mse"] == (np.inf if size > 1 else pytest.approx(plain["mse"] * size * size))
+    assert of_numbers(truth, truth + 1e200)["r2"] == -np.inf
