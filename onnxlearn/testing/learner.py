@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,12 +15,21 @@ from onnxlearn.learner import Learner
 from onnxlearn.model import Model
 from onnxlearn.registry import learner_infos
 from onnxlearn.task import Task
-from onnxlearn.testing.parity import BATCH_SIZES, expect
+from onnxlearn.testing.elsewhere import check_elsewhere
+from onnxlearn.testing.levels import check_levels
+from onnxlearn.testing.parity import BATCH_SIZES, TOLERANCE, assert_parity, expect, run_reference
 from onnxlearn.testing.torchfree import check_without_torch
 from onnxlearn.wire.feeds import join_feeds
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# onnx.reference is slow.
+REFERENCE_ROWS = 16
+# Those with columns of every kind.
+FITS_ELSEWHERE = 4
 
 
 def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
@@ -40,7 +49,8 @@ def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
             "width": rng.normal(50, 10, n_rows).astype(np.float32),
             "count": rng.integers(0, 9, n_rows),
             "shape": pd.Series(shape, dtype=object).mask(holes()),
-            "code": pd.Categorical(rng.integers(100, 120, n_rows)),
+            # Some of which no row has.
+            "code": pd.Categorical(rng.integers(100, 120, n_rows), range(100, 125)),
             "grade": pd.Categorical(rng.choice(["low", "mid", "high"], n_rows), ["low", "mid", "high"], ordered=True),
             "open": pd.Series(rng.random(n_rows) < 0.5, dtype="boolean").mask(holes()),
             "day": pd.Timestamp("1965-03-01") + pd.to_timedelta(rng.integers(0, 9000, n_rows), unit="D"),
@@ -53,20 +63,21 @@ def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one"]
+Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one number", "one category"]
 
 _COLUMNS: dict[Columns, tuple[str, ...]] = {
     "mixed": ("size", "width", "count", "shape", "code", "grade", "open", "day", "still"),
     "numeric": ("size", "width", "count"),
     "categorical": ("shape", "code"),
-    "one": ("width",),
+    "one number": ("width",),
+    "one category": ("shape",),
 }
 
 
 def example_tasks(n_rows: int = 60, columns: Columns = "mixed") -> dict[str, Task]:
     """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers.
 
-    ``columns``: all of them, numbers alone, categories alone, or one single number.
+    ``columns``: all of them, numbers alone, categories alone, one single number, or one single category.
     """
     frame = example_frame(n_rows)
     targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "count"]}
@@ -82,31 +93,47 @@ def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None
     """A learner keeps its contract on each of these tasks.
 
     Default: :func:`example_tasks` of the types that it can do, with columns of every kind, with numbers alone, with
-    categories alone and with one column.
+    categories alone, with one number and with one category.
 
-    Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes twice; the
-    file takes batches of any size and hostile rows, gives finite outputs of the promised types, the same where torch cannot
-    be imported, and says how it was made and scored.
+    Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes again, in
+    this process and in another one. The file takes batches of any size and hostile rows, gives finite outputs of the promised
+    types, those that ``onnx.reference`` computes and that it gives where torch cannot be imported; unseen and missing
+    categories are no levels. It says how it was made and scored, and proves that it computes what was trained: by the parity
+    in its metadata, unless it predicts the same for all rows, and by what :meth:`Learner.reference` computes, if it does.
     """
     check_params(learner)
     check_types(learner)
+    fits: list[tuple[Task, Task, bytes]] = []
     models = []
     for task in _tasks_for(learner) if tasks is None else tasks:
-        try:
-            models.append((_check_task(learner, task), join_feeds(task.feeds(), hostile_feeds(task.schema))))
-        except AssertionError as error:
-            raise AssertionError(f"task {task.schema.name!r}: {error}") from error
+        train, test = _parts(task)
+        model = check_fit(learner, task)
+        if not fits:
+            expect(learner.fit(train, test=test, progress=False) == model, "a second fit gives other bytes")
+        fits.append((train, test, model.to_bytes()))
+        models.append((model, join_feeds(task.feeds(), hostile_feeds(task.schema))))
     check_without_torch(models)
+    check_elsewhere(learner, fits[:FITS_ELSEWHERE])
 
 
-def _check_task(learner: Learner, task: Task) -> Model:
-    train, test = task.split(0.25, 1)
+def check_fit(learner: Learner, task: Task) -> Model:
+    """What :func:`check_learner` says of the file of one fit, which is given back; in this process alone."""
+    train, test = _parts(task)
     model = learner.fit(train, test=test, progress=False)
-    expect(learner.fit(train, test=test, progress=False).to_bytes() == model.to_bytes(), "a second fit gives other bytes")
-    _check_document(learner, model, train, test)
-    _check_outputs(model, train.feeds())
-    _check_outputs(model, hostile_feeds(model.schema))
+    try:
+        _check_document(learner, model, train, test)
+        _check_outputs(model, train.feeds())
+        _check_outputs(model, hostile_feeds(model.schema))
+        _check_computation(learner, model, train)
+        check_levels(model, train)
+    except AssertionError as error:
+        raise AssertionError(f"task {task.schema.name!r}: {error}") from error
     return model
+
+
+def _parts(task: Task) -> tuple[Task, Task]:
+    """Rows to train and to test on."""
+    return task.split(0.25, 1)
 
 
 def check_params(learner: Learner) -> None:
@@ -138,12 +165,44 @@ def _check_document(learner: Learner, model: Model, train: Task, test: Task) -> 
     document = model.metadata
     expect(document["learner"] == json.loads(json.dumps(learner.to_dict())), "the metadata tells another learner")
     expect(model.schema.features == train.schema.features, "the model's features are not those of the task")
-    expect(document["training"]["n_rows"] == train.n_rows, "n_rows is not the number of rows of the task")
-    scores = model.score(test)
-    for name, value in document["training"]["scores"]["test"].items():
+    expect(model.schema.target == train.schema.target, "the model's target is not that of the task")
+    training = document["training"]
+    expect(training["n_rows"] == train.n_rows, "n_rows is not the number of rows of the task")
+    scores, told = model.score(test), training["scores"].get("test", {})
+    expect(told.keys() == scores.keys(), f"the test scores are {sorted(told)}, not {sorted(scores)}")
+    for name, value in told.items():
         same = np.isnan(scores[name]) if value is None else np.isclose(value, scores[name], rtol=1e-6)
         expect(bool(same), f"the test score {name} is {value}, the file scores {scores[name]}")
+    if training.get("n_validation_rows"):
+        expect(training["scores"].get("validation", {}).keys() == scores.keys(), "validation scores are missing")
     expect(Model(model.to_bytes()) == model, "the bytes do not open as an equal model")
+
+
+def _check_computation(learner: Learner, model: Model, train: Task) -> None:
+    """The file computes what the standard says, and what was trained."""
+    rows = join_feeds({name: array[:REFERENCE_ROWS] for name, array in train.feeds().items()}, hostile_feeds(train.schema, 16))
+    scaling = {} if train.schema.target.classes else {"center": train.truth().mean(axis=0), "scale": train.truth().std(axis=0)}
+    assert_parity(model.to_bytes(), rows, run_reference(model.to_bytes(), rows), **scaling, batch_sizes=())
+    parity, outputs = model.metadata["parity"], model.predict_feeds(rows)
+    if parity or not _is_constant(outputs):
+        expect(bool(parity), "the metadata has no parity, which tells that the file was compared with what was trained")
+        expect(parity["n_rows"] > 0, "the parity was measured on no rows")
+        # Relative to the numbers where these are large; on rows of which some are not these ones.
+        limit = 2 * TOLERANCE * (1 + _largest(outputs, **scaling))
+        expect(0 <= parity["max_difference"] <= limit, f"the parity is {parity['max_difference']:g}, more than {limit:g}")
+    reference = learner.reference(train)
+    if reference is not None:
+        assert_parity(model.to_bytes(), rows, reference(rows), **scaling)
+
+
+def _largest(outputs: Mapping[str, Array], center: Array | float = 0.0, scale: Array | float = 1.0) -> float:
+    """The largest probability, or number in standard deviations."""
+    values = outputs["probabilities"] if "probabilities" in outputs else (outputs["prediction"] - center) / scale
+    return float(np.abs(values).max())
+
+
+def _is_constant(outputs: Mapping[str, Array]) -> bool:
+    return all(bool((array == array[:1]).all()) for array in outputs.values())
 
 
 def _check_outputs(model: Model, feeds: dict[str, np.ndarray[Any, Any]]) -> None:

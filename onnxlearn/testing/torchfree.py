@@ -1,4 +1,4 @@
-"""Model files give the same in a process that cannot import torch."""
+"""Model files say and give the same in a process that cannot import torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from onnxlearn.model import Model
 from onnxlearn.testing.parity import expect
 from onnxlearn.wire.feeds import Feeds
 
-# Runs in the other process: every file of the folder on its rows, what it gives beside it.
+# Runs in the other process: every file of the folder on its rows, what it says and gives beside it.
 _SCRIPT = """
 import sys
 sys.modules["torch"] = None
@@ -26,6 +26,7 @@ import numpy as np
 import onnxlearn as ol
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
     model = ol.load(path)
+    path.with_suffix(".says.json").write_text(json.dumps(model.metadata))
     names = json.loads(path.with_suffix(".json").read_text())
     with np.load(path.with_suffix(".npz")) as arrays:
         feeds = {name: array.astype(object) if array.dtype.kind == "U" else array
@@ -36,22 +37,28 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
 
 
 def check_without_torch(models: Sequence[tuple[Model, Feeds]]) -> None:
-    """Each model's file, loaded where torch cannot be imported, gives the outputs that the model gives here."""
+    """Each model's file, loaded where torch cannot be imported, says and gives what the model says and gives here."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [_write(Path(folder) / f"{i:04}.onnx", model, feeds) for i, (model, feeds) in enumerate(models)]
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, folder], env=_environment(), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
-        expect(done.returncode == 0, f"the file cannot be used without torch: {done.stderr.strip().rpartition(chr(10))[2]}")
+        run_script(_SCRIPT, folder, "the file cannot be used without torch")
         for path, (model, feeds) in zip(paths, models, strict=True):
+            says = json.loads(path.with_suffix(".says.json").read_text())
+            expect(says == model.metadata, "the metadata is another one in another process")
             with np.load(path.with_suffix(".out.npz")) as found:
                 _compare(dict(found), model.predict_feeds(feeds))
 
 
-def _environment() -> dict[str, str]:
-    """The other process finds this package where this one found it."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+def run_script(script: str, folder: str, failing: str, **environment: str) -> None:
+    """Run Python code on a folder in another process, which finds this package where this one found it.
+
+    Raises: AssertionError with ``failing`` and the error where the code ends with one.
+    """
+    path = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", script, folder], env={**os.environ, "PYTHONPATH": path, **environment},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    expect(done.returncode == 0, f"{failing}: {done.stderr.strip().rpartition(chr(10))[2]}")
 
 
 def _write(path: Path, model: Model, feeds: Feeds) -> Path:

@@ -1,40 +1,13 @@
 """The contract, for every registered learner: registering one is what tests it."""
 
 import pytest
-from torch import nn
+from quick_learners import QUICK, OnlyClasses, quick
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.task import Task
-from onnxlearn.testing import check_learner, check_types, example_tasks
+from onnxlearn.testing import check_fit, check_learner, check_types, example_tasks
 from onnxlearn_models.featureless import Featureless
-from onnxlearn_models.mlp import MLP
-
-
-class Own(nn.Module):
-    """What a user may bring."""
-
-    def __init__(self, n_num, n_outputs, width=8):
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(n_num, width), nn.Tanh(), nn.Linear(width, n_outputs))
-
-    def forward(self, num):
-        return self.layers(num)
-
-
-# Contracts hold whatever the quality: little training is enough.
-QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
-SMALL = {"n_blocks": 1, "d_block": 8}
-QUICK_OF = {
-    "bagging": {"n_folds": 2},
-    "ensemble": {"members": [learner("mlp", **SMALL), learner("mlp", norm="batch", **SMALL, seed=1)]},
-    "module": {"module": Own},
-}
-
-
-def quick(name):
-    known = {param.name for param in learner(name).params}
-    return learner(name, **{key: value for key, value in QUICK.items() if key in known}, **QUICK_OF.get(name, {}))
 
 
 def test_the_learners_of_this_package_are_registered():
@@ -44,6 +17,24 @@ def test_the_learners_of_this_package_are_registered():
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_learner_keeps_its_contract(name):
     check_learner(quick(name))
+
+
+# Heads and calibration of networks, each with what it is asked on.
+OUTPUTS = {
+    "quantiles": ("number", {"head": "quantile", "coverage": 0.5}, {"prediction", "quantiles", "lower", "upper"}),
+    "normal": ("numbers", {"head": "normal", "coverage": 0.5}, {"prediction", "std", "lower", "upper"}),
+    "classes": ("two", {"temperature": True, "threshold": "f1", "coverage": 0.5}, {"probabilities", "label", "set"}),
+}
+
+
+@pytest.mark.parametrize("outputs", OUTPUTS)
+@pytest.mark.parametrize("name", sorted(set(learner_infos()) - {"featureless"}))
+def test_networks_have_every_head_and_calibration(name, outputs):
+    task, settings, names = OUTPUTS[outputs]
+    model = check_fit(quick(name, calibration=0.3, **settings), example_tasks()[task])
+    assert names == set(model.outputs)
+    asked = {"temperature", "threshold", "coverage"} & set(settings)
+    assert asked <= set(model.metadata["training"]["calibration"])
 
 
 @pytest.mark.parametrize("name", sorted(learner_infos()))
@@ -80,13 +71,6 @@ def test_unknown_learner_names_the_nearest():
 def test_unknown_parameter_names_the_nearest():
     with pytest.raises(ParameterError, match=r"learner 'mlp' has no parameter 'max_epoch'\. Did you mean 'max_epochs'"):
         learner("mlp", max_epoch=3)
-
-
-class OnlyClasses(MLP):
-    """A learner that does classification alone."""
-
-    name = "only_classes"
-    tasks = ("classification",)
 
 
 def test_a_learner_of_one_type_of_task():

@@ -141,6 +141,9 @@ def test_the_threshold_of_f1_against_scikit_learn():
         ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1], 0.5),  # any between 0.2 and 0.8
         ([0.1, 0.2, 0.3], [0, 1, 1], 0.15),
         ([0.6, 0.7, 0.9], [0, 0, 1], 0.8),
+        ([0.1, 0.3, 0.4, 0.9], [0, 1, 0, 1], 0.5),  # as good: 0.2 and 0.65
+        ([0.1, 0.2, 0.3, 0.35], [0, 1, 0, 1], 0.325),  # as good: 0.15
+        ([0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1], 0.65),  # as good: 0.85
         ([0.4, 0.4, 0.4], [1, 1, 0], 0.2),  # equal ones cannot be parted
         ([0.4, 0.4 + 1e-8, 0.4], [1, 0, 1], 0.2),  # nor those that rounding tells apart
         ([0.3, 0.3], [0, 0], 0.5),
@@ -151,6 +154,19 @@ def test_the_threshold_of_f1_against_scikit_learn():
 def test_of_equally_good_thresholds_the_nearest_to_a_half(probability, positive, expected):
     found = fit_threshold(np.array(probability), np.array(positive, bool), np.ones(len(positive)), "acc")
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_threshold_is_one_of_the_tempered_probabilities():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1.5, 1.5, 300)
+    truth = (rng.random(300) < 1 / (1 + np.exp(-logits))).astype(int)
+    # Far too sure: the temperature moves every probability.
+    sure = 1 / (1 + np.exp(-4 * logits))
+    outputs = {"probabilities": np.stack([1 - sure, sure], axis=1)}
+    post = Postprocessing.fit(OutputConfig(temperature=True, threshold="f1"), TWO, outputs, truth)
+    assert post.temperature > 2
+    best = max(sk.f1_score(truth, sure >= at) for at in sure)
+    assert sk.f1_score(truth, post.apply(outputs, TWO)["label"]) == pytest.approx(best)
 
 
 def test_many_rows_try_a_thousand_thresholds():

@@ -1,0 +1,59 @@
+"""Every registered learner with settings for little training, importable by its bare name in any process."""
+
+import onnx
+import torch
+from torch import nn
+
+from onnxlearn.graph.metadata import embed
+from onnxlearn.model import Model
+from onnxlearn.registry import learner
+from onnxlearn_models.featureless import Featureless
+from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.mlp import MLP
+
+
+class Own(nn.Module):
+    """What a user may bring: a network of numbers, categories, or both."""
+
+    def __init__(self, n_num, cardinalities, n_outputs, width=8):
+        super().__init__()
+        self.embedding = CodeEmbedding(cardinalities, [4] * len(cardinalities))
+        self.layers = nn.Sequential(nn.Linear(n_num + 4 * len(cardinalities), width), nn.Tanh(), nn.Linear(width, n_outputs))
+
+    def forward(self, num=None, cat=None):
+        parts = ([] if num is None else [num]) + ([] if cat is None else [self.embedding(cat)])
+        return self.layers(torch.cat(parts, dim=1))
+
+
+class OnlyClasses(MLP):
+    """A learner that does classification alone."""
+
+    name = "only_classes"
+    tasks = ("classification",)
+
+
+class HashSeeded(Featureless):
+    """Medians with a note that changes with the hashes of texts: with every process."""
+
+    def fit(self, task, **options):
+        model = super().fit(task, **options)
+        if self.values["center"] == "mean":
+            return model
+        document = {**model.metadata, "notes": [f"{hash('text')}"]}
+        return Model(embed(onnx.load_from_string(model.to_bytes()), document))
+
+
+# Contracts hold whatever the quality: little training is enough.
+QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
+SMALL = {"n_blocks": 1, "d_block": 8}
+QUICK_OF = {
+    "bagging": {"n_folds": 2},
+    "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
+    "module": {"module": Own},
+}
+
+
+def quick(name, **settings):
+    """The learner ``name``, quickly trained."""
+    known = {param.name for param in learner(name).params}
+    return learner(name, **{key: value for key, value in QUICK.items() if key in known}, **QUICK_OF.get(name, {}), **settings)
