@@ -135,12 +135,12 @@ def listing(names: Iterable[object], limit: int = 12) -> str:
     return ", ".join(quoted[:limit]) + rest
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest known name, or an empty string.
+def did_you_mean(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """A hint with the nearest known name, or an empty string where none is as much alike: 1 is equal, 0 nothing in common.
 
     >>> did_you_mean("Age", ["age", "sex"])
     " Did you mean 'age'?"
     """
     by_folded = {str(candidate).casefold(): str(candidate) for candidate in known}
-    near = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=likeness)
     return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

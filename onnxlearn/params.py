@@ -105,7 +105,8 @@ def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: 
     home = {field.name: config for config in configs for field in dataclasses.fields(config)}
     for name in values:
         if name not in home:
-            hint = did_you_mean(name, home)
+            # Parameters share words: another one's name that is half the same is no hint.
+            hint = did_you_mean(name, home, likeness=0.75)
             raise ParameterError(f"{owner} has no parameter {name!r}.{hint or ' It has ' + listing(sorted(home), 40) + '.'}")
     return tuple(
         config(**{name: _checked(config, name, value, owner) for name, value in values.items() if home[name] is config})

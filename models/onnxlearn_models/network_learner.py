@@ -152,7 +152,7 @@ class NetworkLearner(Learner):
         generators = Generators(config.seed, device)
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows)
+        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
         return Prepared(
             module=module,
             train=WeighedRows.of(train, class_weights, "training"),

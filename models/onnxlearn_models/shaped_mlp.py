@@ -25,6 +25,7 @@ from onnxlearn_models.network_learner import NetworkLearner
 class ShapedMLPConfig(EntityConfig):
     """Shape of the network."""
 
+    # DIFF: mlr3keras' default is 2.
     n_layers: int = param(4, "linear layers, the output layer included", low=1)
     n_max: int = param(128, "units of the widest layer", low=1)
     shape: str = param("funnel", "how the widths go from layer to layer", choices=SHAPES)

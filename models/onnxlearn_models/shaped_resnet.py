@@ -28,6 +28,7 @@ from onnxlearn_models.network_learner import NetworkLearner
 class ShapedResNetConfig(EntityConfig):
     """Shape of the network."""
 
+    # DIFF: mlr3keras' default is 3 layers, a single residual block, and no dropout.
     n_layers: int = param(4, "layers: the first linear one, the groups of residual blocks, the output layer", low=1)
     n_blocks: int = param(1, "residual blocks of each group", low=1)
     n_max: int = param(128, "units of the widest layer", low=1)
@@ -118,5 +119,5 @@ class ShapedResNet(NetworkLearner):
     architecture = staticmethod(build_shaped_resnet)
     architecture_config = ShapedResNetConfig
     # DIFF: mlr3keras' learning rate restarts from 0.01 after 10, 20, 40 epochs, and penalties l1 = l2 = 0.01 hold the weights
-    # down. Here as in the paper it goes down once. Averaged weights would not be those of the norms' running statistics.
-    defaults: Mapping[str, Any] = {"cat_encoding": "embedding", "optimizer": "sgd", "lr": 0.01, "ema": 0.0}
+    # down. Here as in the paper it goes down once.
+    defaults: Mapping[str, Any] = {"cat_encoding": "embedding", "optimizer": "sgd", "lr": 0.01}

@@ -75,18 +75,21 @@ def ship(
 
     Raises: ExportError, ParityError.
     """
-    networks, opened, parity = export_proven(networks, post, rows.train.feeds())
+    told = [note for network in networks for note in _notes(network)]
+    shipped, opened, parity = export_proven(networks, post, rows.train.feeds())
+    if any(network.dtype != other.dtype for network, other in zip(networks, shipped, strict=True)):
+        told.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     return pack(
         opened,
-        schema=networks[0].preprocessing.schema,
+        schema=shipped[0].preprocessing.schema,
         learner=learner,
         training={**training, **rows.counts(), "scores": scores},
         parity=parity,
         packages=("numpy", "onnx", "onnxruntime", "torch"),
-        notes=(*notes, *post.notes(), *(note for network in networks for note in _notes(network))),
+        notes=tuple(dict.fromkeys((*notes, *post.notes(), *told))),
         outputs=post.axes(),
     )
 
@@ -165,5 +168,5 @@ def _notes(network: FittedNetwork) -> list[str]:
     if result.stopped == "diverged":
         notes.append(f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
     if network.dtype == torch.float64:
-        notes.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
+        notes.append("the network computes in DOUBLE by design: in FLOAT rounding errors grow from layer to layer of it")
     return notes

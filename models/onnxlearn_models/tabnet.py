@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.embedding import CodeEmbedding
@@ -28,7 +28,6 @@ from onnxlearn_models.training.tensors import Tensors
 
 # Of the batch norm of the inputs, which sees whole batches.
 INPUT_MOMENTUM = 0.01
-LEAST_ROWS = 2
 # About so many steps make an epoch, unless the table is small or large.
 STEPS = 48
 # Keeps the logarithm of a share of 0 finite, and the weights of steps that all decide nothing.
@@ -42,7 +41,9 @@ class TabNetConfig:
     n_d: int = param(8, "width of what each step decides", low=1)
     n_a: int = param(8, "width of what each step passes on to the choice of columns", low=1)
     n_steps: int = param(3, "decision steps", low=1)
-    gamma: float = param(1.3, "how freely a step may look at columns that earlier ones have used (1: each column once)", low=1)
+    gamma: float = param(
+        1.3, "how freely a step may look at columns that earlier ones have used (1: each column once)", low=1, high=10
+    )
     n_independent: int = param(2, "gated layers of each step's own", low=0)
     n_shared: int = param(2, "gated layers that all steps share", low=0)
     mask_type: str = param("sparsemax", "function that chooses columns", choices=SPARSE)
@@ -201,7 +202,11 @@ def build_tabnet(schema: Schema, config: TabNetConfig) -> nn.Module:
 
 
 class TabNet(NetworkLearner):
-    """Learner ``tabnet``."""
+    """Learner ``tabnet``.
+
+    It has no choice of activation, norm or embedding of numbers: gated layers, ghost batch norm and masks of single columns are
+    what the paper's design consists of.
+    """
 
     name: ClassVar[str] = "tabnet"
     architecture = staticmethod(build_tabnet)
@@ -223,23 +228,11 @@ class TabNet(NetworkLearner):
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
-        """Batches that batch norm can take, small enough for some 48 steps an epoch.
-
-        Raises: DataError where there are too few rows, ParameterError for batches of one row.
-        """
-        if n_rows < LEAST_ROWS:
-            raise DataError(
-                f"learner {cls.name!r} normalizes batches, which takes {LEAST_ROWS} training rows or more, not {n_rows}: "
-                "give it a larger table, or choose another learner (onnxlearn learners)"
-            )
+        """Batches small enough for some 48 steps an epoch."""
         batch_size = train_config.batch_size
         if batch_size is None:
             # DIFF: pytorch_tabnet's 1,024 rows are for large tables; on one of fewer rows it makes no step at all.
             batch_size = min(1024, max(16, 2 ** round(math.log2(n_rows / STEPS))))
-        if batch_size < LEAST_ROWS:
-            raise ParameterError(
-                f"learner {cls.name!r}: batch_size has to be at least {LEAST_ROWS}, not {batch_size}: it normalizes batches"
-            )
         return config, choose_training(dataclasses.replace(train_config, batch_size=batch_size), schema, n_rows)
 
     def further_outputs(self) -> tuple[str, ...]:

@@ -11,16 +11,19 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import rtdl_revisiting_models as rtdl
 import torch
 
 from onnxlearn.errors import DataError, InterruptedFit, ParameterError, ParityError, ProviderError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import Model
 from onnxlearn.postprocess.postprocessing import Postprocessing
+from onnxlearn.schema import Ingress
 from onnxlearn.task import Task
 from onnxlearn.testing import example_frame, example_tasks
 from onnxlearn_models import network_learner, parity, shipping
-from onnxlearn_models.mlp import MLP, MLPConfig
+from onnxlearn_models.entity_mlp import EntityMLP
+from onnxlearn_models.mlp import MLP, MLPConfig, MLPNet
 from onnxlearn_models.shipping import export_proven
 
 QUICK = {"max_epochs": 3, "d_block": 16, "device": "cpu", "lr": 0.001}
@@ -262,10 +265,41 @@ def test_tiny_tables():
         assert len(task_model.predict(frame)) == n_rows
 
 
-def test_batch_norm_with_one_training_row():
+@pytest.mark.parametrize(
+    ("made", "way_out"),
+    [
+        (MLP(**QUICK, norm="batch", validation=0.5), "'mlp': batch norm needs .*: give more rows, or norm='layer'$"),
+        (EntityMLP(validation=0.5), "'entity_mlp': batch norm .*: give more rows, or num_norm=False$"),
+        (EntityMLP(validation=0.5, norm="batch"), "'entity_mlp': .*: give more rows, or norm='layer' and num_norm=False$"),
+    ],
+)
+def test_batch_norm_with_one_training_row(made, way_out):
     task = Task.from_frame(pd.DataFrame({"x": [1.0, 2.0], "y": [1.5, 2.5]}), "y")
-    with pytest.raises(ParameterError, match="batch norm needs at least two rows in each step"):
-        MLP(**QUICK, norm="batch", validation=0.5).fit(task, progress=False)
+    with pytest.raises(ParameterError, match=f"learner {way_out}"):
+        made.fit(task, progress=False)
+
+
+def test_label_smoothing_is_for_classes():
+    with pytest.raises(ParameterError, match=r"label_smoothing=0\.1 is for classification; this task is a regression: leave"):
+        MLP(**QUICK, label_smoothing=0.1).fit(example_tasks()["number"], progress=False)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.99])
+def test_l1_makes_some_weights_0(ema):
+    fitted = MLP(**{**QUICK, "max_epochs": 20, "lr": 0.01}, ema=ema, l1=0.003).train(two_task(), None, progress=False)
+    share = float((fitted.module.blocks[0].weight == 0).float().mean())
+    assert 0.1 < share < 1
+
+
+@pytest.mark.parametrize("settings", [{"n_blocks": 1, "d_block": 7}, {"n_blocks": 4, "d_block": 32}], ids=str)
+def test_it_is_the_published_network(settings):
+    theirs = rtdl.MLP(d_in=5, d_out=3, dropout=0.1, **settings).eval()
+    ingress = Ingress(num_names=tuple("abcde"), num_kinds=("number",) * 5)
+    ours = MLPNet(ingress, 3, MLPConfig(num_embedding="none", dropout=0.1, **settings)).eval()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        mine.data.copy_(other)
+    x = torch.randn(64, 5)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
 
 
 def test_cuda_without_a_gpu():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.graph.rewrite import rewrite
@@ -360,7 +360,10 @@ def test_virtual_batches_have_more_than_one_row(n_rows):
         ({"n_shared": 0, "n_independent": 0}, "n_independent=0 and n_shared=0 leave no layers: give one of them at least 1"),
         ({"virtual_batch_size": 1}, r"virtual_batch_size has to be int >= 2, not 1"),
         ({"mask_type": "softmax"}, r"mask_type has to be sparsemax \| entmax, not 'softmax'"),
-        ({"gamma": 0.5}, r"gamma has to be float >= 1, not 0.5"),
+        ({"gamma": 0.5}, r"gamma has to be float >= 1, <= 10, not 0.5"),
+        ({"gamma": 1e30}, r"gamma has to be float >= 1, <= 10, not 1e\+30"),
+        ({"activation": "relu"}, r"learner 'tabnet' has no parameter 'activation'\. It has 'batch_size', "),
+        ({"epochs": 3}, r"learner 'tabnet' has no parameter 'epochs'\. Did you mean 'max_epochs'"),
         ({"masks": "rows"}, r"masks has to be none \| steps \| features, not 'rows'"),
     ],
 )
@@ -371,10 +374,10 @@ def test_settings_that_are_refused(params, message):
 
 def test_what_batch_norm_cannot_take_is_refused_before_training():
     task = example_tasks()["two"]
-    with pytest.raises(ParameterError, match=r"learner 'tabnet': batch_size has to be at least 2, not 1: it normalizes b"):
+    with pytest.raises(ParameterError, match=r"learner 'tabnet': batch norm .* would have one: choose a larger batch_size"):
         TabNet(batch_size=1, device="cpu").fit(task, progress=False)
     two_rows = Task.from_frame(task.frame[["width", "two"]].groupby("two").head(1), "two")
-    with pytest.raises(DataError, match=r"learner 'tabnet' normalizes batches, which takes 2 training rows or more, not 1"):
+    with pytest.raises(ParameterError, match=r"learner 'tabnet': batch norm .* of 1 training rows .*: give more rows, or"):
         TabNet(device="cpu", validation=(0,)).fit(two_rows, progress=False)
 
 

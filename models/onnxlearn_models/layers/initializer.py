@@ -23,5 +23,6 @@ def start_linear(name: str, *modules: nn.Module) -> None:
     for part in itertools.chain(*(module.modules() for module in modules)):
         if isinstance(part, nn.Linear):
             INITIALIZERS[name](part.weight)
+            # DIFF: mlr3keras draws biases by its initializer too, glorot_uniform.
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

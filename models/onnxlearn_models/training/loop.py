@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
+from onnxlearn.learner import Learner
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
@@ -39,8 +40,8 @@ class TrainResult:
     stopped: Literal["max_epochs", "patience", "interrupted", "diverged"] = "max_epochs"
 
 
-def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int) -> None:
-    """Raise ``ParameterError`` where :func:`train_network` cannot train the network like this on so many rows."""
+def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner) -> None:
+    """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
     assert config.batch_size is not None
@@ -48,9 +49,16 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
         way_out = "choose a larger batch_size" if n_rows > 1 else "give more rows"
         raise ParameterError(
-            f"batch norm needs at least two rows in each step, and of {n_rows} training rows a step would have one: {way_out}, "
-            "or a learner without batch norm (mlp)"
+            f"learner {learner.name!r}: batch norm needs at least two rows in each step, and of {n_rows} training rows a step "
+            f"would have one: {way_out}, or {_without_batch_norm(learner)}"
         )
+
+
+def _without_batch_norm(learner: Learner) -> str:
+    """How to do without it: by the learner's own settings, where it has such."""
+    ways = ["norm='layer'"] if learner.values.get("norm") == "batch" else []
+    ways += ["num_norm=False"] if learner.values.get("num_norm") else []
+    return " and ".join(ways) or "a learner without it, such as mlp"
 
 
 def train_network(
@@ -207,6 +215,9 @@ class _Run:
         """Put the averaged weights in place; what training goes on from."""
         trained = [tensor.clone() for tensor in self.moving] if self.average else []
         self._put(self.average)
+        if trained and self.config.l1:
+            # What the penalty holds at 0 now: its average has only not forgotten where it began.
+            self.values.mul_(trained[0] != 0)
         return trained
 
     def _put(self, values: list[Tensor]) -> None:

@@ -26,6 +26,10 @@ def make_objective(head: Head, config: TrainConfig, scaling: TargetScaling | Non
     """
     if scaling is None:
         return Objective(row_loss(config.loss, "classification", config.label_smoothing), classes=True, score=accuracy())
+    if config.label_smoothing:
+        raise ParameterError(
+            f"label_smoothing={config.label_smoothing:g} is for classification; this task is a regression: leave it out"
+        )
     score = root_mean_squared_error(torch.as_tensor(scaling.unit, dtype=torch.float32, device=device))
     if isinstance(head, PointHead):
         return Objective(row_loss(config.loss, "regression"), classes=False, score=score)
