@@ -1,0 +1,54 @@
+"""What stands between a task and the training of a network."""
+
+import pytest
+import torch
+
+from onnxlearn.testing import example_tasks
+from onnxlearn_models.mlp import MLP
+from onnxlearn_models.prepared import Generators
+
+CPU = torch.device("cpu")
+
+
+def small(**options):
+    return MLP(**{"d_block": 16, "n_blocks": 2, "max_epochs": 2, "device": "cpu", **options})
+
+
+def drawn(*generators):
+    found = []
+    for generator in generators:
+        with generator.resumed():
+            found.append(torch.rand(2))
+    return torch.cat(found)
+
+
+def test_random_numbers_go_on_where_they_ended_whatever_is_drawn_between():
+    torch.manual_seed(7)
+    expected, callers = torch.rand(6), torch.rand(2)
+    one, other = Generators(7, CPU), Generators(8, CPU)
+    torch.manual_seed(7)
+    torch.rand(6)
+    assert torch.equal(drawn(one, other, one, one)[[0, 1, 4, 5, 6, 7]], expected)
+    assert torch.equal(torch.rand(2), callers)
+
+
+def test_networks_that_are_prepared_together_are_those_that_are_trained_one_by_one():
+    train, valid = example_tasks()["classes"].split(0.2, 0)
+    learners = [small(seed=1), small(seed=2, dropout=0.3)]
+    prepared = [learner.prepare(train, valid) for learner in learners]
+    together = [learner.train_prepared(each, progress=False) for learner, each in zip(learners, prepared, strict=True)]
+    alone = [learner.train(train, valid, progress=False) for learner in reversed(learners)]
+    for one, other in zip(together, reversed(alone), strict=True):
+        first, second = one.module.state_dict(), other.module.state_dict()
+        assert all(torch.equal(first[name], second[name]) for name in second)
+        assert one.chosen == other.chosen
+
+
+@pytest.mark.parametrize("name", ["classes", "number"])
+def test_the_untrained_network_is_the_one_that_training_begins_with(name):
+    task = example_tasks()[name]
+    still = small(lr=1e-12, weight_decay=0.0, ema=0.0, validation=None, max_epochs=1, num_embedding="none")
+    begun, ended = still.untrained(task).state_dict(), still.train(task, None, progress=False).module.state_dict()
+    weights = [key for key in begun if key.endswith("weight")]
+    assert weights
+    assert any(torch.allclose(begun[key], ended[key], rtol=0, atol=1e-9) for key in weights)
