@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.testing import check_learner, example_tasks
+from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.shaped_mlp import ShapedMLP, ShapedMLPConfig, ShapedMLPNet
 
 QUICK = {"max_epochs": 2, "n_max": 16, "n_layers": 3, "device": "cpu"}
@@ -47,7 +48,7 @@ def test_the_wiring_is_that_of_smlp(ingress):
 def test_order_and_dropouts():
     config = ShapedMLPConfig(n_layers=4, n_max=64, dropout=0.4, norm="batch", activation="tanh")
     net = ShapedMLPNet(NUMBERS, 2, config)
-    assert [type(part) for part in net.blocks] == [nn.Linear, nn.Tanh, nn.BatchNorm1d, nn.Dropout] * 3
+    assert [type(part) for part in net.blocks] == [nn.Linear, nn.Tanh, nn.BatchNorm1d, Dropout] * 3
     # Auto-PyTorch: 1000, 667, 334 thousandths of the largest.
     assert [part.p for part in net.blocks if isinstance(part, nn.Dropout)] == pytest.approx([0.4, 0.2668, 0.1336])
     even = ShapedMLPNet(NUMBERS, 2, ShapedMLPConfig(n_layers=4, dropout=0.4, dropout_shape="brick"))
