@@ -59,17 +59,21 @@ class Bagging(Averaging):
         # What the base was given are the defaults here.
         self.defaults = self.base.values
         super().__init__(**params)
+        single(self._member(), of=self.name)
 
     def fold_learners(self) -> list[NetworkLearner]:
         """The learner of each fold; their seeds follow each other.
 
         Raises: ParameterError for validation rows by their number, which mean other rows in each fold.
         """
-        own = {name: value for name, value in self._given.items() if name not in ("base", "n_folds")}
-        base = self.base.replace(**own)
+        base = self._member()
         if isinstance(base.values["validation"], tuple):
             raise ParameterError("bagging takes validation rows from each fold's own: give a share, a table or None")
         return [base.replace(seed=base.values["seed"] + fold) for fold in range(self.values["n_folds"])]
+
+    def _member(self) -> NetworkLearner:
+        """The base with what was given beside it."""
+        return self.base.replace(**{name: value for name, value in self._given.items() if name not in ("base", "n_folds")})
 
     def fit(
         self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None

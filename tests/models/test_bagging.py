@@ -140,3 +140,9 @@ def test_folds_of_a_task_with_an_order_are_told():
         model = learner("bagging", base=small(), n_folds=2, **QUICK).fit(task, progress=False)
         told = [note for note in model.metadata["notes"] if note.startswith("folds follow each other by 'turn': ")]
         assert len(told) == (order is not None)
+
+
+@pytest.mark.parametrize("params", [{"base": "tabnet", "masks": "steps"}, {"base": learner("tabnet", masks="steps")}])
+def test_outputs_of_one_network_alone_are_refused(params):
+    with pytest.raises(ParameterError, match="learner 'tabnet' gives 'masks', which is of one network alone: leave it out"):
+        learner("bagging", **params)
