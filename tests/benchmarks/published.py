@@ -64,6 +64,12 @@ def by_hand(module: nn.Module, setting: Setting) -> tuple[Work, int]:
     return lambda: loop(module, setting, shuffled(setting)), count(module)
 
 
+def rtdl_mlp(_: nn.Module, setting: Setting) -> tuple[Work, int]:
+    from rtdl_revisiting_models import MLP
+
+    return by_hand(MLP(d_in=N_COLUMNS, d_out=2, n_blocks=3, d_block=256, dropout=0.3), setting)
+
+
 def rtdl_resnet(_: nn.Module, setting: Setting) -> tuple[Work, int]:
     from rtdl_revisiting_models import ResNet
 

@@ -60,8 +60,8 @@ LARGE, MIDDLE, SMALL = Setting(20_480, 3, 256), Setting(8_192, 4, 1_024), Settin
 NEVER_SLOWER = "at most 1"
 WITHOUT_NETWORK = {"featureless", "module"}
 CASES = [
-    Case(learner="mlp", rival="the same network in a hand-written loop", reference=published.by_hand,
-         setting=LARGE, target=NEVER_SLOWER),
+    Case(learner="mlp", rival="rtdl_revisiting_models in a hand-written loop", reference=published.rtdl_mlp,
+         setting=LARGE, target=NEVER_SLOWER, params={"num_embedding": "none"}),
     Case(learner="tab_resnet", rival="rtdl_revisiting_models in a hand-written loop", reference=published.rtdl_resnet,
          setting=LARGE, target=NEVER_SLOWER),
     Case(learner="ft_transformer", rival="rtdl_revisiting_models in a hand-written loop",
