@@ -24,22 +24,14 @@ class Layers(nn.Module):
                 block.activation.share.normal_(1, 0.5)
 
     def forward(self, x):
-        """As autograd has it, with the masks of the fast way."""
-        masks = self.masks(x)
+        """As autograd has it."""
         x = x if self.scale is None else x * self.scale
-        for block, mask in zip(self.blocks, masks, strict=True):
-            x = block.activation(block.linear(x)) * mask
+        for block in self.blocks:
+            x = block(x)
         return self.head(x)
 
     def fast(self, x):
         return train_blocks(x, self.scale, list(self.blocks), self.head, self.activation)
-
-    def masks(self, x):
-        """What dropout multiplies by: what the fast way makes of outputs that are 1."""
-        widths = [block.linear.out_features for block in self.blocks]
-        drawn = self.blocks[0].dropout.train()(x.new_ones(sum(len(x) * width for width in widths))) if widths else x[:0]
-        parts = torch.split(drawn, [len(x) * width for width in widths])
-        return [part.view(len(x), width) for part, width in zip(parts, widths, strict=True)]
 
 
 def step(layers, forward, x, grad):

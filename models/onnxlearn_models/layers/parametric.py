@@ -56,7 +56,7 @@ def train_blocks(
     """``head(blocks(scale * x))`` in training, ``[N, d_in]`` to ``[N, d_out]``.
 
     ``activation``: that of the blocks, as :data:`FAST` has it; their dropout is the same. In steps of a few milliseconds each
-    operation's start counts: one function of autograd and one dropout mask for all layers save some of them.
+    operation's start counts: one function of autograd for all layers saves some of them.
     """
     tensors = [tensor for block in blocks for tensor in (block.linear.weight, block.linear.bias, block.activation.share)]
     dropped = max((block.dropout.p for block in blocks), default=0.0)
@@ -87,12 +87,10 @@ class _Blocks(torch.autograd.Function):
         kept = [x]
         if scale is not None:
             x = x * scale
-        sizes = [len(x) * len(bias) for bias in tensors[1::3]]
-        masks = torch.split(dropout_mask(x.new_empty(sum(sizes)), dropped), sizes)
-        for i, mask in enumerate(masks):
-            weight, bias, share = tensors[3 * i : 3 * i + 3]
+        for i in range(0, len(tensors), 3):
+            weight, bias, share = tensors[i : i + 3]
             h = torch.addmm(bias, x, weight.t())
-            mask = mask.view(h.shape)
+            mask = dropout_mask(h, dropped)
             activated, masked_slope = activation(h, mask)
             bend = activated.sub_(h)
             output = h.addcmul_(bend, share).mul_(mask)
