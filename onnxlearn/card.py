@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onnxlearn.postprocess.conformal import band_levels
+from onnxlearn.postprocess.band import band_levels
 from onnxlearn.schema import Schema
 
 # Columns listed on the card; --json and Model.schema have all of them.
@@ -83,12 +83,10 @@ def _score_lines(scores: dict[str, dict[str, float | None]]) -> list[str]:
 
 
 def _training_lines(training: dict[str, Any]) -> list[str]:
-    rows = f"on {training.get('n_rows')} rows"
-    if training.get("n_validation_rows"):
-        rows += f", {training['n_validation_rows']} of them held out"
-    if training.get("n_calibration_rows"):
-        rows += f", {training['n_calibration_rows']} of them for calibration"
-    parts = [rows]
+    others = {"held out": "n_validation_rows", "for calibration": "n_calibration_rows"}
+    aside = {what: training[name] for what, name in others.items() if training.get(name)}
+    rows = f"on {training['n_rows'] - sum(aside.values())} rows" if "n_rows" in training else "on rows that it does not tell"
+    parts = [", ".join([rows, *(f"{n} others {what}" for what, n in aside.items())])]
     if training.get("members"):
         parts.append(f"{len(training['members'])} networks: " + ", ".join(member["learner"] for member in training["members"]))
     if training.get("epochs"):
@@ -108,7 +106,7 @@ def _calibration_lines(description: dict[str, Any], schema: Schema) -> list[str]
         holds = f"{100 * fitted['coverage']:g} of 100 rows or more"
         lines.append(
             f"sets hold the true class of {holds}: the predicted class, and those that the network gives a probability of "
-            f"{number(fitted['probability'])} or more"
+            f"{number(fitted['probability'])} or more" + (", before the temperature" if "temperature" in fitted else "")
             if "probability" in fitted
             else f"intervals hold the truth of {holds}: " + "; ".join(_interval_texts(description, schema))
         )
@@ -153,7 +151,9 @@ def _parity_lines(parity: dict[str, Any]) -> list[str]:
     if not parity:
         return []
     difference = number(parity.get("max_difference"))
-    return [f"the file and the network that it came from differ by at most {difference} over {parity.get('n_rows')} rows"]
+    return [
+        f"the file and the network that it came from differ by at most {difference} over {parity.get('n_rows')} rows, odd ones among them"
+    ]
 
 
 def number(value: float | None) -> str:

@@ -99,3 +99,9 @@ def describe(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> dict[s
     ]
     interrupted = len(networks) < len(parts) or any(member["stopped"] == "interrupted" for member in members)
     return {"members": members, "stopped": "interrupted" if interrupted else "finished"}
+
+
+def cut_short(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> list[str]:
+    """What the notes of the model say of networks that an interruption left out."""
+    n, left = len(networks), len(parts) - len(networks)
+    return [f"training was interrupted: {n} of {n + left} networks are in the file"] if left else []

@@ -18,7 +18,7 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
-from onnxlearn_models.averaging import Averaging, Part, describe, single, train_all
+from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, train_all
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
@@ -94,7 +94,11 @@ class Bagging(Averaging):
         post = calibrated(networks, rows, outputs)
         prediction = out_of_fold(networks, post, rows.train, folds)
         training = {"seed": seed, "n_folds": len(networks), **describe(parts, networks)}
-        notes = task.notes if task.schema.order is None else (*task.notes, _order_note(task.schema.order))
+        notes = [*task.notes, *cut_short(parts, networks)]
+        if len(prediction) < rows.train.n_rows:
+            notes.append(f"the scores out of fold are of {len(prediction):,} of {rows.train.n_rows:,} rows")
+        if task.schema.order is not None:
+            notes.append(_order_note(task.schema.order))
         model = ship(
             networks, rows, post=post, learner=self, training=training, notes=notes, test=test,
             scores={"out_of_fold": finite_scores(prediction)},

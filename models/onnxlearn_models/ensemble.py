@@ -19,7 +19,7 @@ from onnxlearn.model import Model
 from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.task import Task
-from onnxlearn_models.averaging import Averaging, Part, describe, single, told_of, train_all
+from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship
 from onnxlearn_models.training.config import plain_validation
@@ -89,7 +89,8 @@ class Ensemble(Averaging):
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {"seed": config.seed, **describe(parts, networks)}
         post = calibrated(networks, rows, outputs)
-        return ship(networks, rows, post=post, learner=self, training=training, notes=task.notes, test=test)
+        notes = (*task.notes, *cut_short(parts, networks))
+        return ship(networks, rows, post=post, learner=self, training=training, notes=notes, test=test)
 
     def _of_all(self) -> dict[str, Any]:
         """What is the same for all members; without what is left to each of them."""

@@ -183,7 +183,8 @@ class NetworkLearner(Learner):
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
             n_weights = sum(parameter.numel() for parameter in module.parameters())
-            with threads(choose_threads(config.n_threads, n_weights, config.batch_size)):
+            rows = config.batch_size * getattr(module, "n_batch_members", 1)
+            with threads(choose_threads(config.n_threads, n_weights, rows)):
                 result = train_network(
                     module,
                     train,

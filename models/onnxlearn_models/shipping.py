@@ -75,7 +75,8 @@ def ship(
 
     Raises: ExportError, ParityError.
     """
-    told = [note for network in networks for note in _notes(network)]
+    titles = [f" of network {i}" for i in range(1, len(networks) + 1)] if len(networks) > 1 else [""]
+    told = [note for network, title in zip(networks, titles, strict=True) for note in _notes(network, title)]
     shipped, opened, parity = export_proven(networks, post, rows.train.feeds())
     if any(network.dtype != other.dtype for network, other in zip(networks, shipped, strict=True)):
         told.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
@@ -160,13 +161,13 @@ def summary(result: TrainResult) -> dict[str, Any]:
     }
 
 
-def _notes(network: FittedNetwork) -> list[str]:
+def _notes(network: FittedNetwork, title: str) -> list[str]:
     result, notes = network.result, []
     best = f"the weights of epoch {result.best_epoch} are kept"
     if result.stopped == "interrupted":
-        notes.append(f"training was interrupted in epoch {len(result.epochs) + 1}: {best}")
+        notes.append(f"training{title} was interrupted in epoch {len(result.epochs) + 1}: {best}")
     if result.stopped == "diverged":
-        notes.append(f"the loss was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
+        notes.append(f"the loss{title} was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
     if network.dtype == torch.float64:
         notes.append("the network computes in DOUBLE by design: in FLOAT rounding errors grow from layer to layer of it")
     return notes

@@ -8,7 +8,7 @@ row's truth with at least the asked probability, if that row and the calibration
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.postprocess.band import band_levels
 from onnxlearn.preprocess.scaling import LARGEST, locate
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -186,13 +187,3 @@ class Sets:
     def to_dict(self) -> dict[str, Any]:
         """What the metadata says of them."""
         return {"probability": self.probability}
-
-
-def band_levels(coverage: float, levels: Sequence[float]) -> tuple[float, float]:
-    """Of a network's quantiles the two between which the truth is nearest to lying with this probability.
-
-    >>> band_levels(0.8, (0.05, 0.5, 0.95))
-    (0.05, 0.95)
-    """
-    low, high = (min(levels, key=lambda level: abs(level - tail)) for tail in ((1 - coverage) / 2, (1 + coverage) / 2))
-    return low, high

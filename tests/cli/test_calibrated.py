@@ -36,7 +36,7 @@ def test_quantiles_and_intervals(command) -> None:
     assert frame["prediction"].tolist() == frame["q0.5"].tolist()
     card = command("inspect", "model.onnx").out
     assert "gives      prediction, quantiles, lower, upper" in card
-    assert "51 of them for calibration" in card
+    assert "51 others for calibration" in card
 
 
 def test_sets_and_a_threshold(command) -> None:

@@ -223,5 +223,7 @@ def test_an_interruption_keeps_the_networks_that_there_are(monkeypatch, name):
     model = recipe.fit(example_tasks()["two"], keep_on_interrupt=True, progress=False)
     assert model.metadata["training"]["stopped"] == "interrupted"
     assert len(model.metadata["training"]["members"]) == 2
+    assert "training was interrupted: 2 of 3 networks are in the file" in model.metadata["notes"]
     if name == "bagging":
         assert len(model.out_of_fold) == 40
+        assert "the scores out of fold are of 40 of 60 rows" in model.metadata["notes"]

@@ -66,7 +66,10 @@ class TrainConfig:
         "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
     )
     n_threads: int | None = param(
-        None, "threads of training (None: one for small networks, else torch's own)", low=1, recorded=False
+        None,
+        "threads of training (None: one for small networks, else torch's own; on a busy machine one is quickest)",
+        low=1,
+        recorded=False,
     )
 
 

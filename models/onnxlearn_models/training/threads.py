@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
-# Multiplications of one step below which sharing them out costs more than it saves; on a busy machine, where threads wait
-# for each other, many times more.
-WORTH_SHARING = 1e7
+# Multiplications of a forward pass below which sharing them out hardly pays. Two threads save a third of a large step at
+# best; where other processes keep the cores busy they wait for each other, and a small step takes 30 times as long.
+WORTH_SHARING = 1e8
 
 
 def choose_threads(n_threads: int | None, n_weights: int, batch_size: int) -> int:
