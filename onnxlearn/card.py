@@ -150,10 +150,8 @@ def _settings_lines(params: dict[str, Any]) -> list[str]:
 def _parity_lines(parity: dict[str, Any]) -> list[str]:
     if not parity:
         return []
-    difference = number(parity.get("max_difference"))
-    return [
-        f"the file and the network that it came from differ by at most {difference} over {parity.get('n_rows')} rows, odd ones among them"
-    ]
+    difference, n = number(parity.get("max_difference")), parity.get("n_rows")
+    return [f"the file and the network that it came from differ by at most {difference} over {n} rows, odd ones among them"]
 
 
 def number(value: float | None) -> str:
