@@ -29,7 +29,9 @@ from onnxlearn_models.training.config import plain_validation
 class EnsembleConfig:
     """Which networks are averaged. What stands here besides is the same for all of them."""
 
-    members: tuple[str | Learner, ...] = param(("mlp", "realmlp", "tabm"), "learners, or names of learners with their defaults")
+    members: tuple[str | Learner, ...] = param(
+        ("mlp", "realmlp", "tab_resnet"), "learners, or names of learners with their defaults"
+    )
     n_seeds: int = param(1, "networks of each member, which differ by their seed", low=1)
     validation: float | tuple[int, ...] | pd.DataFrame | None = param(
         0.15, "what chooses the epoch of every member: a share of the rows, their numbers, a table, or None", low=0,

@@ -14,7 +14,7 @@ PAIRS: list[tuple[str, tuple[str, ...]]] = [
     ("realmlp", ("pytabkit RealMLP",)),
     ("tabm", ("pytabkit TabM",)),
     ("mlp", ("sklearn MLP",)),
-    ("ensemble", ("mlp", "realmlp", "tabm")),
+    ("ensemble", ("mlp", "realmlp", "tab_resnet")),
 ]
 WALL = "wall time"  # the note of rows whose seconds are not the processor's
 
