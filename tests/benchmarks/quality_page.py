@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from datasets import SOURCES
-from rivals import RIVALS
+from rivals import BOOSTING, RIVALS
 
 # Ours, and what it is compared with on the same splits: of several the one with the best mean on the table.
 PAIRS: list[tuple[str, tuple[str, ...]]] = [
@@ -27,6 +27,8 @@ def report(rows: pd.DataFrame) -> str:
     parts = [
         "Mean scores, best in bold; with fewer splits than the others their number in brackets.",
         score_table(scored, ranks),
+        "Ours one by one in a field with gradient boosting alone: mean rank of five, and on how many tables it is better.",
+        beside_boosting(scored),
         "Differences on the same splits, mean ± standard error (negative: ours is better).",
         pair_table(scored),
         "Seconds of the processor for fit and prediction, median. Of rows with a star, wall time.",
@@ -37,9 +39,33 @@ def report(rows: pd.DataFrame) -> str:
 
 
 def mean_ranks(scored: pd.DataFrame) -> pd.Series:
-    """Rank on every split among all that have it; mean over the splits of a table, then over the tables; best first."""
-    table = scored.pivot(index=["data", "seed"], columns="learner", values="score")
-    return table.rank(axis=1).groupby(level="data").mean().mean().sort_values()
+    """Mean over the tables of the rank on each; best first."""
+    ranks = {name: table_ranks(part) for name, part in scored.groupby("data")}
+    return pd.DataFrame(ranks).mean(axis=1).sort_values()
+
+
+def table_ranks(part: pd.DataFrame) -> pd.Series:
+    """Rank on one table: 1 and one more for each learner that is better on the mean of the splits that both have."""
+    table = part.pivot(index="seed", columns="learner", values="score")
+    # Mean differences to the others: NaN, and so not counted, where there is no split that both have.
+    beyond = {name: table.drop(columns=name).rsub(table[name], axis=0).mean() for name in table}
+    return pd.Series({name: 1 + (np.sign(others).dropna() + 1).sum() / 2 for name, others in beyond.items()})
+
+
+def beside_boosting(scored: pd.DataFrame) -> str:
+    """Each of ours in a field with gradient boosting alone: its mean rank and that of the best of them, and who beats whom."""
+    ours = [name for name in mean_ranks(scored).index if name not in RIVALS]
+    lines = []
+    for learner in ours:
+        here = scored[scored["learner"].isin([learner, *BOOSTING])]
+        here = here[here["data"].isin(set(here.loc[here["learner"] == learner, "data"]))]
+        ranks, n = mean_ranks(here), here["data"].nunique()
+        best = ranks.drop(learner).idxmin()
+        beaten = [differences(here, learner, [other])["mean"].lt(0).sum() for other in BOOSTING]
+        lines.append(
+            [shown(learner), f"{ranks[learner]:.2f}", f"{ranks[best]:.2f} ({best})", *(f"{won} of {n}" for won in beaten)]
+        )
+    return markdown(["learner", "mean rank", "best of boosting", *(f"better than {name}" for name in BOOSTING)], lines)
 
 
 def score_table(scored: pd.DataFrame, ranks: pd.Series) -> str:
