@@ -22,7 +22,7 @@ A message states the rule, the offending value and the way out, on one line.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 class OnnxlearnError(Exception):
@@ -41,8 +41,15 @@ class ColumnNotFoundError(DataError, KeyError):
     """A column that is needed is not in the table."""
 
     @classmethod
-    def of(cls, missing: Sequence[str], available: Iterable[object], *, needed_by: str = "the model") -> ColumnNotFoundError:
-        """Name the missing columns, those that are there and the nearest spelling.
+    def of(
+        cls,
+        missing: Sequence[str],
+        available: Iterable[object],
+        *,
+        needed_by: str = "the model",
+        taken: Collection[str] = (),
+    ) -> ColumnNotFoundError:
+        """Name the missing columns, those that are there and the nearest spelling, which is none of those ``taken``.
 
         >>> str(ColumnNotFoundError.of(["agee"], ["age", "sex"]))
         "the model needs column 'agee'; the table has 'age', 'sex'. Did you mean 'age'?"
@@ -50,7 +57,7 @@ class ColumnNotFoundError(DataError, KeyError):
         there = [str(name) for name in available]
         noun = "column" if len(missing) == 1 else "columns"
         text = f"{needed_by} needs {noun} {listing(missing)}; the table has {listing(there)}."
-        return cls(text + did_you_mean(missing[0], there))
+        return cls(text + did_you_mean(missing[0], (name for name in there if name not in taken)))
 
 
 class DataTypeError(DataError, TypeError):

@@ -16,7 +16,7 @@ from onnxlearn.prediction import Prediction, class_array, column_names, one_row
 from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
 from onnxlearn.signature import Output, check_inputs, read_outputs
-from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, row_encoder, unique_column
+from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.rows import known_truth, say_extra_columns
 from onnxlearn.wire.values import row_place
@@ -195,7 +195,7 @@ class Model:
 
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
-        require_columns(self.schema.feature_names, frame.columns)
+        require_features(self.schema, frame.columns)
         step = self.block_rows(BLOCK_ROWS)
         blocks = [
             self.predict_feeds(_block_feeds(frame, self.schema, start, start + step))

@@ -341,7 +341,8 @@ def _require_same(schema: Schema, other: Schema) -> None:
     there = {column.name: column for column in other.features}
     missing = [name for name in schema.feature_names if name not in there]
     if missing:
-        raise ColumnNotFoundError(f"{ColumnNotFoundError.of(missing, there, needed_by='the test task')} Or {way_out}")
+        error = ColumnNotFoundError.of(missing, there, needed_by="the test task", taken=schema.feature_names)
+        raise ColumnNotFoundError(f"{error} Or {way_out}")
     for column in schema.features:
         mine, its = _type_of(column), _type_of(there[column.name])
         if mine != its:

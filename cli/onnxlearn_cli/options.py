@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
     from onnxlearn.learner import Learner
@@ -55,7 +56,24 @@ def learner_record(name: str) -> LearnerInfo:
     """What is known of a learner by its name, or of that for networks of one's own by ``package.module:name``."""
     from onnxlearn.registry import learner_info
 
-    return learner_info("module" if ":" in name else name)
+    try:
+        return learner_info("module" if ":" in name else name)
+    except UnknownNameError as error:
+        own = _own_networks(name)
+        if not own:
+            raise
+        raise UnknownNameError(f"there is no learner {name!r}; a network of your own is called {own}") from error
+
+
+def _own_networks(name: str) -> str:
+    """What ``nets``, ``nets.py`` or ``nets.Net`` may mean where the working directory has a ``nets.py``, else nothing."""
+    module, _, known = name.removesuffix(".py").partition(".")
+    file = Path(f"{module}.py")
+    if not module or not file.is_file():
+        return ""
+    # The code is not run: a learner's name has been mistyped, perhaps.
+    found = re.findall(r"^class +([^\W\d]\w*)", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return " or ".join(f"{module}:{item}" for item in ([known] if known else found or ["NAME"]))
 
 
 def make_learner(name: str, *settings: str) -> Learner:

@@ -194,7 +194,10 @@ class ModuleLearner(NetworkLearner):
         """Refuse what is incomplete, then prepare as every network."""
         config = self.configs[0]
         if config.module is None:
-            raise ParameterError("learner 'module' needs a network: module=MyNetwork, or at once ol.learner(MyNetwork)")
+            raise ParameterError(
+                "learner 'module' needs a network: module=MyNetwork, or at once ol.learner(MyNetwork); on the command line "
+                "--learner package.module:name, such as --learner nets:MyNetwork for a class in nets.py"
+            )
         if names := absent(config):
             filled = ", ".join(FROM_SCHEMA)
             raise ParameterError(

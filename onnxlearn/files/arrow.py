@@ -13,7 +13,7 @@ from onnxlearn.errors import MissingExtraError, TableReadError, listing
 from onnxlearn.files.text import batch_rows
 from onnxlearn.schema import Schema
 from onnxlearn.tasks.targets import target_truth
-from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns
+from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, require_features
 from onnxlearn.wire.values import Place
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ArrowBatch:
 
     def feeds(self, schema: Schema) -> Feeds:
         """The rows as the model's inputs."""
-        require_columns(schema.feature_names, self._batch.schema.names)
+        require_features(schema, self._batch.schema.names)
         return frame_feeds(self._frame(schema.feature_names), schema, where=self._place())
 
     def column(self, name: str) -> Sequence[object]:

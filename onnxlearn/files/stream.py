@@ -15,7 +15,7 @@ from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
-from onnxlearn.wire.feeds import require_columns
+from onnxlearn.wire.feeds import require_columns, require_features
 from onnxlearn.wire.rows import known_truth, say_extra_columns
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
 
 
 def _check_columns(model: Model, reader: TableReader, keep: Sequence[str]) -> None:
-    require_columns(model.schema.feature_names, reader.columns)
+    require_features(model.schema, reader.columns)
     require_columns(keep, reader.columns, needed_by="--keep")
     say_extra_columns([name for name in reader.columns if name not in keep], model.schema)
 

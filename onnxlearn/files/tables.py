@@ -198,6 +198,9 @@ def _open_example(name: str) -> IO[bytes]:
 
 def _nearest(path: Path) -> str:
     try:
-        return did_you_mean(path.name, (file.name for file in path.parent.iterdir()))
+        # The suffix alone makes short names alike.
+        stem = path.name.partition(".")[0]
+        alike = [file.name for file in path.parent.iterdir() if did_you_mean(stem, [file.name.partition(".")[0]])]
+        return did_you_mean(path.name, alike)
     except OSError:
         return f" There is no folder {str(path.parent)!r} either."

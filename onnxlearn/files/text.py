@@ -186,7 +186,8 @@ class CellReader(_TextReader):
             return
         for other in _DELIMITER_NAMES:
             if other != self._delimiter and other in header[0]:
-                way_out = {",": "say --format csv", "\t": "say --format tsv"}.get(other, "save it with commas")
+                save = "save it with commas, and its numbers with a decimal point (1234.5)"
+                way_out = {",": "say --format csv", "\t": "say --format tsv"}.get(other, save)
                 raise self._error(
                     f"one column is named {header[0][:60]!r}: the fields seem to be separated by {_DELIMITER_NAMES[other]}, "
                     f"not by {_DELIMITER_NAMES[self._delimiter]}; {way_out}"

@@ -98,20 +98,26 @@ class OutputConfig:
             if getattr(self, name):
                 raise ParameterError(
                     f"{name}={getattr(self, name)!r} is for classes, the target {listing(target.names)} has numbers: leave it "
-                    "out, or make the task with type='classification'"
+                    f"out{_other_type(target, 'classification')}"
                 )
 
     def _require_classes(self, target: Target) -> None:
         if self.head != "point":
             raise ParameterError(
-                f"head={self.head!r} is for numbers, the target {target.name!r} has classes: leave it out, or make the task "
-                "with type='regression'"
+                f"head={self.head!r} is for numbers, the target {target.name!r} has classes: leave it out"
+                f"{_other_type(target, 'regression')}"
             )
         if self.threshold is not None and len(target.classes) != 2:
             raise ParameterError(
                 f"threshold={self.threshold!r} is for two classes, the target {target.name!r} has {len(target.classes)}: "
                 "leave it out, or predict one class against the rest"
             )
+
+
+def _other_type(target: Target, type: str) -> str:
+    """The other way out, for a target that can be of either type: one column of integers."""
+    suits_both = target.dtype == "int64" and len(target.names) == 1
+    return f", or make the task with type={type!r} (--task {type})" if suits_both else ""
 
 
 def _require_quantiles(quantiles: tuple[float, ...]) -> None:

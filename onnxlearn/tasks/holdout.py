@@ -38,9 +38,13 @@ def holdout_rows(
         aside = _stratified(np.zeros(n_rows, dtype=np.int64) if strata is None else strata, n_aside, rng)
     if not aside.any() or aside.all():
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
-        raise ParameterError(
-            f"{rows} cannot be parted at a share of {share}: one part would be empty; give more rows or groups"
-        )
+        why = "one part would be empty; give more rows or groups"
+        if strata is not None and groups is None and order is None and n_rows > 1:
+            why = (
+                "a share of every class (and stratum) is set aside, and each has one row only; name another target, say "
+                "type='regression' (--task regression) if it is numbers, or set no rows aside (validation=None)"
+            )
+        raise ParameterError(f"{rows} cannot be parted at a share of {share}: {why}")
     return aside
 
 

@@ -308,11 +308,11 @@ def slips(contents: Contents, series: pd.Series[Any]) -> Misfits | None:
     return find_misfits(series, counts)
 
 
-def spelling(contents: Contents) -> str | None:
+def spelling(contents: Contents, *, target: bool = False) -> str | None:
     """What dates or numbers in a form that is not read as such a column of text seems to hold."""
     if contents.holds != "str" or contents.categories is not None:
         return None
-    return odd_spelling(contents.present.unique().tolist())
+    return odd_spelling(contents.present.unique().tolist(), target=target)
 
 
 def _level_notes(contents: Contents, column: Column) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn.schema import Kind
+from onnxlearn.tasks.spellings import DECIMAL_POINT, is_number
 from onnxlearn.wire import dates
 from onnxlearn.wire.cells import parse_boolean, parse_number
 from onnxlearn.wire.values import Place, describe
@@ -59,11 +60,20 @@ class Misfits:
 
     def note(self, name: str, where: Place) -> str:
         """What happened to a feature column, and the ways out."""
+        happened = f"column {name!r}: {self.describe(where)}, so all are taken as text; "
+        if self.are_numbers:
+            return happened + DECIMAL_POINT
         declared = f"--kind {shlex.quote(f'{name}={self.kind}')} (kinds={{{name!r}: {self.kind!r}}})"
-        return (
-            f"column {name!r}: {self.describe(where)}, so all are taken as text; "
-            f"{_as_missing(self.cells, self.kind)}, {declared} refuses it"
-        )
+        return f"{happened}{_as_missing(self.cells, self.kind)}, {declared} refuses it"
+
+    def mending(self) -> str:
+        """What to do about the cells of a target, which cannot be missing."""
+        return DECIMAL_POINT if self.are_numbers else "mend or remove what is a slip"
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether the cells are numbers too, written with a decimal comma or thousands separators."""
+        return self.kind == "numeric" and all(map(is_number, self.cells))
 
 
 def _as_missing(cells: Sequence[str], kind: Kind) -> str:
@@ -111,7 +121,6 @@ def declared_misfit(name: str, kind: Kind, values: Sequence[object], where: Plac
     if found is None:
         return None
     row, text = found
-    return (
-        f"column {name!r}, {where(row)}: the column is declared {kind} and holds {describe(text)}; {_SPELLINGS[kind]}; "
-        + _as_missing([text], kind)
-    )
+    is_odd_number = kind == "numeric" and is_number(text)
+    way_out = DECIMAL_POINT if is_odd_number else f"{_SPELLINGS[kind]}; {_as_missing([text], kind)}"
+    return f"column {name!r}, {where(row)}: the column is declared {kind} and holds {describe(text)}; {way_out}"

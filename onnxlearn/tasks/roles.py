@@ -63,7 +63,7 @@ class Roles:
             raise DataError("a task needs a target; name the column to predict")
         role_of: dict[str, str] = {}
         for role, names in self.items():
-            require_columns(names, frame.columns, needed_by=f"the role {role!r}")
+            require_columns(names, frame.columns, needed_by=f"the role {role!r}", taken=self.target)
             for name in names:
                 if name in role_of:
                     raise DataError(
@@ -198,7 +198,8 @@ def check_mapping(option: str, given: object) -> None:
 def _check_option(option: str, names: Mapping[str, Any] | Sequence[str], frame: pd.DataFrame, features: list[str]) -> None:
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise ColumnNotFoundError.of(missing, frame.columns, needed_by=option)
+        taken = {*names, *(name for name in frame.columns if name not in features)}
+        raise ColumnNotFoundError.of(missing, frame.columns, needed_by=option, taken=taken)
     for name in names:
         if name not in features:
             raise DataError(

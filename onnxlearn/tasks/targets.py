@@ -14,6 +14,7 @@ from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.tasks.contents import Contents, is_whole, look
 from onnxlearn.tasks.infer import infer_column, slips, spelling
 from onnxlearn.tasks.misfits import first_misfit
+from onnxlearn.tasks.spellings import DECIMAL_POINT, is_number
 from onnxlearn.wire.feeds import require_columns, unique_column
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.values import Place, describe, row_place
@@ -42,8 +43,8 @@ def infer_target(
         target, notes = _classes(contents[0], frame, positive)
         misfits = slips(contents[0], frame[names[0]]) if type == "auto" else None
         if misfits is not None:
-            notes.append(f"target {names[0]!r}: {misfits.describe(where)}, so all are classes; mend or remove what is a slip")
-        elif type == "auto" and (odd := spelling(contents[0])) is not None:
+            notes.append(f"target {names[0]!r}: {misfits.describe(where)}, so all are classes; {misfits.mending()}")
+        elif type == "auto" and (odd := spelling(contents[0], target=True)) is not None:
             notes.append(f"target {names[0]!r}: {odd}")
         return target, notes
     if positive is not None:
@@ -58,7 +59,7 @@ def _require_complete(contents: Contents, n_rows: int) -> None:
     if n_missing:
         raise DataError(
             f"target {contents.name!r} is missing in {n_missing} of {n_rows} rows; "
-            f"remove those rows first, for instance with df.dropna(subset=[{contents.name!r}])"
+            f"remove them first, from the file or with df.dropna(subset=[{contents.name!r}])"
         )
 
 
@@ -163,9 +164,9 @@ def _numbers(contents: list[Contents], frame: pd.DataFrame, where: Place) -> tup
 def _refuse_misfit(series: pd.Series[Any], name: str, where: Place) -> None:
     found = first_misfit(series.astype(object).tolist(), "numeric")
     if found is not None:
+        way_out = DECIMAL_POINT if is_number(found[1]) else "mend the cell or remove the row, or name a target of numbers"
         raise DataTypeError(
-            f"target {name!r}, {where(found[0])}: regression needs numbers, got {describe(found[1])}; "
-            "mend the cell or remove the row, or name a target of numbers"
+            f"target {name!r}, {where(found[0])}: regression needs numbers, got {describe(found[1])}; {way_out}"
         )
 
 
@@ -184,7 +185,7 @@ def target_truth(frame: pd.DataFrame, schema: Schema, *, where: Place = row_plac
 
     Raises ``ColumnNotFoundError``, ``DataTypeError``, and ``DataError`` for a missing value or a class that was not trained on.
     """
-    require_columns(schema.target.names, frame.columns, needed_by="the target")
+    require_columns(schema.target.names, frame.columns, needed_by="the target", taken=schema.feature_names)
     return truth_of(lambda column: series_array(unique_column(frame, column.name), column, where), schema.target, where)
 
 

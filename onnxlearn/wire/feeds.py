@@ -35,13 +35,13 @@ def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place
 
     Raises ``ColumnNotFoundError``, and ``DataTypeError`` with column, row (counted from 0) and value where one does not fit.
     """
-    require_columns(schema.feature_names, frame.columns)
+    require_features(schema, frame.columns)
     return {column.name: series_array(unique_column(frame, column.name), column, where) for column in schema.features}
 
 
 def values_feeds(columns: Mapping[str, Sequence[object]], schema: Schema, *, where: Place = row_place) -> Feeds:
     """Feeds of columns of Python values. ``where`` names a row in messages."""
-    require_columns(schema.feature_names, columns)
+    require_features(schema, columns)
     return {column.name: values_array(columns[column.name], column, where) for column in schema.features}
 
 
@@ -50,7 +50,7 @@ def cells_feeds(columns: Mapping[str, Sequence[str]], schema: Schema, lines: Seq
 
     ``lines`` are the line numbers of the rows in their file, for messages.
     """
-    require_columns(schema.feature_names, columns)
+    require_features(schema, columns)
     where = row_place if lines is None else line_place(lines)
     na = frozenset(schema.na)
     return {column.name: cells_array(columns[column.name], column, na, where) for column in schema.features}
@@ -79,7 +79,7 @@ def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
             raise _row_refusal(row, schema) from None
         except KeyError:
             # Looked for only now: a complete row does not pay for the question.
-            require_columns(schema.feature_names, row)
+            require_features(schema, row)
             raise
         return feeds
 
@@ -105,11 +105,16 @@ def _row_refusal(row: Mapping[str, object], schema: Schema) -> DataError:
     raise AssertionError("called without a value that is refused")
 
 
-def require_columns(names: Sequence[str], available: Any, *, needed_by: str = "the model") -> None:
-    """Raise ``ColumnNotFoundError`` unless all names are available."""
+def require_features(schema: Schema, available: Any) -> None:
+    """Raise ``ColumnNotFoundError`` unless all features are available; the target does not stand in for one."""
+    require_columns(schema.feature_names, available, taken=schema.target.names)
+
+
+def require_columns(names: Sequence[str], available: Any, *, needed_by: str = "the model", taken: Sequence[str] = ()) -> None:
+    """Raise ``ColumnNotFoundError`` unless all names are available; it suggests neither one of them nor one of ``taken``."""
     missing = [name for name in names if name not in available]
     if missing:
-        raise ColumnNotFoundError.of(missing, available, needed_by=needed_by)
+        raise ColumnNotFoundError.of(missing, available, needed_by=needed_by, taken={*names, *taken})
 
 
 def unique_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:

@@ -109,7 +109,7 @@ def test_a_learner_class_is_found_too(command, networks: Path) -> None:
         (["--learner", "ournets.nets:Net", "--set", "widht=3"], "learner 'module' has no parameter 'widht'. Did you mean 'width'?"),
         (["--learner", "ournets.nets:Net", "--set", "width=x"], "width has to be int, not 'x' (argument of Net)"),
         (["--learner", "ournets.nets:network"], "Net.forward fails on two rows: RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
-        (["--learner", "module"], "learner 'module' needs a network"),
+        (["--learner", "module"], "on the command line --learner package.module:name, such as --learner nets:MyNetwork for a class in nets.py"),
     ],
 )  # fmt: skip
 def test_what_is_refused(command, networks: Path, arguments: list[str], line: str) -> None:
@@ -117,6 +117,22 @@ def test_what_is_refused(command, networks: Path, arguments: list[str], line: st
     assert line in done.error
     assert done.code == 2
     assert not Path("m.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("nets", "nets:Block or nets:Net"),
+        ("nets.py", "nets:Block or nets:Net"),
+        ("nets.Net", "nets:Net"),
+        ("bare", "bare:NAME"),
+    ],
+)
+def test_a_file_of_networks_instead_of_a_network(command, folder: Path, name: str, called: str) -> None:
+    Path("nets.py").write_text("class Block: ...\n\nclass Net:\n    class Inner: ...\n")
+    Path("bare.py").write_text("")
+    assert command(*FIT, "--learner", name).error == f"there is no learner {name!r}; a network of your own is called {called}"
+    assert "Did you mean 'mlp'" in command(*FIT, "--learner", "mpl").error
 
 
 def test_the_networks_own_traceback_is_there_for_the_asking(command, networks: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -334,6 +335,14 @@ def test_a_column_that_is_gone_is_named_with_its_neighbour(call):
         ColumnNotFoundError, match=r"needs column 'number'; the table has 'numbre', '3'. Did you mean 'numbre'\?"
     ):
         call(schema_of(BY_NAME["number"]))
+
+
+def test_columns_that_the_model_needs_itself_are_no_suggestion():
+    schema = schema_of(BY_NAME["number"], replace(BY_NAME["number"], name="number2"))
+    for other in ("number2", schema.target.name):
+        wanted = schema if other == "number2" else schema_of(replace(BY_NAME["number"], name=f"{other}s"))
+        with pytest.raises(ColumnNotFoundError, match=rf"the table has '{other}'\.$"):
+            values_feeds({other: [1.0]}, wanted)
 
 
 def test_two_columns_of_one_name():

@@ -95,8 +95,17 @@ def test_shares_out_of_range(share):
 
 
 def test_parts_that_would_be_empty():
-    for options in ({"groups": np.zeros(5, dtype=np.int64)}, {"order": np.zeros(5, dtype=np.int64)}, {"strata": np.arange(5)}):
+    for options in ({"groups": np.zeros(5, dtype=np.int64)}, {"order": np.zeros(5, dtype=np.int64)}):
         with pytest.raises(ParameterError, match=r"5 rows cannot be parted at a share of 0\.5: one part would be empty"):
             holdout_rows(5, 0.5, 0, **options)
     with pytest.raises(ParameterError, match="1 row cannot be parted"):
         holdout_rows(1, 0.5, 0)
+
+
+def test_classes_of_one_row_each_are_the_reason():
+    why = (
+        r"500 rows cannot be parted at a share of 0\.15: a share of every class \(and stratum\) is set aside, and each has one "
+        r"row only; name another target, say type='regression' \(--task regression\) .*\(validation=None\)$"
+    )
+    with pytest.raises(ParameterError, match=why):
+        holdout_rows(500, 0.15, 0, strata=np.arange(500))

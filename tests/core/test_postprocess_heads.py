@@ -20,6 +20,8 @@ from onnxlearn.testing import run_reference
 from tests.core.hand_tables import CLASSES, NUMBER, run_model
 
 THREE = Target(names=("c",), type="classification", dtype="int64", classes=(10, 20, 30))
+CODES = Target(names=("grade",), type="classification", dtype="int64", classes=(1, 2, 3))
+COUNTS = Target(names=("visits",), type="regression", dtype="int64")
 TWO_NUMBERS = Target(names=("a", "b"), type="regression", dtype="float64")
 # The second target was constant in training.
 SCALING = TargetScaling(np.array([1.7e9, 4.0]), np.array([2.0, 0.0]))
@@ -184,11 +186,21 @@ def test_widths(kind, width):
 @pytest.mark.parametrize(
     ("target", "settings", "message"),
     [
-        (CLASSES, {"head": "normal"}, "head='normal' is for numbers, the target 'kind' has classes: leave it out, or"),
+        (CLASSES, {"head": "normal"}, "head='normal' is for numbers, the target 'kind' has classes: leave it out$"),
+        (
+            CODES,
+            {"head": "normal"},
+            r"has classes: leave it out, or make the task with type='regression' \(--task regression\)$",
+        ),
         (THREE, {"threshold": 0.4}, r"threshold=0.4 is for two classes, the target 'c' has 3: leave it out, or predict one"),
         (THREE, {"threshold": "f1"}, "threshold='f1' is for two classes"),
-        (NUMBER, {"threshold": 0.4}, "threshold=0.4 is for classes, the target 'price' has numbers: leave it out, or"),
-        (TWO_NUMBERS, {"temperature": True}, "temperature=True is for classes, the target 'a', 'b' has numbers"),
+        (NUMBER, {"threshold": 0.4}, "threshold=0.4 is for classes, the target 'price' has numbers: leave it out$"),
+        (
+            COUNTS,
+            {"temperature": True},
+            r"leave it out, or make the task with type='classification' \(--task classification\)$",
+        ),
+        (TWO_NUMBERS, {"temperature": True}, "temperature=True is for classes, the target 'a', 'b' has numbers: leave it out$"),
     ],
 )
 def test_settings_that_do_not_suit_the_target(target, settings, message):

@@ -173,7 +173,7 @@ BAD_FILES = [
     ),
     ("short.csv", "a,b\n1\n", "line 2 has 1 fields, the header names 2 columns"),
     ("multi.csv", 'a,b\n"1\n2",2\n"x\r\ny",3\n1,2,3\n', "line 6 has 3 fields"),
-    ("semicolon.csv", "a;b\n1;2\n", "separated by ';', not by ','; save it with commas"),
+    ("semicolon.csv", "a;b\n1;2\n", "separated by ';', not by ','; save it with commas, and its numbers with a decimal point"),
     ("tabs.csv", "a\tb\n1\t2\n", "separated by tab, not by ','; say --format tsv"),
     ("commas.tsv", "a,b\n1,2\n", "separated by ',', not by tab; say --format csv"),
     ("twice.csv", "a,b,a\n1,2,3\n", "the header names 'a' more than once; rename or drop all but one"),
@@ -231,6 +231,9 @@ def test_files_that_cannot_be_opened(tmp_path):
     write(tmp_path / "penguins.csv", "a,b\n1,2\n")
     with pytest.raises(TableReadError, match=r"there is no file .*pengins.csv'. Did you mean 'penguins.csv'\?"):
         open_table(tmp_path / "pengins.csv")
+    write(tmp_path / "oof.csv", "a,b\n1,2\n")
+    with pytest.raises(TableReadError, match=r"there is no file .*zero.csv'\.$"):
+        open_table(tmp_path / "zero.csv")
     with pytest.raises(TableReadError, match=r"There is no folder .*nowhere' either"):
         open_table(tmp_path / "nowhere" / "t.csv")
     (tmp_path / "folder.csv").mkdir()

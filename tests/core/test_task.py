@@ -136,7 +136,12 @@ BAD = [
     (table(y=["a"] * 4), "y", {}, "target 'y' has one class only, 'a'"),
     (table(y=[True] * 4), "y", {}, "target 'y' has one class only, True"),
     (table(y=[None] * 4), "y", {}, "target 'y' is missing in all 4 rows; name another target column"),
-    (table(y=["a", None, "b", ""]), "y", {}, r"missing in 2 of 4 rows; .*df.dropna\(subset=\['y'\]\)"),
+    (
+        table(y=["a", None, "b", ""]),
+        "y",
+        {},
+        r"in 2 of 4 rows; remove them first, from the file or with df.dropna\(subset=\['y'\]\)$",
+    ),
     (table(y=[1.5, np.nan, 2, 3]), "y", {}, "missing in 1 of 4 rows"),
     (table(y=[1.5, np.inf, 2, 3]), "y", {}, "column 'y', row 1: the number inf is infinite"),
     (
@@ -167,6 +172,7 @@ BAD = [
         r"holds the duration .*; convert it to numbers with .dt.total_seconds\(\)",
     ),
     (table(), "y", {"type": "regression"}, "target 'y', row 0: regression needs numbers, got the text 'no'; mend the cell"),
+    (table(y=["1", "2,5", "3", "4"]), "y", {"type": "regression"}, "row 1: .* got the text '2,5'; write .* a decimal point"),
     (table(y=["1", "2.5", "3", "4"]), "y", {"type": "regression"}, "the text '1', and .*; convert it with pandas.to_numeric$"),
     (table(y=[True] * 4), "y", {"type": "regression"}, r"the boolean True, and .*; convert it with .astype\(int\)$"),
     (table(y=pd.Categorical([1.5, 2.5] * 2)), "y", {}, "target 'y' holds the number 1.5, which is no class"),
@@ -554,6 +560,24 @@ def test_numbers_with_commas_as_a_target_are_noted():
     assert Task.from_frame(table(y=["1,5", "2", "3,5", "4"]), "y", type="classification").notes == ()
 
 
+def test_dates_as_a_target_are_told_to_be_none():
+    for text in ("31.12.2020", "2020-12-31"):
+        (note,) = Task.from_frame(table(y=[text, "01.02.2021", "03.02.2021", text]), "y").notes
+        assert note.startswith(
+            f"target 'y': its cells look like dates ({text!r}) and are taken as classes; a date is no target:"
+        )
+        assert "(dates - dates.min()).dt.days" in note
+
+
+def test_columns_with_a_place_of_their_own_are_no_suggestion():
+    frame = table().rename(columns={"s": "xs"})
+    for options in ({"kinds": {"xss": "numeric", "xs": "categorical"}}, {"kinds": {"xss": "numeric"}, "ignore": "xs"}):
+        with pytest.raises(DataError, match=r"kinds needs column 'xss'.*'y'\.$"):
+            Task.from_frame(frame, "y", **options)
+    with pytest.raises(DataError, match=r"the role 'group' needs column 'Y'.*'y'\.$"):
+        Task.from_frame(frame, "y", group="Y")
+
+
 def file_with(tmp_path, cell, column):
     """Line 7 of a file of 40 rows holds the cell; two lines of text in one cell come before it."""
     frame = pd.DataFrame({"a": np.arange(40) % 13 + 0.5, "w": 1.0, "s": list("uv") * 20, "y": np.arange(40) % 19 + 0.5})
@@ -574,6 +598,12 @@ def file_with(tmp_path, cell, column):
         ("", "s", {"group": "s"}, "group column 's', line 7: the value is missing"),
         ("inf", "y", {"type": "regression"}, "column 'y', line 7: the number inf is infinite"),
         ("?", "y", {"type": "regression"}, "target 'y', line 7: regression needs numbers, got the text '?'"),
+        (
+            "2,5",
+            "a",
+            {"kinds": {"a": "numeric"}},
+            "line 7: .* holds the text '2,5'; write numbers with a decimal point .*1234.5$",
+        ),
         ("?", "a", {"kinds": {"a": "numeric"}}, "column 'a', line 7: .*holds the text '?'.*say --na '\\?' beside"),
     ],
 )
@@ -599,6 +629,14 @@ def test_a_cell_that_makes_a_column_text_is_named(tmp_path):
     assert target.notes == (
         "target 'y': 39 of 40 cells are numbers, 'oops' (line 7) is not, so all are classes; mend or remove what is a slip",
     )
+
+
+def test_a_cell_with_a_decimal_comma_needs_a_point(tmp_path):
+    (note,) = Task.from_file(file_with(tmp_path, "12,5", "a"), "y", type="regression", ignore="w").notes
+    way_out = "write numbers with a decimal point and no other separator, like 1234.5"
+    assert note == f"column 'a': 39 of 40 cells are numbers, '12,5' (line 7) is not, so all are taken as text; {way_out}"
+    (note,) = Task.from_file(file_with(tmp_path, "12,5", "y"), "y", ignore="w").notes
+    assert note == f"target 'y': 39 of 40 cells are numbers, '12,5' (line 7) is not, so all are classes; {way_out}"
 
 
 def test_digits_with_leading_zeros_are_numbers_where_declared(tmp_path):
