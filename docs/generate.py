@@ -30,7 +30,8 @@ LEGEND = (
     "*Tasks* and *columns*: all means classification and regression, and numeric, categorical, ordered, boolean and datetime "
     "columns. *Weights*: trained numbers of the default networks for the penguins. *Mean rank* and *cost*: over the tables and "
     "splits of the [quality benchmark](../docs/benchmarks.md#quality), the rank among all learners and rivals there, and the "
-    "processor time to fit and predict as a multiple of that of `mlp` (geometric mean over the tables)."
+    "processor time to fit and predict as a multiple of that of `mlp` (geometric mean over the tables); in brackets "
+    "the number of tables, where they are not all."
 )
 
 
@@ -248,8 +249,13 @@ def _measured() -> Callable[[str], tuple[str, str]]:
     seconds = rows.pivot_table(index="data", columns="learner", values="seconds", aggfunc="median")
     costs = seconds.div(seconds["mlp"], axis=0).apply(lambda ratios: math.exp(ratios.map(math.log).mean()))
 
+    n_tables = rows.groupby("learner")["data"].nunique()
+
     def measured(name: str) -> tuple[str, str]:
-        return (f"{ranks[name]:.1f}", f"{costs[name]:.1f}") if name in ranks else ("", "")
+        if name not in ranks:
+            return "", ""
+        some = "" if n_tables[name] == n_tables.max() else f" ({n_tables[name]})"
+        return f"{ranks[name]:.1f}{some}", f"{costs[name]:.1f}"
 
     return measured
 
