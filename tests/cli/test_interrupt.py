@@ -22,7 +22,10 @@ def interrupted_fit(folder: Path, *arguments: str) -> tuple[int, str]:
     """Start a fit on a terminal, interrupt it once the bar shows a loss; exit code and what the terminal showed."""
     terminal, ours = pty.openpty()
     line = [sys.executable, "-m", "onnxlearn_cli", "fit", "example:penguins", "--target", "species", *ENDLESS, *arguments]
+    # Shells start what runs in the background deaf to Ctrl-C.
+    hear = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(line, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=ours)
+    signal.signal(signal.SIGINT, hear)
     os.close(ours)
     shown = b""
     deadline = time.monotonic() + 60

@@ -227,7 +227,7 @@ def test_the_card_tells_sets_temperature_and_threshold():
     assert sets.startswith(
         "sets hold the true class of 60 of 100 rows or more: the predicted class, and those that the network "
     )
-    assert sets.endswith(f" gives a probability of {fitted['probability']:.4g} or more")
+    assert sets.endswith(f" gives a probability of {fitted['probability']:.4g} or more, before the temperature")
     assert temperature.startswith(f"the network was {'too sure' if fitted['temperature'] > 1 else 'not sure enough'}: the log")
     assert temperature.endswith(f" probabilities are divided by the temperature {fitted['temperature']:.4g}")
     lines = card_lines(calibrated_model("threshold", BOOLEAN).inspect())
