@@ -32,7 +32,10 @@ def interrupted_fit(folder: Path, *arguments: str) -> tuple[int, str]:
     while b"loss" not in shown and time.monotonic() < deadline:
         shown += os.read(terminal, 1024)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        process.kill()  # endless otherwise
     while True:
         try:
             more = os.read(terminal, 1024)
