@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, ParameterError, listing
 from onnxlearn.graph.builder import GraphBuilder
-from onnxlearn.graph.check import check
+from onnxlearn.graph.check import check_serialized
 from onnxlearn.named import reason
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
@@ -186,9 +186,10 @@ class Rehearsal:
                 told = str(error).replace(type(self.network).__name__, self.owner)
                 raise ExportError(f"{why}; {told}") from error
         g.output(output, "output", "FLOAT", ["N", *shape])
-        check(g.to_model())
-        model: bytes = g.to_model().SerializeToString()
-        return model
+        model = g.to_model()
+        data: bytes = model.SerializeToString()
+        check_serialized(model, data)
+        return data
 
     def _run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
         """The network's output without gradients."""

@@ -33,9 +33,10 @@ def lower(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], sampl
 def emit_outputs(
     g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]
 ) -> dict[str, Traced]:
-    """As :func:`lower_or_export`, with every output by name: ``output``, and what a method ``outputs`` gives beside it.
+    """As :func:`lower`, with every output by name: ``output``, and what a method ``outputs`` gives beside it.
 
-    Each with its shape, in which ``None`` follows the batch.
+    Each with its shape, in which ``None`` follows the batch. Networks that the table cannot lower go through torch's exporter,
+    which takes seconds.
 
     Raises: ExportError where torch cannot export the network either, and where the table cannot lower further outputs.
     """
@@ -47,17 +48,6 @@ def emit_outputs(
         raise ExportError(
             f"{type(module).__name__} has outputs of its own, which only the lowering table takes: {error}"
         ) from error
-
-
-def lower_or_export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Value:
-    """As :func:`lower`; networks that the table cannot lower go through torch's exporter, which takes seconds.
-
-    Raises: ExportError where torch cannot export the network either.
-    """
-    try:
-        return lower(g, module, inputs, samples)
-    except UnsupportedError:
-        return _export(g, module, inputs, samples).value
 
 
 def _export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], samples: Mapping[str, Tensor]) -> Traced:
