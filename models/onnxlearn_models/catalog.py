@@ -16,7 +16,7 @@ ENSEMBLE = LearnerInfo(
     name="ensemble",
     target="onnxlearn_models.ensemble:Ensemble",
     summary="several learners or seeds in one file, averaged",
-    use="the best scores, for the time of all members together",
+    use="less chance in the scores, for the time of all members together",
     source="Lakshminarayanan et al. 2017",
 )
 
@@ -59,7 +59,7 @@ REALMLP = LearnerInfo(
     name="realmlp",
     target="onnxlearn_models.realmlp:RealMLP",
     summary="multilayer perceptron with tuned defaults and 256 epochs",
-    use="better scores than mlp for more time",
+    use="the published recipe; a member of ensembles",
     source="Holzmüller, Grinsztajn and Steinwart 2024 (RealMLP-TD)",
 )
 
@@ -124,7 +124,7 @@ TABM = LearnerInfo(
     target="onnxlearn_models.tabm:TabM",
     summary="32 multilayer perceptrons that share their weights, averaged",
     source="Gorishniy, Kotelnikov and Babenko 2025 (TabM), with piecewise linear embeddings (Gorishniy et al. 2022)",
-    use="the best scores of one learner; minutes of training",
+    use="an ensemble in one network; minutes of training",
 )
 
 TABM_MINI = LearnerInfo(
@@ -132,5 +132,5 @@ TABM_MINI = LearnerInfo(
     target="onnxlearn_models.tabm:TabMMini",
     summary="as tabm, but the members share all but the scaling of their inputs and their output layers",
     source="Gorishniy, Kotelnikov and Babenko 2025 (TabM-mini), with piecewise linear embeddings (Gorishniy et al. 2022)",
-    use="scores like tabm's at a lower cost",
+    use="as tabm, with fewer weights",
 )
