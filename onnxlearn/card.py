@@ -45,6 +45,13 @@ def card_lines(description: dict[str, Any]) -> list[str]:
     return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
 
 
+def calibration_lines(description: dict[str, Any]) -> list[str]:
+    """What the calibration rows and the threshold made of the network's outputs, as lines of plain text; none where nothing."""
+    schema, threshold = Schema.from_dict(description["schema"]), description["training"].get("calibration", {}).get("threshold")
+    lines = [] if threshold is None else [f"{schema.target.positive} is predicted from a probability of {number(threshold)} on"]
+    return lines + _calibration_lines(description, schema)
+
+
 def _section(title: str, lines: list[str]) -> list[str]:
     return [f"{title if i == 0 else '':<11}{line}" for i, line in enumerate(lines)]
 

@@ -179,8 +179,8 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 
 
 def report(model: Model, data: str, out: Path, out_of_fold: Path | None = None) -> None:
-    """The short table of scores, what was written and what to run next."""
-    from onnxlearn.card import SCORE_HEADS, megabytes, number
+    """The short table of scores, what calibration chose, what was written and what to run next."""
+    from onnxlearn.card import SCORE_HEADS, calibration_lines, megabytes, number
     from onnxlearn.files.tables import STDIN
 
     scores = {head: model.scores[name] for name, head in SCORE_HEADS.items() if model.scores.get(name)}
@@ -188,6 +188,8 @@ def report(model: Model, data: str, out: Path, out_of_fold: Path | None = None) 
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
         show_table(["measure", *scores], rows)
+    for line in calibration_lines(model.inspect()):
+        show(f"calibrated: {line}")
     show(f"wrote {out} ({megabytes(out.stat().st_size)})")
     if out_of_fold is not None and model.out_of_fold is not None:
         show(f"wrote {out_of_fold} ({len(model.out_of_fold)} rows out of fold)")

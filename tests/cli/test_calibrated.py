@@ -51,6 +51,18 @@ def test_sets_and_a_threshold(command) -> None:
     )
 
 
+def test_fit_says_what_was_chosen(command) -> None:
+    frame = pd.read_csv(EXAMPLE)
+    frame.assign(heavy=(frame["body_mass_g"] > 4200).map({True: "yes", False: "no"})).to_csv("heavy.csv", index=False)
+    done = fit(command, "heavy.csv", "heavy", threshold="f1", coverage="0.8")
+    assert done.code == 0, done.err
+    chosen = ol.load("model.onnx").metadata["training"]["calibration"]
+    said = [line.removeprefix("calibrated: ") for line in done.out.splitlines() if line.startswith("calibrated: ")]
+    assert said[0] == f"yes is predicted from a probability of {chosen['threshold']:.4g} on"
+    assert said[1] == "on 52 rows set aside"
+    assert said[2].startswith("sets hold the true class of 80 of 100 rows or more")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
