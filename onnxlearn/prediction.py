@@ -125,13 +125,13 @@ class Prediction:
 
     def to_columns(self) -> dict[str, Array]:
         """The columns of :meth:`to_frame` as arrays."""
-        outputs = self._outputs()
+        outputs = self.to_outputs()
         names = column_names(self.target, {name: array.shape[1:] for name, array in outputs.items()}, self.axes)
         columns = [column for array in outputs.values() for column in array.reshape(len(self), _size(array)).T]
         return dict(zip(names, columns, strict=True))
 
-    def _outputs(self) -> dict[str, Array]:
-        """The outputs by name, numbers as ``[N, T]``."""
+    def to_outputs(self) -> dict[str, Array]:
+        """The outputs by name as the file gives them, numbers as ``[N, T]``; labels in the training type."""
         if self.prob is not None:
             return {"label": self.response, "probabilities": self.prob, **self.further}
         return {"prediction": self._numbers(self.response), **self.further}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import functools
 import io
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
@@ -29,6 +30,8 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 # images are.
 CHUNK_ROWS = 1000
 CHUNK_VALUES = 1_000_000
+
+_ON_ONE_CORE: contextvars.ContextVar[bool] = contextvars.ContextVar("on_one_core", default=False)
 
 
 class Session(Protocol):
@@ -171,8 +174,20 @@ def block_rows_of(chunk: int, most: int) -> int:
     return chunk * max(1, most // chunk)
 
 
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """Inside, sessions are opened for one core: others are busy with work of the same kind."""
+    token = _ON_ONE_CORE.set(True)
+    try:
+        yield
+    finally:
+        _ON_ONE_CORE.reset(token)
+
+
 def available_cores() -> int:
-    """Number of cores that this process may use."""
+    """Number of cores that this process may use; 1 inside :func:`on_one_core`."""
+    if _ON_ONE_CORE.get():
+        return 1
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

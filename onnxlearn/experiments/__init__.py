@@ -1,0 +1,1 @@
+"""Resampling and benchmarks: learners fitted on parts of a task and scored on the rest, by running their exported files."""

@@ -1,0 +1,160 @@
+"""``ol.resample`` and ``ol.benchmark``: run iterations, here or on many processes, and put their results together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from onnxlearn import measures as _measures
+from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.experiments.design import Cell, Named, describe, grid
+from onnxlearn.experiments.job import Job, Settings
+from onnxlearn.experiments.progress import progress_over
+from onnxlearn.experiments.record import Finished, Key
+from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+from onnxlearn.experiments.store import Store
+from onnxlearn.learner import Learner
+from onnxlearn.measures import Measure
+from onnxlearn.resampling import Resampling, Splits
+from onnxlearn.task import Task
+
+OnError = Literal["record", "raise"]
+
+
+def resample(
+    task: Task,
+    learner: Learner,
+    resampling: Resampling | Splits,
+    measures: Iterable[str | Measure] = (),
+    *,
+    store: str | Path | None = None,
+    n_jobs: int | None = None,
+    time_limit: float | None = None,
+    fallback: Learner | None = None,
+    on_error: OnError = "raise",
+    predictions: bool = True,
+    models: bool = False,
+    histories: bool = True,
+    progress: bool | None = None,
+) -> ResampleResult:
+    """Fit a learner on the training rows of each split of a task and score the exported file on the test rows.
+
+    The arguments are those of :func:`benchmark`; an error of the learner ends everything unless ``on_error="record"``.
+
+    >>> import onnxlearn as ol
+    >>> task = ol.Task.from_file("example:penguins", "species")
+    >>> result = ol.resample(task, ol.learner("featureless"), ol.CV(folds=3), ["acc", "logloss"])
+    >>> result.scores[["iteration", "acc"]].round(2).values.tolist()
+    [[0.0, 0.44], [1.0, 0.44], [2.0, 0.44]]
+    """
+    result = benchmark(
+        task, learner, resampling, measures,
+        store=store, n_jobs=n_jobs, time_limit=time_limit, fallback=fallback, on_error=on_error,
+        predictions=predictions, models=models, histories=histories, progress=progress,
+    )  # fmt: skip
+    return result.resample_result()
+
+
+def benchmark(
+    tasks: Named[Task] | Sequence[Cell],
+    learners: Named[Learner] | None = None,
+    resamplings: Named[Resampling | Splits] | None = None,
+    measures: Iterable[str | Measure] = (),
+    *,
+    store: str | Path | None = None,
+    n_jobs: int | None = None,
+    time_limit: float | None = None,
+    fallback: Learner | None = None,
+    on_error: OnError = "record",
+    predictions: bool = True,
+    models: bool = False,
+    histories: bool = True,
+    progress: bool | None = None,
+) -> BenchmarkResult:
+    """Fit every learner on the training rows of every split of every task, and score the exported files on the test rows.
+
+    ``tasks``, ``learners``, ``resamplings``: one, several or a dict by name; or instead of all three the cells of a design
+    (:func:`onnxlearn.grid`). All learners get the same rows. ``measures``: names or measures, each for the tasks that it
+    suits; by default the usual ones of each task.
+
+    ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, and
+    another design is refused. ``n_jobs``: processes (-1: one a core), through joblib, and so on a cluster inside
+    ``joblib.parallel_config(backend="dask")``; results do not depend on it. ``time_limit``: seconds for each fit.
+    ``fallback``: a learner that predicts where another failed or took too long. ``on_error``: ``record`` the error and go on,
+    or ``raise`` it. ``predictions``, ``models``, ``histories``: what is kept of each iteration. ``progress``: a bar on stderr;
+    ``None`` shows it where stderr is a terminal.
+
+    Raises: ParameterError, OutputError where the folder is of another design.
+    """
+    cells = _cells(tasks, learners, resamplings)
+    chosen = choose_measures(measures, cells)
+    settings = Settings(
+        measures=chosen, time_limit=time_limit, fallback=fallback, on_error=on_error,
+        predictions=predictions, models=models, histories=histories,
+    )  # fmt: skip
+    design = {**describe(cells), "settings": settings.to_dict()} if store is not None else {}
+    opened = None if store is None else Store.create(store, design)
+    done = {} if opened is None else {record.key: record for record in opened.records()}
+    jobs = [job for cell in cells for job in cell.jobs()]
+    kept: dict[Key, Finished] = {}
+    left = [job for job in jobs if job.key not in done]
+    with progress_over(len(jobs), len(jobs) - len(left), show=progress) as on_finished:
+        for finished in run_all(left, settings, opened, n_jobs):
+            kept[finished.record.key] = finished
+            on_finished(finished.record)
+    records = [kept[job.key].record if job.key in kept else done[job.key] for job in jobs]
+    fetch = opened.read if opened is not None else lambda record: kept[record.key]
+    return BenchmarkResult(records, chosen, fetch)
+
+
+def run_all(jobs: Sequence[Job], settings: Settings, store: Store | None, n_jobs: int | None) -> Iterator[Finished]:
+    """Iterations as they finish, in any order."""
+    try:
+        from joblib import Parallel, delayed
+    except ImportError as error:
+        raise MissingExtraError.of("joblib", "eval", "a benchmark") from error
+    # One at a time: their lengths differ by orders of magnitude.
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    yield from parallel(delayed(run_one)(job, settings, store) for job in jobs)
+
+
+def run_one(job: Job, settings: Settings, store: Store | None) -> Finished:
+    """Run an iteration and keep it; with a store its prediction and model stay there."""
+    finished = job.run(settings)
+    if store is None:
+        return finished
+    store.write(finished)
+    return Finished(finished.record)
+
+
+def choose_measures(measures: Iterable[str | Measure], cells: Sequence[Cell]) -> tuple[Measure, ...]:
+    """The measures to compute. Raises: UnknownNameError; ParameterError for one that suits no task."""
+    targets = [cell.task.schema.target for cell in cells]
+    given = (measures,) if isinstance(measures, str | Measure) else tuple(measures)
+    if not given:
+        return tuple(dict.fromkeys(measure for target in targets for measure in _measures.default_measures(target)))
+    types = {target.type for target in targets}
+    chosen = []
+    for one in given:
+        measure = _measures.get(one) if isinstance(one, str) else one
+        if measure.task != "any" and measure.task not in types:
+            raise ParameterError(
+                f"measure {measure.name!r} is for {measure.task}, and no task is one: leave it out (onnxlearn measures)"
+            )
+        chosen.append(measure)
+    return tuple(chosen)
+
+
+def _cells(tasks: Any, learners: Any, resamplings: Any) -> list[Cell]:
+    """The design."""
+    if learners is None and resamplings is None:
+        cells = [tasks] if isinstance(tasks, Cell) else list(tasks)
+        if not cells or not all(isinstance(cell, Cell) for cell in cells):
+            raise ParameterError("a benchmark takes tasks, learners and resamplings, or the cells of a design (onnxlearn.grid)")
+        return cells
+    if learners is None or resamplings is None:
+        raise ParameterError("a benchmark takes learners and resamplings beside the tasks; one of them is missing")
+    return grid(tasks, learners, resamplings)
+
+

@@ -1,0 +1,138 @@
+"""Which learners are run on which splits of which tasks, and what they are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from onnxlearn.errors import ParameterError, listing
+from onnxlearn.experiments.job import Job
+from onnxlearn.experiments.record import Key
+from onnxlearn.learner import Learner
+from onnxlearn.resampling import Resampling, Splits
+from onnxlearn.task import Task
+from onnxlearn.tasks.fingerprint import task_fingerprint
+
+T = TypeVar("T")
+Named: TypeAlias = "T | Sequence[T] | Mapping[str, T]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A learner on the splits of a task, each with the name that results give it."""
+
+    task: Task
+    learner: Learner
+    splits: Splits
+    task_name: str
+    learner_name: str
+    resampling_name: str
+
+    def jobs(self) -> Iterator[Job]:
+        """The iterations, in order."""
+        for i in range(len(self.splits)):
+            yield Job(
+                key=Key(self.task_name, self.learner_name, self.resampling_name, i),
+                task=self.task,
+                learner=self.learner,
+                train=self.splits.train(i),
+                test=self.splits.test(i),
+            )
+
+
+def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:
+    """Every learner on every task by every resampling: a design for :func:`onnxlearn.benchmark`, to be thinned out at will.
+
+    Each argument is one, several, or a dict of them by the names that results give them. Each resampling is made once for
+    each task: all learners get the same rows. Those that are made already (Splits) have to be the task's.
+
+    Raises: ParameterError where two have one name, or where the task does not suit the resampling.
+    """
+    named_tasks = _named(tasks, Task, lambda task: task.name, "task")
+    named_learners = _named_learners(learners)
+    named_resamplings = _named(resamplings, (Resampling, Splits), _resampling_name, "resampling")
+    cells = []
+    for task_name, task in named_tasks.items():
+        instantiated = {name: instantiate(resampling, task) for name, resampling in named_resamplings.items()}
+        cells += [
+            Cell(
+                task=task, learner=learner, splits=splits,
+                task_name=task_name, learner_name=learner_name, resampling_name=resampling_name,
+            )
+            for learner_name, learner in named_learners.items()
+            for resampling_name, splits in instantiated.items()
+        ]  # fmt: skip
+    return cells
+
+
+def instantiate(resampling: Resampling | Splits, task: Task) -> Splits:
+    """The rows of each iteration. Raises: ParameterError."""
+    if isinstance(resampling, Splits):
+        resampling.require(task)
+        return resampling
+    return resampling.split(task)
+
+
+def describe(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The design as plain JSON, which tells it from any other: two designs with equal descriptions have equal results."""
+    return {
+        "format_version": 1,
+        "tasks": {
+            cell.task_name: {
+                "n_rows": cell.task.n_rows,
+                "sha256": task_fingerprint(cell.task),
+                "target": cell.task.schema.target.to_dict(),
+            }
+            for cell in _first_by(cells, lambda cell: cell.task_name)
+        },
+        "learners": {cell.learner_name: cell.learner.to_dict() for cell in cells},
+        "splits": {
+            f"{cell.task_name}.{cell.resampling_name}": {"resampling": cell.splits.resampling, "sha256": cell.splits.sha256}
+            for cell in _first_by(cells, lambda cell: (cell.task_name, cell.resampling_name))
+        },
+        "cells": [[cell.task_name, cell.learner_name, cell.resampling_name] for cell in cells],
+    }
+
+
+def _first_by(cells: Iterable[Cell], key: Callable[[Cell], object]) -> list[Cell]:
+    found: dict[object, Cell] = {}
+    for cell in cells:
+        found.setdefault(key(cell), cell)
+    return list(found.values())
+
+
+def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> dict[str, Any]:
+    """By name. Raises: ParameterError where one is of another type, or two have the same name."""
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    else:
+        several = [given] if isinstance(given, types) else list(given)
+        pairs = [(name_of(one) if isinstance(one, types) else "", one) for one in several]
+    if not pairs:
+        raise ParameterError(f"there is no {noun}: a benchmark needs at least one")
+    for _, one in pairs:
+        if not isinstance(one, types):
+            raise ParameterError(f"a {noun} is needed here, not {one!r} of type {type(one).__name__}")
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise ParameterError(f"two {noun}s are called {listing(twice)}: name them with a dict, {{'a': ..., 'b': ...}}")
+    return dict(pairs)
+
+
+def _named_learners(learners: Named[Learner]) -> dict[str, Learner]:
+    """By name, where several have one with what was given to each."""
+    several = [learners] if isinstance(learners, Learner) else learners
+    counts = Counter(learner.name for learner in several if isinstance(learner, Learner))
+
+    def name_of(learner: Learner) -> str:
+        if counts[learner.name] == 1 or not learner.given:
+            return learner.name
+        return f"{learner.name}({', '.join(f'{name}={value}' for name, value in learner.given.items())})"
+
+    return _named(learners, Learner, name_of, "learner")
+
+
+def _resampling_name(resampling: Resampling | Splits) -> str:
+    return resampling.name

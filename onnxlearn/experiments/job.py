@@ -1,0 +1,126 @@
+"""One iteration: fit a learner on a split's training rows, run its file on the test rows."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn.errors import InternalError, OnnxlearnError
+from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
+from onnxlearn.experiments.record import Finished, Key, Record
+from onnxlearn.learner import Learner
+from onnxlearn.measures import Measure, Outcome, Run
+from onnxlearn.prediction import Prediction
+from onnxlearn.runtime import on_one_core
+from onnxlearn.task import Task
+
+Rows: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How iterations are run and what is kept of each.
+
+    ``measures``: those of them that suit the task are computed. ``time_limit``: seconds that a fit may take. ``fallback``: the learner that predicts where the one asked for failed.
+    ``on_error``: ``record`` goes on without the failed one, ``raise`` ends everything.
+    """
+
+    measures: tuple[Measure, ...] = ()
+    time_limit: float | None = None
+    fallback: Learner | None = None
+    on_error: Literal["record", "raise"] = "record"
+    predictions: bool = True
+    models: bool = False
+    histories: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A learner and the rows of a task that it is fitted on and tested on. Pickled, it goes to another process."""
+
+    key: Key
+    task: Task
+    learner: Learner
+    train: Rows
+    test: Rows
+
+    def run(self, settings: Settings) -> Finished:
+        """Fit, predict and measure what it takes. Everything is done by one thread.
+
+        Raises: whatever the learner raises, where ``on_error`` is ``raise``.
+        """
+        blank = Record(**self.key._asdict(), n_train=len(self.train), n_test=len(self.test))
+        with on_one_core():
+            try:
+                return self._run(self.learner, blank, settings)
+            except TimeLimitExceeded:
+                failed = replace(blank, status="timeout", error=f"the fit took longer than {settings.time_limit:g} seconds")
+                if settings.on_error == "raise":
+                    raise OnnxlearnError(_title(self.key, failed.error)) from None
+            except Exception as error:
+                if settings.on_error == "raise":
+                    raise
+                failed = replace(blank, status="failed", error=_text(error))
+            if settings.fallback is None:
+                return Finished(failed)
+            return self._run(settings.fallback, replace(failed, fallback=True), replace(settings, time_limit=None))
+
+    def _run(self, learner: Learner, blank: Record, settings: Settings) -> Finished:
+        train, test = self.task.select(self.train), self.task.select(self.test)
+        start = time.perf_counter()
+        with time_limit(settings.time_limit):
+            model = single_threaded(learner).fit(train, progress=False)
+        fitted = time.perf_counter()
+        prediction = replace(model.predict(test), row_ids=self.test)
+        predicted = time.perf_counter()
+        training, data = model.metadata["training"], model.to_bytes()
+        record = replace(
+            blank,
+            seconds_train=fitted - start,
+            seconds_predict=predicted - fitted,
+            n_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            history=training.get("history", {}) if settings.histories else {},
+            notes=tuple(note for note in model.metadata.get("notes", ()) if note not in self.task.notes),
+        )
+        record = replace(record, scores=scored(prediction, record, settings.measures))
+        return Finished(record, prediction if settings.predictions else None, model if settings.models else None)
+
+
+def scored(prediction: Prediction, record: Record, measures: Sequence[Measure]) -> dict[str, float | None]:
+    """The value of each measure that suits the task, ``None`` where the rows do not define it."""
+    outcome = outcome_of(prediction, record)
+    values = {measure.name: measure(outcome) for measure in measures if measure.task in ("any", prediction.target.type)}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def outcome_of(prediction: Prediction, record: Record) -> Outcome:
+    """What measures read: the prediction, and what it took."""
+    run = Run(seconds_train=record.seconds_train, seconds_predict=record.seconds_predict, n_bytes=record.n_bytes)
+    return replace(prediction.outcome(), run=run)
+
+
+def single_threaded(learner: Learner) -> Learner:
+    """The learner as it is, but that it trains by one thread unless it was told how many.
+
+    The last digits of a large network's weights depend on that number: results must not depend on how many processes share
+    the cores.
+    """
+    return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
+
+
+def _text(error: Exception) -> str:
+    """The message; of errors that are not meant for users also their type."""
+    plain = isinstance(error, OnnxlearnError) and not isinstance(error, InternalError)
+    return str(error) if plain else f"{type(error).__name__}: {error}"
+
+
+def _title(key: Key, text: str) -> str:
+    return f"learner {key.learner!r} on task {key.task!r}, iteration {key.iteration}: {text}"

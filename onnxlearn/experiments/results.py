@@ -1,0 +1,224 @@
+"""What came of a resampling or a benchmark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from onnxlearn import measures as _measures
+from onnxlearn.errors import DataError, ParameterError, UnknownNameError, listing
+from onnxlearn.experiments.job import outcome_of
+from onnxlearn.experiments.record import Finished, Key, Record
+from onnxlearn.experiments.store import Store
+from onnxlearn.measures import Measure
+from onnxlearn.model import Model
+from onnxlearn.prediction import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL = ["task", "learner", "resampling"]
+
+
+class BenchmarkResult:
+    """Iterations of one or several learners on one or several tasks.
+
+    ``records``: how each went. ``measures``: what :attr:`scores` and :meth:`aggregate` show by default. ``fetch`` gives an
+    iteration with its prediction and model, where they were kept.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], measures: Sequence[Measure], fetch: Callable[[Record], Finished]
+    ) -> None:
+        self.records, self.measures, self._fetch = tuple(records), tuple(measures), fetch
+
+    @classmethod
+    def load(cls, *folders: str | Path) -> BenchmarkResult:
+        """The finished iterations of results folders; several ones are put together, each iteration once.
+
+        Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
+        """
+        stores = [Store.open(folder) for folder in folders]
+        found = [cls(list(store.records()), (), store.read) for store in stores]
+        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The scores that were computed when the iterations were run, one line each."""
+        names = dict.fromkeys(name for record in self.records for name in record.scores)
+        return self._table(names, lambda record: {name: record.scores.get(name) for name in names})
+
+    def score(self, *measures: str | Measure) -> pd.DataFrame:
+        """Any measures, computed from the predictions that were kept, one line each iteration.
+
+        Raises: DataError where none were kept, UnknownNameError.
+        """
+        chosen = [_measures.get(one) if isinstance(one, str) else one for one in measures]
+
+        def values(record: Record) -> dict[str, float | None]:
+            prediction = self.prediction(record)
+            if prediction is None:
+                return dict.fromkeys([measure.name for measure in chosen])
+            outcome = outcome_of(prediction, record)
+            suit = [measure for measure in chosen if measure.task in ("any", prediction.target.type)]
+            return {measure.name: measure(outcome) for measure in suit}
+
+        return self._table([measure.name for measure in chosen], values)
+
+    def _table(self, names: Iterable[str], values: Callable[[Record], dict[str, float | None]]) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [
+            {**record.key._asdict(), **{name: _number(value) for name, value in values(record).items()}, "status": record.status}
+            for record in self.records
+        ]
+        return pd.DataFrame(rows, columns=[*CELL, "iteration", *names, "status"])
+
+    def aggregate(self, *measures: str, average: Literal["macro", "micro"] | None = None) -> pd.DataFrame:
+        """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
+
+        ``average``: for all measures, by default what each has. Where an iteration failed and had no fallback, the value is
+        NaN: a mean over what is left would favour whoever fails on the hard ones; ``n_failed`` counts them.
+
+        Raises: DataError where micro needs predictions that were not kept.
+        """
+        import pandas as pd
+
+        chosen = [_measures.get(name) for name in measures] or list(self.measures)
+        rows = []
+        for cell, records in self._by_cell().items():
+            suit = [measure for measure in chosen if measure.task in ("any", self._task_type(records))]
+            rows.append(
+                {
+                    **dict(zip(CELL, cell, strict=True)),
+                    **{measure.name: self._aggregate(measure, records, average) for measure in suit},
+                    "n": len(records),
+                    "n_failed": sum(record.status != "done" for record in records),
+                }
+            )
+        return pd.DataFrame(rows, columns=[*CELL, *(measure.name for measure in chosen), "n", "n_failed"])
+
+    def _aggregate(self, measure: Measure, records: Sequence[Record], average: Literal["macro", "micro"] | None) -> float:
+        if any(record.status != "done" and not record.fallback for record in records):
+            return math.nan
+        if (average or measure.average) == "macro" and all(measure.name in record.scores for record in records):
+            return float(np.mean([_number(record.scores[measure.name]) for record in records]))
+        outcomes = [outcome_of(prediction, record) for record in records if (prediction := self.prediction(record))]
+        return _measures.aggregate(measure, outcomes, average)
+
+    def _by_cell(self) -> dict[tuple[str, str, str], list[Record]]:
+        found: dict[tuple[str, str, str], list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.key[:3], []).append(record)
+        return found
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """The iterations that failed or took too long, with the error of each."""
+        import pandas as pd
+
+        rows = [
+            {**record.key._asdict(), "status": record.status, "error": record.error, "fallback": record.fallback}
+            for record in self.records
+            if record.status != "done"
+        ]
+        return pd.DataFrame(rows, columns=[*CELL, "iteration", "status", "error", "fallback"])
+
+    def filter(
+        self,
+        *,
+        tasks: Iterable[str] | None = None,
+        learners: Iterable[str] | None = None,
+        resamplings: Iterable[str] | None = None,
+    ) -> BenchmarkResult:
+        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
+        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
+        records = self.records
+        for part, names in wanted.items():
+            if names is None:
+                continue
+            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self.records}
+            for name in chosen:
+                if name not in known:
+                    raise UnknownNameError.of(part, name, known)
+            records = tuple(record for record in records if getattr(record, part) in chosen)
+        return type(self)(records, self.measures, self._fetch)
+
+    def combine(self, *others: BenchmarkResult) -> BenchmarkResult:
+        """These iterations and those of other results, each once.
+
+        Raises: DataError where one is there twice with another outcome.
+        """
+        fetch_of: dict[Key, Callable[[Record], Finished]] = {}
+        records: dict[Key, Record] = {}
+        for result in (self, *others):
+            for record in result.records:
+                there = records.setdefault(record.key, record)
+                fetch_of.setdefault(record.key, result._fetch)
+                if (there.sha256, there.status, there.scores) != (record.sha256, record.status, record.scores):
+                    raise DataError(
+                        f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, "
+                        "with different results: they are of different designs; give one of them another name"
+                    )
+        measures = tuple(dict.fromkeys(measure for result in (self, *others) for measure in result.measures))
+        return BenchmarkResult(list(records.values()), measures, lambda record: fetch_of[record.key](record))
+
+    def resample_result(
+        self, task: str | None = None, learner: str | None = None, resampling: str | None = None
+    ) -> ResampleResult:
+        """The iterations of one learner on one task; a name may be left out where there is only one.
+
+        Raises: ParameterError where there are several.
+        """
+        names = {"tasks": task, "learners": learner, "resamplings": resampling}
+        found = self.filter(**{part: [name] for part, name in names.items() if name is not None})
+        if len(found._by_cell()) != 1:
+            there = listing(" / ".join(cell) for cell in found._by_cell())
+            raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
+        return ResampleResult(found.records, found.measures, found._fetch)
+
+    def prediction(self, record: Record) -> Prediction | None:
+        """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
+        if record.status != "done" and not record.fallback:
+            return None
+        found = self._fetch(record).prediction
+        if found is None:
+            raise DataError("the predictions were not kept: run it again with predictions=True")
+        return found
+
+    def model(self, record: Record) -> Model:
+        """The model of an iteration. Raises: DataError where it failed or was not kept."""
+        found = self._fetch(record).model
+        if found is None:
+            raise DataError("the models were not kept: run it again with models=True")
+        return found
+
+
+class ResampleResult(BenchmarkResult):
+    """Iterations of one learner on one task."""
+
+    @property
+    def predictions(self) -> list[Prediction | None]:
+        """The prediction of each iteration; ``None`` where it failed. Raises: DataError where they were not kept."""
+        return [self.prediction(record) for record in self.records]
+
+    @property
+    def models(self) -> list[Model]:
+        """The model of each iteration. Raises: DataError where they were not kept."""
+        return [self.model(record) for record in self.records]
+
+    @property
+    def histories(self) -> list[pd.DataFrame]:
+        """The training curves of each iteration: the loop's own values."""
+        import pandas as pd
+
+        return [pd.DataFrame(record.history) for record in self.records]
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
