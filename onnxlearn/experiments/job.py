@@ -56,7 +56,8 @@ class Job:
 
         Raises: whatever the learner raises, where ``on_error`` is ``raise``.
         """
-        blank = Record(**self.key._asdict(), n_train=len(self.train), n_test=len(self.test))
+        target = self.task.schema.target
+        blank = Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
         with on_one_core():
             try:
                 return self._run(self.learner, blank, settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from onnxlearn.errors import DataError
 
 if TYPE_CHECKING:
+    from onnxlearn.learner import TaskType
     from onnxlearn.model import Model
     from onnxlearn.prediction import Prediction
 
@@ -40,6 +41,7 @@ class Record:
     learner: str
     resampling: str
     iteration: int
+    task_type: TaskType
     n_train: int
     n_test: int
     status: Status = "done"

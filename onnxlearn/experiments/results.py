@@ -92,7 +92,7 @@ class BenchmarkResult:
         chosen = [_measures.get(name) for name in measures] or list(self.measures)
         rows = []
         for cell, records in self._by_cell().items():
-            suit = [measure for measure in chosen if measure.task in ("any", self._task_type(records))]
+            suit = [measure for measure in chosen if measure.task in ("any", records[0].task_type)]
             rows.append(
                 {
                     **dict(zip(CELL, cell, strict=True)),
