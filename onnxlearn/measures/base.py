@@ -143,8 +143,8 @@ def _rows_of(values: RowFunction, outcome: Outcome) -> Array:
     return found if found.ndim == 1 else found.mean(axis=1)
 
 
-def require_number(what: str, value: object, fits: bool, rule: str, example: str) -> None:  # noqa: FBT001
+def require_number(what: str, value: Any, fits: Callable[[float], bool], rule: str, example: str) -> None:
     """Raise ``ParameterError`` where the parameter of a measure is no number, or not one that fits."""
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not (is_number and fits):
+    if not (is_number and fits(value)):
         raise ParameterError(f"{what} has to be {rule}, not {value!r}: for example {example}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class _Counts:
 def _sum_of_others(values: Array) -> Array:
     """Sum of all but each: 0 exactly where the others are, as a difference from the total would not be."""
     before, after = np.cumsum(values), np.cumsum(values[::-1])[::-1]
-    return np.r_[0.0, before[:-1]] + np.r_[after[1:], 0.0]
+    return np.asarray(np.r_[0.0, before[:-1]] + np.r_[after[1:], 0.0])
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -132,7 +132,8 @@ def _kappa(power: int, outcome: Outcome) -> float:
 def _costs(matrix: Array, outcome: Outcome) -> Array:
     if len(matrix) != outcome.n_classes:
         raise DataError(
-            f"measure 'costs' has a matrix for {len(matrix)} classes, there are {outcome.n_classes}: one row and one column a class"
+            f"measure 'costs' has a matrix for {len(matrix)} classes, there are {outcome.n_classes}: give it one row and "
+            "one column a class"
         )
     return np.asarray(matrix[outcome.truth, outcome.response])
 
@@ -144,7 +145,6 @@ def _label(name: str, function: Function, summary: str, **more: Any) -> Measure:
     return Measure(name=name, function=function, summary=summary, **{**_facts, "low": 0, "high": 1, "minimize": False, **more})
 
 
-@cache
 def fbeta(beta: float = 1) -> Measure:
     """The F measure: precision and recall, recall counting ``beta`` times as much (van Rijsbergen 1979).
 
@@ -155,13 +155,9 @@ def fbeta(beta: float = 1) -> Measure:
     >>> fbeta(2).name
     'fbeta_2'
     """
-    require_number("beta", beta, _above_0(beta), "a number above 0", "fbeta(2)")
+    require_number("beta", beta, lambda value: 0 < value < np.inf, "a number above 0", "fbeta(2)")
     summary = f"precision and recall, recall counting {beta:g} times as much, {_POSITIVE_OR_MEAN}"
     return _label(f"fbeta_{beta:g}", partial(_per_class, partial(_fbeta, beta)), summary)
-
-
-def _above_0(value: Any) -> bool:
-    return not isinstance(value, str) and bool(0 < value < np.inf)
 
 
 def costs(matrix: Sequence[Sequence[float]] | Array) -> Measure:
@@ -177,7 +173,9 @@ def costs(matrix: Sequence[Sequence[float]] | Array) -> Measure:
     """
     found = np.asarray(matrix, np.float64)
     if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size or not np.isfinite(found).all():
-        raise ParameterError(f"costs are a square matrix of finite numbers, true classes down, not {matrix!r}: [[0, 1], [10, 0]]")
+        raise ParameterError(
+            f"costs are a square matrix of finite numbers, true classes down, not {matrix!r}: [[0, 1], [10, 0]]"
+        )
     low, high = float(found.min()), float(found.max())
     return rowwise(
         partial(_costs, found), name="costs", summary="mean cost of the predicted class", low=low, high=high, minimize=True,
