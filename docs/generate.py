@@ -34,6 +34,15 @@ LEGEND = (
     "the number of tables, where they are not all."
 )
 
+MEASURE_TITLES = {"classification": "Classification", "regression": "Regression", "any": "What a run took"}
+MEASURES_LEGEND = (
+    'For `model.score(table, "acc", "auc")` and `onnxlearn evaluate --measure acc`; `ol.measures.get(name)` has the facts. All take '
+    "row weights unless it says that they do not matter, in sums and means as in scikit-learn. Of several targets the mean is "
+    "taken. *Needs*: what is read of a prediction; intervals and sets come with `coverage=0.9`, quantiles with "
+    '`head="quantile"`, standard deviations (std) with `head="normal"`. *Undefined*: the value is `nan`, and no row is left out. '
+    "Over folds the mean of the folds' values is taken (macro), or the value of all rows together where that is asked for (micro)."
+)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -77,15 +86,17 @@ def executed(document: str) -> str:
 
 @contextlib.contextmanager
 def _registries_as_before() -> Iterator[None]:
-    """An example that adds an activation adds it for itself alone."""
+    """An example that adds an activation or a measure adds it for itself alone."""
+    from onnxlearn.measures import MEASURES
     from onnxlearn_models.layers.activation import ACTIVATIONS
 
-    before = dict(ACTIVATIONS)
+    before = [(registry, dict(registry)) for registry in (ACTIVATIONS, MEASURES)]
     try:
         yield
     finally:
-        ACTIVATIONS.clear()
-        ACTIVATIONS.update(before)
+        for registry, entries in before:
+            registry.clear()
+            registry.update(entries)
 
 
 @contextlib.contextmanager
@@ -180,6 +191,19 @@ def learner_table() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def measure_table() -> str:
+    """``docs/measures.md``: every measure."""
+    from onnxlearn.measures import EXAMPLES, MEASURES, get
+
+    head = ["measure", "what it is", "better", "range", "needs", "undefined where"]
+    parts = ["# Measures", HINT, MEASURES_LEGEND]
+    for title, names in (("classification", None), ("regression", None), ("any", None), ("With a parameter", EXAMPLES)):
+        chosen = [m for m in MEASURES.values() if m.task == title] if names is None else [get(name) for name in names]
+        rows = [[f"`{m.name}`", m.summary, m.better, m.range, m.needs, m.undefined] for m in chosen]
+        parts += [f"## {MEASURE_TITLES.get(title, title)}", _table(head, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
 def _some(parts: Iterable[str], every: set[str]) -> str:
     return "all" if set(parts) == every else ", ".join(parts)
 
@@ -267,13 +291,15 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def executed_documents() -> list[Path]:
     """The documents whose examples run."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    generated = ROOT / "docs/measures.md"
+    return [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path != generated)]
 
 
 def main() -> None:
     """Bring every generated text up to date."""
     # Shown outputs are those of a pipe: no bars, no colours.
     texts = {ROOT / "cli/README.md": cli_reference(), ROOT / "models/README.md": learner_table()}
+    texts[ROOT / "docs/measures.md"] = measure_table()
     texts |= {path: executed(path.read_text(encoding="utf-8")) for path in executed_documents()}
     for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:

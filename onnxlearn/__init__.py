@@ -12,6 +12,7 @@ from onnxlearn.registry import learner
 if TYPE_CHECKING:
     from onnxlearn import errors, measures
     from onnxlearn.learner import Learner
+    from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
     from onnxlearn.registry import learner_infos as learners
@@ -34,6 +35,7 @@ __all__ = [
     "learner",
     "learners",
     "load",
+    "measure",
     "measures",
 ]
 
@@ -51,6 +53,7 @@ _HOMES = {
     "errors": "onnxlearn.errors:",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
+    "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
 }
 

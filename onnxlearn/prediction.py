@@ -147,7 +147,8 @@ class Prediction:
             pair = [self._numbers(array) for array in (self.truth, self.response)]
         else:
             pair = [class_codes(self.target, array) for array in (self.truth, self.response)]
-        return Outcome.of(self.target, pair[0], pair[1], self.prob, self.weights)
+        further = {field: self.further.get(name) for field, name in _OF_MEASURES.items()}
+        return Outcome.of(self.target, pair[0], pair[1], self.prob, self.weights, levels=self.levels, **further)
 
     def _numbers(self, values: Array) -> Array:
         """``[N, T]`` also for one target."""
@@ -206,6 +207,8 @@ def _column_names(target: Target, name: str, shape: tuple[int, ...], axes: Mappi
 
 _OF_CLASSES = {"probabilities": "prob", "set": "set"}
 _OF_TARGETS = ("prediction", "lower", "upper", "std")
+# Outputs that measures read, by the name that they have there.
+_OF_MEASURES = {"lower": "lower", "upper": "upper", "sets": "set", "quantiles": "quantiles", "std": "std"}
 
 
 def class_array(target: Target) -> Array:

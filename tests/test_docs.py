@@ -72,7 +72,10 @@ def test_outputs_are_put_in_their_place() -> None:
     assert generate.executed(document) == expected
 
 
-@pytest.mark.parametrize(("name", "make"), [("cli/README.md", "cli_reference"), ("models/README.md", "learner_table")])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("cli/README.md", "cli_reference"), ("models/README.md", "learner_table"), ("docs/measures.md", "measure_table")],
+)
 def test_generated_pages_are_current(name: str, make: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == getattr(generate, make)(), "run python docs/generate.py"
 

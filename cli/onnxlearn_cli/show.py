@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnxlearn_cli.options import ModelFile, learner_record, make_learner
-from onnxlearn_cli.talk import say, show, show_table
+from onnxlearn_cli.talk import say, show, show_table, table_lines
 
 if TYPE_CHECKING:
+    from onnxlearn.measures import Measure
     from onnxlearn.registry import LearnerInfo
 
 WIDTH = 100
@@ -70,13 +71,39 @@ def _text(value: Any) -> str:
     return f"{value.__module__}:{value.__qualname__}" if hasattr(value, "__qualname__") else str(value)
 
 
-def measures() -> None:
-    """List the measures."""
-    from onnxlearn.measures import all_measures
+def measures(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Show this measure; also one with another number, as fbeta_3."),
+    ] = None,
+) -> None:
+    """List the measures, or show one.
 
-    better = {True: "smaller", False: "larger", None: "nearest 0"}
-    rows = [[m.name, m.task, better[m.minimize], m.summary] for m in all_measures()]
-    show_table(["measure", "tasks", "better", "summary"], rows)
+    Those at the end take any number in place of theirs. Folds: whether values are averaged over folds (macro), or computed
+    from all their rows together (micro).
+    """
+    from onnxlearn.measures import EXAMPLES, all_measures, get
+
+    if name is None:
+        chosen = [*all_measures(), *map(get, EXAMPLES)]
+        rows = [[m.name, m.task, m.better, m.range, m.needs, m.average] for m in chosen]
+        lines = table_lines(["measure", "tasks", "better", "range", "needs", "folds"], rows)
+        show(next(lines))
+        for measure, line in zip(chosen, lines, strict=True):
+            show(line)
+            show(textwrap.fill(measure.summary, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4))
+        return
+    for head, text in _measure_lines(get(name)):
+        show(textwrap.fill(text, WIDTH, initial_indent=f"{head:<10}", subsequent_indent=" " * 10))
+
+
+def _measure_lines(measure: Measure) -> list[tuple[str, str]]:
+    """What is known of a measure, one line each."""
+    return [
+        ("what", measure.summary), ("tasks", measure.task + (", two classes" if measure.two_classes else "")),
+        ("better", measure.better), ("range", measure.range), ("needs", measure.needs), ("folds", measure.average),
+        ("undefined", f"where {measure.undefined}" if measure.undefined else "never"),
+    ]  # fmt: skip
 
 
 def doctor() -> None:

@@ -45,6 +45,12 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     acc      0.98
     logloss  0.1
     """
+    for line in table_lines(header, rows):
+        show(line)
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of :func:`show_table`, the heading first."""
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     for cells in (header, *rows):
-        show("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.measures import all_measures
+from onnxlearn.measures import Needs, all_measures
 from onnxlearn.params import param
 from onnxlearn.schema import Target
 
 HeadKind: TypeAlias = Literal["point", "quantile", "normal"]
-# The measures of labels.
-ThresholdMeasure: TypeAlias = Literal["acc", "ce", "bacc", "f1", "precision", "recall", "mcc"]
+# The measures of labels that are best where both classes are predicted, each under one name.
+ThresholdMeasure: TypeAlias = Literal["acc", "ce", "bacc", "f1", "precision", "recall", "jaccard", "mcc", "kappa"]
 
 # What the others judge.
-UNCHANGED = {"prob": "it scores probabilities, which no threshold changes", "numbers": "it scores numbers, not labels"}
-NO_LABELS = {measure.name: UNCHANGED[measure.needs] for measure in all_measures() if measure.needs in UNCHANGED}
+UNCHANGED: dict[Needs, str] = {
+    "labels": "it is another name of one of these, or best where one class alone is predicted",
+    "prob": "it scores probabilities, which no threshold changes",
+    "sets": "it scores sets of classes, which no threshold changes",
+    "run": "it scores what a run took, which no threshold changes",
+    **dict.fromkeys(("numbers", "intervals", "quantiles", "std"), "it scores numbers, not labels"),
+}
+NO_LABELS = {
+    measure.name: UNCHANGED[measure.needs] for measure in all_measures() if measure.name not in get_args(ThresholdMeasure)
+}
 
 DEFAULT_QUANTILES = (0.05, 0.5, 0.95)
 MEDIAN = 0.5

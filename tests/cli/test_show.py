@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import onnxlearn as ol
-from onnxlearn.measures import all_measures
+from onnxlearn.measures import EXAMPLES, all_measures, get
 
 
 def test_the_card(command, model: Path) -> None:
@@ -49,7 +49,28 @@ def test_parameters_of_a_learner(command, name: str) -> None:
 
 def test_measures(command) -> None:
     lines = command("measures").out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [measure.name for measure in all_measures()]
+    assert lines[0].split() == ["measure", "tasks", "better", "range", "needs", "folds"]
+    listed = [*all_measures(), *map(get, EXAMPLES)]
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == [measure.name for measure in listed]
+    assert " ".join(" ".join(lines).split()).count("same as recall") == 2
+    assert max(map(len, lines)) <= 100
+
+
+def test_one_measure(command) -> None:
+    shown = dict(line.split(maxsplit=1) for line in command("measures", "dor").out.splitlines())
+    assert shown == {
+        "what": "diagnostic odds ratio, tp * tn / (fp * fn); infinite where fp or fn alone is 0",
+        "tasks": "classification, two classes",
+        "better": "larger",
+        "range": "[0, inf)",
+        "needs": "labels",
+        "folds": "macro",
+        "undefined": "where fp or fn is 0, and so is tp or tn",
+    }
+    assert "recall counting 3 times as much" in command("measures", "fbeta_3").out
+    failed = command("measures", "rsme")
+    assert failed.code == 2
+    assert failed.err.endswith("Did you mean 'rmse'?\n")
 
 
 def test_doctor(command) -> None:

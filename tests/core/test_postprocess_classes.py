@@ -112,7 +112,7 @@ def test_tempered_probabilities_in_the_graph(shares, temperature):
 # Threshold
 
 
-@pytest.mark.parametrize("measure", ["acc", "ce", "bacc", "f1", "mcc", "precision", "recall"])
+@pytest.mark.parametrize("measure", ["acc", "ce", "bacc", "f1", "mcc", "precision", "recall", "jaccard", "kappa"])
 def test_no_other_threshold_is_better(measure):
     probabilities, truth = simulate(80, 2, seed=3)
     probability, weights = probabilities[:, 1].round(2), np.random.default_rng(4).uniform(0.5, 2, 80)

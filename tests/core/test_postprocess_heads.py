@@ -252,12 +252,23 @@ def test_which_settings_need_calibration_rows():
     assert needs.needs_calibration
 
 
-def test_thresholds_are_chosen_by_every_measure_of_labels():
+def test_every_measure_chooses_a_threshold_or_says_why_not():
     from typing import get_args
 
     from onnxlearn.measures import all_measures
+    from onnxlearn.postprocess.config import NO_LABELS
 
-    assert set(get_args(ThresholdMeasure)) == {measure.name for measure in all_measures() if measure.needs == "labels"}
+    chosen = set(get_args(ThresholdMeasure))
+    assert chosen <= {measure.name for measure in all_measures() if measure.needs == "labels"}
+    assert chosen.isdisjoint(NO_LABELS)
+    assert chosen | set(NO_LABELS) == {measure.name for measure in all_measures()}
+    for name, why in (
+        ("fpr", "best where one class alone is predicted"),
+        ("crps", "it scores numbers"),
+        ("file_size", "a run"),
+    ):
+        with pytest.raises(ParameterError, match=f"threshold='{name}' cannot be: .*{why}"):
+            ol.learner("linear", threshold=name)
 
 
 def test_every_kind_of_head_is_tested():
