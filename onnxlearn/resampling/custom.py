@@ -51,8 +51,8 @@ class Custom(Resampling):
             both = () if self.overlap else sorted(set(train) & set(test))
             if both:
                 raise ParameterError(
-                    f"Custom, iteration {i}: {_row_text(both)} to train on and to test, which flatters the scores; leave them out "
-                    "of one, or say overlap=True"
+                    f"Custom, iteration {i}: {_row_text(both)} to train on and to test, which flatters the scores; leave them "
+                    "out of one, or say overlap=True"
                 )
 
     def sets(self, rows: Rows) -> list[Iteration]:
@@ -128,8 +128,8 @@ def _require_whole(rows: Rows, i: int, iteration: Iteration) -> None:
     if len(torn):
         names = listing(dict.fromkeys(str(rows.value(group, row)) for row in torn))
         raise ParameterError(
-            f"Custom, iteration {i}: groups stay together, and {names} of column {group!r} has rows to train on and to test; move "
-            "them to one set, or say overlap=True"
+            f"Custom, iteration {i}: groups stay together, and {names} of column {group!r} has rows to train on and to test; "
+            "move them to one set, or say overlap=True"
         )
 
 
@@ -167,12 +167,14 @@ class CustomCV(Resampling):
 
     def notes(self, rows: Rows, iterations: list[Iteration]) -> list[str]:
         """What to warn of: lost classes, and a column that models are trained on."""
-        seen = (
+        texts = super().notes(rows, iterations)
+        if self.column not in rows.task.schema.feature_names:
+            return texts
+        text = (
             f"column {self.column!r} numbers the folds and is a feature, with values in the test rows that no model has met: "
+            f"make the task with ignore={self.column!r} (--ignore {self.column})"
         )
-        is_feature = self.column in rows.task.schema.feature_names
-        texts = [f"{seen}make the task with ignore={self.column!r} (--ignore {self.column})"] if is_feature else []
-        return texts + super().notes(rows, iterations)
+        return [text, *texts]
 
 
 def _require_one_fold(rows: Rows, codes: Codes, column: str) -> None:
@@ -184,6 +186,6 @@ def _require_one_fold(rows: Rows, codes: Codes, column: str) -> None:
     group = rows.task.schema.group
     if len(torn) and group is not None:
         raise DataError(
-            f"groups stay together, and {rows.value(group, int(torn[0]))!r} of column {group!r} has rows in several folds of column "
-            f"{column!r}: give them one fold, or make the task without group= (--group)"
+            f"groups stay together, and {rows.value(group, int(torn[0]))!r} of column {group!r} has rows in several folds of "
+            f"column {column!r}: give them one fold, or make the task without group= (--group)"
         )

@@ -44,8 +44,8 @@ def lost_classes(rows: Rows, iterations: Sequence[Iteration], *, in_test: bool =
         if hit[part] and (part == "train" or in_test):
             names = listing(classes[code] for code in np.flatnonzero(lost[part]))
             texts.append(
-                f"column {target!r}: the {what} rows of {hit[part]} of {len(iterations)} iterations have none of class {names}; "
-                f"{why}: give more rows of it, merge rare classes, or split into fewer or larger parts"
+                f"column {target!r}: the {what} rows of {hit[part]} of {len(iterations)} iterations have none of class "
+                f"{names}; {why}: give more rows of it, merge rare classes, or split into fewer or larger parts"
             )
     return texts
 
@@ -70,10 +70,8 @@ def small_strata(rows: Rows, strata: Codes, folds: int, *, classes: bool) -> lis
             f"{_rows_text(counts.max())}; take fewer folds{without}{role}, or, of numbers, type='regression'"
         )
     others = f", and {len(small) - 1} more are so small" if len(small) > 1 else ""
-    return [
-        f"{has}, fewer than the {folds} folds{others}: the test rows of some folds have none of it; merge it with another, or "
-        "take fewer folds"
-    ]
+    lack = "the test rows of some folds have none of it; merge it with another, or take fewer folds"
+    return [f"{has}, fewer than the {folds} folds{others}: {lack}"]
 
 
 def require_two_alike(rows: Rows, strata: Codes | None, needed_by: str, *, classes: bool) -> None:
@@ -83,8 +81,8 @@ def require_two_alike(rows: Rows, strata: Codes | None, needed_by: str, *, class
     without = "stratify=False, " if classes and rows.classes is not None else ""
     text = rows.stratum_text(0, classes=classes)
     raise ParameterError(
-        f"{needed_by} sets rows of every stratum aside and leaves others, and each has 1 row only, like {text}: give more rows, "
-        f"{without}another stratum or target, or, of numbers, type='regression'"
+        f"{needed_by} sets rows of every stratum aside and leaves others, and each has 1 row only, like {text}: give more "
+        f"rows, {without}another stratum or target, or, of numbers, type='regression'"
     )
 
 

@@ -18,8 +18,8 @@ from onnxlearn.tasks.holdout import group_ends
 class TimeSeriesSplit(Resampling):
     """Folds in time: each is tested by a model that was trained on what came before, by the task's order column.
 
-    The sizes are as in scikit-learn's ``TimeSeriesSplit``: test sets of ``test_size`` rows, ``n // (folds + 1)`` by default, the
-    last one at the end. Rows of one moment are never parted: the cuts are those nearest to these sizes, ``gap`` is at least
+    The sizes are as in scikit-learn's ``TimeSeriesSplit``: test sets of ``test_size`` rows, ``n // (folds + 1)`` by default,
+    the last one at the end. Rows of one moment are never parted: the cuts are those nearest to these sizes, ``gap`` is at least
     and ``max_train_size`` at most so large. Whole groups where the task has groups, each at the moment of its last row.
 
     >>> TimeSeriesSplit(3, gap=7)
@@ -60,8 +60,8 @@ class TimeSeriesSplit(Resampling):
         wanted = n - size * np.arange(self.folds, 0, -1)
         if wanted[0] - self.gap <= 0:
             raise ParameterError(
-                f"{self.folds} test sets of {size} rows and a gap of {self.gap} leave none of {n} rows to train the first model "
-                "on: take fewer folds, a smaller test_size or gap"
+                f"{self.folds} test sets of {size} rows and a gap of {self.gap} leave none of {n} rows to train the first "
+                "model on: take fewer folds, a smaller test_size or gap"
             )
         nearest = np.abs(inside[None] - wanted[:, None]).argmin(axis=1)
         # Many rows of one moment can draw several cuts to it.
