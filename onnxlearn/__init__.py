@@ -16,21 +16,47 @@ if TYPE_CHECKING:
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
     from onnxlearn.registry import learner_infos as learners
+    from onnxlearn.resampling import (
+        CV,
+        Bootstrap,
+        Custom,
+        CustomCV,
+        Holdout,
+        InSample,
+        LeaveOneOut,
+        Nested,
+        Resampling,
+        Splits,
+        Subsampling,
+        TimeSeriesSplit,
+    )
     from onnxlearn.schema import Column, Schema, Target
     from onnxlearn.task import ClassificationTask, RegressionTask, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CV",
+    "Bootstrap",
     "ClassificationTask",
     "Column",
+    "Custom",
+    "CustomCV",
+    "Holdout",
+    "InSample",
     "Learner",
+    "LeaveOneOut",
     "Model",
+    "Nested",
     "Prediction",
     "RegressionTask",
+    "Resampling",
     "Schema",
+    "Splits",
+    "Subsampling",
     "Target",
     "Task",
+    "TimeSeriesSplit",
     "errors",
     "learner",
     "learners",
@@ -41,15 +67,27 @@ __all__ = [
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
 _HOMES = {
+    "Bootstrap": "onnxlearn.resampling:Bootstrap",
+    "CV": "onnxlearn.resampling:CV",
     "ClassificationTask": "onnxlearn.task:ClassificationTask",
     "Column": "onnxlearn.schema:Column",
+    "Custom": "onnxlearn.resampling:Custom",
+    "CustomCV": "onnxlearn.resampling:CustomCV",
+    "Holdout": "onnxlearn.resampling:Holdout",
+    "InSample": "onnxlearn.resampling:InSample",
     "Learner": "onnxlearn.learner:Learner",
+    "LeaveOneOut": "onnxlearn.resampling:LeaveOneOut",
     "Model": "onnxlearn.model:Model",
+    "Nested": "onnxlearn.resampling:Nested",
     "Prediction": "onnxlearn.prediction:Prediction",
     "RegressionTask": "onnxlearn.task:RegressionTask",
+    "Resampling": "onnxlearn.resampling:Resampling",
     "Schema": "onnxlearn.schema:Schema",
+    "Splits": "onnxlearn.resampling:Splits",
+    "Subsampling": "onnxlearn.resampling:Subsampling",
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
+    "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
     "errors": "onnxlearn.errors:",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",

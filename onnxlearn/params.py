@@ -103,15 +103,31 @@ def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: 
     Raises: ParameterError naming the parameter, the value and what is allowed.
     """
     home = {field.name: config for config in configs for field in dataclasses.fields(config)}
-    for name in values:
-        if name not in home:
-            # Parameters share words: another one's name that is half the same is no hint.
-            hint = did_you_mean(name, home, likeness=0.75)
-            raise ParameterError(f"{owner} has no parameter {name!r}.{hint or ' It has ' + listing(sorted(home), 40) + '.'}")
+    require_names(values, home, owner=owner)
     return tuple(
         config(**{name: _checked(config, name, value, owner) for name, value in values.items() if home[name] is config})
         for config in configs
     )
+
+
+def require_names(names: Iterable[str], known: Iterable[str], *, owner: str) -> None:
+    """Raise ``ParameterError`` for a name that is none of the known parameters, with the nearest one."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            # Parameters share words: another one's name that is half the same is no hint.
+            hint = did_you_mean(name, known, likeness=0.75)
+            raise ParameterError(f"{owner} has no parameter {name!r}.{hint or ' It has ' + listing(sorted(known), 40) + '.'}")
+
+
+def check_values(config: Any, *, owner: str) -> None:
+    """Check and convert the values of a frozen dataclass of its own, from its ``__post_init__``.
+
+    Raises: ParameterError naming the parameter, the value and what is allowed.
+    """
+    for field in dataclasses.fields(config):
+        value = _checked(type(config), field.name, getattr(config, field.name), owner)
+        object.__setattr__(config, field.name, value)
 
 
 def parse_text(configs: Sequence[type], name: str, text: str) -> Any:

@@ -65,6 +65,15 @@ def _grouped(groups: Codes, strata: Codes | None, n_folds: int, seed: int) -> Co
         parts = splitter(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(groups)), strata, groups)
         for number, (_, rows) in enumerate(parts):
             numbers[rows] = number
+    return _filled(numbers, groups, n_folds)
+
+
+def _filled(numbers: Codes, groups: Codes, n_folds: int) -> Codes:
+    """A fold that scikit-learn left without a group gets the smallest one of the fold that has most."""
+    sizes = np.bincount(groups)
+    for empty in np.setdiff1d(np.arange(n_folds), numbers):
+        most = max((np.unique(groups[numbers == fold]) for fold in range(n_folds)), key=len)
+        numbers[groups == most[sizes[most].argmin()]] = empty
     return numbers
 
 
