@@ -11,6 +11,9 @@ from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
     from onnxlearn import errors, measures
+    from onnxlearn.experiments.benchmark import benchmark, resample
+    from onnxlearn.experiments.design import grid
+    from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -37,6 +40,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CV",
+    "BenchmarkResult",
     "Bootstrap",
     "ClassificationTask",
     "Column",
@@ -50,6 +54,7 @@ __all__ = [
     "Nested",
     "Prediction",
     "RegressionTask",
+    "ResampleResult",
     "Resampling",
     "Schema",
     "Splits",
@@ -57,16 +62,20 @@ __all__ = [
     "Target",
     "Task",
     "TimeSeriesSplit",
+    "benchmark",
     "errors",
+    "grid",
     "learner",
     "learners",
     "load",
     "measure",
     "measures",
+    "resample",
 ]
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
 _HOMES = {
+    "BenchmarkResult": "onnxlearn.experiments.results:BenchmarkResult",
     "Bootstrap": "onnxlearn.resampling:Bootstrap",
     "CV": "onnxlearn.resampling:CV",
     "ClassificationTask": "onnxlearn.task:ClassificationTask",
@@ -81,6 +90,7 @@ _HOMES = {
     "Nested": "onnxlearn.resampling:Nested",
     "Prediction": "onnxlearn.prediction:Prediction",
     "RegressionTask": "onnxlearn.task:RegressionTask",
+    "ResampleResult": "onnxlearn.experiments.results:ResampleResult",
     "Resampling": "onnxlearn.resampling:Resampling",
     "Schema": "onnxlearn.schema:Schema",
     "Splits": "onnxlearn.resampling:Splits",
@@ -88,11 +98,14 @@ _HOMES = {
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
+    "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",
+    "grid": "onnxlearn.experiments.design:grid",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "resample": "onnxlearn.experiments.benchmark:resample",
 }
 
 

@@ -95,6 +95,9 @@ def benchmark(
     )  # fmt: skip
     design = {**describe(cells), "settings": settings.to_dict()} if store is not None else {}
     opened = None if store is None else Store.create(store, design)
+    if opened is not None:
+        for cell in cells:
+            opened.write_splits(cell.task_name, cell.resampling_name, cell.splits)
     done = {} if opened is None else {record.key: record for record in opened.records()}
     jobs = [job for cell in cells for job in cell.jobs()]
     kept: dict[Key, Finished] = {}
@@ -156,5 +159,3 @@ def _cells(tasks: Any, learners: Any, resamplings: Any) -> list[Cell]:
     if learners is None or resamplings is None:
         raise ParameterError("a benchmark takes learners and resamplings beside the tasks; one of them is missing")
     return grid(tasks, learners, resamplings)
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,11 +91,16 @@ def describe(cells: Sequence[Cell]) -> dict[str, Any]:
         },
         "learners": {cell.learner_name: cell.learner.to_dict() for cell in cells},
         "splits": {
-            f"{cell.task_name}.{cell.resampling_name}": {"resampling": cell.splits.resampling, "sha256": cell.splits.sha256}
+            f"{cell.task_name}/{cell.resampling_name}": {"resampling": cell.splits.resampling, "sha256": digest(cell.splits)}
             for cell in _first_by(cells, lambda cell: (cell.task_name, cell.resampling_name))
         },
         "cells": [[cell.task_name, cell.learner_name, cell.resampling_name] for cell in cells],
     }
+
+
+def digest(splits: Splits) -> str:
+    """SHA-256 of the rows of all iterations."""
+    return hashlib.sha256(json.dumps(splits.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _first_by(cells: Iterable[Cell], key: Callable[[Cell], object]) -> list[Cell]:
@@ -108,13 +115,14 @@ def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> 
     if isinstance(given, Mapping):
         pairs = list(given.items())
     else:
-        several = [given] if isinstance(given, types) else list(given)
+        several = [given] if isinstance(given, types) or not isinstance(given, list | tuple) else given
         pairs = [(name_of(one) if isinstance(one, types) else "", one) for one in several]
     if not pairs:
         raise ParameterError(f"there is no {noun}: a benchmark needs at least one")
     for _, one in pairs:
         if not isinstance(one, types):
-            raise ParameterError(f"a {noun} is needed here, not {one!r} of type {type(one).__name__}")
+            way_out = f": write ol.learner({one!r})" if noun == "learner" and isinstance(one, str) else ""
+            raise ParameterError(f"a {noun} is needed here, not {one!r} of type {type(one).__name__}{way_out}")
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
         raise ParameterError(f"two {noun}s are called {listing(twice)}: name them with a dict, {{'a': ..., 'b': ...}}")
@@ -123,7 +131,7 @@ def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> 
 
 def _named_learners(learners: Named[Learner]) -> dict[str, Learner]:
     """By name, where several have one with what was given to each."""
-    several = [learners] if isinstance(learners, Learner) else learners
+    several = learners if isinstance(learners, list | tuple) else [learners]
     counts = Counter(learner.name for learner in several if isinstance(learner, Learner))
 
     def name_of(learner: Learner) -> str:
@@ -135,4 +143,6 @@ def _named_learners(learners: Named[Learner]) -> dict[str, Learner]:
 
 
 def _resampling_name(resampling: Resampling | Splits) -> str:
-    return resampling.name
+    """As it was called, without the quirks of a file name."""
+    made = resampling if isinstance(resampling, Resampling) else Resampling.from_dict(resampling.resampling)
+    return repr(made)

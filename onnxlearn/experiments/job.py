@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from onnxlearn.runtime import on_one_core
 from onnxlearn.task import Task
 
 Rows: TypeAlias = NDArray[np.int64]
+
+# Torch's random numbers are those of a process: fits side by side in its threads would draw from one stream.
+_FITTING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,17 @@ class Settings:
     predictions: bool = True
     models: bool = False
     histories: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: what results depend on."""
+        return {
+            "measures": [measure.name for measure in self.measures],
+            "time_limit": self.time_limit,
+            "fallback": None if self.fallback is None else self.fallback.to_dict(),
+            "predictions": self.predictions,
+            "models": self.models,
+            "histories": self.histories,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +90,8 @@ class Job:
 
     def _run(self, learner: Learner, blank: Record, settings: Settings) -> Finished:
         train, test = self.task.select(self.train), self.task.select(self.test)
-        start = time.perf_counter()
-        with time_limit(settings.time_limit):
+        with _FITTING, time_limit(settings.time_limit):
+            start = time.perf_counter()
             model = single_threaded(learner).fit(train, progress=False)
         fitted = time.perf_counter()
         prediction = replace(model.predict(test), row_ids=self.test)

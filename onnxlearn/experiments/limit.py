@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 
-class TimeLimitExceeded(BaseException):  # noqa: N818  an interruption, like KeyboardInterrupt
+class TimeLimitExceeded(BaseException):
     """Raised inside a block that took too long. No ``Exception``: what a learner catches must not swallow it."""
 
 

@@ -35,7 +35,9 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         "shapes": {name: list(array.shape[1:]) for name, array in outputs.items()},
         "axes": {name: list(axis) for name, axis in prediction.axes.items()},
     }
-    table = pyarrow.table({name: pyarrow.array(list(array) if array.dtype == object else array) for name, array in columns.items()})
+    table = pyarrow.table(
+        {name: pyarrow.array(list(array) if array.dtype == object else array) for name, array in columns.items()}
+    )
     parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(about).encode()}), path)
 
 
@@ -44,9 +46,7 @@ def read_prediction(path: Path, target: Target) -> Prediction:
     _, parquet = _pyarrow()
     table = parquet.read_table(path)
     about = json.loads(table.schema.metadata[KEY])
-    outputs = {
-        name: _read_output(table, target, name, tuple(shape), about["axes"]) for name, shape in about["shapes"].items()
-    }
+    outputs = {name: _read_output(table, target, name, tuple(shape), about["axes"]) for name, shape in about["shapes"].items()}
     names = _truth_names(target)
     truth = np.stack([_column(table, name) for name in names], axis=1) if names[0] in table.column_names else None
     if truth is not None and target.type == "classification":

@@ -32,9 +32,7 @@ class BenchmarkResult:
     iteration with its prediction and model, where they were kept.
     """
 
-    def __init__(
-        self, records: Sequence[Record], measures: Sequence[Measure], fetch: Callable[[Record], Finished]
-    ) -> None:
+    def __init__(self, records: Sequence[Record], measures: Sequence[Measure], fetch: Callable[[Record], Finished]) -> None:
         self.records, self.measures, self._fetch = tuple(records), tuple(measures), fetch
 
     @classmethod
@@ -74,7 +72,11 @@ class BenchmarkResult:
         import pandas as pd
 
         rows = [
-            {**record.key._asdict(), **{name: _number(value) for name, value in values(record).items()}, "status": record.status}
+            {
+                **record.key._asdict(),
+                **{name: _number(value) for name, value in values(record).items()},
+                "status": record.status,
+            }
             for record in self.records
         ]
         return pd.DataFrame(rows, columns=[*CELL, "iteration", *names, "status"])

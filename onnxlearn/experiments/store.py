@@ -27,6 +27,7 @@ from onnxlearn.experiments.predictions import read_prediction, write_prediction
 from onnxlearn.experiments.record import Finished, Key, Record
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.model import load
+from onnxlearn.resampling import Splits
 from onnxlearn.schema import Target
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
@@ -69,14 +70,11 @@ class Store:
             ) from error
         return cls(path, json.loads(text))
 
-    def finished(self) -> set[Key]:
-        """The iterations that need not be run again."""
-        return {record.key for record in self.records()}
-
     def records(self) -> Iterator[Record]:
-        """Every finished iteration, in the order of names and numbers."""
-        for path in sorted((self.folder / "runs").glob("*/*/*/*.json")):
-            yield Record.from_dict(read_json(path))
+        """Every finished iteration, in the order of the design."""
+        for cell in self.design["cells"]:
+            for path in sorted(self.base(Key(cell[0], cell[1], cell[2], 0)).parent.glob("*.json")):
+                yield Record.from_dict(read_json(path))
 
     def write(self, finished: Finished) -> None:
         """Keep an iteration. What belongs to it is there before it counts as finished."""
@@ -88,6 +86,13 @@ class Store:
             with atomic_path(base.with_suffix(".parquet")) as temporary:
                 write_prediction(temporary, finished.prediction)
         write_json(base.with_suffix(".json"), finished.record.to_dict())
+
+    def write_splits(self, task: str, resampling: str, splits: Splits) -> None:
+        """Keep the rows of each iteration."""
+        path = self.folder / "splits" / f"{safe_name(task)}.{safe_name(resampling)}.json"
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            splits.save(path)
 
     def read(self, record: Record) -> Finished:
         """An iteration with what was kept of it."""
@@ -136,7 +141,8 @@ def _require_same(stored: Mapping[str, Any], design: Mapping[str, Any], path: Pa
     wanted = json.loads(json.dumps(design))
     if stored == wanted:
         return
-    for part in sorted(stored.keys() | wanted.keys()):
+    # What other parts follow from comes first.
+    for part in sorted(stored.keys() | wanted.keys(), key=lambda name: (name != "tasks", name != "splits", name)):
         theirs, ours = stored.get(part), wanted.get(part)
         if theirs == ours:
             continue

@@ -1,0 +1,205 @@
+"""Resampling and benchmarks: scores of exported files, errors, limits, folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss
+
+import onnxlearn as ol
+from onnxlearn.errors import DataError, OutputError, ParameterError, UnknownNameError
+from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
+from onnxlearn.experiments.store import safe_name
+from tests.experiments.learners import Failing, Slow, Swapped
+
+LINEAR = ol.learner("linear", max_epochs=2)
+FEATURELESS = ol.learner("featureless")
+
+
+@pytest.fixture(scope="module")
+def penguins() -> ol.Task:
+    return ol.Task.from_file("example:penguins", "species", ignore=["body_mass_g"])
+
+
+@pytest.fixture(scope="module")
+def masses() -> ol.Task:
+    frame = ol.Task.from_file("example:penguins", "species").frame.dropna(subset="body_mass_g")
+    return ol.Task.from_frame(frame[["bill_length_mm", "sex", "body_mass_g"]], "body_mass_g", name="masses")
+
+
+def test_scores_are_those_of_the_file_and_of_scikit_learn(penguins) -> None:
+    result = ol.resample(penguins, LINEAR, ol.CV(3), ["logloss", "acc"], models=True)
+    for i, (_, test) in enumerate(ol.CV(3).split(penguins)):
+        part = penguins.select(test)
+        prob = result.models[i].predict(part.frame).prob.astype(float)
+        expected = log_loss(part.truth(), prob / prob.sum(axis=1, keepdims=True))
+        assert result.scores["logloss"][i] == pytest.approx(expected, rel=1e-6)
+        assert result.predictions[i].row_ids.tolist() == test.tolist()
+    assert result.aggregate()["logloss"].item() == pytest.approx(result.scores["logloss"].mean())
+
+
+def test_another_file_has_other_scores(penguins) -> None:
+    """What was trained counts for nothing: the file is what is scored."""
+    swapped = ol.resample(penguins, Swapped(), ol.Holdout(), "logloss").scores["logloss"]
+    assert swapped.tolist() == ol.resample(penguins, FEATURELESS, ol.Holdout(), "logloss").scores["logloss"].tolist()
+
+
+def test_all_learners_get_the_same_rows(penguins, masses) -> None:
+    result = ol.benchmark([penguins, masses], [LINEAR, FEATURELESS], ol.CV(2, seed=5), ["acc", "rmse", "file_size"])
+    cells = result.aggregate()[["task", "learner"]].to_numpy().tolist()
+    assert cells == [[task, learner] for task in ("penguins", "masses") for learner in ("linear", "featureless")]
+    for task in result.scores["task"].unique():
+        rows = [
+            [prediction.row_ids.tolist() for prediction in result.resample_result(task, learner).predictions]
+            for learner in ("linear", "featureless")
+        ]
+        assert rows[0] == rows[1]
+    scores = result.scores
+    assert scores.loc[scores["task"] == "masses", "acc"].isna().all()
+    assert scores["file_size"].notna().all()
+
+
+def test_micro_is_the_score_of_all_rows_together(masses) -> None:
+    result = ol.resample(masses, FEATURELESS, ol.CV(4), ["rmse"])
+    errors = np.concatenate([p.response - p.truth for p in result.predictions])
+    assert result.aggregate("rmse", average="micro")["rmse"].item() == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert result.aggregate("rmse")["rmse"].item() == pytest.approx(result.scores["rmse"].mean())
+
+
+def test_a_learner_that_fails_is_recorded_and_the_rest_goes_on(penguins) -> None:
+    result = ol.benchmark(penguins, [Failing(), FEATURELESS], ol.CV(3), "acc")
+    assert result.scores["status"].tolist().count("failed") == len(result.errors) >= 1
+    assert set(result.errors["error"]) == {"ZeroDivisionError: nothing to divide by"}
+    assert np.isnan(result.aggregate().set_index("learner")["acc"]["failing"])
+    assert result.aggregate().set_index("learner")["n_failed"].to_dict()["featureless"] == 0
+    with pytest.raises(ZeroDivisionError):
+        ol.resample(penguins, Failing(), ol.CV(3), "acc")
+
+
+def test_a_fallback_predicts_where_a_learner_failed(penguins) -> None:
+    result = ol.benchmark(penguins, [Failing(), FEATURELESS], ol.CV(3), "acc", fallback=FEATURELESS)
+    table = result.aggregate().set_index("learner")
+    assert table["acc"]["failing"] == table["acc"]["featureless"]
+    assert result.errors["fallback"].all()
+    assert not result.errors.empty
+
+
+def test_a_fit_that_takes_too_long_is_ended(penguins) -> None:
+    result = ol.benchmark(penguins, [Slow(), FEATURELESS], ol.Holdout(), "acc", time_limit=0.3)
+    assert result.scores["status"].tolist() == ["timeout", "done"]
+    assert result.errors["error"].item() == "the fit took longer than 0.3 seconds"
+
+
+def test_a_limit_that_is_not_reached_changes_nothing() -> None:
+    with time_limit(0.05):
+        pass
+    with time_limit(0.01), pytest.raises(TimeLimitExceeded):
+        for _ in range(10**9):
+            pass
+
+
+def test_a_folder_goes_on_where_it_stopped(penguins, tmp_path) -> None:
+    def run(**options) -> ol.BenchmarkResult:
+        return ol.benchmark(penguins, [LINEAR, FEATURELESS], ol.CV(3), ["acc"], store=tmp_path / "r", models=True, **options)
+
+    whole = run()
+    files = sorted((tmp_path / "r" / "runs").rglob("*.json"))
+    assert len(files) == 6
+    times = {file: file.stat().st_mtime_ns for file in files[1:]}
+    files[0].unlink()
+    # A killed process leaves parts of an iteration behind.
+    files[0].with_suffix(".parquet").write_bytes(b"half")
+    again = run()
+    pd.testing.assert_frame_equal(again.scores, whole.scores)
+    assert {file: file.stat().st_mtime_ns for file in files[1:]} == times
+    loaded = ol.BenchmarkResult.load(tmp_path / "r")
+    pd.testing.assert_frame_equal(loaded.scores, whole.scores)
+    pd.testing.assert_frame_equal(loaded.score("logloss"), whole.score("logloss"))
+
+
+def test_a_folder_is_readable_without_onnxlearn(masses, tmp_path) -> None:
+    result = ol.resample(masses, FEATURELESS, ol.Holdout(), "rmse", store=tmp_path / "r")
+    (parquet,) = tmp_path.rglob("*.parquet")
+    table = pd.read_parquet(parquet)
+    assert table.columns.tolist() == ["row", "truth", "prediction"]
+    rmse = np.sqrt(np.mean((table["truth"] - table["prediction"]) ** 2))
+    document = json.loads(parquet.with_suffix(".json").read_text())
+    assert document["scores"]["rmse"] == pytest.approx(rmse) == result.scores["rmse"].item()
+
+
+def test_a_folder_of_another_design_is_refused(penguins, tmp_path) -> None:
+    folder = tmp_path / "r"
+    ol.benchmark(penguins, FEATURELESS, ol.CV(2), store=folder)
+    before = sorted(folder.rglob("*"))
+    for learner, resampling, what in (
+        (LINEAR, ol.CV(2), "cells"),
+        (FEATURELESS.replace(center="median"), ol.CV(2), "learners 'featureless'"),
+        (FEATURELESS, {"CV(folds=2)": ol.CV(2, seed=1)}, r"splits 'penguins/CV\(folds=2\)'"),
+        (FEATURELESS, ol.CV(3), "splits"),
+    ):
+        with pytest.raises(OutputError, match=f"another design: it differs in {what}"):
+            ol.benchmark(penguins, learner, resampling, store=folder)
+    with pytest.raises(OutputError, match="tasks"):
+        ol.benchmark(penguins.select(np.arange(100)), FEATURELESS, ol.CV(2), store=folder)
+    assert sorted(folder.rglob("*")) == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError, match="holds other files"):
+        ol.benchmark(penguins, FEATURELESS, ol.CV(2), store=other)
+    with pytest.raises(DataError, match="no results folder"):
+        ol.BenchmarkResult.load(other)
+
+
+def test_results_of_several_machines_are_put_together(penguins, tmp_path) -> None:
+    whole = ol.benchmark(penguins, LINEAR, ol.CV(2), "acc", store=tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for folder, parity in ((tmp_path / "one", 0), (tmp_path / "two", 1)):
+        for file in folder.glob("runs/*/*/*/*.json"):
+            if int(file.stem) % 2 == parity:
+                file.unlink()
+    merged = ol.BenchmarkResult.load(tmp_path / "one", tmp_path / "two")
+    assert sorted(merged.scores["acc"]) == sorted(whole.scores["acc"])
+    other = ol.benchmark(penguins, LINEAR, {"CV(folds=2)": ol.CV(2, seed=9)}, "acc")
+    with pytest.raises(DataError, match="is there twice, with different results"):
+        merged.combine(other)
+
+
+def test_results_do_not_depend_on_the_number_of_processes(penguins) -> None:
+    options = {
+        "learners": [LINEAR, ol.learner("mlp", max_epochs=2, d_block=512)],
+        "resamplings": ol.CV(2),
+        "measures": ["logloss"],
+    }
+    here = ol.benchmark(penguins, **options)
+    there = ol.benchmark(penguins, **options, n_jobs=2)
+    pd.testing.assert_frame_equal(here.scores, there.scores)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        pd.testing.assert_frame_equal(here.scores, ol.benchmark(penguins, **options).scores)
+
+
+def test_names(penguins) -> None:
+    cells = ol.grid(penguins, [LINEAR, ol.learner("linear", max_epochs=3)], ol.Holdout())
+    assert [cell.learner_name for cell in cells] == ["linear(max_epochs=2)", "linear(max_epochs=3)"]
+    assert ol.benchmark(cells[:1], measures="acc").scores["learner"].tolist() == ["linear(max_epochs=2)"]
+    with pytest.raises(ParameterError, match="two tasks are called"):
+        ol.grid([penguins, penguins], LINEAR, ol.Holdout())
+    with pytest.raises(ParameterError, match="one of them is missing"):
+        ol.benchmark(penguins, LINEAR)
+    with pytest.raises(ParameterError, match="a learner is needed here, not 'mlp'"):
+        ol.grid(penguins, "mlp", ol.Holdout())
+    with pytest.raises(ParameterError, match="no task is one"):
+        ol.benchmark(penguins, FEATURELESS, ol.Holdout(), "rmse")
+    with pytest.raises(UnknownNameError, match="there is no learner 'mpl'"):
+        ol.benchmark(cells[:1], measures="acc").filter(learners="mpl")
+
+
+def test_every_name_has_a_folder_of_its_own() -> None:
+    names = ["mlp", "MLP", "m lp", "m-lp", "a/b", "a-b", "..", "x" * 200, "x" * 201, "mlp."]
+    assert len({safe_name(name).lower() for name in names}) == len(names)
+    assert all(name not in ("", ".", "..") and "/" not in name for name in map(safe_name, names))
