@@ -32,8 +32,9 @@ _FITTING = threading.Lock()
 class Settings:
     """How iterations are run and what is kept of each.
 
-    ``measures``: those of them that suit the task are computed. ``time_limit``: seconds that a fit may take. ``fallback``: the learner that predicts where the one asked for failed.
-    ``on_error``: ``record`` goes on without the failed one, ``raise`` ends everything.
+    ``measures``: those of them that suit the task are computed. ``time_limit``: seconds that a fit may take. ``fallback``: the
+    learner that predicts where the one asked for failed. ``on_error``: ``record`` goes on without the failed one, ``raise``
+    ends everything.
     """
 
     measures: tuple[Measure, ...] = ()

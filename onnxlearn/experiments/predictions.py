@@ -22,7 +22,7 @@ KEY = b"onnxlearn"
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Write a prediction with its truth. Raises: MissingExtraError without pyarrow."""
-    pyarrow, parquet = _pyarrow()
+    pa, parquet = _pyarrow()
     outputs = prediction.to_outputs()
     columns: dict[str, Array] = {"row": prediction.row_ids}
     if prediction.truth is not None:
@@ -35,8 +35,8 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         "shapes": {name: list(array.shape[1:]) for name, array in outputs.items()},
         "axes": {name: list(axis) for name, axis in prediction.axes.items()},
     }
-    table = pyarrow.table(
-        {name: pyarrow.array(list(array) if array.dtype == object else array) for name, array in columns.items()}
+    table = pa.table(
+        {name: pa.array(list(array) if array.dtype == object else array) for name, array in columns.items()}
     )
     parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(about).encode()}), path)
 
@@ -79,8 +79,8 @@ def _truth_names(target: Target) -> list[str]:
 
 def _pyarrow() -> tuple[Any, Any]:
     try:
-        import pyarrow
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError.of("pyarrow", "files", "a results folder") from error
-    return pyarrow, parquet
+    return pa, parquet

@@ -33,8 +33,8 @@ class Record:
 
     ``status``: ``done``, or why there is no model of the learner: ``failed`` with ``error``, or ``timeout``. ``fallback``: the
     prediction is one of the fallback learner. ``seconds_train`` and ``seconds_predict`` are wall time; ``n_bytes`` is the size
-    of the exported file and ``sha256`` its digest. ``scores``: those of the prediction, ``None`` where a measure is not defined.
-    ``history``: the training curves, the loop's own values.
+    of the exported file and ``sha256`` its digest. ``scores``: those of the prediction, ``None`` where a measure is not
+    defined. ``history``: the training curves, the loop's own values.
     """
 
     task: str
