@@ -18,7 +18,7 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
-from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, train_all
+from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
@@ -88,8 +88,10 @@ class Bagging(Averaging):
         folds = rows.train.folds(len(learners), seed)
         parts = []
         for fold, member in enumerate(learners):
-            held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
-            parts.append(Part(f"fold {fold + 1} of {len(learners)}", member, *held_out))
+            title = f"fold {fold + 1} of {len(learners)}"
+            with told_of(title):
+                held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
+            parts.append(Part(title, member, *held_out))
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         post = calibrated(networks, rows, outputs)
         prediction = out_of_fold(networks, post, rows.train, folds)

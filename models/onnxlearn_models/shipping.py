@@ -46,7 +46,9 @@ class Rows:
                     f"{train.n_rows} left beside those for validation; give a smaller share"
                 )
             train, calibration = train.split(share, seed)
-            require_calibration_rows(outputs, calibration.n_rows, calibration.weights(), calibration.groups())
+            require_calibration_rows(
+                outputs, task.schema.target, calibration.truth(), calibration.weights(), calibration.groups()
+            )
         return cls(train, valid, calibration)
 
     def counts(self) -> dict[str, int]:
@@ -82,6 +84,11 @@ def ship(
         told.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
+    if post.coverage is not None and (order := rows.train.schema.order) is not None:
+        told.append(
+            f"coverage={post.coverage:g} is promised for rows like the calibration rows, which are the latest by {order!r} but "
+            "those for validation: for later rows it holds as far as they are like those"
+        )
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     return pack(
         opened,
