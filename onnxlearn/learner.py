@@ -105,8 +105,28 @@ class Learner(ABC):
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
         return f"learner({', '.join(part for part in (repr(self.name), given) if part)})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Dataclasses of parameters may be made by the values; they are made anew where the learner is opened.
+        return _rebuilt, (type(self), self._given)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Learner) and self.to_dict() == other.to_dict()
+        if not isinstance(other, Learner) or self.to_dict() != other.to_dict():
+            return False
+        return all(_is_same(value, other.values[name]) for name, value in self.values.items())
 
     def __hash__(self) -> int:
         return hash(repr(self.to_dict()))
+
+
+def _rebuilt(cls: type[Learner], given: dict[str, Any]) -> Learner:
+    return cls(**given)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Whether two values whose JSON is equal are: code is named there, and two functions or networks may share a name."""
+    if isinstance(value, tuple | list):
+        return all(_is_same(a, b) for a, b in zip(value, other, strict=True))
+    if isinstance(value, Learner) and isinstance(other, Learner):
+        return value == other
+    # Of networks, which are copied, the text shows what they are made of.
+    return not callable(value) or value is other or (not isinstance(value, type) and repr(value) == repr(other))

@@ -93,10 +93,19 @@ class Model:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Training losses, one row an epoch: the loop's own values, not computed by running the file."""
+        """Training losses, one row an epoch: the loop's own values, not computed by running the file.
+
+        Of a file with several networks the column ``network`` counts them from 1.
+        """
         import pandas as pd
 
-        return pd.DataFrame(self.metadata["training"].get("history", {}))
+        training = self.metadata["training"]
+        if "members" not in training:
+            return pd.DataFrame(training.get("history", {}))
+        parts = [pd.DataFrame(member["history"]) for member in training["members"]]
+        return pd.concat(
+            [part.assign(network=i)[["network", *part.columns]] for i, part in enumerate(parts, 1)], ignore_index=True
+        )
 
     def predict(self, table: Table) -> Prediction:
         """Predict every row of a table, in order.
@@ -218,7 +227,8 @@ class Model:
 
     def __repr__(self) -> str:
         names = ", ".join(self.schema.target.names)
-        return f"<Model {self.metadata['learner'].get('name')!r}: {names} from {len(self.schema.features)} columns>"
+        n = len(self.schema.features)
+        return f"<Model {self.metadata['learner'].get('name')!r}: {names} from {n} column{'' if n == 1 else 's'}>"
 
 
 def as_frame(table: Any) -> pd.DataFrame:

@@ -147,6 +147,14 @@ def run_chunked(
     return dict(zip(names, joined, strict=True))
 
 
+def run_quietly(session: Session, feeds: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
+    """All outputs; where it fails the runtime raises and does not also write to stderr."""
+    options = import_onnxruntime().RunOptions()
+    options.log_severity_level = 4
+    outputs: list[Any] = session.run(None, feeds, options)  # type: ignore[call-arg]
+    return outputs
+
+
 def _for_each(work: Callable[[int], None], items: Sequence[int], n_threads: int) -> None:
     if n_threads == 1:
         for item in items:

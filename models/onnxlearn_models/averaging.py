@@ -9,17 +9,37 @@ from typing import Any, ClassVar
 
 from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
 from onnxlearn.learner import Learner
+from onnxlearn.params import to_json
 from onnxlearn.registry import learner
 from onnxlearn.task import Task
+from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
 
 
 class Averaging(Learner):
-    """A learner whose file averages several networks. ``parts``: what a message calls those that it trains."""
+    """A learner whose file averages several networks. ``parts``: the parameter that names those that it trains."""
 
     parts: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every learner; of the learners in it what each was given: the rest is theirs or stands beside them.
+
+        All parameters of each network are in the metadata's ``training``.
+        """
+        document = super().to_dict()
+        document["params"][self.parts] = _recipe(self.values[self.parts])
+        return document
+
+
+def _recipe(what: Any) -> Any:
+    """A learner, or its name, as its name and what it was given."""
+    if isinstance(what, tuple | list):
+        return [_recipe(each) for each in what]
+    if isinstance(what, Learner):
+        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items()}}
+    return {"name": what, "params": {}}
 
 
 @dataclass(frozen=True)
@@ -35,10 +55,13 @@ class Part:
 def single(what: str | Learner, of: str) -> NetworkLearner:
     """The learner, if its network can share the file of learner ``of`` with others. Raises: ParameterError."""
     found = learner(what) if isinstance(what, str) else what
+    if not isinstance(found, Learner):
+        own = f"; of a network of your own ol.learner({title(what)})" if callable(what) else ""
+        raise ParameterError(f"{of} takes learners and names of learners, not {what!r}{own}")
     if isinstance(found, Averaging):
         raise ParameterError(
-            f"learner {found.name!r} averages several networks itself, and {of} takes learners of one network: give its "
-            f"{found.parts} here"
+            f"learner {found.name!r} averages several networks itself, and {of} takes learners of one network: give "
+            f"{'its' if of == found.name or of == 'ensemble' else 'one of its'} {found.parts} here"
         )
     if not isinstance(found, NetworkLearner):
         raise ParameterError(
@@ -94,7 +117,12 @@ def told_of(title: str) -> Iterator[None]:
 def describe(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> dict[str, Any]:
     """What the metadata says of the training of each network."""
     members = [
-        {"learner": part.learner.name, "chosen": network.chosen, **summary(network.result)}
+        {
+            "learner": part.learner.name,
+            "params": part.learner.to_dict()["params"],
+            "chosen": network.chosen,
+            **summary(network.result),
+        }
         for part, network in zip(parts, networks, strict=False)
     ]
     interrupted = len(networks) < len(parts) or any(member["stopped"] == "interrupted" for member in members)

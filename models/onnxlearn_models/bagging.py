@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
@@ -18,11 +18,11 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
-from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, train_all
+from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
-from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship
+from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, torch_reference
 from onnxlearn_models.training.split import hold_out
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -80,16 +80,10 @@ class Bagging(Averaging):
     ) -> Model:
         """Train a network without each fold, predict the fold by the file of that network, ship the mean of them all."""
         self.require_tasks(task, test)
-        learners = self.fold_learners()
-        outputs = OutputConfig(**{field.name: self.values[field.name] for field in dataclasses.fields(OutputConfig)})
+        outputs, seed = self._outputs(), self.values["seed"]
         outputs.require(task.schema.target)
-        seed = self.values["seed"]
         rows = Rows.of(task, None, outputs, seed)
-        folds = rows.train.folds(len(learners), seed)
-        parts = []
-        for fold, member in enumerate(learners):
-            held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
-            parts.append(Part(f"fold {fold + 1} of {len(learners)}", member, *held_out))
+        folds, parts = self._parts(rows)
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         post = calibrated(networks, rows, outputs)
         prediction = out_of_fold(networks, post, rows.train, folds)
@@ -105,6 +99,26 @@ class Bagging(Averaging):
         )  # fmt: skip
         model.out_of_fold = prediction
         return model
+
+    def reference(self, task: Task) -> Reference:
+        """The mean of what torch makes of rows by the network of every fold."""
+        outputs = self._outputs()
+        rows = Rows.of(task, None, outputs, self.values["seed"])
+        return torch_reference(train_all(self._parts(rows)[1], keep_on_interrupt=False, progress=False), rows, outputs)
+
+    def _outputs(self) -> OutputConfig:
+        return OutputConfig(**{field.name: self.values[field.name] for field in dataclasses.fields(OutputConfig)})
+
+    def _parts(self, rows: Rows) -> tuple[Array, list[Part]]:
+        """The fold of each row, and a network to train for each fold."""
+        learners, parts = self.fold_learners(), []
+        folds = rows.train.folds(len(learners), self.values["seed"])
+        for fold, member in enumerate(learners):
+            title = f"fold {fold + 1} of {len(learners)}"
+            with told_of(title):
+                held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
+            parts.append(Part(title, member, *held_out))
+        return folds, parts
 
 
 def out_of_fold(networks: Sequence[FittedNetwork], post: Postprocessing, task: Task, folds: Array) -> Prediction:

@@ -24,7 +24,7 @@ BAGGING = LearnerInfo(
     name="bagging",
     target="onnxlearn_models.bagging:Bagging",
     summary="one network a fold of a cross-validation in one file, averaged",
-    use="small tables; honest scores of all rows without a test set",
+    use="small tables; each training row predicted by a network that has not seen it",
     source="Parmanto et al. 1996; AutoGluon (Erickson et al. 2020)",
     out_of_fold=True,
 )

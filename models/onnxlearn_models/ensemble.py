@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.task import Task
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.network_learner import NetworkLearner
-from onnxlearn_models.shipping import Rows, calibrated, ship
+from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
 from onnxlearn_models.training.config import plain_validation
 
 
@@ -82,17 +82,25 @@ class Ensemble(Averaging):
         self.require_tasks(task, test)
         config, outputs = self.configs
         outputs.require(task.schema.target)
-        members = self.members()
         rows = Rows.of(task, config.validation, outputs, config.seed)
-        parts = [
-            Part(f"member {self._number(i)}, {member.name!r}", member, rows.train, rows.valid)
-            for i, member in enumerate(members)
-        ]
+        parts = self._parts(rows)
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {"seed": config.seed, **describe(parts, networks)}
         post = calibrated(networks, rows, outputs)
         notes = (*task.notes, *cut_short(parts, networks))
         return ship(networks, rows, post=post, learner=self, training=training, notes=notes, test=test)
+
+    def reference(self, task: Task) -> Reference:
+        """The mean of what torch makes of rows by every member."""
+        config, outputs = self.configs
+        rows = Rows.of(task, config.validation, outputs, config.seed)
+        return torch_reference(train_all(self._parts(rows), keep_on_interrupt=False, progress=False), rows, outputs)
+
+    def _parts(self, rows: Rows) -> list[Part]:
+        return [
+            Part(f"member {self._number(i)}, {member.name!r}", member, rows.train, rows.valid)
+            for i, member in enumerate(self.members())
+        ]
 
     def _of_all(self) -> dict[str, Any]:
         """What is the same for all members; without what is left to each of them."""

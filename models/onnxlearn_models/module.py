@@ -179,10 +179,6 @@ class ModuleLearner(NetworkLearner):
             if name != "module":
                 to_json(value)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The dataclass of the arguments is made anew, where this learner is opened.
-        return _rebuilt, (type(self), self._given)
-
     def __repr__(self) -> str:
         if self.configs[0].module is None:
             return super().__repr__()
@@ -314,10 +310,6 @@ def _copied(network: nn.Module) -> nn.Module:
         raise ParameterError(
             f"{title(network)} is copied for each fit and cannot be copied: {reason(error)}; give its class or a function"
         ) from error
-
-
-def _rebuilt(cls: type[ModuleLearner], given: dict[str, Any]) -> ModuleLearner:
-    return cls(**given)
 
 
 def _way_out(column: Column, config: PreprocessConfig) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import nn
 
 from onnxlearn.learner import Learner, Reference
@@ -16,11 +15,10 @@ from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
-from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
-from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, summary
+from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
@@ -29,8 +27,6 @@ from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -117,16 +113,7 @@ class NetworkLearner(Learner):
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
         config, outputs = self.configs[2], self.configs[3]
         rows = Rows.of(task, config.validation, outputs, config.seed)
-        networks: Sequence[FittedNetwork] = [self.train(rows.train, rows.valid, progress=False)]
-        post = calibrated(networks, rows, outputs)
-        networks, _, _ = export_proven(networks, post, rows.train.feeds())
-
-        def compute(feeds: Feeds) -> dict[str, Array]:
-            found, further = networks[0].all_outputs(feeds)
-            made = post.apply(found, task.schema.target)
-            return {**{name: array for name, array in made.items() if array.dtype.kind == "f"}, **further}
-
-        return compute
+        return torch_reference([self.train(rows.train, rows.valid, progress=False)], rows, outputs)
 
     def train(
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None

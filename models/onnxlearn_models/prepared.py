@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,19 +86,26 @@ class WeighedRows:
         return cls(task, (weights / weights.mean()).astype(np.float32))
 
 
+# Torch has one stream of random numbers for all threads of a process: fits side by side would draw from each other's.
+_STREAM = threading.RLock()
+
+
 class Generators:
-    """Torch's random numbers from a seed on; the caller's generators are as before after each block."""
+    """Torch's random numbers from a seed on; the caller's generators are as before after each block.
+
+    In threads one block waits for the other.
+    """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=self._devices):
+        with _STREAM, torch.random.fork_rng(devices=self._devices):
             torch.manual_seed(seed)
             self._states = self._read()
 
     @contextlib.contextmanager
     def resumed(self) -> Iterator[None]:
         """Inside, random numbers go on where the block before ended."""
-        with torch.random.fork_rng(devices=self._devices):
+        with _STREAM, torch.random.fork_rng(devices=self._devices):
             torch.set_rng_state(self._states[0])
             for device, state in zip(self._devices, self._states[1:], strict=True):
                 torch.cuda.set_rng_state(state, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, Parame
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check_serialized
 from onnxlearn.named import reason
-from onnxlearn.runtime import open_session
+from onnxlearn.runtime import Session, open_session, run_quietly
 from onnxlearn.schema import Schema
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.lookup import N_ROWS, Lookups, find_lookups
@@ -66,13 +67,26 @@ class Rehearsal:
                 "torch that ONNX has, without branches and loops over values of tensors (torch.where chooses)"
             ) from error
         for n_rows in (0, 1, 3):
-            found = session.run(None, {name: tensor[:n_rows].numpy() for name, tensor in self.rows(3).items()})[0]
+            found = self._run_session(session, n_rows)
             gap = np.abs(found - expected[:n_rows].numpy()).max(initial=0.0)
             if not gap <= TOLERANCE * (1 + float(expected.abs().max())):
                 raise ParameterError(
                     f"{self.owner} gives other numbers as ONNX than in torch, by {gap:.3g}, and so is not trained: forward "
                     "does something that a trace of it does not show, such as branches on numbers, random numbers, or numpy"
                 )
+
+    def _run_session(self, session: Session, n_rows: int) -> np.ndarray[Any, Any]:
+        """The output as ONNX for the first rows."""
+        feeds = {name: tensor[:n_rows].numpy() for name, tensor in self.rows(3).items()}
+        try:
+            output: np.ndarray[Any, Any] = run_quietly(session, feeds)[0]
+        except Exception as error:
+            raise ParameterError(
+                f"{self.owner} cannot be run as ONNX on {n_rows} rows, and so is not trained: {reason(error)}; the number of "
+                "rows is probably taken for a constant: write forward without loops over rows and torch.arange(len(x)), where "
+                "torch.gather picks an element of each row"
+            ) from error
+        return output
 
     def rows(self, n_rows: int) -> dict[str, Tensor]:
         """Rows of random numbers and the highest codes; of zeros, which is what is usual, and the lowest; and random ones."""
@@ -131,7 +145,14 @@ class Rehearsal:
     def _check_rows(self) -> None:
         """In evaluation mode a row's output depends on the row alone."""
         rows = self.rows(2)
-        together, again = self._run(rows, "two rows"), self._run(rows, "two rows")
+        together = self._run(rows, "two rows")
+        for name, tensor in self.rows(2).items():
+            if not torch.equal(tensor, rows[name]):
+                raise ParameterError(
+                    f"{self.owner}.forward changes its input {name} in place, which others read too: make a new tensor, "
+                    f"{name} = {name} + 1 instead of {name} += 1"
+                )
+        again = self._run(rows, "two rows")
         if not torch.equal(together, again):
             raise ParameterError(
                 f"{self.owner} gives the same rows other outputs the second time, in evaluation mode: "

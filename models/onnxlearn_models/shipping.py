@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
 from onnxlearn.graph.assemble import assemble
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.heads import average
 from onnxlearn.postprocess.postprocessing import Postprocessing, require_calibration_rows
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
@@ -22,6 +24,8 @@ from onnxlearn_models.packing import Opened, open_checked, pack, score_rows
 from onnxlearn_models.parity import prove_parity
 from onnxlearn_models.training.loop import TrainResult
 from onnxlearn_models.training.split import hold_out
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class Rows:
                     f"{train.n_rows} left beside those for validation; give a smaller share"
                 )
             train, calibration = train.split(share, seed)
-            require_calibration_rows(outputs, calibration.n_rows, calibration.weights(), calibration.groups())
+            require_calibration_rows(
+                outputs, task.schema.target, calibration.truth(), calibration.weights(), calibration.groups()
+            )
         return cls(train, valid, calibration)
 
     def counts(self) -> dict[str, int]:
@@ -82,6 +88,11 @@ def ship(
         told.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
+    if post.coverage is not None and (order := rows.train.schema.order) is not None:
+        told.append(
+            f"coverage={post.coverage:g} is promised for rows like the calibration rows, which are the latest by {order!r} but "
+            "those for validation: for later rows it holds as far as they are like those"
+        )
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     return pack(
         opened,
@@ -112,6 +123,23 @@ def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputCon
         rows.calibration.weights(),
         rows.calibration.groups(),
     )
+
+
+def torch_reference(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig) -> Reference:
+    """What torch makes of rows by these networks: all numbers of their file, computed beside it.
+
+    Raises: ExportError, ParityError.
+    """
+    post = calibrated(networks, rows, outputs)
+    shipped, _, _ = export_proven(networks, post, rows.train.feeds())
+
+    def compute(feeds: Feeds) -> dict[str, Array]:
+        found = [network.all_outputs(feeds) for network in shipped]
+        made = post.apply(average([before for before, _ in found]), rows.train.schema.target)
+        further = found[0][1] if len(found) == 1 else {}
+        return {**{name: array for name, array in made.items() if array.dtype.kind == "f"}, **further}
+
+    return compute
 
 
 def export_proven(

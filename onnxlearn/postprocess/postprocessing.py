@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.conformal import Intervals, Sets, require_rows
@@ -69,7 +70,7 @@ class Postprocessing:
             return plain
         assert outputs is not None, "calibration needs rows"
         assert truth is not None, "calibration needs rows"
-        require_calibration_rows(config, len(truth), weights, groups)
+        require_calibration_rows(config, target, truth, weights, groups)
         by_row, by_group = counts(len(truth), weights), counts(len(truth), weights, groups)
         kept = by_row > 0
         outputs, truth = {name: array[kept] for name, array in outputs.items()}, truth[kept]
@@ -178,16 +179,25 @@ class Postprocessing:
 
 
 def require_calibration_rows(
-    config: OutputConfig, n_rows: int, weights: Array | None = None, groups: Array | None = None
+    config: OutputConfig, target: Target, truth: Array, weights: Array | None = None, groups: Array | None = None
 ) -> None:
-    """Raise what :meth:`Postprocessing.fit` would raise for too few calibration rows: to be asked before training.
+    """Raise what :meth:`Postprocessing.fit` would raise for these calibration rows: to be asked before training.
 
-    Raises: ParameterError, DataError.
+    Raises: ParameterError for too few rows, or none of one of two classes that a threshold is to part; DataError.
     """
-    counted = counts(n_rows, weights, groups)
+    counted = counts(len(truth), weights, groups)
     if config.coverage is not None:
         n_groups = None if groups is None else len(np.unique(groups))
-        require_rows(config.coverage, float(counted.sum()), n_rows, n_groups)
+        require_rows(config.coverage, float(counted.sum()), len(truth), n_groups)
+    if isinstance(config.threshold, str):
+        occurs = np.bincount(truth[counted > 0], minlength=len(target.classes)) > 0
+        for label, there in zip(target.classes, occurs, strict=True):
+            if not there:
+                rows = f"there are {len(truth)}" if len(truth) > 1 else "there is 1"
+                raise ParameterError(
+                    f"threshold={config.threshold!r} parts the classes by calibration rows of both; {rows} and none of class "
+                    f"{label!r}: give more rows, a larger share (calibration=), or a number as threshold"
+                )
 
 
 def _fit_classes(

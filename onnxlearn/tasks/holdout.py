@@ -38,7 +38,7 @@ def holdout_rows(
         aside = _stratified(np.zeros(n_rows, dtype=np.int64) if strata is None else strata, n_aside, rng)
     if not aside.any() or aside.all():
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
-        why = "one part would be empty; give more rows or groups"
+        why = "one part would be empty; give more rows or groups, or set no rows aside (validation=None)"
         if strata is not None and groups is None and order is None and n_rows > 1:
             why = (
                 "a share of every class (and stratum) is set aside, and each has one row only; name another target, say "

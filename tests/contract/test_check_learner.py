@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-from quick_learners import HashSeeded
+from quick_learners import HashSeeded, quick
 
+from onnxlearn.graph import assemble
 from onnxlearn.graph.metadata import embed
 from onnxlearn.model import Model
 from onnxlearn.postprocess.heads import ClassesHead
@@ -131,6 +132,14 @@ def test_a_graph_that_computes_something_else_is_noticed(monkeypatch):
 
 def gaps_become_none(gaps):
     gaps[:] = [(0.0, 0.0)]
+
+
+@pytest.mark.parametrize("name", ["ensemble", "bagging"])
+def test_a_file_without_all_its_networks_is_noticed(name, monkeypatch):
+    monkeypatch.setattr(assemble, "emit_average", lambda g, outputs: dict(outputs[0]))
+    monkeypatch.setattr(parity, "_require", gaps_become_none)
+    with pytest.raises(AssertionError, match="task 'mixed number': prediction differs by"):
+        check_fit(quick(name), example_tasks()["number"])
 
 
 @pytest.mark.parametrize(

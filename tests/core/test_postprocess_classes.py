@@ -346,18 +346,42 @@ def test_too_few_groups_are_refused_before_training():
         match=r"^coverage=0.9 needs at least 9 calibration groups, there are 3 \(of 45 rows\): give more groups, a larger "
         r"share \(calibration=\), or a coverage up to 0.75$",
     ):
-        require_calibration_rows(OutputConfig(coverage=0.9), 45, groups=groups)
-    require_calibration_rows(OutputConfig(coverage=0.75), 45, groups=groups)
+        require_calibration_rows(OutputConfig(coverage=0.9), TWO, np.zeros(45, int), groups=groups)
+    require_calibration_rows(OutputConfig(coverage=0.75), TWO, np.zeros(45, int), groups=groups)
     with pytest.raises(ParameterError, match=r"there are 3 \(of 45 rows\), which weigh like 2\.\d: "):
-        require_calibration_rows(OutputConfig(coverage=0.9), 45, np.repeat([1.0, 2.0, 4.0], 15), groups)
+        require_calibration_rows(OutputConfig(coverage=0.9), TWO, np.zeros(45, int), np.repeat([1.0, 2.0, 4.0], 15), groups)
 
 
 def test_too_few_rows_are_refused_before_training():
     config = OutputConfig(coverage=0.9)
-    require_calibration_rows(config, 9)
+    require_calibration_rows(config, TWO, np.zeros(9, int))
     with pytest.raises(ParameterError, match=r"coverage=0.9 needs at least 9 calibration rows, there are 8: give more rows, "):
-        require_calibration_rows(config, 8)
+        require_calibration_rows(config, TWO, np.zeros(8, int))
     with pytest.raises(ParameterError, match=r"there are 9, which weigh like 8\.\d: .* or a coverage up to 0\.8\d+$"):
-        require_calibration_rows(config, 9, np.r_[np.ones(8), 2.0])
+        require_calibration_rows(config, TWO, np.zeros(9, int), np.r_[np.ones(8), 2.0])
     with pytest.raises(DataError, match="the weights of the 3 calibration rows sum to 0"):
-        require_calibration_rows(OutputConfig(temperature=True), 3, np.zeros(3))
+        require_calibration_rows(OutputConfig(temperature=True), TWO, np.zeros(3, int), np.zeros(3))
+
+
+def test_a_threshold_needs_calibration_rows_of_both_classes():
+    config, truth = OutputConfig(threshold="bacc"), np.array([0, 0, 0, 1])
+    require_calibration_rows(config, TWO, truth)
+    for rows, weights in ((truth[:3], None), (truth, np.r_[1.0, 1, 1, 0])):
+        message = (
+            rf"parts the classes by calibration rows of both; there are {len(rows)} and none of class {TWO.classes[1]!r}: "
+        )
+        with pytest.raises(ParameterError, match=message):
+            require_calibration_rows(config, TWO, rows, weights)
+    require_calibration_rows(OutputConfig(threshold=0.3), TWO, truth[:3])
+
+
+def test_weights_count_for_the_threshold():
+    probability, truth = np.array([0.2, 0.4, 0.6, 0.8]), np.array([0, 1, 0, 1])
+    config, probabilities = OutputConfig(threshold="acc"), np.stack([1 - probability, probability], axis=1)
+    chosen = [
+        Postprocessing.fit(config, TWO, {"probabilities": probabilities}, truth, weights).threshold
+        for weights in (np.r_[1.0, 5, 1, 1], np.r_[1.0, 1, 5, 1])
+    ]
+    # Right on the heavy row: either from below 0.4 on, or only above 0.6.
+    assert 0.2 < chosen[0] < 0.4
+    assert 0.6 < chosen[1] < 0.8

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from own_networks import Numbers
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.registry import learner
@@ -146,3 +147,43 @@ def test_folds_of_a_task_with_an_order_are_told():
 def test_outputs_of_one_network_alone_are_refused(params):
     with pytest.raises(ParameterError, match="learner 'tabnet' gives 'masks', which is of one network alone: leave it out"):
         learner("bagging", **params)
+
+
+def test_the_seed_draws_the_folds():
+    task = example_tasks()["two"]
+    models = [learner("bagging", base=small(), n_folds=2, seed=seed, **QUICK).fit(task, progress=False) for seed in (0, 5)]
+    for seed, model in zip((0, 5), models, strict=True):
+        folds = task.folds(2, seed)
+        train, valid = hold_out(task.select(folds != 0), 0.15, seed)
+        outputs = small(seed=seed, **QUICK).train(train, valid, progress=False).outputs(task.select(folds == 0).feeds())
+        np.testing.assert_allclose(model.out_of_fold.prob[folds == 0], outputs["probabilities"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (Numbers, r"^bagging takes learners and names of learners, not <class '.*Numbers'>; of a network of your own "),
+        (5, "^bagging takes learners and names of learners, not 5$"),
+        (["mlp"], r"^bagging takes learners and names of learners, not \['mlp'\]$"),
+        (
+            "ensemble",
+            "averages several networks itself, and bagging takes learners of one network: give one of its members here",
+        ),
+    ],
+)
+def test_a_base_that_is_no_learner_is_refused(base, message):
+    with pytest.raises(ParameterError, match=message):
+        learner("bagging", base=base)
+
+
+def test_a_network_of_ones_own_is_bagged_in_other_processes_too():
+    recipe = learner("bagging", base=learner("module", module=Numbers, width=4), n_folds=2, **QUICK)
+    again = pickle.loads(pickle.dumps(recipe))
+    assert again == recipe
+    task = example_tasks()["number"]
+    assert again.fit(task, progress=False).to_bytes() == recipe.fit(task, progress=False).to_bytes()
+
+
+def test_a_fold_with_too_few_rows_is_named():
+    with pytest.raises(ParameterError, match=r"^fold 1 of 2: 1 row cannot be parted .*validation=None"):
+        learner("bagging", base="linear", n_folds=2).fit(example_tasks()["number"].select([0, 1, 2]))

@@ -227,3 +227,46 @@ def test_an_interruption_keeps_the_networks_that_there_are(monkeypatch, name):
     if name == "bagging":
         assert len(model.out_of_fold) == 40
         assert "the scores out of fold are of 40 of 60 rows" in model.metadata["notes"]
+
+
+def test_the_metadata_tells_what_every_network_was_trained_with():
+    members = [learner("realmlp", d_block=8, n_blocks=1), "linear"]
+    task = example_tasks()["two"]
+    recipe = learner("ensemble", members=members, seed=7, temperature=True, **QUICK)
+    document = recipe.fit(task, progress=False).metadata
+    assert document["learner"]["params"]["members"] == [
+        {"name": "realmlp", "params": {"d_block": 8, "n_blocks": 1}}, {"name": "linear", "params": {}}
+    ]  # fmt: skip
+    trained = document["training"]["members"]
+    assert [member["params"] for member in trained] == [member.to_dict()["params"] for member in recipe.members()]
+    for member in trained:
+        params = member["params"]
+        assert (params["seed"], params["max_epochs"], params["validation"], params["temperature"]) == (7, 3, 0.15, True)
+    again = learner("ensemble", members=[members[0], learner("linear")], seed=7, temperature=True, **QUICK)
+    assert again == recipe
+    assert again.fit(task, progress=False).to_bytes() == recipe.fit(task, progress=False).to_bytes()
+
+
+def test_the_history_counts_the_networks():
+    history = learner("ensemble", members=["linear", small()], **QUICK).fit(example_tasks()["two"], progress=False).history
+    assert history.columns[:2].tolist() == ["network", "epoch"]
+    assert history[["network", "epoch"]].to_numpy().tolist() == [[n, e] for n in (1, 2) for e in (1, 2, 3)]
+    assert history["valid_loss"].notna().all()
+
+
+@pytest.mark.parametrize("name", ["ensemble", "bagging"])
+def test_an_interruption_of_the_last_network_is_told(monkeypatch, name):
+    given = {"members": [small()], "n_seeds": 2} if name == "ensemble" else {"base": small(), "n_folds": 2}
+    train, trained = MLP.train_prepared, []
+
+    def interrupted(self, *args, **options):
+        network = train(self, *args, **options)
+        trained.append(network)
+        if len(trained) == 2:
+            network.result.stopped = "interrupted"
+        return network
+
+    monkeypatch.setattr(MLP, "train_prepared", interrupted)
+    model = learner(name, **given, **QUICK).fit(example_tasks()["two"], keep_on_interrupt=True, progress=False)
+    assert len(model.metadata["training"]["members"]) == 2
+    assert model.metadata["training"]["stopped"] == "interrupted"

@@ -526,6 +526,7 @@ OUTPUT = r"forward has to give a float32 tensor \[N, n_outputs\], here \[N, 3\]"
         (numbers_with(lambda self, num: self.layers(num) / 0), "infinite ones or NaN before any training"),
         (numbers_with(lambda self, num: self.layers(num).detach()), "no gradient reaches a parameter of Net: something detaches the output"),
         (numbers_with(lambda self, num: self.layers(num) + torch.rand(1)), "gives the same rows other outputs the second time, in evaluation"),
+        (numbers_with(lambda self, num: self.layers(num.add_(1))), "changes its input num in place, which others read too"),
         (numbers_with(dropped), "gives the same rows other outputs the second time, in evaluation mode: let randomness depend"),
         (numbers_with(lambda self, num: self.layers(num - num.mean(0))), "gives a row another output beside other rows than alone, in"),
         (numbers_with(lambda self, num: self.layers(num[:, :2])), r"Net\.forward fails on two rows: RuntimeError: mat1 and mat2 .*; of this table num is \[N, \d+\]$"),

@@ -27,6 +27,7 @@ from onnxlearn.testing import example_tasks
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.lookup import N_ROWS, find_lookups
 from onnxlearn_models.module import UntrainedRowsWarning
+from onnxlearn_models.rehearsal import Rehearsal
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,34 @@ def test_what_cannot_be_exported_is_refused_before_training(task, capfd):
     with pytest.raises(ParameterError, match=line):
         fit(net, task, **ENDLESS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda self, num: torch.stack([self.layers(row) for row in num]),
+        lambda self, num: torch.stack([self.layers(num), self.layers(-num)], 1)[torch.arange(len(num)), num[:, :2].argmax(1)],
+    ],
+    ids=["loop over rows", "numbers of rows"],
+)
+def test_what_only_runs_for_some_numbers_of_rows_is_refused(task, forward, capfd):
+    with pytest.raises(ParameterError, match=r"Net cannot be (run as|exported to) ONNX.*, and so is not trained: "):
+        fit(numbers_with(forward), task, **ENDLESS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_row_and_one_row_are_rehearsed_too(task, monkeypatch):
+    run, tried = Rehearsal._run_session, []
+
+    def spy(self, session, n_rows):
+        tried.append(n_rows)
+        found = run(self, session, n_rows)
+        return found + 1 if n_rows == 1 else found
+
+    monkeypatch.setattr(Rehearsal, "_run_session", spy)
+    with pytest.raises(ParameterError, match="Net gives other numbers as ONNX than in torch, by 1"):
+        fit(numbers_with(lambda self, num: self.layers(num)), task, **ENDLESS)
+    assert tried == [0, 1]
 
 
 def test_what_a_trace_does_not_show_is_refused(task):

@@ -316,6 +316,18 @@ def test_members_are_chosen_one_by_one(task_type):
     assert choose_members(net, 4, valid, objective) == [0, 1, 2, 3]
 
 
+def test_weights_count_where_members_are_chosen():
+    net, inputs, objective = make_net(n_outputs=3), rows(NUMERIC, 100, 2), objective_of("classification")
+    target, output = torch.arange(100) % 3, net(**inputs).detach()
+    losses = torch.stack([torch.nn.functional.cross_entropy(output[:, i], target, reduction="none") for i in range(4)])
+    # On the rows where a member is better than all others it is the one to keep.
+    best_of_rows = losses.argmin(dim=0)
+    assert len(best_of_rows.unique()) > 1
+    for best in best_of_rows.unique().tolist():
+        weight = (best_of_rows == best).float()
+        assert choose_members(net, 1, Tensors(inputs, target, weight / weight.mean()), objective) == [best]
+
+
 class Watched(TabM):
     """Keeps the network that was trained."""
 

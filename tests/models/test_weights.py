@@ -26,13 +26,13 @@ def weighted(frame, target):
 
 
 def seen_in_training(monkeypatch):
-    """The tensors that training reads, and the fitted networks."""
+    """The tensors that training reads, and those that choose the epoch."""
     seen = []
     train_network = network_learner.train_network
 
-    def spy(module, train, *args, **options):
-        seen.append(train)
-        return train_network(module, train, *args, **options)
+    def spy(module, train, valid, **options):
+        seen.extend((train, valid))
+        return train_network(module, train, valid, **options)
 
     monkeypatch.setattr(network_learner, "train_network", spy)
     return seen
@@ -45,6 +45,15 @@ def test_balanced_classes_count_the_same_with_weights_of_rows(monkeypatch):
     got = seen[0].weight.numpy()
     share = frame["w"] / frame.groupby("y")["w"].transform("sum")
     np.testing.assert_allclose(got, share / share.mean(), rtol=1e-5)
+
+
+def test_balanced_classes_count_as_much_where_the_epoch_is_chosen(monkeypatch):
+    seen = seen_in_training(monkeypatch)
+    frame = make_frame()
+    valid = np.arange(0, 200, 7)
+    MLP(**{**QUICK, "validation": tuple(valid)}, class_weight="balanced").fit(weighted(frame, "y"), progress=False)
+    share = frame["w"] / frame["y"].map(frame.drop(valid).groupby("y")["w"].sum())
+    np.testing.assert_allclose(seen[1].weight.numpy(), share[valid] / share[valid].mean(), rtol=1e-5)
 
 
 def test_a_targets_scaling_weighs_its_rows(monkeypatch):

@@ -47,10 +47,12 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        way_out = "choose a larger batch_size" if n_rows > 1 else "give more rows"
+        of, way_out = f"of {n_rows} training rows a step would have one", "choose a larger batch_size"
+        if n_rows == 1:
+            of, way_out = "there is 1 training row", "give more rows"
         raise ParameterError(
-            f"learner {learner.name!r}: batch norm needs at least two rows in each step, and of {n_rows} training rows a step "
-            f"would have one: {way_out}, or {_without_batch_norm(learner)}"
+            f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
+            f"{_without_batch_norm(learner)}"
         )
 
 
