@@ -129,7 +129,7 @@ MEASURES: tuple[Measure, ...] = (
         "all rows are of one class",
     ),
     _area("mauc_au1u", _au1u, "area under the ROC curve of each pair of classes, mean over pairs (Hand and Till 2001)"),
-    _area("mauc_au1p", _au1p, "same as mauc_au1u, pairs counting by their classes' shares (Ferri et al. 2009)"),
+    _area("mauc_au1p", _au1p, "as mauc_au1u, pairs counting by their classes' shares (Ferri et al. 2009)"),
     _area(
         "mauc_mu", _mu, "as mauc_au1u, rows in the order of the difference of the pair's probabilities (Kleiman and Page 2019)"
     ),
