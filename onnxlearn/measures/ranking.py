@@ -94,7 +94,7 @@ def _pairs(outcome: Outcome) -> list[tuple[int, int, Array, Array, Array]]:
     found = []
     for a, b in itertools.combinations(range(outcome.n_classes), 2):
         both = np.r_[rows[a], rows[b]]
-        found.append((a, b, np.arange(len(both)) < len(rows[a]), prob[both][:, [a, b]], outcome.weights[both]))
+        found.append((a, b, np.arange(len(both)) < len(rows[a]), prob[both[:, None], [a, b]], outcome.weights[both]))
     return found
 
 

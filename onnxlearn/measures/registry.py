@@ -124,7 +124,8 @@ def _require_one_each(measures: Iterable[Measure]) -> None:
     for measure in measures:
         if known.setdefault(measure.name, measure) != measure:
             raise ParameterError(
-                f"two measures are called {measure.name!r}: leave one out, or give it a name of its own, as in costs(matrix, name=)"
+                f"two measures are called {measure.name!r}: leave one out, or give it a name of its own, as in "
+                "costs(matrix, name=)"
             )
 
 
