@@ -36,11 +36,11 @@ LEGEND = (
 
 MEASURE_TITLES = {"classification": "Classification", "regression": "Regression", "any": "What a run took"}
 MEASURES_LEGEND = (
-    'For `model.score(table, "acc", "auc")` and `onnxlearn evaluate --measure acc`; `ol.measures.get(name)` has the facts. All take '
-    "row weights unless it says that they do not matter, in sums and means as in scikit-learn. Of several targets the mean is "
-    "taken. *Needs*: what is read of a prediction; intervals and sets come with `coverage=0.9`, quantiles with "
-    '`head="quantile"`, standard deviations (std) with `head="normal"`. *Undefined*: the value is `nan`, and no row is left out. '
-    "Over folds the mean of the folds' values is taken (macro), or the value of all rows together where that is asked for (micro)."
+    'For `model.score(table, "acc", "auc")` and `onnxlearn evaluate --measure acc`; `ol.measures.get(name)` has the facts. All '
+    "take row weights unless it says that they do not matter. Of several targets the mean is taken. *Needs*: what is read of a "
+    'prediction; intervals and sets come with `coverage=0.9`, quantiles with `head="quantile"`, standard deviations (std) with '
+    '`head="normal"`. *Undefined*: the value is `nan`; no row is left out. Over folds the mean of the folds\' values is taken '
+    "(macro), or the value of all their rows together where that is asked for (micro)."
 )
 
 

@@ -84,7 +84,12 @@ def make_learner(name: str, *settings: str) -> Learner:
     """
     from onnxlearn.registry import learner
 
-    folder = str(Path.cwd())
-    if any(":" in text for text in (name, *settings)) and folder not in sys.path:
-        sys.path.insert(0, folder)
+    find_own_code(name, *settings)
     return learner(name)
+
+
+def find_own_code(*texts: str) -> None:
+    """Where one of these is called ``package.module:name``, let modules of the working directory be found."""
+    folder = str(Path.cwd())
+    if any(":" in text for text in texts) and folder not in sys.path:
+        sys.path.insert(0, folder)

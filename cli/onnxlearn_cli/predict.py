@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxlearn_cli.options import Data, Format, ModelFile, Provider
+from onnxlearn_cli.options import Data, Format, ModelFile, Provider, find_own_code
 from onnxlearn_cli.talk import show_table
 
 
@@ -37,7 +37,11 @@ def evaluate(
     data: Data,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", metavar="NAME", help="See onnxlearn measures. Repeatable; a default set if not given."),
+        typer.Option(
+            "--measure",
+            metavar="NAME",
+            help="See onnxlearn measures, or package.module:name. Repeatable; a default set if not given.",
+        ),
     ] = None,
     provider: Provider = "auto",
     format_: Format = None,
@@ -47,5 +51,6 @@ def evaluate(
     from onnxlearn.files.stream import evaluate_file
     from onnxlearn.model import load
 
+    find_own_code(*measure or ())
     scores = evaluate_file(load(model, provider=provider), data, measures=measure or (), format=format_)
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onnxlearn_cli.options import ModelFile, learner_record, make_learner
+from onnxlearn_cli.options import ModelFile, find_own_code, learner_record, make_learner
 from onnxlearn_cli.talk import say, show, show_table, table_lines
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def _text(value: Any) -> str:
 def measures(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Show this measure; also one with another number, as fbeta_3."),
+        typer.Argument(
+            metavar="[NAME]", help="Show this measure, also one with another number, as fbeta_3, or package.module:name."
+        ),
     ] = None,
 ) -> None:
     """List the measures, or show one.
@@ -93,6 +95,7 @@ def measures(
             show(line)
             show(textwrap.fill(measure.summary, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4))
         return
+    find_own_code(name)
     for head, text in _measure_lines(get(name)):
         show(textwrap.fill(text, WIDTH, initial_indent=f"{head:<10}", subsequent_indent=" " * 10))
 

@@ -156,14 +156,14 @@ def fbeta(beta: float = 1) -> Measure:
     'fbeta_2'
     """
     require_number("beta", beta, lambda value: 0 < value < np.inf, "a number above 0", "fbeta(2)")
-    summary = f"precision and recall, recall counting {beta:g} times as much, {_POSITIVE_OR_MEAN}"
+    summary = f"precision and recall, recall counting {beta:g} times as much; {_POSITIVE_OR_MEAN}"
     return _label(f"fbeta_{beta:g}", partial(_per_class, partial(_fbeta, beta)), summary)
 
 
-def costs(matrix: Sequence[Sequence[float]] | Array) -> Measure:
+def costs(matrix: Sequence[Sequence[float]] | Array, *, name: str = "costs") -> Measure:
     """Mean cost of a prediction: ``matrix[i][j]`` is what it costs to predict class ``j`` where ``i`` is true.
 
-    Classes are in the order of the target's; a negative cost is a gain.
+    Classes are in the order of the target's; a negative cost is a gain. ``name``: what the scores are called.
 
     Raises: ParameterError where the matrix is not square and finite; DataError, when scoring, for another number of classes.
 
@@ -171,25 +171,28 @@ def costs(matrix: Sequence[Sequence[float]] | Array) -> Measure:
     >>> missed.range
     '[0, 10]'
     """
-    found = np.asarray(matrix, np.float64)
+    try:
+        found = np.asarray(matrix, np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(0)
     if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size or not np.isfinite(found).all():
         raise ParameterError(
             f"costs are a square matrix of finite numbers, true classes down, not {matrix!r}: [[0, 1], [10, 0]]"
         )
     low, high = float(found.min()), float(found.max())
     return rowwise(
-        partial(_costs, found), name="costs", summary="mean cost of the predicted class", low=low, high=high, minimize=True,
+        partial(_costs, found), name=name, summary="mean cost of the predicted class", low=low, high=high, minimize=True,
         **_facts,
     )  # fmt: skip
 
 
-_POSITIVE_OR_MEAN = "of the positive class; mean over the occurring classes where there are more than two"
+_POSITIVE_OR_MEAN = "the positive class's, or the mean over the occurring ones of more than two"
 _BEST = {"minimize": True}
 _TWO = {"two_classes": True, "high": np.inf}
 
 
 def _rate(name: str, value: Callable[[_Counts], Array], summary: str, **more: Any) -> Measure:
-    return _label(name, partial(_per_class, value), f"{summary} {_POSITIVE_OR_MEAN}", **more)
+    return _label(name, partial(_per_class, value), f"{summary}; {_POSITIVE_OR_MEAN}", **more)
 
 
 def _same(name: str, other: str, value: Callable[[_Counts], Array], **more: Any) -> Measure:
@@ -202,19 +205,19 @@ MEASURES: tuple[Measure, ...] = (
     _label("bacc", _bacc, "mean over the occurring classes of the share found (balanced accuracy)"),
     _rate("f1", partial(_fbeta, 1.0), "harmonic mean of precision and recall"),
     _same("fbeta", "f1; fbeta_2 counts recall twice as much", partial(_fbeta, 1.0)),
-    _rate("precision", _precision, "share of right ones among the predicted, 0 where there are none,"),
+    _rate("precision", _precision, "share of the rows predicted to be of a class that are (0 without any)"),
     _same("ppv", "precision", _precision),
-    _rate("recall", _recall, "share found, 0 where there was nothing to find,"),
+    _rate("recall", _recall, "share of a class's rows that are found (0 without any)"),
     _same("sensitivity", "recall", _recall),
     _same("tpr", "recall", _recall),
-    _rate("specificity", _specificity, "share of the other classes' rows not taken for it, 0 where there are none,"),
+    _rate("specificity", _specificity, "share of the other classes' rows that are not taken for a class (0 without any)"),
     _same("tnr", "specificity", _specificity),
-    _rate("npv", _npv, "share of right ones among those predicted not to be, 0 where there are none,"),
-    _same("fdr", "1 - precision", partial(_complement, _precision), **_BEST),
-    _same("fnr", "1 - recall", partial(_complement, _recall), **_BEST),
-    _same("fpr", "1 - specificity", partial(_complement, _specificity), **_BEST),
-    _same("fomr", "1 - npv", partial(_complement, _npv), **_BEST),
-    _rate("jaccard", _jaccard, "rows that are it and are predicted so, among those that are it or are predicted so,"),
+    _rate("npv", _npv, "share of the rows predicted not to be of a class that are not (0 without any)"),
+    _label("fdr", partial(_per_class, partial(_complement, _precision)), "1 - precision", **_BEST),
+    _label("fnr", partial(_per_class, partial(_complement, _recall)), "1 - recall", **_BEST),
+    _label("fpr", partial(_per_class, partial(_complement, _specificity)), "1 - specificity", **_BEST),
+    _label("fomr", partial(_per_class, partial(_complement, _npv)), "1 - npv", **_BEST),
+    _rate("jaccard", _jaccard, "share of right ones among the rows that are of a class or predicted to be (0 without any)"),
     _label("mcc", _mcc, "correlation of truth and prediction (Matthews); 0 where either is constant", low=-1),
     _label(
         "kappa", partial(_kappa, 0), "agreement of truth and prediction beyond chance (Cohen)", low=-1,

@@ -94,7 +94,7 @@ def _pairs(outcome: Outcome) -> list[tuple[int, int, Array, Array, Array]]:
     found = []
     for a, b in itertools.combinations(range(outcome.n_classes), 2):
         both = np.r_[rows[a], rows[b]]
-        found.append((a, b, np.arange(len(both)) < len(rows[a]), prob[both][:, [a, b]], outcome.weights[both]))
+        found.append((a, b, np.arange(len(both)) < len(rows[a]), prob[both[:, None], [a, b]], outcome.weights[both]))
     return found
 
 
@@ -129,7 +129,7 @@ MEASURES: tuple[Measure, ...] = (
         "all rows are of one class",
     ),
     _area("mauc_au1u", _au1u, "area under the ROC curve of each pair of classes, mean over pairs (Hand and Till 2001)"),
-    _area("mauc_au1p", _au1p, "same as mauc_au1u, pairs counting by their classes' shares (Ferri et al. 2009)"),
+    _area("mauc_au1p", _au1p, "as mauc_au1u, pairs counting by their classes' shares (Ferri et al. 2009)"),
     _area(
         "mauc_mu", _mu, "as mauc_au1u, rows in the order of the difference of the pair's probabilities (Kleiman and Page 2019)"
     ),

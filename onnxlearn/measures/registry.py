@@ -15,7 +15,7 @@ from onnxlearn.measures.base import Average, Function, Measure, Needs, TaskKind
 from onnxlearn.measures.outcome import Outcome
 from onnxlearn.schema import Target
 
-_ROOMS = (labels, probabilities, ranking, intervals, regression, correlation, distributions, run)
+_ROOMS = (labels, probabilities, ranking, regression, correlation, intervals, distributions, run)
 _TASKS: tuple[TaskKind, ...] = ("classification", "regression", "any")
 
 MEASURES: dict[str, Measure] = {
@@ -103,6 +103,7 @@ def resolve(measures: Iterable[str | Measure], target: Target) -> tuple[Measure,
         if not isinstance(measure, Measure):
             raise ParameterError(f"a measure is a name or a Measure, not {measure!r}: score('acc', 'logloss')")
         _require_suited(measure, target)
+    _require_one_each(chosen)
     return chosen or default_measures(target)
 
 
@@ -115,6 +116,17 @@ def _require_suited(measure: Measure, target: Target) -> None:
             f"measure {measure.name!r} is for two classes, the target {target.name!r} has {len(target.classes)}: "
             "choose another one, or predict one class against the rest"
         )
+
+
+def _require_one_each(measures: Iterable[Measure]) -> None:
+    """Scores are called by name: two measures of the same one would leave one out."""
+    known: dict[str, Measure] = {}
+    for measure in measures:
+        if known.setdefault(measure.name, measure) != measure:
+            raise ParameterError(
+                f"two measures are called {measure.name!r}: leave one out, or give it a name of its own, as in "
+                "costs(matrix, name=)"
+            )
 
 
 def score(outcome: Outcome, measures: Iterable[Measure]) -> dict[str, float]:

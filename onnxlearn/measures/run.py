@@ -27,8 +27,8 @@ def _run(name: str, fields: Sequence[str], summary: str) -> Measure:
 
 
 MEASURES: tuple[Measure, ...] = (
-    _run("time_train", ("seconds_train",), "seconds of training, export included"),
-    _run("time_predict", ("seconds_predict",), "seconds of predicting the rows"),
-    _run("time_both", ("seconds_train", "seconds_predict"), "seconds of training and predicting"),
+    _run("time_train", ("seconds_train",), "seconds to fit, export included"),
+    _run("time_predict", ("seconds_predict",), "seconds to predict the rows"),
+    _run("time_both", ("seconds_train", "seconds_predict"), "seconds to fit and predict"),
     _run("file_size", ("n_bytes",), "bytes of the file"),
 )

@@ -25,6 +25,8 @@ def fit_threshold(probability: Array, is_positive: Array, weights: Array, measur
     chosen = measures.get(measure)
     candidates = _candidates(np.round(np.asarray(probability, np.float64), DECIMALS))
     values = np.array([_value(chosen, probability >= candidate, is_positive, weights) for candidate in candidates])
+    # Undefined is only kappa, where truth and prediction are one class throughout: nothing is better.
+    values = np.nan_to_num(values, nan=chosen.high)
     best = values.min() if chosen.minimize else values.max()
     tied = candidates[np.isclose(values, best, rtol=1e-12, atol=1e-12)]
     return float(tied[np.abs(tied - 0.5).argmin()])

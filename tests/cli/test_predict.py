@@ -17,6 +17,14 @@ import onnxlearn as ol
 
 CLASSES = ["Adelie", "Chinstrap", "Gentoo"]
 EXAMPLE = Path(ol.__file__).parent / "data/penguins.csv"
+OWN_MEASURE = """
+import onnxlearn as ol
+
+@ol.measure("first_class", task="classification", needs="labels", minimize=None, low=0, high=1)
+def first(outcome):
+    "share of rows taken for the first class"
+    return outcome.mean(outcome.response == 0)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,18 @@ def test_evaluate_gives_the_scores_of_the_library(command, model: Path, penguins
         ["measure", "score"],
         *([k, f"{v:.4g}"] for k, v in scores.items()),
     ]
+
+
+def test_evaluate_by_a_measure_of_ones_own(command, model: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(ol.measures.registry, "MEASURES", dict(ol.measures.MEASURES))
+    Path("scores_of_test.py").write_text(OWN_MEASURE)
+    done = command("evaluate", model, "example:penguins", "--measure", "scores_of_test:first", "--measure", "first_class")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].split() == ["measure", "score"]
+    share = (ol.load(model).predict(ol.Task.from_file("example:penguins", "species")).response == "Adelie").mean()
+    assert float(done.out.splitlines()[1].split()[1]) == pytest.approx(share, abs=1e-4)
+    assert "share of rows taken for the first class" in command("measures", "scores_of_test:first").out
 
 
 def test_evaluate_by_default(command, model: Path) -> None:

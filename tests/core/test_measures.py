@@ -156,10 +156,16 @@ def test_sets_of_a_prediction_are_scored():
 def test_finding_measures():
     with pytest.raises(UnknownNameError, match=r"there is no measure 'rsme'; .* Did you mean 'rmse'\?"):
         measures.get("rsme")
-    with pytest.raises(ParameterError, match=r"measure 'auc' is for classification, the model does regression: .*'rmse', "):
+    with pytest.raises(ParameterError, match=r"measure 'auc' is for classification, the model does regression: 'rmse', "):
         measures.resolve(["auc"], NUMBERS)
     with pytest.raises(ParameterError, match="a measure is a name or a Measure, not 3"):
         measures.resolve([3], NUMBERS)
+    twice = [measures.costs([[0, 1], [2, 0]]), measures.costs([[0, 1], [1, 0]])]
+    with pytest.raises(ParameterError, match="two measures are called 'costs': leave one out, or give it a name of its own"):
+        measures.resolve(twice, BINARY)
+    named = [twice[0], measures.costs([[0, 1], [1, 0]], name="wrong")]
+    assert list(measures.score(draw_classes(BINARY, 0), measures.resolve(named, BINARY))) == ["costs", "wrong"]
+    assert len(measures.resolve(["acc", "acc"], BINARY)) == 2
     assert [measure.name for measure in measures.resolve([], BINARY)] == ["acc", "auc", "logloss"]
     assert [measure.name for measure in measures.resolve([], NUMBERS)] == ["mae", "r2", "rmse"]
     assert measures.resolve([measures.get("f1"), "acc"], BINARY) == (measures.get("f1"), measures.get("acc"))

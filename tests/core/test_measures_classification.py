@@ -273,6 +273,6 @@ def test_costs():
         DataError, match="'costs' has a matrix for 4 classes, there are 2: give it one row and one column a class"
     ):
         measure(draw_classes(BINARY, 0))
-    for wrong in ([[0, 1]], [1, 2], [[0, np.nan], [1, 0]], []):
+    for wrong in ([[0, 1]], [1, 2], [[0, np.nan], [1, 0]], [[0, 1], [2]], "ab", []):
         with pytest.raises(ParameterError, match="costs are a square matrix of finite numbers, true classes down, not "):
             measures.costs(wrong)

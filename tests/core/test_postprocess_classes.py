@@ -156,6 +156,13 @@ def test_of_equally_good_thresholds_the_nearest_to_a_half(probability, positive,
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("measure", ["acc", "ce", "bacc", "kappa"])
+@pytest.mark.parametrize(("probability", "positive"), [([0.6, 0.7], False), ([0.2, 0.3], True)])
+def test_rows_of_one_class_alone_are_predicted_so(measure, probability, positive):
+    found = fit_threshold(np.array(probability), np.array([positive] * 2), np.ones(2), measure)
+    assert ((np.array(probability) >= found) == positive).all()
+
+
 def test_the_threshold_is_one_of_the_tempered_probabilities():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1.5, 1.5, 300)

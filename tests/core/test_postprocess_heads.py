@@ -268,7 +268,7 @@ def test_every_measure_chooses_a_threshold_or_says_why_not():
         ("file_size", "a run"),
     ):
         with pytest.raises(ParameterError, match=f"threshold='{name}' cannot be: .*{why}"):
-            ol.learner("linear", threshold=name)
+            build_configs([OutputConfig], {"threshold": name}, owner="learner 'mlp'")
 
 
 def test_every_kind_of_head_is_tested():
