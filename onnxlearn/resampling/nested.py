@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.params import param
 from onnxlearn.resampling.custom import Custom
 from onnxlearn.resampling.resampling import Resampling
