@@ -59,8 +59,8 @@ class Rows:
         groups = self.task.groups()
         if groups is not None:
             return by_appearance(groups[self.index])
-        repeats = len(np.unique(self.index)) < len(self.index)
-        return by_appearance(self.index) if repeats else None
+        has_copies = np.bincount(self.index).max(initial=0) > 1
+        return by_appearance(self.index) if has_copies else None
 
     @cached_property
     def order(self) -> Codes | None:

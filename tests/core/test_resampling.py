@@ -87,10 +87,13 @@ def test_splits_do_not_depend_on_how_a_column_is_written():
     who, kind = [f"p{i % 9}" for i in range(45)], ["a", "b", "c"] * 15
     levels = [f"p{i}" for i in (4, 8, 0, 1, 7, 2, 3, 6, 5)]
     plain = task_of(kind, group=who)
-    other = task_of(kind, group=pd.Categorical(who, levels))
-    for resampling in DRAWN:
-        splits = quietly(resampling, plain)
-        assert splits == quietly(resampling, other)
+    other = task_of(pd.Categorical(kind, ["c", "a", "b"]), group=pd.Categorical(who, levels))
+    site = ["n", "s", "s"] * 15
+    pairs = [(plain, other), (classes_of([0, 1] * 20), task_of(pd.Categorical(["a", "b"] * 20, ["b", "a"])))]
+    pairs.append((numbers_of(45, stratum=site), numbers_of(45, stratum=pd.Categorical(site, ["s", "n"]))))
+    for one, same in pairs:
+        for resampling in DRAWN:
+            assert quietly(resampling, one) == quietly(resampling, same)
 
 
 def test_another_process_makes_the_same_splits():
@@ -316,6 +319,14 @@ def test_cuts_in_time_are_the_nearest_and_gaps_at_least_as_asked():
     ]
     gapped = TimeSeriesSplit(1, test_size=2, gap=3, max_train_size=4).split(task)
     assert as_lists(gapped) == [([2, 3, 4], [10, 11])]
+
+
+@pytest.mark.parametrize("order", [[0, *[1] * 8, 2, 3], [0, 1, 2, *[3] * 8], [*[0] * 8, 1, 2, 3]])
+def test_a_moment_of_many_rows_takes_no_fold_from_the_others(order):
+    # Four moments for the first training rows and three folds: each fold is one moment.
+    splits = TimeSeriesSplit(3).split(numbers_of(11, order=order))
+    assert [sorted({order[row] for row in test}) for _, test in splits] == [[1], [2], [3]]
+    assert [sorted({order[row] for row in train}) for train, _ in splits] == [[0], [0, 1], [0, 1, 2]]
 
 
 # Nested
