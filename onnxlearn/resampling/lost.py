@@ -69,7 +69,7 @@ def small_strata(rows: Rows, strata: Codes, folds: int, *, classes: bool) -> lis
             f"{folds} folds need a stratum of at least {folds} rows, and none has so many: {has}, the largest "
             f"{_rows_text(counts.max())}; take fewer folds{without}{role}, or, of numbers, type='regression'"
         )
-    others = f", and {len(small) - 1} more are so small" if len(small) > 1 else ""
+    others = f" (and {len(small) - 1} more like it)" if len(small) > 1 else ""
     lack = "the test rows of some folds have none of it; merge it with another, or take fewer folds"
     return [f"{has}, fewer than the {folds} folds{others}: {lack}"]
 

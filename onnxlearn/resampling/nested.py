@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.params import param
 from onnxlearn.resampling.custom import Custom
 from onnxlearn.resampling.resampling import Resampling
@@ -55,10 +55,13 @@ class Nested(Resampling):
     def iterations(self, rows: Rows) -> list[Iteration]:
         """The outer iterations with the inner ones. Raises as the two do."""
         outer = self.outer.iterations(rows)
-        return [
-            dataclasses.replace(iteration, inner=tuple(self.inner.iterations(_training(rows, iteration))))
-            for iteration in outer
-        ]
+        return [dataclasses.replace(iteration, inner=self._inner(rows, i, iteration)) for i, iteration in enumerate(outer)]
+
+    def _inner(self, rows: Rows, i: int, iteration: Iteration) -> tuple[Iteration, ...]:
+        try:
+            return tuple(self.inner.iterations(_training(rows, iteration)))
+        except (ParameterError, DataError) as error:
+            raise type(error)(f"inner splits of iteration {i}: {error}") from error
 
     def notes(self, rows: Rows, iterations: list[Iteration]) -> list[str]:
         """What to warn of: what is to be said of the outer splits, and of the first inner ones that are worth it."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.task import Task
 from onnxlearn.tasks.roles import column_codes
 from onnxlearn.wire.feeds import require_columns
-
-if TYPE_CHECKING:
-    from onnxlearn.task import Task
 
 Codes: TypeAlias = NDArray[np.int64]
 
@@ -44,7 +42,7 @@ class Rows:
     @classmethod
     def of(cls, task: Task) -> Rows:
         """All rows of the task. Raises ``DataError`` for what is no task."""
-        if not hasattr(task, "schema") or not hasattr(task, "truth"):
+        if not isinstance(task, Task):
             raise DataError(f"split takes a Task, got {type(task).__name__}; make one with ol.Task.from_frame(df, target=...)")
         return cls(task, np.arange(task.n_rows))
 
@@ -61,8 +59,8 @@ class Rows:
         groups = self.task.groups()
         if groups is not None:
             return by_appearance(groups[self.index])
-        repeats = len(np.unique(self.index)) < len(self.index)
-        return by_appearance(self.index) if repeats else None
+        has_copies = np.bincount(self.index).max(initial=0) > 1
+        return by_appearance(self.index) if has_copies else None
 
     @cached_property
     def order(self) -> Codes | None:

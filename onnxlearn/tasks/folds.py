@@ -29,8 +29,9 @@ def fold_numbers(
 
     Raises: ParameterError where there are fewer rows, groups or points in time than folds; MissingExtraError.
     """
-    units = {"rows": np.arange(n_rows), "groups": groups, "points in time": order}
-    n_units, what = min((len(np.unique(codes)), what) for what, codes in units.items() if codes is not None)
+    units = {"groups": groups, "points in time": order}
+    counts = [(len(np.unique(codes)), what) for what, codes in units.items() if codes is not None]
+    n_units, what = min([(n_rows, "rows"), *counts])
     if n_units < n_folds:
         there, way_out = ("is", f"give more {what}") if n_units == 1 else ("are", "take fewer folds")
         raise ParameterError(f"{n_folds} folds need as many {what}, there {there} {n_units}: {way_out}")

@@ -81,3 +81,13 @@ def test_a_task_gives_its_roles():
     assert all(len(np.unique(numbers[task.groups() == group])) == 1 for group in range(12))
     positives = [task.truth()[numbers == fold].mean() for fold in range(4)]
     assert max(positives) - min(positives) < 0.35
+
+
+def test_no_fold_is_left_without_a_group():
+    # scikit-learn's StratifiedGroupKFold leaves one of these five folds empty for some seeds.
+    groups = np.repeat(np.arange(5), [1, 8, 1, 1, 13])
+    strata = np.repeat([0, 1], [1, 23])
+    for seed in range(20):
+        numbers = fold_numbers(24, 5, seed, strata=strata, groups=groups)
+        assert sorted(set(numbers.tolist())) == [0, 1, 2, 3, 4]
+        assert all(len(np.unique(numbers[groups == group])) == 1 for group in range(5))
