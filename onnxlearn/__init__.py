@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
-    from onnxlearn import errors, measures
+    from onnxlearn import errors, measures, statistics
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
@@ -35,6 +35,7 @@ __all__ = [
     "learners",
     "load",
     "measures",
+    "statistics",
 ]
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
@@ -52,6 +53,7 @@ _HOMES = {
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measures": "onnxlearn.measures:",
+    "statistics": "onnxlearn.statistics:",
 }
 
 
