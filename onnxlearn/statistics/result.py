@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """Base of the frozen results: fields are names, numbers and tuples of them."""
 
@@ -26,8 +27,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain JSON values; a number that is not finite is ``None``."""
-        plain: dict[str, Any] = _plain({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})  # type: ignore[arg-type]
-        return plain
+        return {name: _plain(value) for name, value in _fields(self).items()}
 
     def to_frame(self) -> pd.DataFrame:
         """The result as a data frame."""
@@ -51,10 +51,12 @@ def scipy_stats() -> ModuleType:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        return {name: _plain(one) for name, one in _fields(value).items()}
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -171,8 +171,7 @@ def _draw_winners(differences: Array, rope: float, prior: float, n_samples: int,
     # The prior's task stands first and has no difference.
     points = np.r_[0.0, differences]
     sums = points[:, None] + points[None, :]
-    above = np.heaviside(sums - 2 * rope, 0.5)
-    below = np.heaviside(-sums - 2 * rope, 0.5)
+    above, below = _beyond(sums, 2 * rope), _beyond(-sums, 2 * rope)
     rng = np.random.default_rng(seed)
     counts = np.zeros(3, np.int64)
     for start in range(0, n_samples, SLICE):
@@ -181,6 +180,13 @@ def _draw_winners(differences: Array, rope: float, prior: float, n_samples: int,
         counts += np.bincount(np.argmax([less, 1 - less - more, more], axis=0), minlength=3)
     less_share, same, more_share = (counts / n_samples).tolist()
     return less_share, same, more_share
+
+
+def _beyond(sums: Array, limit: float) -> Array:
+    """1 where the sum exceeds the limit, a half where it meets it but for rounding, else 0."""
+    gap = sums - limit
+    gap[np.abs(gap) <= 1e-12 * max(np.abs(sums).max(), limit)] = 0
+    return np.asarray(np.heaviside(gap, 0.5))
 
 
 def _require_draws(prior: float, n_samples: int) -> None:
