@@ -118,6 +118,15 @@ def bonferroni_dunn(scores: Scores, control: str, *, alpha: float = 0.05) -> Pos
     and p values times k - 1. It finds more than :func:`nemenyi`, which compares all with all.
 
     Raises: as :func:`nemenyi`; UnknownNameError for the control.
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"task": list("aaabbbcccddd"), "learner": ["mlp", "linear", "tabm"] * 4,
+    ...     "rmse": [3, 4, 2, 1, 2, 0.5, 1, 3, 2, 5, 7, 6]})
+    >>> bonferroni_dunn(Scores.from_frame(frame, "rmse"), "linear")
+    Bonferroni-Dunn test of mean ranks by rmse over 4 tasks: critical difference 1.585 at 0.05
+     first second  difference  p_value  differ
+    linear    mlp         1.5  0.06779   False
+    linear   tabm         1.5  0.06779   False
     """
     require_share("alpha", alpha)
     scores.known("learner", control)

@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given, settings
@@ -42,7 +43,7 @@ def test_intervals_are_scipys_stretched_by_the_overlap_of_the_training_sets(seed
 
 
 def test_folds_of_different_sizes_count_by_their_sums():
-    # 5 folds of 11 rows: two hold 3 - 1 = 2 rows more or less, together every row once and, in training, four times.
+    # 5 folds of 11 rows: together they test every row once and train on each four times.
     frame = long({"a": [0.8, 0.9, 0.7, 0.8, 0.6]}, n_test=[3, 2, 2, 2, 2], n_train=[8, 9, 9, 9, 9])
     mean = means(Scores.from_frame(frame, "acc")).means[0]
     assert mean.se == pytest.approx(math.sqrt((1 / 5 + 1 / 4) * np.var([0.8, 0.9, 0.7, 0.8, 0.6], ddof=1)))
@@ -182,8 +183,6 @@ class TestRefusals:
             test(scores_of(a=A, b=B), "a", "a")
 
     def test_several_tasks_without_a_name(self, test):
-        import pandas as pd
-
         frame = pd.concat([long({"a": A, "b": B}, task=task) for task in ("iris", "wine")])
         scores = Scores.from_frame(frame, "acc")
         with pytest.raises(ParameterError, match="on one task, there are 2: task='iris'"):
