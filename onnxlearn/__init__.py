@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.benchmark import benchmark, resample
     from onnxlearn.experiments.design import grid
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn import errors, measures, statistics
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -71,6 +72,7 @@ __all__ = [
     "measure",
     "measures",
     "resample",
+    "statistics",
 ]
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
@@ -106,6 +108,7 @@ _HOMES = {
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
     "resample": "onnxlearn.experiments.benchmark:resample",
+    "statistics": "onnxlearn.statistics:",
 }
 
 
