@@ -11,6 +11,8 @@ from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
     from onnxlearn import errors, measures
+    from onnxlearn.examples.records import example_infos as example_tasks
+    from onnxlearn.examples.task import example_task
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
@@ -31,6 +33,8 @@ __all__ = [
     "Target",
     "Task",
     "errors",
+    "example_task",
+    "example_tasks",
     "learner",
     "learners",
     "load",
@@ -49,6 +53,8 @@ _HOMES = {
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
     "errors": "onnxlearn.errors:",
+    "example_task": "onnxlearn.examples.task:example_task",
+    "example_tasks": "onnxlearn.examples.records:example_infos",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measures": "onnxlearn.measures:",

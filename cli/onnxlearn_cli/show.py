@@ -1,4 +1,4 @@
-"""``onnxlearn inspect``, ``learners``, ``measures`` and ``doctor``: what there is."""
+"""``onnxlearn inspect``, ``learners``, ``measures``, ``examples`` and ``doctor``: what there is."""
 
 from __future__ import annotations
 
@@ -77,6 +77,20 @@ def measures() -> None:
     better = {True: "smaller", False: "larger", None: "nearest 0"}
     rows = [[m.name, m.task, better[m.minimize], m.summary] for m in all_measures()]
     show_table(["measure", "tasks", "better", "summary"], rows)
+
+
+def examples() -> None:
+    """List the example tables.
+
+    DATA may be example:NAME wherever a table is read.
+    """
+    from onnxlearn.examples.records import example_infos
+
+    rows = [
+        [info.name, info.type, str(info.n_rows), str(info.n_features), ", ".join(info.target), info.summary]
+        for info in example_infos().values()
+    ]
+    show_table(["example", "task", "rows", "features", "target", "what it is"], rows)
 
 
 def doctor() -> None:
