@@ -83,7 +83,7 @@ def _generated(name: str, n_features: int, noise: float, summary: str, source: s
 
 _PENGUINS = dataclasses.replace(
     _bundled(
-        "penguins", 344, 7, "species", "three species of penguins in Antarctica, with missing cells",
+        "penguins", 344, 7, "species", "three species of penguins, with missing cells",
         "Gorman, Williams and Fraser (2014), PLoS ONE 9(3): e90081; R package palmerpenguins",
     ),
     origin="shipped",
@@ -103,11 +103,11 @@ _INFOS = {
             "Forina, Leardi, Armanino and Lanteri (1988), PARVUS; UCI machine learning repository",
         ),
         _bundled(
-            "breast_cancer", 569, 30, "diagnosis", "nuclei of cells from a breast lump: benign or malignant",
+            "breast_cancer", 569, 30, "diagnosis", "nuclei of cells from a breast lump",
             "Street, Wolberg and Mangasarian (1993), Nuclear feature extraction for breast tumor diagnosis",
         ),
         _bundled(
-            "digits", 1797, 64, "digit", "written digits as 8 x 8 pixels, the grey of each a column",
+            "digits", 1797, 64, "digit", "written digits as 8 x 8 pixels, each a column",
             "Alpaydin and Kaynak (1998), Optical recognition of handwritten digits; UCI machine learning repository",
         ),
         _bundled(
@@ -128,14 +128,14 @@ _INFOS = {
             "xor", 2, 0.1, "whether two numbers have the same sign", "Minsky and Papert (1969), Perceptrons"
         ),
         _generated(
-            "normals", 2, 1.0, "two normal distributions that overlap; at best 92.1 % are right",
+            "normals", 2, 1.0, "two overlapping normals; at best 92.1 % are right",
             "as mlbench.2dnormals of the R package mlbench",
         ),
         _generated(
-            "simplex", 3, 0.3, "four normal distributions at the corners of a tetrahedron",
+            "simplex", 3, 0.3, "four normals at the corners of a tetrahedron",
             "as mlbench.simplex of the R package mlbench",
         ),
-        _generated("friedman1", 10, 1.0, "a sine, a square and two lines; five features say nothing", _FRIEDMAN),
+        _generated("friedman1", 10, 1.0, "a sine, a square, two lines; five features say nothing", _FRIEDMAN),
         _generated("friedman2", 4, 125.0, "impedance of a circuit by its four parts", _FRIEDMAN),
         _generated("friedman3", 4, 0.1, "phase of a circuit by its four parts", _FRIEDMAN),
     )
