@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.design import grid
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn import errors, measures, statistics
+    from onnxlearn.examples.records import example_infos as example_tasks
+    from onnxlearn.examples.task import example_task
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -66,6 +68,8 @@ __all__ = [
     "benchmark",
     "errors",
     "grid",
+    "example_task",
+    "example_tasks",
     "learner",
     "learners",
     "load",
@@ -103,6 +107,8 @@ _HOMES = {
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",
     "grid": "onnxlearn.experiments.design:grid",
+    "example_task": "onnxlearn.examples.task:example_task",
+    "example_tasks": "onnxlearn.examples.records:example_infos",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",

@@ -19,7 +19,8 @@ Data: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Table: .csv, .tsv, .jsonl, .parquet, .feather or .arrow (text also .gz), - for standard input, example:penguins.",
+        help="Table: .csv, .tsv, .jsonl, .parquet, .feather or .arrow (text also .gz), - for standard input, or "
+        "example:NAME (see onnxlearn examples).",
     ),
 ]
 ModelFile: TypeAlias = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that fit wrote.")]

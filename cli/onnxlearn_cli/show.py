@@ -1,4 +1,4 @@
-"""``onnxlearn inspect``, ``learners``, ``measures`` and ``doctor``: what there is."""
+"""``onnxlearn inspect``, ``learners``, ``measures``, ``examples`` and ``doctor``: what there is."""
 
 from __future__ import annotations
 
@@ -107,6 +107,20 @@ def _measure_lines(measure: Measure) -> list[tuple[str, str]]:
         ("better", measure.better), ("range", measure.range), ("needs", measure.needs), ("folds", measure.average),
         ("undefined", f"where {measure.undefined}" if measure.undefined else "never"),
     ]  # fmt: skip
+
+
+def examples() -> None:
+    """List the example tables.
+
+    DATA may be example:NAME wherever a table is read.
+    """
+    from onnxlearn.examples.records import example_infos
+
+    rows = [
+        [info.name, info.type, str(info.n_rows), str(info.n_features), ", ".join(info.target), info.summary]
+        for info in example_infos().values()
+    ]
+    show_table(["example", "task", "rows", "features", "target", "what it is"], rows)
 
 
 def doctor() -> None:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from onnxlearn.errors import TableReadError, UnknownNameError, did_you_mean, listing
+from onnxlearn.errors import TableReadError, did_you_mean, listing
 from onnxlearn.files.outputs import STDOUT, atomic_path
 from onnxlearn.schema import DEFAULT_NA, Schema
 from onnxlearn.wire.feeds import Feeds
@@ -79,9 +79,10 @@ class TableReader(Protocol):
 def open_table(path: str | Path, format: str | None = None) -> TableReader:
     """Open a table for reading in batches.
 
-    ``path``: a file, ``-`` for standard input (``format`` says what it holds) or ``example:NAME``. ``format``: ``csv``,
-    ``tsv``, ``parquet``, ``feather``, ``arrow`` or ``jsonl``, by default what the suffix says; text also gzipped (``csv.gz``).
-    Raises ``TableReadError`` where there is no such file or it is no table.
+    ``path``: a file, ``-`` for standard input (``format`` says what it holds) or ``example:NAME``, one of
+    :func:`onnxlearn.example_tasks`. ``format``: ``csv``, ``tsv``, ``parquet``, ``feather``, ``arrow`` or ``jsonl``, by default
+    what the suffix says; text also gzipped (``csv.gz``). Raises ``TableReadError`` where there is no such file or it is no
+    table, ``UnknownNameError`` where there is no such example.
     """
     resolved, compressed = table_format(path, format)
     name = "standard input" if str(path) == STDIN else str(path)
@@ -189,11 +190,13 @@ def _open_stdin() -> IO[bytes]:
 
 
 def _open_example(name: str) -> IO[bytes]:
-    folder = resources.files("onnxlearn") / "data"
-    examples = [file.name.removesuffix(".csv") for file in folder.iterdir() if file.name.endswith(".csv")]
-    if name not in examples:
-        raise UnknownNameError.of("example", name, examples)
-    return (folder / f"{name}.csv").open("rb")
+    from onnxlearn.examples.records import example_info
+
+    if example_info(name).origin == "shipped":
+        return (resources.files("onnxlearn") / "data" / f"{name}.csv").open("rb")
+    from onnxlearn.examples.frames import example_csv
+
+    return io.BytesIO(example_csv(name))
 
 
 def _nearest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""``inspect``, ``learners``, ``measures``, ``doctor``, ``export``."""
+"""``inspect``, ``learners``, ``measures``, ``examples``, ``doctor``, ``export``."""
 
 from __future__ import annotations
 
@@ -71,6 +71,24 @@ def test_one_measure(command) -> None:
     failed = command("measures", "rsme")
     assert failed.code == 2
     assert failed.err.endswith("Did you mean 'rmse'?\n")
+
+
+def test_examples(command) -> None:
+    heads, *lines = command("examples").out.splitlines()
+    assert heads.split() == ["example", "task", "rows", "features", "target", "what", "it", "is"]
+    assert [line.split()[0] for line in lines] == list(ol.example_tasks())
+    assert max(map(len, lines)) <= 127  # what a wide window shows
+
+
+def test_examples_are_listed_without_numpy() -> None:
+    code = """
+import sys
+from onnxlearn_cli import main
+assert main(["examples"]) == 0
+heavy = [name for name in ("numpy", "pandas", "sklearn", "torch") if name in sys.modules]
+assert not heavy, heavy
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
 def test_doctor(command) -> None:

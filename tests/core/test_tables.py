@@ -250,7 +250,7 @@ def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(TableReadError, match="standard input has no suffix to tell its format; say --format"):
         open_table("-")
     with pytest.raises(
-        UnknownNameError, match=r"there is no example 'pengins'; there are 'penguins'. Did you mean 'penguins'\?"
+        UnknownNameError, match=r"there is no example 'pengins'; there are 'breast_cancer', .*. Did you mean 'penguins'\?"
     ):
         open_table("example:pengins")
 

@@ -1,0 +1,1 @@
+"""Tasks to play with: shipped, bundled with scikit-learn, or generated."""
