@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
-    from onnxlearn import errors, measures
-    from onnxlearn.experiments.benchmark import benchmark, resample
-    from onnxlearn.experiments.design import grid
-    from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn import errors, measures, statistics
     from onnxlearn.examples.records import example_infos as example_tasks
     from onnxlearn.examples.task import example_task
+    from onnxlearn.experiments.benchmark import benchmark, resample
+    from onnxlearn.experiments.design import grid
+    from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -67,9 +66,9 @@ __all__ = [
     "TimeSeriesSplit",
     "benchmark",
     "errors",
-    "grid",
     "example_task",
     "example_tasks",
+    "grid",
     "learner",
     "learners",
     "load",

@@ -35,9 +35,7 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
         "shapes": {name: list(array.shape[1:]) for name, array in outputs.items()},
         "axes": {name: list(axis) for name, axis in prediction.axes.items()},
     }
-    table = pa.table(
-        {name: pa.array(list(array) if array.dtype == object else array) for name, array in columns.items()}
-    )
+    table = pa.table({name: pa.array(list(array) if array.dtype == object else array) for name, array in columns.items()})
     parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(about).encode()}), path)
 
 
