@@ -12,6 +12,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
+from onnxlearn_cli.resample import resample
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures
 
 # Plain help without markup: it reads the same in a pipe, in a narrow window and in the generated README, and needs no rich.
@@ -61,7 +62,7 @@ def _onnxlearn(
     """
 
 
-for _command in (fit, predict, evaluate, export, inspect, learners, measures, examples, doctor):
+for _command in (fit, resample, predict, evaluate, export, inspect, learners, measures, examples, doctor):
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

@@ -6,13 +6,31 @@ import contextlib
 import shlex
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_cli.codes import DONE, INTERRUPTED
-from onnxlearn_cli.options import Data, Format, learner_record, make_learner, pairs
+from onnxlearn_cli.options import (
+    Data,
+    Format,
+    Group,
+    Id,
+    Ignore,
+    Kinds,
+    Levels,
+    Na,
+    Order,
+    Positive,
+    Stratum,
+    TargetColumns,
+    TaskType,
+    Weight,
+    learner_record,
+    make_learner,
+    pairs,
+)
 from onnxlearn_cli.out_of_fold import require_out_of_fold, write_out_of_fold
 from onnxlearn_cli.talk import say, show, show_table
 
@@ -24,9 +42,7 @@ if TYPE_CHECKING:
 
 def fit(
     data: Data,
-    target: Annotated[
-        list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")
-    ],
+    target: TargetColumns,
     learner: Annotated[
         str,
         typer.Option(
@@ -41,42 +57,20 @@ def fit(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the rows for --test.")
     ] = None,
-    task: Annotated[
-        Literal["classification", "regression"] | None,
-        typer.Option("--task", help="Instead of telling it from the target's values."),
-    ] = None,
-    positive: Annotated[
-        str | None, typer.Option("--positive", metavar="CLASS", help="Positive one of two classes, instead of the second.")
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--kind",
-            metavar="COL=KIND",
-            help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
-        ),
-    ] = None,
-    levels: Annotated[
-        list[str] | None,
-        typer.Option("--levels", metavar="COL=A,B,C", help="Levels of an ordered column, lowest first. Repeatable."),
-    ] = None,
-    group: Annotated[str | None, typer.Option("--group", metavar="COL", help="Splits keep rows of one group together.")] = None,
-    stratum: Annotated[
-        list[str] | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split. Repeatable.")
-    ] = None,
-    weight: Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")] = None,
-    order: Annotated[str | None, typer.Option("--order", metavar="COL", help="Splits set the latest rows aside.")] = None,
-    id_: Annotated[
-        list[str] | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature. Repeatable.")
-    ] = None,
-    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")] = None,
+    task: TaskType = None,
+    positive: Positive = None,
+    kind: Kinds = None,
+    levels: Levels = None,
+    group: Group = None,
+    stratum: Stratum = None,
+    weight: Weight = None,
+    order: Order = None,
+    id_: Id = None,
+    ignore: Ignore = None,
     test: Annotated[
         float | None, typer.Option("--test", metavar="SHARE", help="Share of the rows set aside before anything is fitted.")
     ] = None,
-    na: Annotated[
-        list[str] | None,
-        typer.Option("--na", metavar="TEXT", help="Cell that means missing, instead of the usual spellings. Repeatable."),
-    ] = None,
+    na: Na = None,
     format_: Format = None,
     out_of_fold: Annotated[
         Path | None,
@@ -120,7 +114,7 @@ def fit(
             type=task or "auto",
             positive=positive,
             kinds=kinds,
-            levels={column: _levels(text) for column, text in pairs("--levels", levels or [], last=True).items()},
+            levels=read_levels(levels),
             group=group,
             stratum=stratum,
             weight=weight,
@@ -151,6 +145,11 @@ def read_task(data: str, target: list[str], **options: Any) -> Task:
     for note in task.notes:
         say(note)
     return task
+
+
+def read_levels(texts: list[str] | None) -> dict[str, list[str] | list[int]]:
+    """The levels of each column of ``--levels``."""
+    return {column: _levels(text) for column, text in pairs("--levels", texts or [], last=True).items()}
 
 
 def _levels(text: str) -> list[str] | list[int]:

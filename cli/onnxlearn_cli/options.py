@@ -36,6 +36,44 @@ Provider: TypeAlias = Annotated[
 ]
 
 
+TargetColumns: TypeAlias = Annotated[
+    list[str], typer.Option("--target", metavar="COL", help="Column to predict; several for several numbers.")
+]
+TaskType: TypeAlias = Annotated[
+    Literal["classification", "regression"] | None,
+    typer.Option("--task", help="Instead of telling it from the target's values."),
+]
+Positive: TypeAlias = Annotated[
+    str | None, typer.Option("--positive", metavar="CLASS", help="Positive one of two classes, instead of the second.")
+]
+Kinds: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="COL=KIND",
+        help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
+    ),
+]
+Levels: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--levels", metavar="COL=A,B,C", help="Levels of an ordered column, lowest first. Repeatable."),
+]
+Group: TypeAlias = Annotated[str | None, typer.Option("--group", metavar="COL", help="Splits keep rows of one group together.")]
+Stratum: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--stratum", metavar="COL", help="Keep its shares when rows are split. Repeatable.")
+]
+Weight: TypeAlias = Annotated[str | None, typer.Option("--weight", metavar="COL", help="Weights of the rows.")]
+Order: TypeAlias = Annotated[str | None, typer.Option("--order", metavar="COL", help="Splits set the latest rows aside.")]
+Id: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--id", metavar="COL", help="Names the rows; not a feature. Repeatable.")
+]
+Ignore: TypeAlias = Annotated[list[str] | None, typer.Option("--ignore", metavar="COL", help="Not a feature. Repeatable.")]
+Na: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--na", metavar="TEXT", help="Cell that means missing, instead of the usual spellings. Repeatable."),
+]
+
+
 def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str]:
     """``KEY=VALUE`` texts as a dictionary, split at the first ``=`` or the ``last``.
 

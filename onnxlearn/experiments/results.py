@@ -22,7 +22,10 @@ from onnxlearn.prediction import Prediction
 if TYPE_CHECKING:
     import pandas as pd
 
+    from onnxlearn.statistics import Scores
+
 CELL = ["task", "learner", "resampling"]
+ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
 
 
 class BenchmarkResult:
@@ -72,14 +75,15 @@ class BenchmarkResult:
         import pandas as pd
 
         rows = [
-            {
-                **record.key._asdict(),
-                **{name: _number(value) for name, value in values(record).items()},
-                "status": record.status,
-            }
-            for record in self.records
+            {**_about(record), **{name: _number(value) for name, value in values(record).items()}} for record in self.records
         ]
-        return pd.DataFrame(rows, columns=[*CELL, "iteration", *names, "status"])
+        return pd.DataFrame(rows, columns=[*ABOUT, *names])
+
+    def statistics(self, measure: str) -> Scores:
+        """The scores of one measure, for the tests and ranks of :mod:`onnxlearn.statistics`."""
+        from onnxlearn.statistics import Scores
+
+        return Scores.from_frame(self.scores, measure)
 
     def aggregate(self, *measures: str, average: Literal["macro", "micro"] | None = None) -> pd.DataFrame:
         """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
@@ -220,6 +224,10 @@ class ResampleResult(BenchmarkResult):
         import pandas as pd
 
         return [pd.DataFrame(record.history) for record in self.records]
+
+
+def _about(record: Record) -> dict[str, object]:
+    return {name: getattr(record, name) for name in ABOUT}
 
 
 def _number(value: float | None) -> float:

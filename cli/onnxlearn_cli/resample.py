@@ -1,0 +1,175 @@
+"""``onnxlearn resample``: learners on the same splits of a table, each score by the exported file of its fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxlearn.errors import ParameterError
+from onnxlearn_cli.fit import configure, read_levels, read_task
+from onnxlearn_cli.options import (
+    Data,
+    Format,
+    Group,
+    Id,
+    Ignore,
+    Kinds,
+    Levels,
+    Na,
+    Order,
+    Positive,
+    Stratum,
+    TargetColumns,
+    TaskType,
+    Weight,
+    learner_record,
+    make_learner,
+    pairs,
+)
+from onnxlearn_cli.talk import say, show, show_table
+
+if TYPE_CHECKING:
+    from onnxlearn.experiments.results import BenchmarkResult
+    from onnxlearn.learner import Learner
+    from onnxlearn.resampling import Resampling
+
+
+def resample(
+    data: Data,
+    target: TargetColumns,
+    learner: Annotated[
+        list[str] | None,
+        typer.Option("--learner", metavar="NAME", help="See onnxlearn learners. Repeatable; mlp if not given."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Parameter of every learner that has it, or as LEARNER.KEY=VALUE of one. Repeatable.",
+        ),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", metavar="N", help="Folds of the cross-validation.", min=2)] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Times that it is repeated.", min=1)] = 1,
+    holdout: Annotated[
+        float | None, typer.Option("--holdout", metavar="SHARE", help="Instead: one split, with this share to test on.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the splits.")] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", metavar="NAME", help="See onnxlearn measures. Repeatable; a default set if not given."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Processes; -1 is one a core.")] = 1,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest fit; a longer one is a failed one.")
+    ] = None,
+    fallback: Annotated[
+        str | None, typer.Option("--fallback", metavar="NAME", help="Learner that predicts where another one failed.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="FOLDER", help="Keep results there; the same call goes on where it stopped."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write the scores of all folds: .csv, .parquet, ...")
+    ] = None,
+    task: TaskType = None,
+    positive: Positive = None,
+    kind: Kinds = None,
+    levels: Levels = None,
+    group: Group = None,
+    stratum: Stratum = None,
+    weight: Weight = None,
+    order: Order = None,
+    id_: Id = None,
+    ignore: Ignore = None,
+    na: Na = None,
+    format_: Format = None,
+) -> None:
+    """Score learners on the same splits of a table.
+
+    Every score is computed by running the exported file of its fold on the rows that it has not seen.
+    """
+    from onnxlearn.experiments.benchmark import benchmark
+
+    names = learner or ["mlp"]
+    for name in (*names, *([fallback] if fallback else [])):
+        learner_record(name).require()
+    resampling = choose_resampling(folds, repeats, holdout, seed or 0)
+    recipes = configure_all(names, pairs("--set", settings or []), seed)
+    table = read_task(
+        data, target, format=format_, na=na, type=task or "auto", positive=positive,
+        kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum, weight=weight,
+        order=order, id=id_, ignore=ignore or (),
+    )  # fmt: skip
+    result = benchmark(
+        table, recipes, resampling, measure or (),
+        store=store, n_jobs=jobs, time_limit=time_limit, fallback=make_learner(fallback) if fallback else None,
+    )  # fmt: skip
+    report(result)
+    if out is not None:
+        write_scores(result, out)
+
+
+def choose_resampling(folds: int, repeats: int, holdout: float | None, seed: int) -> Resampling:
+    """Cross-validation, or a single split."""
+    from onnxlearn.resampling import CV, Holdout
+
+    if holdout is None:
+        return CV(folds, repeats=repeats, seed=seed)
+    if not 0 < holdout < 1:
+        raise ParameterError(f"--holdout is a share of the rows between 0 and 1, not {holdout:g}")
+    if repeats > 1:
+        raise ParameterError(f"--holdout is one split, and --repeats {repeats} says several: give one of the two")
+    return Holdout(1 - holdout, seed=seed)
+
+
+def configure_all(names: list[str], settings: dict[str, str], seed: int | None) -> dict[str, Learner]:
+    """The learners with what was set for all of them or for each. Raises: ParameterError for what none has."""
+    own: dict[str, dict[str, str]] = {name: {} for name in names}
+    if len(own) < len(names):
+        raise ParameterError("--learner names one twice: give each once, and other settings of it in Python or a design file")
+    for key, value in settings.items():
+        name, dot, parameter = key.rpartition(".")
+        takers = [name] if dot else [each for each in names if _has(each, parameter)]
+        if dot and name not in own:
+            raise ParameterError(f"--set {key}={value}: {name!r} is none of the learners {', '.join(names)}")
+        if not takers:
+            raise ParameterError(f"--set {key}={value}: none of the learners {', '.join(names)} has a parameter {key!r}")
+        for taker in takers:
+            own[taker][parameter] = value
+    return {name: configure(make_learner(name, *given.values()), given, seed) for name, given in own.items()}
+
+
+def _has(name: str, parameter: str) -> bool:
+    return any(param.name == parameter for param in make_learner(name).params)
+
+
+def report(result: BenchmarkResult) -> None:
+    """A line for each learner: the mean of each measure and its standard error, and what failed."""
+    from onnxlearn.card import number
+    from onnxlearn.statistics import means
+
+    measures = [measure.name for measure in result.measures]
+    found = {name: {(cell.task, cell.learner): cell for cell in means(result.statistics(name)).means} for name in measures}
+    rows = []
+    for line in result.aggregate().to_dict("records"):
+        cells = [found[name][str(line["task"]), str(line["learner"])] for name in measures]
+        texts = [f"{number(cell.mean)} ± {number(cell.se)}" for cell in cells]
+        rows.append([str(line["learner"]), *texts, str(line["n"]), str(line["n_failed"])])
+    show_table(["learner", *measures, "folds", "failed"], rows)
+    for error in result.errors.itertuples():
+        say(f"{error.learner}, iteration {error.iteration}: {error.error}")
+
+
+def write_scores(result: BenchmarkResult, out: Path) -> None:
+    """The scores of all folds, in the format of the file's suffix."""
+    from onnxlearn.files.outputs import atomic_path
+    from onnxlearn.files.writers import output_suffix, write_table
+
+    with atomic_path(out) as temporary:
+        scores = result.scores
+        write_table(temporary, {name: scores[name].to_numpy() for name in scores.columns}, suffix=output_suffix(out))
+    show(f"wrote {out} ({len(result.scores)} folds)")
