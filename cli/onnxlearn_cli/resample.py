@@ -152,7 +152,7 @@ def report(result: BenchmarkResult) -> None:
     from onnxlearn.card import number
     from onnxlearn.statistics import means
 
-    measures = [measure.name for measure in result.measures]
+    measures = result.measures
     found = {name: {(cell.task, cell.learner): cell for cell in means(result.statistics(name)).means} for name in measures}
     rows = []
     for line in result.aggregate().to_dict("records"):

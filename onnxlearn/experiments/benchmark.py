@@ -108,7 +108,7 @@ def benchmark(
             on_finished(finished.record)
     records = [kept[job.key].record if job.key in kept else done[job.key] for job in jobs]
     fetch = opened.read if opened is not None else lambda record: kept[record.key]
-    return BenchmarkResult(records, chosen, fetch)
+    return BenchmarkResult(records, fetch, chosen)
 
 
 def run_all(jobs: Sequence[Job], settings: Settings, store: Store | None, n_jobs: int | None) -> Iterator[Finished]:

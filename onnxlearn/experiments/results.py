@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from onnxlearn.errors import DataError, ParameterError, UnknownNameError, listin
 from onnxlearn.experiments.job import outcome_of
 from onnxlearn.experiments.record import Finished, Key, Record
 from onnxlearn.experiments.store import Store
-from onnxlearn.measures import Measure
+from onnxlearn.measures import Average, Measure
 from onnxlearn.model import Model
 from onnxlearn.prediction import Prediction
 
@@ -28,38 +28,35 @@ CELL = ["task", "learner", "resampling"]
 ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
 
 
-class BenchmarkResult:
-    """Iterations of one or several learners on one or several tasks.
+class Results:
+    """Iterations: ``records`` tell how each went.
 
-    ``records``: how each went. ``measures``: what :attr:`scores` and :meth:`aggregate` show by default. ``fetch`` gives an
-    iteration with its prediction and model, where they were kept.
+    ``measures``: what the scores are of, where they are no longer known by their names. ``fetch`` gives an iteration with its
+    prediction and model, where they were kept.
     """
 
-    def __init__(self, records: Sequence[Record], measures: Sequence[Measure], fetch: Callable[[Record], Finished]) -> None:
-        self.records, self.measures, self._fetch = tuple(records), tuple(measures), fetch
+    def __init__(
+        self, records: Sequence[Record], fetch: Callable[[Record], Finished], measures: Iterable[Measure] = ()
+    ) -> None:
+        self.records, self._fetch = tuple(records), fetch
+        self._measures = {measure.name: measure for measure in measures}
 
-    @classmethod
-    def load(cls, *folders: str | Path) -> BenchmarkResult:
-        """The finished iterations of results folders; several ones are put together, each iteration once.
-
-        Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
-        """
-        stores = [Store.open(folder) for folder in folders]
-        found = [cls(list(store.records()), (), store.read) for store in stores]
-        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures that were asked for, or computed, when the iterations were run."""
+        return tuple(dict.fromkeys([*self._measures, *(name for record in self.records for name in record.scores)]))
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """The scores that were computed when the iterations were run, one line each."""
-        names = dict.fromkeys(name for record in self.records for name in record.scores)
-        return self._table(names, lambda record: {name: record.scores.get(name) for name in names})
+        return self._table(self.measures, lambda record: {name: record.scores.get(name) for name in self.measures})
 
     def score(self, *measures: str | Measure) -> pd.DataFrame:
         """Any measures, computed from the predictions that were kept, one line each iteration.
 
         Raises: DataError where none were kept, UnknownNameError.
         """
-        chosen = [_measures.get(one) if isinstance(one, str) else one for one in measures]
+        chosen = [self._measure(one) if isinstance(one, str) else one for one in measures]
 
         def values(record: Record) -> dict[str, float | None]:
             prediction = self.prediction(record)
@@ -85,43 +82,28 @@ class BenchmarkResult:
 
         return Scores.from_frame(self.scores, measure)
 
-    def aggregate(self, *measures: str, average: Literal["macro", "micro"] | None = None) -> pd.DataFrame:
-        """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
+    def _measure(self, name: str) -> Measure:
+        return self._measures.get(name) or _measures.get(name)
 
-        ``average``: for all measures, by default what each has. Where an iteration failed and had no fallback, the value is
-        NaN: a mean over what is left would favour whoever fails on the hard ones; ``n_failed`` counts them.
-
-        Raises: DataError where micro needs predictions that were not kept.
-        """
-        import pandas as pd
-
-        chosen = [_measures.get(name) for name in measures] or list(self.measures)
-        rows = []
-        for cell, records in self._by_cell().items():
-            suit = [measure for measure in chosen if measure.task in ("any", records[0].task_type)]
-            rows.append(
-                {
-                    **dict(zip(CELL, cell, strict=True)),
-                    **{measure.name: self._aggregate(measure, records, average) for measure in suit},
-                    "n": len(records),
-                    "n_failed": sum(record.status != "done" for record in records),
-                }
-            )
-        return pd.DataFrame(rows, columns=[*CELL, *(measure.name for measure in chosen), "n", "n_failed"])
-
-    def _aggregate(self, measure: Measure, records: Sequence[Record], average: Literal["macro", "micro"] | None) -> float:
+    def _aggregate(self, name: str, records: Sequence[Record], average: Average | None) -> float:
+        """One value of several iterations; NaN where the measure does not suit the task, or an iteration failed."""
         if any(record.status != "done" and not record.fallback for record in records):
             return math.nan
-        if (average or measure.average) == "macro" and all(measure.name in record.scores for record in records):
-            return float(np.mean([_number(record.scores[measure.name]) for record in records]))
+        stored = all(name in record.scores for record in records)
+        # One's own measure, of which a folder knows the name alone, has no other way to be put together.
+        if stored and (average or self._average(name)) == "macro":
+            return float(np.mean([_number(record.scores[name]) for record in records]))
+        measure = self._measure(name)
+        if measure.task not in ("any", records[0].task_type):
+            return math.nan
         outcomes = [outcome_of(prediction, record) for record in records if (prediction := self.prediction(record))]
         return _measures.aggregate(measure, outcomes, average)
 
-    def _by_cell(self) -> dict[tuple[str, str, str], list[Record]]:
-        found: dict[tuple[str, str, str], list[Record]] = {}
-        for record in self.records:
-            found.setdefault(record.key[:3], []).append(record)
-        return found
+    def _average(self, name: str) -> Average:
+        try:
+            return self._measure(name).average
+        except UnknownNameError:
+            return "macro"
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -134,6 +116,65 @@ class BenchmarkResult:
             if record.status != "done"
         ]
         return pd.DataFrame(rows, columns=[*CELL, "iteration", "status", "error", "fallback"])
+
+    def prediction(self, record: Record) -> Prediction | None:
+        """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
+        if record.status != "done" and not record.fallback:
+            return None
+        found = self._fetch(record).prediction
+        if found is None:
+            raise DataError("the predictions were not kept: run it again with predictions=True")
+        return found
+
+    def model(self, record: Record) -> Model:
+        """The model of an iteration. Raises: DataError where it failed or was not kept."""
+        found = self._fetch(record).model
+        if found is None:
+            raise DataError("the models were not kept: run it again with models=True")
+        return found
+
+
+class BenchmarkResult(Results):
+    """Iterations of one or several learners on one or several tasks."""
+
+    @classmethod
+    def load(cls, *folders: str | Path) -> BenchmarkResult:
+        """The finished iterations of results folders; several ones are put together, each iteration once.
+
+        Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
+        """
+        stores = [Store.open(folder) for folder in folders]
+        found = [cls(list(store.records()), store.read) for store in stores]
+        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
+
+    def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
+        """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
+
+        ``measures``: names, by default those that were computed. ``average``: for all measures, by default what each has. Where
+        an iteration failed and had no fallback, the value is NaN: a mean over what is left would favour whoever fails on the
+        hard ones; ``n_failed`` counts them.
+
+        Raises: UnknownNameError; DataError where predictions are needed that were not kept.
+        """
+        import pandas as pd
+
+        names = measures or self.measures
+        rows = [
+            {
+                **dict(zip(CELL, cell, strict=True)),
+                **{name: self._aggregate(name, records, average) for name in names},
+                "n": len(records),
+                "n_failed": sum(record.status != "done" for record in records),
+            }
+            for cell, records in self._by_cell().items()
+        ]
+        return pd.DataFrame(rows, columns=[*CELL, *names, "n", "n_failed"])
+
+    def _by_cell(self) -> dict[tuple[str, str, str], list[Record]]:
+        found: dict[tuple[str, str, str], list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.key[:3], []).append(record)
+        return found
 
     def filter(
         self,
@@ -153,7 +194,7 @@ class BenchmarkResult:
                 if name not in known:
                     raise UnknownNameError.of(part, name, known)
             records = tuple(record for record in records if getattr(record, part) in chosen)
-        return type(self)(records, self.measures, self._fetch)
+        return BenchmarkResult(records, self._fetch, self._measures.values())
 
     def combine(self, *others: BenchmarkResult) -> BenchmarkResult:
         """These iterations and those of other results, each once.
@@ -171,8 +212,8 @@ class BenchmarkResult:
                         f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, "
                         "with different results: they are of different designs; give one of them another name"
                     )
-        measures = tuple(dict.fromkeys(measure for result in (self, *others) for measure in result.measures))
-        return BenchmarkResult(list(records.values()), measures, lambda record: fetch_of[record.key](record))
+        measures = [measure for result in (self, *others) for measure in result._measures.values()]
+        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
 
     def resample_result(
         self, task: str | None = None, learner: str | None = None, resampling: str | None = None
@@ -186,27 +227,18 @@ class BenchmarkResult:
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found.records, found.measures, found._fetch)
-
-    def prediction(self, record: Record) -> Prediction | None:
-        """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
-        if record.status != "done" and not record.fallback:
-            return None
-        found = self._fetch(record).prediction
-        if found is None:
-            raise DataError("the predictions were not kept: run it again with predictions=True")
-        return found
-
-    def model(self, record: Record) -> Model:
-        """The model of an iteration. Raises: DataError where it failed or was not kept."""
-        found = self._fetch(record).model
-        if found is None:
-            raise DataError("the models were not kept: run it again with models=True")
-        return found
+        return ResampleResult(found.records, found._fetch, found._measures.values())
 
 
-class ResampleResult(BenchmarkResult):
+class ResampleResult(Results):
     """Iterations of one learner on one task."""
+
+    def aggregate(self, *measures: str, average: Average | None = None) -> dict[str, float]:
+        """Each measure's mean over iterations (macro) or value on pooled rows (micro), by name.
+
+        The arguments and errors of :meth:`BenchmarkResult.aggregate`.
+        """
+        return {name: self._aggregate(name, self.records, average) for name in measures or self.measures}
 
     @property
     def predictions(self) -> list[Prediction | None]:

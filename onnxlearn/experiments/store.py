@@ -114,7 +114,7 @@ def safe_name(name: str) -> str:
     """A file name for any name, another one for each.
 
     >>> safe_name("mlp"), safe_name("my net/2")
-    ('mlp', 'my-net-2-7d3f1ddc')
+    ('mlp', 'my-net-2-7db46ccc')
     """
     plain = _UNSAFE.sub("-", name)[:80].strip(".")
     # Of names that only differ in what a file system ignores, such as the case of letters, each keeps a place of its own.

@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_file_and_of_scikit_learn(penguins) -> None:
         expected = log_loss(part.truth(), prob / prob.sum(axis=1, keepdims=True))
         assert result.scores["logloss"][i] == pytest.approx(expected, rel=1e-6)
         assert result.predictions[i].row_ids.tolist() == test.tolist()
-    assert result.aggregate()["logloss"].item() == pytest.approx(result.scores["logloss"].mean())
+    assert result.aggregate()["logloss"] == pytest.approx(result.scores["logloss"].mean())
 
 
 def test_another_file_has_other_scores(penguins) -> None:
@@ -67,8 +67,8 @@ def test_all_learners_get_the_same_rows(penguins, masses) -> None:
 def test_micro_is_the_score_of_all_rows_together(masses) -> None:
     result = ol.resample(masses, FEATURELESS, ol.CV(4), ["rmse"])
     errors = np.concatenate([p.response - p.truth for p in result.predictions])
-    assert result.aggregate("rmse", average="micro")["rmse"].item() == pytest.approx(np.sqrt(np.mean(errors**2)))
-    assert result.aggregate("rmse")["rmse"].item() == pytest.approx(result.scores["rmse"].mean())
+    assert result.aggregate("rmse", average="micro")["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert result.aggregate("rmse")["rmse"] == pytest.approx(result.scores["rmse"].mean())
 
 
 def test_a_learner_that_fails_is_recorded_and_the_rest_goes_on(penguins) -> None:
@@ -120,6 +120,7 @@ def test_a_folder_goes_on_where_it_stopped(penguins, tmp_path) -> None:
     loaded = ol.BenchmarkResult.load(tmp_path / "r")
     pd.testing.assert_frame_equal(loaded.scores, whole.scores)
     pd.testing.assert_frame_equal(loaded.score("logloss"), whole.score("logloss"))
+    pd.testing.assert_frame_equal(loaded.aggregate(), whole.aggregate())
 
 
 def test_a_folder_is_readable_without_onnxlearn(masses, tmp_path) -> None:
@@ -203,3 +204,23 @@ def test_every_name_has_a_folder_of_its_own() -> None:
     names = ["mlp", "MLP", "m lp", "m-lp", "a/b", "a-b", "..", "x" * 200, "x" * 201, "mlp."]
     assert len({safe_name(name).lower() for name in names}) == len(names)
     assert all(name not in ("", ".", "..") and "/" not in name for name in map(safe_name, names))
+
+
+def test_where_everything_failed_the_table_says_so(penguins) -> None:
+    result = ol.resample(penguins, Slow(), ol.Holdout(), "acc", time_limit=0.05, on_error="record")
+    assert np.isnan(result.aggregate()["acc"])
+    assert result.predictions == [None]
+    with pytest.raises(DataError, match="models were not kept"):
+        assert result.models
+
+
+def test_ones_own_measure_is_computed_and_kept(penguins, tmp_path) -> None:
+    @ol.measure("first_share", task="classification", needs="labels", minimize=False, low=0, high=1)
+    def first_share(outcome):
+        """share of rows that are predicted to be of the first class"""
+        return outcome.mean(outcome.response == 0)
+
+    result = ol.resample(penguins, FEATURELESS, ol.CV(2), [first_share, "acc"], store=tmp_path / "r", n_jobs=2)
+    assert result.aggregate()["first_share"] == 1
+    assert result.aggregate("first_share", average="micro") == {"first_share": 1}
+    assert ol.BenchmarkResult.load(tmp_path / "r").aggregate()["first_share"].tolist() == [1]
