@@ -1,8 +1,9 @@
 """Processor time to the same validation loss: each learner with its defaults against the published package of its network.
 
-python tests/benchmarks/time_to_score.py                     every learner that has a package, a table on stdout
-python tests/benchmarks/time_to_score.py tabm realmlp        some of them
-python tests/benchmarks/time_to_score.py --write             also into docs/benchmarks.md
+python tests/benchmarks/time_to_score.py                     what time_to_score.csv lacks; hours on one core from nothing
+python tests/benchmarks/time_to_score.py tabm realmlp        of some learners
+python tests/benchmarks/time_to_score.py --again             also what there is
+python tests/benchmarks/time_to_score.py --write             also into docs/benchmarks.md; with --kept nothing is computed
 
 Both sides train on the same rows and are judged after each epoch on the same others. The loss to reach is the worse of the
 two sides' best.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import io
 import itertools
 import os
@@ -19,9 +21,10 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -41,9 +44,21 @@ from onnxlearn_models import network_learner
 from onnxlearn_models.training.progress import Epoch
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+KEPT = Path(__file__).with_suffix(".csv")
 TABLES = ("diabetes", "digits", "credit_data")
 SEEDS = (0, 1)
 MAX_EPOCHS, PATIENCE = 256, 16
+
+
+class Row(NamedTuple):
+    """One comparison: the ratio of the times, and the best validation loss of either side."""
+
+    learner: str
+    data: str
+    seed: int
+    ratio: float
+    loss: float
+    loss_package: float
 
 
 @dataclass
@@ -258,32 +273,66 @@ PACKAGES: dict[str, tuple[str, Callable[[Data, int], Curve]]] = {
 }
 
 
-def compare(name: str) -> list[str]:
-    """One line of the table."""
-    package, train = PACKAGES[name]
-    ratios, lower = [], 0
-    for table, seed in itertools.product(TABLES, SEEDS):
-        data = Data.of(table, seed)
-        mine, batch_size = ours(name, data)
-        theirs = train(data, batch_size)
-        loss = max(min(mine.losses), min(theirs.losses))
-        ratios.append(mine.seconds_to(loss) / theirs.seconds_to(loss))
-        lower += min(mine.losses) < min(theirs.losses)
-        best = f"losses {min(mine.losses):.4f} and {min(theirs.losses):.4f}"
-        print(name, table, seed, f"ratio {ratios[-1]:.3f}, {best}", file=sys.stderr, sep=" | ")
-    spread = f"{min(ratios):.2g} to {max(ratios):.2g}"
-    return [f"`{name}`", package, f"{statistics.median(ratios):.2g}", spread, f"{lower} of {len(ratios)}"]
+def compare(name: str, table: str, seed: int) -> Row:
+    """One ratio: ours to the package's processor time to the worse of the two best losses."""
+    _, train = PACKAGES[name]
+    data = Data.of(table, seed)
+    mine, batch_size = ours(name, data)
+    theirs = train(data, batch_size)
+    best, best_theirs = min(mine.losses), min(theirs.losses)
+    loss = max(best, best_theirs)
+    return Row(name, table, seed, mine.seconds_to(loss) / theirs.seconds_to(loss), best, best_theirs)
+
+
+def read() -> dict[tuple[str, str, int], Row]:
+    """What was measured; of several about the same the last."""
+    if not KEPT.exists():
+        return {}
+    with KEPT.open(encoding="utf-8", newline="") as file:
+        rows = [Row(r["learner"], r["data"], int(r["seed"]), *map(float, list(r.values())[3:])) for r in csv.DictReader(file)]
+    return {row[:3]: row for row in rows}
+
+
+def append(row: Row) -> None:
+    """One line, written at once."""
+    is_new = not KEPT.exists()
+    with KEPT.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(Row._fields)
+        writer.writerow([*row[:3], *(f"{value:.4g}" for value in row[3:])])
+
+
+def report(rows: Iterable[Row]) -> str:
+    """The table of what there is."""
+    head = ["learner", "package", "time to the same loss, median", "spread", "our best loss is lower", "tables"]
+    lines = [head, ["---"] * len(head)]
+    by_learner = {name: [row for row in rows if row.learner == name] for name in PACKAGES}
+    for name, found in by_learner.items():
+        if not found:
+            continue
+        ratios = [row.ratio for row in found]
+        lower = sum(row.loss < row.loss_package for row in found)
+        spread, tables = f"{min(ratios):.2g} to {max(ratios):.2g}", ", ".join(dict.fromkeys(row.data for row in found))
+        median = f"{statistics.median(ratios):.2g}"
+        lines.append([f"`{name}`", PACKAGES[name][0], median, spread, f"{lower} of {len(found)}", tables])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *PACKAGES])
+    parser.add_argument("--again", action="store_true", help="also what there is")
+    parser.add_argument("--kept", action="store_true", help="compute nothing")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of the packages
-    head = ["learner", "package", "time to the same loss, median", "spread", "our best loss is lower"]
-    lines = [head, ["---"] * len(head), *(compare(name) for name in options.names or PACKAGES)]
-    text = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    known = {} if options.again else read()
+    for key in itertools.product(options.names or PACKAGES, TABLES, SEEDS):
+        if key not in known and not options.kept:
+            append(row := compare(*key))
+            print(*row, file=sys.stderr, sep=" | ")
+    text = report(list(read().values()))
     print(text)
     if options.write:
         write_section(PAGE, "time to score", text)
