@@ -74,6 +74,16 @@ Na: TypeAlias = Annotated[
 ]
 
 
+Measures: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        metavar="NAME",
+        help="See onnxlearn measures, or package.module:name. Repeatable; a default set if not given.",
+    ),
+]
+
+
 def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str]:
     """``KEY=VALUE`` texts as a dictionary, split at the first ``=`` or the ``last``.
 

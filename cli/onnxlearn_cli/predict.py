@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxlearn_cli.options import Data, Format, ModelFile, Provider, find_own_code
+from onnxlearn_cli.options import Data, Format, Measures, ModelFile, Provider, find_own_code
 from onnxlearn_cli.talk import show_table
 
 
@@ -35,14 +35,7 @@ def predict(
 def evaluate(
     model: ModelFile,
     data: Data,
-    measure: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--measure",
-            metavar="NAME",
-            help="See onnxlearn measures, or package.module:name. Repeatable; a default set if not given.",
-        ),
-    ] = None,
+    measure: Measures = None,
     provider: Provider = "auto",
     format_: Format = None,
 ) -> None:

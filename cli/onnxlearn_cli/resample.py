@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from onnxlearn_cli.options import (
     Ignore,
     Kinds,
     Levels,
+    Measures,
     Na,
     Order,
     Positive,
@@ -24,6 +26,7 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    find_own_code,
     learner_record,
     make_learner,
     pairs,
@@ -57,10 +60,7 @@ def resample(
         float | None, typer.Option("--holdout", metavar="SHARE", help="Instead: one split, with this share to test on.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the splits.")] = None,
-    measure: Annotated[
-        list[str] | None,
-        typer.Option("--measure", metavar="NAME", help="See onnxlearn measures. Repeatable; a default set if not given."),
-    ] = None,
+    measure: Measures = None,
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Processes; -1 is one a core.")] = 1,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest fit; a longer one is a failed one.")
@@ -93,24 +93,37 @@ def resample(
     Every score is computed by running the exported file of its fold on the rows that it has not seen.
     """
     from onnxlearn.experiments.benchmark import benchmark
+    from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
+    from onnxlearn.files.writers import writable_suffix
 
     names = learner or ["mlp"]
     for name in (*names, *([fallback] if fallback else [])):
         learner_record(name).require()
+    find_own_code(*measure or ())
+    if out is not None:
+        if str(out) == STDOUT:
+            raise ParameterError("--out has to be a file: standard output gets the table of means")
+        writable_suffix(out)
+        require_other_file(out, data)
     resampling = choose_resampling(folds, repeats, holdout, seed or 0)
     recipes = configure_all(names, pairs("--set", settings or []), seed)
-    table = read_task(
-        data, target, format=format_, na=na, type=task or "auto", positive=positive,
-        kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum, weight=weight,
-        order=order, id=id_, ignore=ignore or (),
-    )  # fmt: skip
-    result = benchmark(
-        table, recipes, resampling, measure or (),
-        store=store, n_jobs=jobs, time_limit=time_limit, fallback=make_learner(fallback) if fallback else None,
-    )  # fmt: skip
+    with contextlib.ExitStack() as files:
+        # Also refuses now, not after the fits, where nothing can be written.
+        temporary = files.enter_context(atomic_path(out)) if out is not None else None
+        table = read_task(
+            data, target, format=format_, na=na, type=task or "auto", positive=positive,
+            kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
+            weight=weight, order=order, id=id_, ignore=ignore or (),
+        )  # fmt: skip
+        result = benchmark(
+            table, recipes, resampling, measure or (),
+            store=store, n_jobs=jobs, time_limit=time_limit, fallback=make_learner(fallback) if fallback else None,
+        )  # fmt: skip
+        if temporary is not None and out is not None:
+            write_scores(result, temporary, out)
     report(result)
     if out is not None:
-        write_scores(result, out)
+        show(f"wrote {out} ({len(result.records)} folds)")
 
 
 def choose_resampling(folds: int, repeats: int, holdout: float | None, seed: int) -> Resampling:
@@ -164,12 +177,9 @@ def report(result: BenchmarkResult) -> None:
         say(f"{error.learner}, iteration {error.iteration}: {error.error}")
 
 
-def write_scores(result: BenchmarkResult, out: Path) -> None:
-    """The scores of all folds, in the format of the file's suffix."""
-    from onnxlearn.files.outputs import atomic_path
+def write_scores(result: BenchmarkResult, temporary: Path, path: Path) -> None:
+    """The scores of all folds, in the format of ``path``."""
     from onnxlearn.files.writers import output_suffix, write_table
 
-    with atomic_path(out) as temporary:
-        scores = result.scores
-        write_table(temporary, {name: scores[name].to_numpy() for name in scores.columns}, suffix=output_suffix(out))
-    show(f"wrote {out} ({len(result.scores)} folds)")
+    scores = result.scores
+    write_table(temporary, {name: scores[name].to_numpy() for name in scores.columns}, suffix=output_suffix(path))

@@ -14,6 +14,7 @@ from onnxlearn.experiments.progress import progress_over
 from onnxlearn.experiments.record import Finished, Key
 from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
 from onnxlearn.experiments.store import Store
+from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
 from onnxlearn.resampling import Resampling, Splits
@@ -85,8 +86,10 @@ def benchmark(
     or ``raise`` it. ``predictions``, ``models``, ``histories``: what is kept of each iteration. ``progress``: a bar on stderr;
     ``None`` shows it where stderr is a terminal.
 
-    Raises: ParameterError, OutputError where the folder is of another design.
+    Raises: ParameterError, MissingExtraError, OutputError where the folder is of another design.
     """
+    if store is not None and predictions:
+        import_pyarrow()  # now, not after the first fit
     cells = _cells(tasks, learners, resamplings)
     chosen = choose_measures(measures, cells)
     settings = Settings(

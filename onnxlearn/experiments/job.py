@@ -24,7 +24,8 @@ from onnxlearn.task import Task
 
 Rows: TypeAlias = NDArray[np.int64]
 
-# Torch's random numbers are those of a process: fits side by side in its threads would draw from one stream.
+# Fits in threads of one process wait for each other anyway, since torch has one stream of random numbers: here, so that
+# waiting counts neither for the time limit nor as time to train.
 _FITTING = threading.Lock()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.errors import MissingExtraError
+from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.measures import Array
 from onnxlearn.prediction import Prediction, class_array, class_codes, column_names
 from onnxlearn.schema import Target
@@ -22,7 +22,9 @@ KEY = b"onnxlearn"
 
 def write_prediction(path: Path, prediction: Prediction) -> None:
     """Write a prediction with its truth. Raises: MissingExtraError without pyarrow."""
-    pa, parquet = _pyarrow()
+    pa = import_pyarrow()
+    from pyarrow import parquet
+
     outputs = prediction.to_outputs()
     columns: dict[str, Array] = {"row": prediction.row_ids}
     if prediction.truth is not None:
@@ -41,7 +43,9 @@ def write_prediction(path: Path, prediction: Prediction) -> None:
 
 def read_prediction(path: Path, target: Target) -> Prediction:
     """The prediction that :func:`write_prediction` wrote. Raises: MissingExtraError without pyarrow."""
-    _, parquet = _pyarrow()
+    import_pyarrow()
+    from pyarrow import parquet
+
     table = parquet.read_table(path)
     about = json.loads(table.schema.metadata[KEY])
     outputs = {name: _read_output(table, target, name, tuple(shape), about["axes"]) for name, shape in about["shapes"].items()}
@@ -73,12 +77,3 @@ def _column(table: Any, name: str) -> Array:
 
 def _truth_names(target: Target) -> list[str]:
     return ["truth"] if len(target.names) == 1 else [f"truth_{name}" for name in target.names]
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError.of("pyarrow", "files", "a results folder") from error
-    return pa, parquet

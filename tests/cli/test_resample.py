@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -52,6 +53,9 @@ def test_a_folder_goes_on(command) -> None:
         (["--holdout", "1.5"], "--holdout is a share of the rows between 0 and 1, not 1.5"),
         (["--holdout", "0.2", "--repeats", "2"], "--holdout is one split, and --repeats 2 says several"),
         (["--measure", "rmse"], "measure 'rmse' is for regression, and no task is one"),
+        (["--out", "scores.txt"], "cannot tell the format of 'scores.txt'"),
+        (["--out", "-"], "--out has to be a file"),
+        (["--out", "nowhere/scores.csv"], "there is no folder"),
         (["--folds", "400"], "CV(folds=400) needs"),
     ],
 )
@@ -60,3 +64,18 @@ def test_bad_options(command, options, message) -> None:
     assert done.code == 2
     assert message in done.error
     assert done.out == ""
+
+
+def test_a_measure_of_the_working_directory(command) -> None:
+    Path("shares.py").write_text(
+        "import onnxlearn as ol\n\n\n"
+        "@ol.measure('adelies', task='classification', needs='labels', minimize=False, low=0, high=1)\n"
+        "def adelies(outcome):\n    'share of rows predicted to be of the first class'\n"
+        "    return outcome.mean(outcome.response == 0)\n"
+    )
+    done = command(
+        "resample", "example:penguins", "--target", "species", "--learner", "featureless", "--folds", "2",
+        "--measure", "shares:adelies",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert re.fullmatch(r"featureless +1 ± 0 +2 +0", done.out.splitlines()[1])
