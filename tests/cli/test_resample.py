@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -66,7 +67,9 @@ def test_bad_options(command, options, message) -> None:
     assert done.out == ""
 
 
-def test_a_measure_of_the_working_directory(command) -> None:
+def test_a_measure_of_the_working_directory(command, monkeypatch) -> None:
+    monkeypatch.setattr(ol.measures.registry, "MEASURES", dict(ol.measures.MEASURES))
+    monkeypatch.setattr("sys.path", list(sys.path))
     Path("shares.py").write_text(
         "import onnxlearn as ol\n\n\n"
         "@ol.measure('adelies', task='classification', needs='labels', minimize=False, low=0, high=1)\n"

@@ -214,7 +214,9 @@ def test_where_everything_failed_the_table_says_so(penguins) -> None:
         assert result.models
 
 
-def test_ones_own_measure_is_computed_and_kept(penguins, tmp_path) -> None:
+def test_ones_own_measure_is_computed_and_kept(penguins, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ol.measures.registry, "MEASURES", dict(ol.measures.MEASURES))
+
     @ol.measure("first_share", task="classification", needs="labels", minimize=False, low=0, high=1)
     def first_share(outcome):
         """share of rows that are predicted to be of the first class"""
