@@ -145,7 +145,8 @@ class PiecewiseLinearEmbedding(NumEmbedding):
     last. Version ``"A"`` is the paper's, with a ReLU at the end; ``"B"`` (Gorishniy et al. 2025, "TabM", section 3) has no
     activation, begins as a linear map of ``x`` itself and learns what the bins add.
 
-    The bins come from :meth:`initialize`. A column with fewer distinct values has fewer bins; the others are always 0.
+    The bins come from :meth:`initialize`: one to ``min_bin_rows`` rows, but at least two. There are fewer where a column has
+    fewer distinct values. What the other bins give is always 0.
     """
 
     left: Tensor
@@ -174,7 +175,7 @@ class PiecewiseLinearEmbedding(NumEmbedding):
     @torch.no_grad()
     def initialize(self, num: Tensor) -> None:
         """Quantiles of these rows as edges of the bins."""
-        # DIFF: the package makes all bins of however few rows; on small tables such networks are sure of what they have seen.
+        # DIFF: the package makes all bins of however few rows; on small tables its networks are too sure of themselves.
         n_bins = min(self.n_bins, max(2, len(num) // self.min_bin_rows))
         for column, edges in enumerate(quantile_bins(num, n_bins)):
             self._set_bins(column, edges.to(num.device))
@@ -321,7 +322,7 @@ class NumEmbeddingConfig:
     periodic_lite: bool = param(False, "periodic: one linear map for all numbers instead of one for each")
     num_embedding_activation: bool = param(True, "linear and periodic end in a ReLU")
     n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2, high=1000)
-    min_bin_rows: int = param(32, "piecewise_linear: training rows that a bin has at least; of few rows there are fewer bins", low=1)
+    min_bin_rows: int = param(32, "piecewise_linear: training rows to a bin at least, by having fewer bins", low=1)
     piecewise_version: Literal["A", "B"] = param(
         "B", "piecewise_linear: A ends in a ReLU, B begins as a linear map of the number"
     )
