@@ -33,15 +33,17 @@ class Cell:
     resampling_name: str
 
     def jobs(self) -> Iterator[Job]:
-        """The iterations, in order."""
-        for i in range(len(self.splits)):
-            yield Job(
-                key=Key(self.task_name, self.learner_name, self.resampling_name, i),
-                task=self.task,
-                learner=self.learner,
-                train=self.splits.train(i),
-                test=self.splits.test(i),
-            )
+        """The iterations, in order; behind each its inner ones, where the resampling is nested."""
+        for i, iteration in enumerate(self.splits.iterations):
+            key = Key(self.task_name, self.learner_name, self.resampling_name, i)
+            yield self._job(key, self.splits, i)
+            if iteration.inner:
+                inner = self.splits.inner(i)
+                for j in range(len(inner)):
+                    yield self._job(key._replace(inner=j), inner, j)
+
+    def _job(self, key: Key, splits: Splits, i: int) -> Job:
+        return Job(key=key, task=self.task, learner=self.learner, train=splits.train(i), test=splits.test(i))
 
 
 def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:
