@@ -20,6 +20,8 @@ from onnxlearn.tasks.fingerprint import task_fingerprint
 T = TypeVar("T")
 Named: TypeAlias = "T | Sequence[T] | Mapping[str, T]"
 
+PARTS = ("task", "learner", "resampling")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -44,6 +46,24 @@ class Cell:
 
     def _job(self, key: Key, splits: Splits, i: int) -> Job:
         return Job(key=key, task=self.task, learner=self.learner, train=splits.train(i), test=splits.test(i))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Design:
+    """A benchmark to be run: its cells, and other arguments of :func:`onnxlearn.benchmark` by name."""
+
+    cells: tuple[Cell, ...]
+    options: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        names = {part: dict.fromkeys(getattr(cell, f"{part}_name") for cell in self.cells) for part in PARTS}
+        parts = [f"{part}s: {listing(found)}" for part, found in names.items()]
+        return f"Design({'; '.join([*parts, f'{self.n_fits} fits'])})"
+
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted."""
+        return sum(1 for cell in self.cells for _ in cell.jobs())
 
 
 def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:
