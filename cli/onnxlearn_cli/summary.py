@@ -94,7 +94,8 @@ def _show_means(result: BenchmarkResult, scores: pd.DataFrame) -> None:
     for name in names:
         # Which end is the better one does not matter here, and not every measure has one.
         for mean in statistics.means(statistics.Scores.from_frame(numbered, name, minimize=True)).means:
-            lines[mean.learner].append(number(mean.mean) + (f" ± {number(mean.se)}" if mean.n > 1 else ""))
+            # One score has no standard error, and failed ones have neither.
+            lines[mean.learner].append(number(mean.mean) + (f" ± {number(mean.se)}" if mean.se == mean.se else ""))
     counts = scores["status"].ne("done").groupby(scores["learner"]).agg(["size", "sum"])
     rows = [[learner, *texts, *map(str, counts.loc[learner])] for learner, texts in lines.items()]
     show_table(["learner", *names, "folds", "failed"], rows)

@@ -90,7 +90,11 @@ def benchmark(
 
     Raises: ParameterError, MissingExtraError, OutputError where the folder is of another design.
     """
+    if n_jobs == 0:
+        raise ParameterError("n_jobs is a number of processes, or -1 for one a core, not 0")
     if isinstance(tasks, Design):
+        if learners is not None or resamplings is not None:
+            raise ParameterError("a design has its learners and resamplings: leave them out, or give tasks in its place")
         given = {
             "measures": measures, "store": store, "n_jobs": n_jobs, "time_limit": time_limit, "fallback": fallback,
             "on_error": on_error, "predictions": predictions, "models": models, "histories": histories, "progress": progress,

@@ -89,20 +89,21 @@ def _top(document: Document) -> dict[str, Any]:
     above = {name: value for name, value in document.values.items() if name not in sections}
     for name in above.keys() - set(key_names(TopKeys)):
         del above[name]
-        document.unknown((name,), "a design", (*sections, *key_names(TopKeys)))
-    return document.checked((), above, TopKeys, what="a design")
+        document.unknown((name,), "a design has no such key", (*sections, *key_names(TopKeys)))
+    return document.checked((), above, TopKeys, what="a design has no such key")
 
 
 def _section(document: Document, section: str) -> dict[str, Mapping[str, Any]]:
     """The tables of a section by their names; a list of names stands for tables without a key."""
     given = document.values.get(section, {})
     if section != "tasks" and isinstance(given, list) and all(isinstance(item, str) for item in given):
-        for i in range(len(given)):
-            if given[i] in given[:i]:
-                document.wrong((section, i), f"{given[i]!r} is there twice: leave one out")
+        for i, name in enumerate(given):
+            if name in given[:i]:
+                document.wrong((section, i), f"{name!r} is there twice: leave one out")
+            document.lines.setdefault((section, name), document.lines[section, i])
         given = {name: {} for name in given}
     if isinstance(given, Mapping) and not given:
-        document.wrong((section,), f"a benchmark needs at least one: {EXAMPLES[section]}")
+        document.wrong((section,), f"there are no {section}, and a benchmark needs some: {EXAMPLES[section]}")
     tables = document.table((section,), given, EXAMPLES[section])
     return {name: document.table((section, name), table, EXAMPLES[section]) for name, table in tables.items()}
 
@@ -117,15 +118,14 @@ def _measure_names(document: Document, top: Mapping[str, Any], tasks: Tasks) -> 
     """The measures, each of which suits some task."""
     names = as_names(top.get("measures"))
     # Where a task could not be read, nobody knows whether it would suit.
-    types = (
-        {task.schema.target.type for task in tasks.values()} if len(tasks) == len(document.values.get("tasks", ())) else None
-    )
+    all_read = len(tasks) == len(_names(document, "task")) > 0
+    types = {task.schema.target.type for task in tasks.values()}
     chosen = []
     for i, name in enumerate(names):
         place = ("measures", i) if isinstance(top["measures"], tuple) else ("measures",)
         with document.mistakes_at(place):
             measure = _measures.get(name)
-            if types is not None and measure.task not in ("any", *types):
+            if all_read and measure.task not in ("any", *types):
                 document.wrong(place, f"measure {name!r} is for {measure.task}, and no task is one (onnxlearn measures)")
             if name in names[:i]:
                 document.wrong(place, f"measure {name!r} is there twice: leave one out")
@@ -156,7 +156,7 @@ def _cells(document: Document, tasks: Tasks, learners: Learners, resamplings: Re
             continue
         if (task, resampling) not in made:
             made[task, resampling] = _splits(document, tasks[task], resampling, resamplings[resampling])
-            with document.mistakes_at(("learners", learner), f"on task {task!r}: "):
+            with document.mistakes_at(("learners", learner), about=f"on task {task!r}: "):
                 next(iter(learners[learner].values())).require_tasks(tasks[task])
         splits = made[task, resampling]
         if splits is not None:
@@ -171,7 +171,7 @@ def _cells(document: Document, tasks: Tasks, learners: Learners, resamplings: Re
 
 
 def _splits(document: Document, task: Task, name: str, resampling: Resampling | Splits) -> Splits | None:
-    with document.mistakes_at(("resamplings", name), f"on task {task.name!r}: "):
+    with document.mistakes_at(("resamplings", name), about=f"on task {task.name!r}: "):
         return instantiate(resampling, task)
     return None
 
@@ -186,7 +186,7 @@ def _chosen(document: Document) -> list[tuple[str, ...]]:
     found: dict[tuple[str, ...], None] = {}
     for i, cell in enumerate(given):
         place = (CELLS, i)
-        keys = document.checked(place, document.table(place, cell, EXAMPLES[CELLS]), CellKeys, what="a cell")
+        keys = document.checked(place, document.table(place, cell, EXAMPLES[CELLS]), CellKeys, what="a cell has no such key")
         chosen = []
         for part in PARTS:
             names = as_names(keys.get(part)) or every[part]

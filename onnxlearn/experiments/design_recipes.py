@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxlearn.errors import UnknownNameError
+from onnxlearn.errors import OnnxlearnError, UnknownNameError
 from onnxlearn.experiments.mistakes import Document
 from onnxlearn.files.toml import Path as Place
 from onnxlearn.learner import Learner
@@ -75,11 +75,8 @@ def read_learner(
     recipe: Learner | None = None
     if not isinstance(name, str):
         document.wrong((*place, "learner"), f"has to be the name of a learner, not {name!r} (onnxlearn learners)")
-    elif "learner" in table:
-        with document.mistakes_at((*place, "learner")):
-            recipe = learner(name)
     else:
-        with document.mistakes_at(place, after='; a name of your own needs it said: learner = "mlp"'):
+        with document.mistakes_at(*_said(place, table, "learner", "mlp")):
             recipe = learner(name)
     if recipe is None:
         return None
@@ -101,12 +98,31 @@ def _configured(
     for names in ([name for name in values if name in known], [name for name in values if name not in known]):
         some = {name: _none_read(recipe.config_types, name, values[name]) for name in names}
         some_places = {name: found for name, found in (places or {}).items() if name in some}
-        right = document.checked(place, some, *recipe.config_types, what=f"learner {recipe.name!r}", places=some_places)
+        right = document.checked(
+            place, some, *recipe.config_types, what=f"learner {recipe.name!r} has no such parameter", places=some_places
+        )
+        try:
+            recipe = recipe.replace(**right)
+        except OnnxlearnError as error:
+            guilty = [name for name in right if _fails_alike(recipe, name, right[name], error)]
+            document.wrong(some_places.get(guilty[0], (*place, guilty[0])) if guilty else place, str(error))
         if grows and document.n_mistakes > before:
             break
-        with document.mistakes_at(place):
-            recipe = recipe.replace(**right)
     return recipe
+
+
+def _fails_alike(recipe: Learner, name: str, value: Any, error: OnnxlearnError) -> bool:
+    """Whether a parameter by itself is what the error is about."""
+    try:
+        recipe.replace(**{name: value})
+    except OnnxlearnError as own:
+        return str(own) == str(error)
+    return False
+
+
+def _said(place: Place, table: Mapping[str, Any], key: str, example: str) -> tuple[Place, str]:
+    """Where a table says what it is of, and, where its name alone does, what else can be done."""
+    return ((*place, key), "") if key in table else (place, f' For a name of your own say what it is: {key} = "{example}"')
 
 
 def read_resampling(
@@ -117,9 +133,8 @@ def read_resampling(
     if "splits" in table:
         return _saved(document, place, table, folder)
     name = table.get("resampling", place[-1])
-    said = (*place, "resampling") if "resampling" in table else place
     kind: type[Resampling] | None = None
-    with document.mistakes_at(said):
+    with document.mistakes_at(*_said(place, table, "resampling", "cv")):
         if not isinstance(name, str):
             raise UnknownNameError(f"the name of a resampling is text, not {name!r}")
         kind = resampling_class(name)
@@ -138,7 +153,7 @@ def _resampling(
         elif name in fields:
             values[name] = read_resampling(document, (*place, name), values[name], folder, seed)
     if document.n_mistakes == before and kind is not Custom:
-        values = document.checked(place, values, kind, what=f"resampling {kind.name!r}")
+        values = document.checked(place, values, kind, what=f"resampling {kind.name!r} has no such parameter")
     if document.n_mistakes > before:
         return None
     if seed is not None and "seed" in fields:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, OnnxlearnError, TableReadError, UnknownNameError
-from onnxlearn.examples.records import example_infos
+from onnxlearn.examples.records import example_info
 from onnxlearn.experiments.design_keys import TaskKeys, TopKeys
 from onnxlearn.experiments.mistakes import Document, key_names
 from onnxlearn.files.tables import EXAMPLE_PREFIX, STDIN, read_whole
@@ -23,21 +23,18 @@ _ROLES = ("target", "group", "stratum", "weight", "order", "id", "ignore", "kind
 def read_task(document: Document, place: Place, table: Mapping[str, Any], folder: Path) -> Task | None:
     """The task of a table of keys, whose files are in ``folder``; ``None`` where there are mistakes."""
     before = document.n_mistakes
-    data = table.get("data")
-    if data is None:
-        document.wrong(place, 'needs data: data = "penguins.csv", or "example:penguins"')
-    elif data == STDIN:
-        document.wrong((*place, "data"), "has to be a file, not standard input: save it first")
     options = _options(document, place, table)
-    if document.n_mistakes > before:
+    data = options.pop("data", None)
+    if data is None:
         return None
-    data = str(options.pop("data"))
     file = data if data.startswith(EXAMPLE_PREFIX) else folder / data
-    target = as_names(options.pop("target"))
     try:
-        return Task.from_file(file, target if len(target) > 1 else target[0], **options)
+        if document.n_mistakes == before:
+            return Task.from_file(file, **options)
+        # The other mistakes of the table are told as well.
+        _blame_columns(document, place, file, options)
     except ColumnNotFoundError as error:
-        _blame_columns(document, place, file, {**options, "target": target})
+        _blame_columns(document, place, file, options)
         if document.n_mistakes == before:
             document.wrong(place, str(error))
     except OnnxlearnError as error:
@@ -46,18 +43,25 @@ def read_task(document: Document, place: Place, table: Mapping[str, Any], folder
 
 
 def _options(document: Document, place: Place, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of ``Task.from_file``; an example has a target of its own."""
+    """What is right of the arguments of ``Task.from_file``, and ``data``; an example has a target of its own."""
     late = [name for name in table if name in key_names(TopKeys)]
     for name in late:
         document.wrong((*place, name), "is said for all tasks: move it above the first table of the file")
-    right = document.checked(place, {name: value for name, value in table.items() if name not in late}, TaskKeys, what="a task")
-    data = str(right.get("data", ""))
-    example = example_infos().get(data.removeprefix(EXAMPLE_PREFIX)) if data.startswith(EXAMPLE_PREFIX) else None
-    if "target" not in table and example is not None:
-        right = {"type": example.type, "target": example.target, **right}
-    elif "target" not in table and not data.startswith(EXAMPLE_PREFIX):
+    values = {name: value for name, value in table.items() if name not in late}
+    right = document.checked(place, values, TaskKeys, what="a task has no such key")
+    if "data" not in table:
+        document.wrong(place, 'needs data: data = "penguins.csv", or "example:penguins"')
+    elif right.get("data") == STDIN:
+        document.wrong((*place, "data"), "has to be a file, not standard input: save it first")
+        del right["data"]
+    data = right.get("data", "")
+    if "target" not in table and data.startswith(EXAMPLE_PREFIX):
+        with document.mistakes_at((*place, "data")):
+            example = example_info(data.removeprefix(EXAMPLE_PREFIX))
+            right = {"type": example.type, "target": example.target, **right}
+    elif "target" not in table:
         document.wrong(place, 'needs a target, the column to predict: target = "species"')
-    return {"name": str(place[-1]), "target": "", **right}
+    return {"name": str(place[-1]), **right}
 
 
 def _blame_columns(document: Document, place: Place, file: str | Path, options: Mapping[str, Any]) -> None:
@@ -67,10 +71,10 @@ def _blame_columns(document: Document, place: Place, file: str | Path, options: 
     named = {role: as_names(options[role]) for role in _ROLES if role in options}
     taken = {name for names in named.values() for name in names}
     for role, names in named.items():
-        missing = [name for name in names if name not in there]
-        if missing:
-            error = ColumnNotFoundError.of(missing, there, needed_by=f"the role {role!r}", taken=taken)
-            document.wrong((*place, role), str(error))
+        for i, name in enumerate(names):
+            if name not in there:
+                error = ColumnNotFoundError.of([name], there, needed_by=f"the role {role!r}", taken=taken)
+                document.wrong((*place, role, name if isinstance(options[role], dict) else i), str(error))
 
 
 def _blamed(error: OnnxlearnError, options: Mapping[str, Any]) -> Place:

@@ -21,7 +21,7 @@ class Document:
     """A document with its mistakes so far. Made by :meth:`read`."""
 
     def __init__(self, path: Path, values: Mapping[str, Any], lines: Mapping[Place, int]) -> None:
-        self.path, self.values, self._lines = path, values, lines
+        self.path, self.values, self.lines = path, values, dict(lines)
         self._mistakes: set[tuple[int, str]] = set()
         self.n_mistakes = 0
 
@@ -49,12 +49,13 @@ class Document:
 
     def wrong(self, place: Place, text: str) -> None:
         """Note a mistake; it is told once, however often it is met."""
-        line = next(self._lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self._lines)
-        self._mistakes.add((line, f"{dotted(place)}: {text}" if place else text))
+        # What is missing is told of where it should be.
+        place = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in self.lines)
+        self._mistakes.add((self.lines[place], f"{dotted(place)}: {text}" if place else text))
         self.n_mistakes += 1
 
     @contextlib.contextmanager
-    def mistakes_at(self, place: Place, about: str = "", *, after: str = "") -> Iterator[None]:
+    def mistakes_at(self, place: Place, after: str = "", *, about: str = "") -> Iterator[None]:
         """Note what is raised in the block, where it is not that a package is missing."""
         try:
             yield
@@ -75,7 +76,7 @@ class Document:
     ) -> dict[str, Any]:
         """Those of the values that are right for these dataclasses, in the types that they say; the others are mistakes.
 
-        ``what`` has these values, for messages: "a task". ``places``: those of values that are not in the table at ``place``.
+        ``what`` is said of a name that is none of theirs. ``places``: those of values that are not in the table at ``place``.
         """
         place_of = {name: (*place, name) for name in values} | dict(places or {})
         config_of = {field.name: config for config in configs for field in dataclasses.fields(config)}
@@ -91,10 +92,12 @@ class Document:
         return right
 
     def unknown(self, place: Place, what: str, known: Iterable[str]) -> None:
-        """Note that a table has no such key, with the nearest one or all there are."""
+        """Note that there is no such key, with the nearest one or some that there are."""
+        # Of a list of values to try it is the list's name that is wrong.
+        place = place[:-1] if isinstance(place[-1], int) else place
         known = list(known)
-        hint = did_you_mean(str(place[-1]), known) or f" It has {listing(sorted(known), 40)}."
-        self.wrong(place, f"{what} has no such key.{hint}")
+        hint = did_you_mean(str(place[-1]), known) or f" There are {listing(sorted(known))}."
+        self.wrong(place, f"{what}.{hint}")
 
 
 def key_names(keys: type) -> tuple[str, ...]:
