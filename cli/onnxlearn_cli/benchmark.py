@@ -93,7 +93,7 @@ def show_design(design: Design) -> None:
         cells.setdefault((cell.task_name, cell.resampling_name), []).append(cell)
     names = {key: [cell.learner_name for cell in some] for key, some in cells.items()}
     rows = [
-        [*key, str(sum(1 for _ in some[0].jobs())), "all" if len(some) == len(learners) else ", ".join(names[key])]
+        [*key, str(some[0].n_fits), "all" if len(some) == len(learners) else ", ".join(names[key])]
         for key, some in cells.items()
     ]
     show_table(["task", "resampling", "fits of each", "learners"], rows)

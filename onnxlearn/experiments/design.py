@@ -34,6 +34,11 @@ class Cell:
     learner_name: str
     resampling_name: str
 
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted, those on inner splits counted."""
+        return sum(1 + len(iteration.inner) for iteration in self.splits.iterations)
+
     def jobs(self) -> Iterator[Job]:
         """The iterations, in order; behind each its inner ones, where the resampling is nested."""
         for i, iteration in enumerate(self.splits.iterations):
@@ -63,7 +68,7 @@ class Design:
     @property
     def n_fits(self) -> int:
         """How many models are fitted."""
-        return sum(1 for cell in self.cells for _ in cell.jobs())
+        return sum(cell.n_fits for cell in self.cells)
 
 
 def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:
