@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from onnxlearn.examples.records import example_infos as example_tasks
     from onnxlearn.examples.task import example_task
     from onnxlearn.experiments.benchmark import benchmark, resample
-    from onnxlearn.experiments.design import grid
+    from onnxlearn.experiments.design import Design, grid
+    from onnxlearn.experiments.design_file import read_design
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
@@ -48,6 +49,7 @@ __all__ = [
     "Column",
     "Custom",
     "CustomCV",
+    "Design",
     "Holdout",
     "InSample",
     "Learner",
@@ -74,6 +76,7 @@ __all__ = [
     "load",
     "measure",
     "measures",
+    "read_design",
     "resample",
     "statistics",
 ]
@@ -87,6 +90,7 @@ _HOMES = {
     "Column": "onnxlearn.schema:Column",
     "Custom": "onnxlearn.resampling:Custom",
     "CustomCV": "onnxlearn.resampling:CustomCV",
+    "Design": "onnxlearn.experiments.design:Design",
     "Holdout": "onnxlearn.resampling:Holdout",
     "InSample": "onnxlearn.resampling:InSample",
     "Learner": "onnxlearn.learner:Learner",
@@ -112,6 +116,7 @@ _HOMES = {
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "read_design": "onnxlearn.experiments.design_file:read_design",
     "resample": "onnxlearn.experiments.benchmark:resample",
     "statistics": "onnxlearn.statistics:",
 }

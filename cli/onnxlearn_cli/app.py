@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from onnxlearn.errors import ParameterError
+from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
@@ -62,7 +63,7 @@ def _onnxlearn(
     """
 
 
-for _command in (fit, resample, predict, evaluate, export, inspect, learners, measures, examples, doctor):
+for _command in (fit, resample, benchmark, predict, evaluate, export, inspect, learners, measures, examples, doctor):
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)
