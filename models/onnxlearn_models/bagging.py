@@ -135,7 +135,7 @@ def out_of_fold(networks: Sequence[FittedNetwork], post: Postprocessing, task: T
     return Prediction.from_outputs(
         task.schema.target,
         {name: np.concatenate([each[name] for each in outputs])[order] for name in outputs[0]},
-        row_ids=whole.frame.index.to_numpy(),
+        row_ids=whole.row_ids,
         truth=whole.truth(),
         weights=whole.weights(),
         axes=post.axes(),
