@@ -250,9 +250,9 @@ class Task:
     def select(self, rows: Rows) -> Self:
         """The task of some rows (numbers from 0, or a mask), with the same schema. Raises ``ParameterError`` for others."""
         index = _row_index(np.asarray(rows), self.n_rows)
-        some, (whole, rows) = copy.copy(self), self._table
+        some, (whole, before) = copy.copy(self), self._table
         some.__dict__.pop("frame", None)
-        some._table = whole, index if rows is None else rows[index]
+        some._table = whole, index if before is None else before[index]
         some._arrays = self._arrays.take(index)
         return some
 

@@ -1,10 +1,10 @@
-"""What an iteration of a resampling costs beside the training of its network, part by part; and a whole one against skorch.
+"""What an iteration of a resampling costs beside the training of its network; and a whole resampling against skorch.
 
-python tests/benchmarks/overhead.py                  both tables on stdout
-python tests/benchmarks/overhead.py parts            one of them
-python tests/benchmarks/overhead.py --write          also into docs/benchmarks.md
+python tests/benchmarks/overhead.py                      everything, tables on stdout
+python tests/benchmarks/overhead.py mlp tabnet skorch    some learners, the comparison
+python tests/benchmarks/overhead.py --write              also into docs/benchmarks.md
 
-Everything by one thread, CPU time, in one process.
+By one thread, in one process; time of the processor.
 """
 
 from __future__ import annotations
@@ -16,157 +16,134 @@ import sys
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import contextlib
-import functools
-import importlib
-import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
+import skorch_cv
 from datasets import load
-from timing import Row, markdown, write_section
+from parts import TRAINING, clocked
+from timing import Row, markdown, paired, row, write_section
 
 import onnxlearn as ol
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-TRAINING = "training"
-REST = "the rest"
-# Each part and the functions that do it, as the modules that call them know them.
-PARTS: dict[str, tuple[str, ...]] = {
-    "choosing rows": ("onnxlearn.task:Task.select", "onnxlearn.task:Task.split"),
-    "fitting the preprocessing": ("onnxlearn.preprocess.preprocessing:Preprocessing.fit",),
-    "making the network": (
-        "onnxlearn_models.network_learner:NetworkLearner.prepare",
-        "onnxlearn_models.prepared:Prepared.initialize",
-    ),
-    "running the preprocessing graph": ("onnxlearn_models.prepared:Prepared.tensors",),
-    TRAINING: ("onnxlearn_models.network_learner:train_network",),
-    "tracing the network": ("onnxlearn_models.lowering.lower:Trace",),
-    "lowering it": ("onnxlearn_models.fitted:emit_outputs",),
-    "fusing the graph": ("onnxlearn_models.shipping:assemble", "onnxlearn.preprocess.preprocessing:Preprocessing.to_model"),
-    "checking it": ("onnxlearn_models.packing:check_serialized",),
-    "opening sessions": (
-        "onnxlearn_models.packing:open_session",
-        "onnxlearn.preprocess.preprocessing:open_session",
-        "onnxlearn.model:open_session",
-    ),
-    "proving parity": ("onnxlearn_models.shipping:prove_parity",),
-    "scores of the held-out rows": ("onnxlearn_models.shipping:score_rows",),
-    "metadata": ("onnxlearn_models.shipping:pack",),
-    "predicting the test rows": ("onnxlearn.model:Model.predict",),
-    "measures": ("onnxlearn.experiments.job:scored",),
-    "storing": ("onnxlearn.experiments.store:Store.write",),
-}
-
-
-class Clock:
-    """Seconds of the processor by part; what one part spends inside another counts for the other alone."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-        self._inside: list[str] = [REST]
-        self._since = time.process_time()
-        self.seconds[REST] = 0.0
-
-    @contextlib.contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        self._book()
-        self._inside.append(name)
-        try:
-            yield
-        finally:
-            self._book()
-            self._inside.pop()
-
-    def _book(self) -> None:
-        now = time.process_time()
-        self.seconds[self._inside[-1]] += now - self._since
-        self._since = now
-
-    def stop(self) -> dict[str, float]:
-        self._book()
-        return self.seconds
-
-
-@contextlib.contextmanager
-def clocked() -> Iterator[Clock]:
-    """Inside, every function of a part is timed."""
-    clock, undo = Clock(), []
-    try:
-        for part, places in PARTS.items():
-            for place in places:
-                owner, name = _find(place)
-                undo.append((owner, name, vars(owner)[name]))
-                setattr(owner, name, _timed(vars(owner)[name], clock, part))
-        yield clock
-    finally:
-        for owner, name, before in reversed(undo):
-            setattr(owner, name, before)
-
-
-def _find(place: str) -> tuple[Any, str]:
-    module, _, path = place.partition(":")
-    *owners, name = path.split(".")
-    return functools.reduce(getattr, owners, importlib.import_module(module)), name
-
-
-def _timed(work: Any, clock: Clock, part: str) -> Any:
-    plain = work.__func__ if isinstance(work, classmethod) else work
-
-    @functools.wraps(plain, updated=())
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        with clock.part(part):
-            return plain(*args, **kwargs)
-
-    return classmethod(timed) if isinstance(work, classmethod) else timed
+SKORCH = "skorch"
+MOST_MILLISECONDS, MOST_SHARE = 80, 0.05
 
 
 class Case(NamedTuple):
-    """A learner on a table; ``params`` where the training would take minutes."""
+    """A learner with its defaults on a table, and on how many folds of a 10-fold cross-validation."""
 
     learner: str
     table: str
-    folds: int = 5
-    params: Mapping[str, Any] = {}
+    n_folds: int
+
+    @property
+    def title(self) -> str:
+        return f"`{self.learner}`, {self.table}"
 
 
 CASES = (
     Case("mlp", "penguins", 10),
-    Case("mlp", "credit_data"),
-    Case("mlp", "ames"),
+    Case("mlp", "credit_data", 4),
+    Case("mlp", "ames", 4),
     Case("linear", "breast_cancer", 10),
-    Case("tab_resnet", "credit_data"),
-    Case("realmlp", "penguins", 10),
-    Case("tabnet", "penguins", 10, {"max_epochs": 10}),
-    Case("tabm", "penguins", 5, {"max_epochs": 5}),
-    Case("ft_transformer", "penguins", 5, {"max_epochs": 5}),
+    Case("entity_mlp", "diabetes", 10),
+    Case("tab_resnet", "credit_data", 4),
+    Case("realmlp", "penguins", 5),
+    Case("tabnet", "penguins", 5),
+    Case("tabm", "penguins", 3),
+    Case("ft_transformer", "penguins", 3),
 )
 
 
-def iteration(case: Case, **params: Any) -> dict[str, float]:
-    """Milliseconds of each part, mean over the iterations of a resampling that is stored, after one that warms up."""
+def milliseconds(case: Case) -> dict[str, float]:
+    """Of each part, mean over iterations that keep everything, after one that warms up."""
     dataset = load(case.table)
     task = ol.Task.from_frame(dataset.frame, dataset.target, name=case.table)
-    learner = ol.learner(case.learner, **(case.params | params))
+    learner, splits = ol.learner(case.learner), ol.CV(folds=10).split(task)
+    ol.resample(task, learner.replace(max_epochs=1), first(splits, 1), progress=False)
+    with tempfile.TemporaryDirectory() as folder, clocked() as clock:
+        store = Path(folder, "store")
+        ol.resample(task, learner, first(splits, case.n_folds), store=store, models=True, progress=False)
+    return {part: 1000 * seconds / case.n_folds for part, seconds in clock.seconds.items()}
 
-    def resample(folds: int) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            ol.resample(task, learner, ol.CV(folds=folds), store=Path(folder, "store"), models=True, progress=False)
 
-    ol.resample(task, learner.replace(max_epochs=1), ol.CV(folds=2), progress=False)
-    with clocked() as clock:
-        resample(case.folds)
-    return {part: 1000 * seconds / case.folds for part, seconds in clock.stop().items()}
+def first(splits: ol.Splits, n: int) -> ol.Resampling:
+    """The first of several iterations."""
+    return ol.Custom(train=[splits.train(i) for i in range(n)], test=[splits.test(i) for i in range(n)])
+
+
+def overhead(parts: Mapping[str, float]) -> float:
+    """All but the training; the arithmetic of the network in proof, scores and predictions counts too."""
+    return sum(parts.values()) - parts[TRAINING]
+
+
+def table_of_folds(found: Mapping[Case, Mapping[str, float]]) -> str:
+    head = ["learner, table", "whole iteration", "overhead", "share", "at most"]
+    lines = [head, ["---"] * len(head)]
+    for case, parts in found.items():
+        whole, beside = sum(parts.values()), overhead(parts)
+        most = max(MOST_MILLISECONDS, MOST_SHARE * whole)
+        lines.append([case.title, f"{whole:,.0f} ms", f"{beside:.0f} ms", f"{beside / whole:.1%}", f"{most:.0f} ms"])
+    return as_table(lines)
+
+
+def table_of_parts(found: Mapping[Case, Mapping[str, float]]) -> str:
+    lines = [["milliseconds", *(case.title for case in found)], ["---"] * (1 + len(found))]
+    names = next(iter(found.values()))
+    lines += [[name, *(f"{parts[name]:,.1f}" for parts in found.values())] for name in names]
+    return as_table(lines)
+
+
+def as_table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def compare(pairs: int = 5) -> list[Row]:
+    """10-fold cross-validation of the penguins; the networks have to be the same.
+
+    Raises: ValueError where they are not.
+    """
+    task = ol.Task.from_file("example:penguins", "species")
+    splits = ol.CV(folds=10).split(task)
+    ours, theirs = skorch_cv.count_parameters(task)
+    if ours != theirs:
+        raise ValueError(f"{ours} parameters against {theirs}: not the same network")
+    for name, run in (("onnxlearn", skorch_cv.ours), ("skorch", skorch_cv.theirs)):
+        print(f"{name}: {run(task, splits)}", file=sys.stderr)
+    ratios = paired(
+        lambda: skorch_cv.theirs(task, splits), lambda: skorch_cv.ours(task, splits), pairs, clock=time.process_time, warm_up=0
+    )
+    what = f"10-fold cross-validation of the penguins, {skorch_cv.EPOCHS} epochs: skorch in `cross_validate` / `resample`"
+    return [row(what, ratios, "at least 2")]
+
+
+def main() -> None:
+    names = list(dict.fromkeys([*(case.learner for case in CASES), SKORCH]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *names])
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
+    options = parser.parse_args()
+    if options.names and options.write:
+        parser.error("--write takes all of it: give no names")
+    warnings.simplefilter("ignore")  # of the packages
+    wanted = options.names or names
+    tables = {}
+    if found := {case: milliseconds(case) for case in CASES if case.learner in wanted}:
+        tables |= {"overhead": table_of_folds(found), "parts": table_of_parts(found)}
+    if SKORCH in wanted:
+        tables["skorch"] = markdown(compare())
+    print("\n\n".join(tables.values()))
+    if options.write:
+        for marker, text in tables.items():
+            write_section(PAGE, marker, text)
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    for case in CASES:
-        found = iteration(case, max_epochs=2)
-        print(case.learner, case.table, "training", round(found.pop(TRAINING), 1), "overhead", round(sum(found.values()), 1))
-        print("   ", {k: round(v, 1) for k, v in found.items()})
+    main()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
 
 from onnxlearn.memo import Memo
 
@@ -54,8 +55,8 @@ class _Tracer(fx.Tracer):
 class _Course:
     """What the traces of all networks of one architecture have in common: all but their weights.
 
-    ``argument``: the ingress of each placeholder. ``dynamic``: the nodes that depend on the inputs, and of each of these the
-    result for some rows of zeros in ``samples``, and for more rows in ``others``.
+    ``argument``: the ingress of each placeholder. ``dynamic``: the nodes that depend on the inputs; of each of these the result
+    for some rows in ``samples``, and for more rows in ``others``, tensors without their values.
     """
 
     graph: fx.Graph
@@ -63,6 +64,11 @@ class _Course:
     dynamic: frozenset[fx.Node]
     samples: dict[fx.Node, Any]
     others: dict[fx.Node, Any]
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether tracing computed something of a tensor: it is in the graph as it was for that one network."""
+        return any(node.op == "get_attr" and "_tensor_constant" in str(node.target) for node in self.graph.nodes)
 
 
 # Tracing takes longer than all the rest of an export, and a resampling exports many networks of one architecture.
@@ -81,8 +87,7 @@ class Trace:
     def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], method: str = "forward") -> None:
         self.module = module
         try:
-            key = _architecture(module, inputs, method)
-            course = _follow(module, inputs, method) if key is None else _COURSES.get(key, lambda: _follow(module, inputs, method))
+            course = _course(module, inputs, method)
             constants = _constants(module, course.graph, course.dynamic)
         except Exception as error:
             # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
@@ -114,6 +119,16 @@ def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
     return tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
 
 
+def _course(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
+    """A trace of the network, or of another one of its architecture."""
+    key = _architecture(module, inputs, method)
+    if key is not None:
+        course = _COURSES.get(key, lambda: _follow(module, inputs, method))
+        if not course.holds_values:
+            return course
+    return _follow(module, inputs, method)
+
+
 def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
     """Trace a network. Raises whatever it does with a proxy that it cannot do."""
     names = _argument_names(module, method)
@@ -130,11 +145,16 @@ def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Co
         runner = fx.Interpreter(module, garbage_collect_values=False, graph=graph)
         with torch.no_grad():
             runner.run(*map(arguments.get, names), initial_env=dict(constants), enable_io_processing=False)
-        return {node: runner.env[node] for node in dynamic}
+        return {node: map_aggregate(runner.env[node], _without_values) for node in dynamic}
 
     placeholders = (node for node in graph.nodes if node.op == "placeholder")
     argument = dict(zip(placeholders, names, strict=True))
     return _Course(graph, argument, dynamic, *map(record, _SAMPLE_ROWS))
+
+
+def _without_values(sample: Any) -> Any:
+    """A tensor of the same type and shape in the memory of one number: what is known of a result is kept for long."""
+    return sample.new_zeros(()).expand(sample.shape) if isinstance(sample, Tensor) else sample
 
 
 def _depending_on_inputs(graph: fx.Graph) -> frozenset[fx.Node]:
@@ -163,7 +183,6 @@ def _argument_names(module: nn.Module, method: str) -> list[str]:
 # Their networks are written to be traced: no branch depends on a value of a tensor (design.md, section 6).
 _TRACEABLE = ("onnxlearn_models", "torch")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 def _architecture(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> Hashable | None:
@@ -171,23 +190,28 @@ def _architecture(module: nn.Module, inputs: Mapping[str, Tensor], method: str) 
 
     ``None`` where there may be more than can be seen: in other people's classes, and in attributes that are no plain values.
     """
-    parts = dict(module.named_modules())
-    plain = all(
-        type(part).__module__.partition(".")[0] in _TRACEABLE and not any(getattr(part, hooks) for hooks in _HOOKS)
-        for part in parts.values()
-    )
-    if not plain:
+    parts = list(module.named_modules(remove_duplicate=False))
+    if not all(_is_traceable(part) for _, part in parts):
         return None
     try:
-        attributes = tuple((name, type(part), _plain(_attributes(part))) for name, part in parts.items())
+        attributes = [(name, part.training, type(part), type(part).forward, _plain(_own(part))) for name, part in parts]
     except TypeError:
         return None
-    tensors = [*inputs.items(), *module.named_parameters(), *module.named_buffers()]
-    shapes = tuple((name, tensor.dtype, tuple(tensor.shape[1:] if name in inputs else tensor.shape)) for name, tensor in tensors)
-    return method, len(inputs), shapes, attributes
+    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    # Under which name it came first: a tensor may have several.
+    first: dict[int, str] = {}
+    weights = [(name, first.setdefault(id(tensor), name), tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
+    rows = [(name, tensor.dtype, tuple(tensor.shape[1:])) for name, tensor in inputs.items()]
+    return method, tuple(rows), tuple(weights), tuple(attributes)
 
 
-def _attributes(part: nn.Module) -> dict[str, Any]:
+def _is_traceable(part: nn.Module) -> bool:
+    """Whether a trace of it depends on nothing but what can be seen."""
+    hooked = part._forward_hooks or part._forward_pre_hooks
+    return type(part).__module__.partition(".")[0] in _TRACEABLE and not hooked
+
+
+def _own(part: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(part).items() if name not in _OF_EVERY_MODULE}
 
 
