@@ -54,8 +54,7 @@ class Bagging(Averaging):
 
     def __init__(self, **params: Any) -> None:
         base = params.get("base", "mlp")
-        with told_of("base"):
-            self.base = single(base, of=self.name)
+        self.base = single(base, of=self.name)
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
         self.defaults = self.base.values
