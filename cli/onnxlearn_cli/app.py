@@ -12,6 +12,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
+from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures
 
@@ -62,7 +63,7 @@ def _onnxlearn(
     """
 
 
-for _command in (fit, resample, predict, evaluate, export, inspect, learners, measures, examples, doctor):
+for _command in (fit, resample, report, predict, evaluate, export, inspect, learners, measures, examples, doctor):
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

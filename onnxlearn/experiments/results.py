@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,13 +32,17 @@ class Results:
     """Iterations: ``records`` tell how each went.
 
     ``measures``: what the scores are of, where they are no longer known by their names. ``fetch`` gives an iteration with its
-    prediction and model, where they were kept.
+    prediction and model, where they were kept. ``design``: what was compared, as in a folder's ``design.json``.
     """
 
     def __init__(
-        self, records: Sequence[Record], fetch: Callable[[Record], Finished], measures: Iterable[Measure] = ()
+        self,
+        records: Sequence[Record],
+        fetch: Callable[[Record], Finished],
+        measures: Iterable[Measure] = (),
+        design: Mapping[str, Any] | None = None,
     ) -> None:
-        self.records, self._fetch = tuple(records), fetch
+        self.records, self._fetch, self.design = tuple(records), fetch, dict(design or {})
         self._measures = {measure.name: measure for measure in measures}
 
     @property
@@ -80,7 +84,7 @@ class Results:
         """The scores of one measure, for the tests and ranks of :mod:`onnxlearn.statistics`."""
         from onnxlearn.statistics import Scores
 
-        return Scores.from_frame(self.scores, measure)
+        return Scores.from_frame(self.scores, self.find_measure(measure) or measure)
 
     def _measure(self, name: str) -> Measure:
         return self._measures.get(name) or _measures.get(name)
@@ -100,10 +104,35 @@ class Results:
         return _measures.aggregate(measure, outcomes, average)
 
     def _average(self, name: str) -> Average:
+        measure = self.find_measure(name)
+        return "macro" if measure is None else measure.average
+
+    def find_measure(self, name: str) -> Measure | None:
+        """What is known of a measure; nothing of one's own whose name alone a folder tells."""
         try:
-            return self._measure(name).average
+            return self._measure(name)
         except UnknownNameError:
-            return "macro"
+            return None
+
+    def filter(
+        self,
+        *,
+        tasks: Iterable[str] | None = None,
+        learners: Iterable[str] | None = None,
+        resamplings: Iterable[str] | None = None,
+    ) -> BenchmarkResult:
+        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
+        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
+        records = self.records
+        for part, names in wanted.items():
+            if names is None:
+                continue
+            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self.records}
+            for name in chosen:
+                if name not in known:
+                    raise UnknownNameError.of(part, name, known)
+            records = tuple(record for record in records if getattr(record, part) in chosen)
+        return BenchmarkResult(records, self._fetch, self._measures.values(), self.design)
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -144,7 +173,7 @@ class BenchmarkResult(Results):
         Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
         """
         stores = [Store.open(folder) for folder in folders]
-        found = [cls(list(store.records()), store.read) for store in stores]
+        found = [cls(list(store.records()), store.read, (), store.design) for store in stores]
         return found[0] if len(found) == 1 else found[0].combine(*found[1:])
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
@@ -176,26 +205,6 @@ class BenchmarkResult(Results):
             found.setdefault(record.key[:3], []).append(record)
         return found
 
-    def filter(
-        self,
-        *,
-        tasks: Iterable[str] | None = None,
-        learners: Iterable[str] | None = None,
-        resamplings: Iterable[str] | None = None,
-    ) -> BenchmarkResult:
-        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
-        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
-        records = self.records
-        for part, names in wanted.items():
-            if names is None:
-                continue
-            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self.records}
-            for name in chosen:
-                if name not in known:
-                    raise UnknownNameError.of(part, name, known)
-            records = tuple(record for record in records if getattr(record, part) in chosen)
-        return BenchmarkResult(records, self._fetch, self._measures.values())
-
     def combine(self, *others: BenchmarkResult) -> BenchmarkResult:
         """These iterations and those of other results, each once.
 
@@ -213,7 +222,8 @@ class BenchmarkResult(Results):
                         "with different results: they are of different designs; give one of them another name"
                     )
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
-        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
+        design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
+        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures, design)
 
     def resample_result(
         self, task: str | None = None, learner: str | None = None, resampling: str | None = None
@@ -227,7 +237,7 @@ class BenchmarkResult(Results):
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found.records, found._fetch, found._measures.values())
+        return ResampleResult(found.records, found._fetch, found._measures.values(), self.design)
 
 
 class ResampleResult(Results):
@@ -256,6 +266,14 @@ class ResampleResult(Results):
         import pandas as pd
 
         return [pd.DataFrame(record.history) for record in self.records]
+
+
+# What a design has by name.
+_NAMED_PARTS = ("tasks", "learners", "given", "splits")
+
+
+def _united(part: str, designs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: about for design in designs for name, about in design.get(part, {}).items()}
 
 
 def _about(record: Record) -> dict[str, object]:
