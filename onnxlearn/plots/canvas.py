@@ -72,7 +72,7 @@ def line_style(i: int) -> dict[str, Any]:
     step = 0.24
     return {
         "color": colour(i),
-        "linestyle": LINES[(i + i // len(LINES)) % len(LINES)],
+        "linestyle": LINES[i % len(LINES)],
         "marker": MARKERS[i % len(MARKERS)],
         "markersize": 4,
         # A few points along the line, elsewhere for each.
@@ -106,19 +106,26 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Name what was drawn, below the axis and its label: there it hides nothing."""
+def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], *, grow: bool) -> None:
+    """Name what was drawn, below the axis and its label: there it hides nothing.
+
+    ``grow``: make the figure higher by as much, so that the drawing keeps its size.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     below = ax.transAxes + ScaledTranslation(0, -40 / 72, root_figure(ax).dpi_scale_trans)
     # A name that begins so would be left out; the space has no width.
     labels = [f"\u200b{plain(name)}" if name.startswith("_") else plain(name) for name in names]
     # Two columns, where both are narrow enough.
-    columns = 1 if max(map(len, labels)) > 21 else 2
+    columns = 1 if max(map(len, labels)) > 21 else min(2, len(labels))
+    lines = len(labels) + sum(label.count("\n") for label in labels)
     ax.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=min(columns, len(labels)),
+        handles, labels, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, ncols=columns,
         frameon=False, fontsize=8.5, labelcolor=INK, handlelength=3.2, borderaxespad=0,
     )  # fmt: skip
+    if grow:
+        figure = root_figure(ax)
+        figure.set_figheight(figure.get_figheight() + 0.17 * -(-lines // columns) + 0.1)
 
 
 def thin(n: int, limit: int) -> slice:

@@ -10,7 +10,7 @@ from onnxlearn.card import number
 from onnxlearn.errors import DataError
 from onnxlearn.measures import Outcome
 from onnxlearn.plots.canvas import COLOURS, FAINT, INK, Array, axes, legend, line_style, plain, short_names
-from onnxlearn.plots.series import Series, Source, one_series, series_of
+from onnxlearn.plots.series import Series, Source, one_series, series_of, titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +36,9 @@ def calibration(source: Source, *, bins: int = 10, ax: Axes | None = None) -> Ax
     """
     several = series_of(source, "classification", "a calibration curve")
     target = several[0].target
-    ax = axes(ax, width=4.4, height=4.4)
+    own, ax = ax is None, axes(ax, height=3.8)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (2, 2)))
-    names, handles = short_names([series.title for series in several]), []
+    handles = []
     for i, series in enumerate(several):
         mean, share, weight = _reliability(series, bins)
         style = line_style(i) | {"markevery": None}
@@ -51,7 +51,7 @@ def calibration(source: Source, *, bins: int = 10, ax: Axes | None = None) -> Ax
     ax.set_ylabel(plain(f"share of rows that are {target.positive!r}" if two else "share of rows where it is right"))
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     if several[0].name:
-        legend(ax, handles, names)
+        legend(ax, handles, titles(several), grow=own)
     return ax
 
 
@@ -59,7 +59,8 @@ def _reliability(series: Series, bins: int) -> tuple[Array, Array, Array]:
     """Mean probability, share that is so and share of the weight, of each bin that has rows."""
     parts = [_claims(outcome) for outcome in series.outcomes]
     prob, true, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    place = np.minimum((prob * bins).astype(int), bins - 1)
+    # As the measure has them: a bin's upper end belongs to it.
+    place = np.clip(np.ceil(prob * bins).astype(np.int64) - 1, 0, bins - 1)
     total, prob_sum, true_sum = (
         np.bincount(place, weights=weights * values, minlength=bins) for values in (np.ones(len(prob)), prob, true)
     )
@@ -71,7 +72,7 @@ def _claims(outcome: Outcome) -> tuple[Array, Array, Array]:
     """Of each row the probability of a class, whether it is of that class, and the weight."""
     if outcome.prob is None:
         raise DataError("a calibration curve needs probabilities, and the prediction has none")
-    code = outcome.positive if outcome.positive is not None else outcome.prob.argmax(axis=1)
+    code = outcome.positive if outcome.positive is not None else outcome.response
     prob = outcome.prob[np.arange(len(outcome.truth)), code].astype(np.float64)
     return prob, outcome.truth == code, outcome.weights
 
@@ -79,7 +80,7 @@ def _claims(outcome: Outcome) -> tuple[Array, Array, Array]:
 def confusion(source: Source, *, ax: Axes | None = None) -> Axes:
     """Confusion matrix of one learner: how many rows of each true class were taken for which, over all iterations.
 
-    The darker a cell, the larger its share of the true class; the numbers are rows, or weights where rows have weights.
+    The stronger a cell, the larger its share of the true class; the numbers are rows, or weights where rows have weights.
 
     Raises: DataError for regression or without truth; ParameterError for several tasks or learners; MissingExtraError.
 

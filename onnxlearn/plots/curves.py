@@ -12,8 +12,8 @@ from onnxlearn.card import number
 from onnxlearn.errors import DataError, MissingExtraError, ParameterError, listing
 from onnxlearn.measures import Outcome
 from onnxlearn.measures.ranking import area, average_precision
-from onnxlearn.plots.canvas import FAINT, Array, axes, legend, line_style, short_names
-from onnxlearn.plots.series import Series, Source, series_of
+from onnxlearn.plots.canvas import FAINT, Array, axes, legend, line_style, plain, short_names
+from onnxlearn.plots.series import Series, Source, series_of, titles
 from onnxlearn.schema import Target
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def roc(source: Source, *, label: Any = None, ax: Axes | None = None) -> Axes:
     >>> import onnxlearn as ol
     >>> task = ol.example_task("iris")
     >>> axes = ol.plots.roc(ol.learner("linear", max_epochs=2, seed=0).fit(task).predict(task))
-    >>> [text.get_text().partition(" (")[0] for text in axes.get_legend().get_texts()]
-    ['mean', 'setosa', 'versicolor', 'virginica']
+    >>> [text.get_text().partition("auc")[0] for text in axes.get_legend().get_texts()]
+    ['(mean ', 'setosa (', 'versicolor (', 'virginica (']
     """
     ax = _draw(_ROC, source, label, ax)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
@@ -87,22 +87,21 @@ def _draw(kind: Kind, source: Source, label: Any, ax: Axes | None) -> Axes:
     target = several[0].target
     codes = _codes(target, label)
     curves = [_curves(kind, series, codes) for series in several]
-    ax = axes(ax, width=4.4, height=4.4)
-    handles, names = [], []
-    split = len(several) == 1 and 1 < len(codes) <= NAMED_CLASSES
-    shown = short_names([f"{series.title} mean".strip() if split else series.title for series in several])
+    own, ax = ax is None, axes(ax, height=3.8)
+    handles = []
+    names = titles(several, [_score(kind, series, codes) for series in several])
     for i, series in enumerate(several):
         for curve in curves[i] if len(several) <= FAINT_LEARNERS else ():
             ax.plot(*simplified(curve, FAINTLY), drawstyle=kind.style, color=line_style(i)["color"], alpha=0.2, linewidth=0.8)
         handles += _line(ax, kind, curves[i], i)
-        names.append(_title(kind, series, codes, shown[i] if several[0].name or split else ""))
-    if split:
+    if len(several) == 1 and 1 < len(codes) <= NAMED_CLASSES:
         for i, code in enumerate(codes, 1):
             handles += _line(ax, kind, _curves(kind, several[0], [code], required=False), i)
-            names.append(_title(kind, several[0], [code], str(target.classes[code])))
+            names += short_names([str(target.classes[code])])
+            names[-1] += f" ({_score(kind, several[0], [code])})"
     of = repr(target.classes[codes[0]]) if len(codes) == 1 else "each class (mean)"
-    ax.set(xlabel=kind.x.format(of), ylabel=kind.y.format(of), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    legend(ax, handles, names)
+    ax.set(xlabel=plain(kind.x.format(of)), ylabel=plain(kind.y.format(of)), xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    legend(ax, handles, names, grow=own)
     return ax
 
 
@@ -137,10 +136,10 @@ def _parts(outcome: Outcome, code: int, kind: Kind) -> tuple[Array, Array, Array
     return outcome.truth == code, outcome.prob[:, code], outcome.weights
 
 
-def _title(kind: Kind, series: Series, codes: Sequence[int], name: str) -> str:
-    """The name with the measure: the mean over iterations of the mean over classes, as results aggregate it."""
+def _score(kind: Kind, series: Series, codes: Sequence[int]) -> str:
+    """The measure: the mean over iterations of the mean over classes, as results aggregate it."""
     values = [np.mean([kind.area(*_parts(outcome, code, kind)) for code in codes]) for outcome in series.outcomes]
-    return f"{name} ({kind.measure} {number(float(np.mean(values)))})".strip()
+    return f"{'mean ' if len(codes) > 1 else ''}{kind.measure} {number(float(np.mean(values)))}"
 
 
 def simplified(curve: Curve, limit: int) -> Curve:

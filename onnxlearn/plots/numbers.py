@@ -30,7 +30,7 @@ def residuals(source: Source, *, target: str | None = None, max_points: int = MA
     """
     series = one_series(source, "regression", "a residual plot")
     name, truth, response, _ = _values(series, target)
-    ax = axes(ax, width=4.4, height=3.6)
+    ax = axes(ax, height=3.6)
     every = thin(len(truth), max_points)
     _points(ax, response[every], (truth - response)[every])
     ax.axhline(0, color=FAINT, linewidth=1)
@@ -54,7 +54,7 @@ def prediction_truth(
     """
     series = one_series(source, "regression", "a plot of predictions against truth")
     name, truth, response, intervals = _values(series, target)
-    ax = axes(ax, width=4.4, height=4.4)
+    ax = axes(ax, height=4.4)
     every = thin(len(truth), max_points)
     low, high = span([truth, response])
     ax.plot([low, high], [low, high], color=FAINT, linewidth=1)

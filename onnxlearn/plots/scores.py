@@ -103,14 +103,14 @@ def critical_difference(result: Results, measure: str, *, alpha: float = 0.05, a
     found = nemenyi(result.statistics(measure), alpha=alpha)
     n = len(found.learners)
     half = math.ceil(n / 2)
-    ax = axes(ax, height=1.5 + 0.24 * (half + len(found.groups) * 0.5))
+    ax = axes(ax, width=5.0, height=1.5 + 0.24 * (half + len(found.groups) * 0.5))
     ax.grid(visible=False)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_yticks([])
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.set_xlabel(plain(f"mean rank by {measure} over {found.n_tasks} tasks (1 is the best)"))
-    ax.set_xticks(range(1, n + 1))
+    ax.locator_params(axis="x", integer=True, nbins=8)
     depth = 0.55 + 0.4 * len(found.groups)
     ax.set_xlim(1 - 0.04 * (n - 1), n + 0.04 * (n - 1))
     ax.set_ylim(depth + half + 0.2, -1.4)
@@ -136,7 +136,7 @@ def _draw_width(ax: Axes, found: Posthoc, n: int) -> None:
 def _draw_names(ax: Axes, found: Posthoc, depth: float, half: int) -> None:
     """The better half of the names left, the others right, each with a line to its rank."""
     n = len(found.learners)
-    for i, (name, rank) in enumerate(zip(short_names(found.learners, 22), found.mean_ranks, strict=True)):
+    for i, (name, rank) in enumerate(zip(short_names(found.learners, 16), found.mean_ranks, strict=True)):
         left = i < half
         height = depth + (i if left else n - 1 - i) + 0.3
         edge = 1 if left else n

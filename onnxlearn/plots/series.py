@@ -10,6 +10,7 @@ from onnxlearn.errors import DataError, DataTypeError, ParameterError, listing
 from onnxlearn.experiments.record import Record
 from onnxlearn.experiments.results import Results
 from onnxlearn.measures import Outcome
+from onnxlearn.plots.canvas import short_names
 from onnxlearn.prediction import Prediction
 from onnxlearn.schema import Target
 
@@ -36,10 +37,12 @@ class Series:
         """What is predicted."""
         return self.predictions[0].target
 
-    @property
-    def title(self) -> str:
-        """The name and the note."""
-        return f"{self.name} ({self.note})" if self.note else self.name
+
+def titles(several: Sequence[Series], further: Sequence[str] | None = None) -> list[str]:
+    """What each is called in a legend: its name, what further is said of it, and its note."""
+    names = short_names([series.name for series in several]) if several[0].name else [""]
+    texts = [f"{name} ({text})".strip() for name, text in zip(names, further, strict=True)] if further else names
+    return [f"{text}\n({series.note})" if series.note else text for text, series in zip(texts, several, strict=True)]
 
 
 def series_of(source: Source, type: TaskType, plot: str) -> list[Series]:

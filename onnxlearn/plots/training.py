@@ -39,7 +39,7 @@ def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
     histories = [record.history for record in records if has_curves(record)]
     if not histories:
         raise DataError(f"learner {name!r} has no learning curves: it keeps none, or the result was made with histories=False")
-    ax = axes(ax, width=4.4, height=3.4)
+    own, ax = ax is None, axes(ax, height=3.2)
     handles, names = [], []
     for i, (column, title) in enumerate(_SHOWN.items()):
         curves = [_curve(history, column) for history in histories if column in history]
@@ -49,7 +49,7 @@ def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("epoch (the training loop's own values)")
     ax.set_ylabel("loss")
     ax.locator_params(axis="x", integer=True)
-    legend(ax, handles, names)
+    legend(ax, handles, names, grow=own)
     return ax
 
 

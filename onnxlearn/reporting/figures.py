@@ -113,7 +113,7 @@ def _of_classes(result: BenchmarkResult, each: dict[str, BenchmarkResult], galle
     yield gallery.group(
         "Confusion",
         [(name, partial(plots.confusion, one)) for name, one in each.items()],
-        note="Rows, or their weights, of all iterations: true classes down, predicted ones across; the darker a cell, the "
+        note="Rows, or their weights, of all iterations: true classes down, predicted ones across; the stronger a cell, the "
         "larger its share of the true class.",
         folded=True,
     )
