@@ -48,7 +48,8 @@ class Results:
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of the measures that were asked for, or computed, when the iterations were run."""
-        return tuple(dict.fromkeys([*self._measures, *(name for record in self.records for name in record.scores)]))
+        asked = self.design.get("settings", {}).get("measures", ())
+        return tuple(dict.fromkeys([*self._measures, *asked, *(name for record in self.records for name in record.scores)]))
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -223,6 +224,7 @@ class BenchmarkResult(Results):
                     )
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
         design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
+        design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
         return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures, design)
 
     def resample_result(

@@ -90,7 +90,7 @@ def _draw(kind: Kind, source: Source, label: Any, ax: Axes | None) -> Axes:
     own, ax = ax is None, axes(ax, height=3.8)
     handles = []
     names = titles(several, [_score(kind, series, codes) for series in several])
-    for i, series in enumerate(several):
+    for i in range(len(several)):
         for curve in curves[i] if len(several) <= FAINT_LEARNERS else ():
             ax.plot(*simplified(curve, FAINTLY), drawstyle=kind.style, color=line_style(i)["color"], alpha=0.2, linewidth=0.8)
         handles += _line(ax, kind, curves[i], i)

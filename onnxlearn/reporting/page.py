@@ -45,7 +45,11 @@ def report(result: Results | str | Path, path: str | Path, *, title: str | None 
 
     >>> import onnxlearn as ol
     >>> result = ol.resample(ol.example_task("iris"), ol.learner("featureless"), ol.CV(3), "acc")
-    >>> ol.report(result, "/dev/null")
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "report.html")
+    >>> ol.report(result, path)
+    >>> path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    True
     """
     if isinstance(result, str | Path):
         result = BenchmarkResult.load(result)

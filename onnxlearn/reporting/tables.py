@@ -54,7 +54,7 @@ def full(value: float | None) -> str:
     >>> full(0.1 + 0.2), full(5), full(float("nan")), full(None)
     ('0.30000000000000004', '5', '', '')
     """
-    return "" if value is None or math.isnan(value) else repr(value)
+    return "" if value is None or math.isnan(value) else repr(value if isinstance(value, int) else float(value))
 
 
 def numbers(*values: float | None, best: bool = False) -> Cell:

@@ -42,7 +42,8 @@ def predicted(n: int = 80, *, weighted: bool = False, seed: int = 0) -> Predicti
     truth = rng.integers(0, 2, n)
     prob = np.round(np.clip(0.25 * truth + rng.uniform(0, 0.75, n), 0, 1), 2).astype(np.float32)
     return Prediction.from_outputs(
-        CLASSES, {"label": np.array(["no", "yes"], object)[(prob > 0.5).astype(int)], "probabilities": np.stack([1 - prob, prob], 1)},
+        CLASSES,
+        {"label": np.array(["no", "yes"], object)[(prob > 0.5).astype(int)], "probabilities": np.stack([1 - prob, prob], 1)},
         truth=truth, weights=rng.integers(1, 4, n).astype(float) if weighted else None,
     )  # fmt: skip
 
