@@ -11,7 +11,8 @@ from onnxlearn import plots
 from onnxlearn.errors import DataError
 from onnxlearn.experiments.results import BenchmarkResult
 from onnxlearn.plots.canvas import root_figure
-from onnxlearn.plots.training import has_curves
+from onnxlearn.plots.curves import DRAWN
+from onnxlearn.plots.training import MAX_EPOCHS, has_curves
 from onnxlearn.reporting.parts import Part
 from onnxlearn.reporting.svg import to_svg
 
@@ -108,7 +109,7 @@ def _of_classes(result: BenchmarkResult, each: dict[str, BenchmarkResult], galle
             ("Calibration", partial(plots.calibration, result)),
         ],
         note="Each curve is the mean over a learner's iterations; calibration is of all their test rows together, the larger "
-        "a point the more rows. A test row counts by its weight.",
+        f"a point the more rows. A test row counts by its weight. Curves are drawn with at most {DRAWN} points.",
     )
     yield gallery.group(
         "Confusion",
@@ -137,7 +138,8 @@ def _learning_curves(each: dict[str, BenchmarkResult], gallery: Gallery) -> Grou
     group = gallery.group(
         "Learning curves",
         [(name, partial(plots.learning_curves, one)) for name, one in kept.items()],
-        note="The training loop's own values, not those of the exported file: they are no scores.",
+        note="The training loop's own values, not those of the exported file: they are no scores. Of more than "
+        f"{MAX_EPOCHS} epochs every k-th is drawn.",
         folded=True,
     )
     missing = (f"{', '.join(without)}: no curves were kept.",) if without else ()
