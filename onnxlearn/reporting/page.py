@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +99,19 @@ def _contents(result: Results) -> dict[str, Any]:
         "n_failed": len(failed.rows) if failed else 0,
         "compared": overview.compared(result),
         "comparisons": [s for i, part in enumerate(comparisons(result)) for s in _comparison(part, i, gallery)],
-        "sections": [_section(part, i, gallery) for i, part in enumerate(sections(result))],
+        "sections": [_section(part, i, gallery) for i, part in enumerate(_watched(sections(result)))],
         "failures": failed,
     }
+
+
+def _watched(parts: list[Part]) -> Iterable[Part]:
+    """The parts, with a bar on stderr where that is a terminal: to draw a big benchmark takes a minute."""
+    if not sys.stderr.isatty() or find_spec("rich") is None:
+        return parts
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(parts, description="drawing", console=Console(stderr=True), transient=True)
 
 
 def _comparison(part: Part, i: int, gallery: Gallery) -> list[Section]:
