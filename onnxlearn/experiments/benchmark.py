@@ -12,7 +12,7 @@ from onnxlearn.experiments.design import Cell, Named, describe, grid, outline
 from onnxlearn.experiments.job import Job, Settings
 from onnxlearn.experiments.progress import progress_over
 from onnxlearn.experiments.record import Finished, Key
-from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+from onnxlearn.experiments.results import BenchmarkResult, Fetch, ResampleResult
 from onnxlearn.experiments.store import Store
 from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
@@ -110,7 +110,7 @@ def benchmark(
             kept[finished.record.key] = finished
             on_finished(finished.record)
     records = [kept[job.key].record if job.key in kept else done[job.key] for job in jobs]
-    fetch = opened.read if opened is not None else lambda record: kept[record.key]
+    fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
     return BenchmarkResult(records, fetch, chosen, design)
 
 

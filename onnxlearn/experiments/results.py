@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from onnxlearn.statistics import Scores
 
+# From a record to the iteration; ``model=False`` where its model is not wanted.
+Fetch: TypeAlias = Callable[..., Finished]
+
 CELL = ["task", "learner", "resampling"]
 ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
 
@@ -38,7 +41,7 @@ class Results:
     def __init__(
         self,
         records: Sequence[Record],
-        fetch: Callable[[Record], Finished],
+        fetch: Fetch,
         measures: Iterable[Measure] = (),
         design: Mapping[str, Any] | None = None,
     ) -> None:
@@ -151,7 +154,7 @@ class Results:
         """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
         if record.status != "done" and not record.fallback:
             return None
-        found = self._fetch(record).prediction
+        found = self._fetch(record, model=False).prediction
         if found is None:
             raise DataError("the predictions were not kept: run it again with predictions=True")
         return found
@@ -211,7 +214,7 @@ class BenchmarkResult(Results):
 
         Raises: DataError where one is there twice with another outcome.
         """
-        fetch_of: dict[Key, Callable[[Record], Finished]] = {}
+        fetch_of: dict[Key, Fetch] = {}
         records: dict[Key, Record] = {}
         for result in (self, *others):
             for record in result.records:
@@ -225,7 +228,11 @@ class BenchmarkResult(Results):
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
         design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
         design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
-        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures, design)
+
+        def fetch(record: Record, **parts: bool) -> Finished:
+            return fetch_of[record.key](record, **parts)
+
+        return BenchmarkResult(list(records.values()), fetch, measures, design)
 
     def resample_result(
         self, task: str | None = None, learner: str | None = None, resampling: str | None = None

@@ -337,3 +337,12 @@ def test_five_learners_on_eight_tasks_are_below_three_megabytes(tmp_path) -> Non
     result = ol.benchmark([ol.example_task(name) for name in names], learners, ol.CV(5), progress=False)
     ol.report(result, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 3_000_000
+
+
+def test_a_measure_without_a_better_end_is_shown_without_a_best(tmp_path) -> None:
+    tasks = [ol.example_task("diabetes"), ol.example_task("friedman1")]
+    text = render(ol.benchmark(tasks, [QUICK, FEATURELESS], ol.CV(2), "bias", progress=False))
+    assert len(Page(text).find("friedman1", "Mean over the iterations").values("bias")[0]) == 2
+    assert 'class="number best"' not in text
+    assert "bias over tasks" not in text
+    assert "bias (nearest 0 is better)" in text
