@@ -103,7 +103,7 @@ def critical_difference(result: Results, measure: str, *, alpha: float = 0.05, a
     found = nemenyi(result.statistics(measure), alpha=alpha)
     n = len(found.learners)
     half = math.ceil(n / 2)
-    ax = axes(ax, width=5.0, height=1.5 + 0.24 * (half + len(found.groups) * 0.5))
+    ax = axes(ax, height=1.5 + 0.24 * (half + len(found.groups) * 0.5))
     ax.grid(visible=False)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set_yticks([])
