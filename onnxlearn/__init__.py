@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
-    from onnxlearn import errors, measures, statistics
+    from onnxlearn import errors, measures, plots, statistics
     from onnxlearn.examples.records import example_infos as example_tasks
     from onnxlearn.examples.task import example_task
     from onnxlearn.experiments.benchmark import benchmark, resample
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
     from onnxlearn.registry import learner_infos as learners
+    from onnxlearn.reporting.page import report
     from onnxlearn.resampling import (
         CV,
         Bootstrap,
@@ -76,7 +77,9 @@ __all__ = [
     "load",
     "measure",
     "measures",
+    "plots",
     "read_design",
+    "report",
     "resample",
     "statistics",
 ]
@@ -116,7 +119,9 @@ _HOMES = {
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "plots": "onnxlearn.plots:",
     "read_design": "onnxlearn.experiments.design_file:read_design",
+    "report": "onnxlearn.reporting.page:report",
     "resample": "onnxlearn.experiments.benchmark:resample",
     "statistics": "onnxlearn.statistics:",
 }

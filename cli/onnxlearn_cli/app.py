@@ -13,6 +13,7 @@ from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
+from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures
 
@@ -63,7 +64,7 @@ def _onnxlearn(
     """
 
 
-for _command in (fit, resample, benchmark, predict, evaluate, export, inspect, learners, measures, examples, doctor):
+for _command in (fit, resample, benchmark, report, predict, evaluate, export, inspect, learners, measures, examples, doctor):
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

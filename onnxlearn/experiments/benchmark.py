@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import MissingExtraError, ParameterError
-from onnxlearn.experiments.design import Cell, Design, Named, describe, grid
+from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
 from onnxlearn.experiments.job import Job, Settings
 from onnxlearn.experiments.progress import progress_over
 from onnxlearn.experiments.record import Finished, Key
-from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+from onnxlearn.experiments.results import BenchmarkResult, Fetch, ResampleResult
 from onnxlearn.experiments.store import Store
 from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
@@ -108,7 +108,7 @@ def benchmark(
         measures=chosen, time_limit=time_limit, fallback=fallback, on_error=on_error,
         predictions=predictions, models=models, histories=histories,
     )  # fmt: skip
-    design = {**describe(cells), "settings": settings.to_dict()} if store is not None else {}
+    design = {**describe(cells), "settings": settings.to_dict()} if store is not None else outline(cells)
     opened = None if store is None else Store.create(store, design)
     if opened is not None:
         for cell in cells:
@@ -122,8 +122,8 @@ def benchmark(
             kept[finished.record.key] = finished
             on_finished(finished.record)
     records = [kept[job.key].record if job.key in kept else done[job.key] for job in jobs]
-    fetch = opened.read if opened is not None else lambda record: kept[record.key]
-    return BenchmarkResult(records, fetch, chosen)
+    fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
+    return BenchmarkResult(records, fetch, chosen, design)
 
 
 def run_all(jobs: Sequence[Job], settings: Settings, store: Store | None, n_jobs: int | None) -> Iterator[Finished]:

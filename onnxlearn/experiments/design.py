@@ -13,6 +13,7 @@ from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job
 from onnxlearn.experiments.record import Key
 from onnxlearn.learner import Learner
+from onnxlearn.params import to_json
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
@@ -104,25 +105,37 @@ def instantiate(resampling: Resampling | Splits, task: Task) -> Splits:
     return resampling.split(task)
 
 
-def describe(cells: Sequence[Cell]) -> dict[str, Any]:
-    """The design as plain JSON, which tells it from any other: two designs with equal descriptions have equal results."""
+def outline(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The design as plain JSON, for readers. ``given``: the parameters that each learner was given; the others are defaults."""
     return {
         "format_version": 1,
         "tasks": {
             cell.task_name: {
                 "n_rows": cell.task.n_rows,
-                "sha256": task_fingerprint(cell.task),
+                "features": dict(Counter(column.kind for column in cell.task.schema.features)),
                 "target": cell.task.schema.target.to_dict(),
             }
             for cell in _first_by(cells, lambda cell: cell.task_name)
         },
         "learners": {cell.learner_name: cell.learner.to_dict() for cell in cells},
-        "splits": {
-            f"{cell.task_name}/{cell.resampling_name}": {"resampling": cell.splits.resampling, "sha256": digest(cell.splits)}
-            for cell in _first_by(cells, lambda cell: (cell.task_name, cell.resampling_name))
-        },
+        "given": {cell.learner_name: to_json(cell.learner.given) for cell in cells},
+        "splits": {_splits_name(cell): {"resampling": cell.splits.resampling} for cell in cells},
         "cells": [[cell.task_name, cell.learner_name, cell.resampling_name] for cell in cells],
     }
+
+
+def describe(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The outline with fingerprints, which tell it from any other: two designs with equal descriptions have equal results."""
+    document = outline(cells)
+    for cell in _first_by(cells, lambda cell: cell.task_name):
+        document["tasks"][cell.task_name]["sha256"] = task_fingerprint(cell.task)
+    for cell in _first_by(cells, _splits_name):
+        document["splits"][_splits_name(cell)]["sha256"] = digest(cell.splits)
+    return document
+
+
+def _splits_name(cell: Cell) -> str:
+    return f"{cell.task_name}/{cell.resampling_name}"
 
 
 def digest(splits: Splits) -> str:

@@ -107,6 +107,7 @@ class Job:
             sha256=hashlib.sha256(data).hexdigest(),
             history=training.get("history", {}) if settings.histories else {},
             notes=tuple(note for note in model.metadata.get("notes", ()) if note not in self.task.notes),
+            versions=model.metadata["versions"],
         )
         record = replace(record, scores=scored(prediction, record, settings.measures))
         return Finished(record, prediction if settings.predictions else None, model if settings.models else None)

@@ -45,7 +45,7 @@ class Record:
     ``status``: ``done``, or why there is no model of the learner: ``failed`` with ``error``, or ``timeout``. ``fallback``: the
     prediction is one of the fallback learner. ``seconds_train`` and ``seconds_predict`` are wall time; ``n_bytes`` is the size
     of the exported file and ``sha256`` its digest. ``scores``: those of the prediction, ``None`` where a measure is not
-    defined. ``history``: the training curves, the loop's own values.
+    defined. ``history``: the training curves, the loop's own values. ``versions``: those of the packages that made the file.
     """
 
     task: str
@@ -66,6 +66,7 @@ class Record:
     scores: Mapping[str, float | None] = field(default_factory=dict)
     history: Mapping[str, list[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:

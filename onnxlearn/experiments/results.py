@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from onnxlearn.statistics import Scores
 
+# From a record to the iteration; ``model=False`` where its model is not wanted.
+Fetch: TypeAlias = Callable[..., Finished]
+
 CELL = ["task", "learner", "resampling"]
 ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
 INNER = [*CELL, "iteration", "inner", "n_train", "n_test", "status"]
@@ -34,21 +37,28 @@ class Results:
     """Iterations: ``records`` tell how each went, ``inner_records`` those on the inner splits of a nested resampling.
 
     ``measures``: what the scores are of, where they are no longer known by their names. ``fetch`` gives an iteration with its
-    prediction and model, where they were kept.
+    prediction and model, where they were kept. ``design``: what was compared, as in a folder's ``design.json``.
     """
 
     def __init__(
-        self, records: Sequence[Record], fetch: Callable[[Record], Finished], measures: Iterable[Measure] = ()
+        self,
+        records: Sequence[Record],
+        fetch: Fetch,
+        measures: Iterable[Measure] = (),
+        design: Mapping[str, Any] | None = None,
     ) -> None:
         self.records = tuple(record for record in records if record.inner is None)
         self.inner_records = tuple(record for record in records if record.inner is not None)
         self._fetch = fetch
+        self.design = dict(design or {})
         self._measures = {measure.name: measure for measure in measures}
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of the measures that were asked for, or computed, when the iterations were run."""
-        return tuple(dict.fromkeys([*self._measures, *(name for record in self._all for name in record.scores)]))
+        asked = self.design.get("settings", {}).get("measures", ())
+        computed = (name for record in self._all for name in record.scores)
+        return tuple(dict.fromkeys([*self._measures, *asked, *computed]))
 
     @property
     def _all(self) -> tuple[Record, ...]:
@@ -85,7 +95,7 @@ class Results:
         """The scores of one measure, for the tests and ranks of :mod:`onnxlearn.statistics`."""
         from onnxlearn.statistics import Scores
 
-        return Scores.from_frame(self.scores, measure)
+        return Scores.from_frame(self.scores, self.find_measure(measure) or measure)
 
     def _measure(self, name: str) -> Measure:
         return self._measures.get(name) or _measures.get(name)
@@ -105,10 +115,35 @@ class Results:
         return _measures.aggregate(measure, outcomes, average)
 
     def _average(self, name: str) -> Average:
+        measure = self.find_measure(name)
+        return "macro" if measure is None else measure.average
+
+    def find_measure(self, name: str) -> Measure | None:
+        """What is known of a measure; nothing of one's own whose name alone a folder tells."""
         try:
-            return self._measure(name).average
+            return self._measure(name)
         except UnknownNameError:
-            return "macro"
+            return None
+
+    def filter(
+        self,
+        *,
+        tasks: Iterable[str] | None = None,
+        learners: Iterable[str] | None = None,
+        resamplings: Iterable[str] | None = None,
+    ) -> BenchmarkResult:
+        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
+        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
+        records = self._all
+        for part, names in wanted.items():
+            if names is None:
+                continue
+            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self._all}
+            for name in chosen:
+                if name not in known:
+                    raise UnknownNameError.of(part, name, known)
+            records = tuple(record for record in records if getattr(record, part) in chosen)
+        return BenchmarkResult(records, self._fetch, self._measures.values(), self.design)
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -121,7 +156,7 @@ class Results:
         """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
         if record.status != "done" and not record.fallback:
             return None
-        found = self._fetch(record).prediction
+        found = self._fetch(record, model=False).prediction
         if found is None:
             raise DataError("the predictions were not kept: run it again with predictions=True")
         return found
@@ -144,7 +179,7 @@ class BenchmarkResult(Results):
         Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
         """
         stores = [Store.open(folder) for folder in folders]
-        found = [cls(list(store.records()), store.read) for store in stores]
+        found = [cls(list(store.records()), store.read, (), store.design) for store in stores]
         return found[0] if len(found) == 1 else found[0].combine(*found[1:])
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
@@ -191,32 +226,12 @@ class BenchmarkResult(Results):
             found.setdefault(record.key[:3], []).append(record)
         return found
 
-    def filter(
-        self,
-        *,
-        tasks: Iterable[str] | None = None,
-        learners: Iterable[str] | None = None,
-        resamplings: Iterable[str] | None = None,
-    ) -> BenchmarkResult:
-        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
-        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
-        records = self._all
-        for part, names in wanted.items():
-            if names is None:
-                continue
-            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self._all}
-            for name in chosen:
-                if name not in known:
-                    raise UnknownNameError.of(part, name, known)
-            records = tuple(record for record in records if getattr(record, part) in chosen)
-        return BenchmarkResult(records, self._fetch, self._measures.values())
-
     def combine(self, *others: BenchmarkResult) -> BenchmarkResult:
         """These iterations and those of other results, each once.
 
         Raises: DataError where one is there twice with another outcome.
         """
-        fetch_of: dict[Key, Callable[[Record], Finished]] = {}
+        fetch_of: dict[Key, Fetch] = {}
         records: dict[Key, Record] = {}
         for result in (self, *others):
             for record in result._all:
@@ -228,7 +243,13 @@ class BenchmarkResult(Results):
                         "another name"
                     )
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
-        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
+        design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
+        design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
+
+        def fetch(record: Record, **parts: bool) -> Finished:
+            return fetch_of[record.key](record, **parts)
+
+        return BenchmarkResult(list(records.values()), fetch, measures, design)
 
     def resample_result(
         self, task: str | None = None, learner: str | None = None, resampling: str | None = None
@@ -242,7 +263,7 @@ class BenchmarkResult(Results):
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found._all, found._fetch, found._measures.values())
+        return ResampleResult(found._all, found._fetch, found._measures.values(), self.design)
 
 
 class ResampleResult(Results):
@@ -287,6 +308,15 @@ def _table(
         found = values(record)
         rows.append({name: getattr(record, name) for name in about} | {name: _number(found.get(name)) for name in names})
     return pd.DataFrame(rows, columns=[*about, *names])
+
+
+# What a design has by name.
+_NAMED_PARTS = ("tasks", "learners", "given", "splits")
+
+
+def _united(part: str, designs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: about for design in designs for name, about in design.get(part, {}).items()}
+
 
 
 def _number(value: float | None) -> float:
