@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.benchmark import benchmark, resample
     from onnxlearn.experiments.design import grid
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn.inspection.dependence import partial_dependence
+    from onnxlearn.inspection.importance import importance
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -69,11 +71,13 @@ __all__ = [
     "example_task",
     "example_tasks",
     "grid",
+    "importance",
     "learner",
     "learners",
     "load",
     "measure",
     "measures",
+    "partial_dependence",
     "resample",
     "statistics",
 ]
@@ -108,10 +112,12 @@ _HOMES = {
     "grid": "onnxlearn.experiments.design:grid",
     "example_task": "onnxlearn.examples.task:example_task",
     "example_tasks": "onnxlearn.examples.records:example_infos",
+    "importance": "onnxlearn.inspection.importance:importance",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "partial_dependence": "onnxlearn.inspection.dependence:partial_dependence",
     "resample": "onnxlearn.experiments.benchmark:resample",
     "statistics": "onnxlearn.statistics:",
 }
