@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.benchmark import benchmark, resample
     from onnxlearn.experiments.design import grid
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn.inference.bench import bench
     from onnxlearn.inspection.dependence import partial_dependence
     from onnxlearn.inspection.importance import importance
     from onnxlearn.learner import Learner
@@ -66,6 +67,7 @@ __all__ = [
     "Target",
     "Task",
     "TimeSeriesSplit",
+    "bench",
     "benchmark",
     "errors",
     "example_task",
@@ -107,6 +109,7 @@ _HOMES = {
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
+    "bench": "onnxlearn.inference.bench:bench",
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",
     "grid": "onnxlearn.experiments.design:grid",

@@ -12,6 +12,7 @@ from onnxlearn.params import Param, build_configs, list_params, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from onnxlearn.wire.feeds import Feeds
 
 Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
+Bare: TypeAlias = "Callable[[Feeds, int], AbstractContextManager[Callable[[], object]]]"
 TaskType: TypeAlias = Literal["classification", "regression"]
 
 
@@ -73,6 +75,15 @@ class Learner(ABC):
         """What a fit on this task trains, to compare its file with: gives outputs of the file by name, of rows.
 
         ``None``: there is nothing beside the file. :func:`onnxlearn.testing.check_learner` asks for it.
+        """
+        del task
+        return None
+
+    def bare(self, task: Task) -> Bare | None:
+        """The networks that a fit on this task begins with, outside of any file, to compare speed with.
+
+        Gives, of rows and a number of threads, a context with a function that runs the networks on these rows, made ready
+        before. ``None``: there is no network.
         """
         del task
         return None

@@ -86,6 +86,11 @@ class Model:
         return self._session.get_providers()
 
     @property
+    def chunk_rows(self) -> int:
+        """The most rows that are run at a time."""
+        return self._session.chunk_rows
+
+    @property
     def scores(self) -> dict[str, dict[str, float]]:
         """Scores computed by running this file: measure by name, for ``validation`` and ``test`` where there are such rows."""
         scores: dict[str, dict[str, float]] = self.metadata["training"].get("scores", {})
