@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "files": ("Parquet, Feather and Arrow files", ("pyarrow",)),
     "eval": ("resampling and comparing", ("scikit-learn",)),
     "export": ("rewriting model files", ("onnx",)),
+    "report": ("plots and reports", ("matplotlib", "jinja2")),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
 }
 CORE = ("onnxlearn", "numpy", "pandas")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import MissingExtraError, OutputError, did_you_mean
-from onnxlearn.files.outputs import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,15 +62,11 @@ def figure_suffix(path: str | Path) -> str:
     return suffix
 
 
-def save_figure(ax: Axes, path: str | Path) -> None:
-    """Write the figure of these axes as ``.svg``, ``.png`` or ``.pdf``: whole or not at all, without date.
-
-    Raises: OutputError.
-    """
-    suffix = figure_suffix(path)
+def save_figure(ax: Axes, path: Path, suffix: str) -> None:
+    """Write the figure of these axes to a path, in the format of ``suffix`` (:func:`figure_suffix`), without date."""
     import matplotlib as mpl
 
     metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[suffix]
     figure: Any = ax.get_figure(root=True)
-    with atomic_path(path) as temporary, mpl.rc_context({"svg.hashsalt": "onnxlearn"}):
-        figure.savefig(temporary, format=suffix, metadata=metadata, dpi=150)
+    with mpl.rc_context({"svg.hashsalt": "onnxlearn"}):
+        figure.savefig(path, format=suffix, metadata=metadata, dpi=150)

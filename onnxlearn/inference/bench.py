@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -97,7 +98,7 @@ def bench(
     working: tuple[Provider, ...] = ("cpu",) if cuda_obstacle() else ("cpu", "cuda")
     wanted = list(dict.fromkeys(providers or working))
     cells = [cell for file in files for provider in wanted for cell in _file_cells(file, provider, batch_sizes, threads)]
-    notes = ["rows: drawn to fit the schema"] if data is None else []
+    notes = [*(["rows: drawn to fit the schema"] if data is None else []), *_disturbances()]
     if torch:
         for file in files:
             rival = find_rival(file.model)
@@ -208,6 +209,13 @@ def _about(packages: Sequence[str]) -> dict[str, Any]:
     versions = {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}
     versions |= {name: version(name) for name in names}
     return {"versions": versions, "platform": f"{platform.system()} {platform.machine()}", "cores": available_cores()}
+
+
+def _disturbances() -> list[str]:
+    """A note where others keep the cores busy: times are longer then, above all those of several threads."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores = os.cpu_count() or 1
+    return [f"other processes are busy: a load of {load:.1f} on {cores} cores"] if load > cores / 2 else []
 
 
 def _starts(files: Sequence[_File], packages: Sequence[str], provider: Provider) -> list[Any]:

@@ -84,11 +84,16 @@ class Bench(Result):
             )  # fmt: skip
         ax.set_xscale("log")
         ax.set_yscale("log")
+        sizes = sorted({timing.batch_size for timing in self.timings})
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
+        ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_xlabel("rows a call")
         ax.set_ylabel("ms a call (median, line to the 90th percentile)")
         ax.grid(visible=True, which="major", color="0.9")
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
+        # Above the plot: the lines may go anywhere in it.
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize="small")
         return ax
 
     def _series(self) -> dict[str, list[Timing]]:

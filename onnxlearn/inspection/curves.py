@@ -74,7 +74,7 @@ def _value_name(found: Dependence) -> str:
 def draw_surface(found: Dependence, ax: Axes | None) -> Axes:
     """Averages over two columns as colours, with their values at the edges. Raises: ParameterError, MissingExtraError."""
     if len(found.outputs) > 1:
-        raise ParameterError(f"a surface shows one output, and there are {listing(found.outputs)}: choose by classes=[...]")
+        raise ParameterError(f"a surface shows one class or target, not {listing(found.outputs)}: choose by of=[...] (--of)")
     assert found.average is not None, "two columns have averages alone"
     ax = axes_for(ax, size=(6.4, 4.8))
     first, second = found.grids

@@ -64,7 +64,7 @@ class Dependence:
             index = pd.Index(np.repeat(np.arange(self.n_rows), len(points)), name="row")
             points *= self.n_rows
         frame = pd.DataFrame(
-            {i: pd.Series([point[i] for point in points], index=index) for i in range(len(self.grids))}, index=index
+            {i: pd.Series(each, index=index, dtype=_dtype(each)) for i, each in enumerate(zip(*points, strict=True))}
         )
         flat = values.reshape(-1, len(self.outputs))
         frame = pd.concat([frame, pd.DataFrame(flat, index=index)], axis=1)
@@ -83,9 +83,11 @@ class Dependence:
         return draw_curves(self, ax) if len(self.grids) == 1 else draw_surface(self, ax)
 
     def _output_names(self) -> list[str]:
-        if self.target.type == "classification":
-            return [f"prob_{label}" for label in self.outputs]
-        return column_names(self.target, {"prediction": (len(self.outputs),)})
+        """As the columns of a prediction."""
+        classes = bool(self.target.classes)
+        every = column_names(self.target, {"probabilities" if classes else "prediction": (self.target.n_outputs,)})
+        names: Sequence[Any] = self.target.classes or self.target.names
+        return [every[names.index(output)] for output in self.outputs]
 
     def __repr__(self) -> str:
         size = " x ".join(str(len(grid)) for grid in self.grids)
@@ -100,7 +102,7 @@ def partial_dependence(
     *,
     grid: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     kind: Kind = "average",
-    classes: Sequence[Any] | None = None,
+    of: Sequence[Any] | None = None,
     n_points: int = N_POINTS,
     format: str | None = None,
     progress: bool | None = None,
@@ -114,7 +116,8 @@ def partial_dependence(
 
     ``grid``: the values, of two columns by name; by default at most ``n_points`` (>= 2) quantiles of the rows' numbers or
     dates between 5 % and 95 %, or every level, and missing where the column may be. ``kind``: ``average``, ``individual``
-    or ``both``; of two columns ``average``. ``classes``: those to look at, by default all, of two the positive one.
+    or ``both``; of two columns ``average``. ``of``: classes or target columns to look at, by default all, of two classes the
+    positive one.
     ``format`` and ``progress`` as in :func:`onnxlearn.importance`. Rows count by their weights where the model was trained
     with such.
 
@@ -123,7 +126,7 @@ def partial_dependence(
     >>> import onnxlearn as ol
     >>> task = ol.example_task("penguins")
     >>> model = ol.learner("linear", max_epochs=20, seed=0).fit(task, progress=False)
-    >>> found = ol.partial_dependence(model, task, "island", classes=["Gentoo"])
+    >>> found = ol.partial_dependence(model, task, "island", of=["Gentoo"])
     >>> found.to_frame()["island"].tolist(), found.average.shape
     (['Biscoe', 'Dream', 'Torgersen'], (3, 1))
     """
@@ -136,7 +139,7 @@ def partial_dependence(
         )
     if not is_integer(n_points) or n_points < 2:
         raise ParameterError(f"n_points has to be an integer >= 2, not {n_points!r}")
-    chosen = _chosen_outputs(model.schema.target, classes)
+    chosen = _chosen_outputs(model.schema.target, of)
     given = _given(grid, names)
     rows = read_rows(model, data, format=format)
     grids = tuple(
@@ -182,6 +185,11 @@ def _changes(rows: Rows, grids: Sequence[Grid]) -> Iterator[Change]:
         }
 
 
+def _dtype(values: Sequence[Any]) -> Any:
+    """What pandas infers, but integers next to a ``None``, of which it would make floats, stay as they are."""
+    return object if None in values and any(is_integer(value) for value in values) else None
+
+
 def _column_names(columns: str | Sequence[str], schema: Schema) -> list[str]:
     names = [columns] if isinstance(columns, str) else list(columns)
     if not 1 <= len(names) <= 2 or len(set(names)) < len(names):
@@ -209,20 +217,17 @@ def _given(grid: Sequence[Any] | Mapping[str, Sequence[Any]] | None, names: Sequ
     return grid
 
 
-def _chosen_outputs(target: Target, classes: Sequence[Any] | None) -> dict[Any, int]:
-    """The outputs to look at by name, with their position."""
-    if target.type == "regression":
-        if classes is not None:
-            raise ParameterError(f"classes={classes!r} is for classification, and the model predicts numbers: leave it out")
-        return {name: i for i, name in enumerate(target.names)}
-    places = {label: i for i, label in enumerate(target.classes)}
-    if classes is None:
-        wanted: Sequence[Any] = [target.positive] if target.positive is not None else target.classes
+def _chosen_outputs(target: Target, of: Sequence[Any] | None) -> dict[Any, int]:
+    """The outputs to look at by name, with their position, in the file's order."""
+    names: Sequence[Any] = target.classes or target.names
+    if of is None:
+        wanted = names if target.positive is None else [target.positive]
     else:
-        wanted = [classes] if isinstance(classes, str) else list(classes)
+        wanted = [of] if isinstance(of, str) else list(of)
     # The command line only has text: there is no mistaking it among integers or booleans.
-    by_text = {str(label): label for label in places}
-    found = {label if label in places else by_text.get(label): label for label in wanted}
+    by_text = {str(name): name for name in names}
+    found = {name if name in names else by_text.get(str(name)) for name in wanted}
     if not found or None in found:
-        raise ParameterError(f"classes={classes!r} has to be some of the model's classes, {listing(places)}")
-    return {label: place for label, place in places.items() if label in found}
+        what = "classes" if target.classes else "targets"
+        raise ParameterError(f"of={of!r} has to be some of the model's {what}, {listing(names)}")
+    return {name: i for i, name in enumerate(names) if name in found}

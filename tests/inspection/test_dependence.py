@@ -136,7 +136,7 @@ def test_memory_and_stacks_change_nothing(model, task, monkeypatch) -> None:
 
 def test_curves_of_rows_come_in_a_long_table(penguins) -> None:
     frame = ol.example_task("penguins").frame.head(3)
-    found = ol.partial_dependence(penguins, frame, "island", kind="individual", classes=["Gentoo"])
+    found = ol.partial_dependence(penguins, frame, "island", kind="individual", of=["Gentoo"])
     assert found.average is None
     curves = found.to_frame()
     assert curves.index.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -151,8 +151,8 @@ def test_of_two_classes_the_positive_one_is_shown() -> None:
     positive = task.schema.target.positive
     name = task.schema.feature_names[0]
     assert ol.partial_dependence(model, task, name).outputs == (positive,)
-    assert ol.partial_dependence(model, task, name, classes=task.schema.target.classes).average.sum(axis=1) == pytest.approx(1)
-    assert ol.partial_dependence(model, task, name, classes=[str(positive)]).outputs == (positive,)
+    assert ol.partial_dependence(model, task, name, of=task.schema.target.classes).average.sum(axis=1) == pytest.approx(1)
+    assert ol.partial_dependence(model, task, name, of=[str(positive)]).outputs == (positive,)
 
 
 def test_several_targets() -> None:
@@ -162,6 +162,9 @@ def test_several_targets() -> None:
     assert found.average.shape == (3, 3)
     assert found.to_frame().columns.tolist()[1:] == [f"prediction_{name}" for name in task.schema.target.names]
     found.plot()
+    last = ol.partial_dependence(model, task, task.schema.feature_names[0], of=task.schema.target.names[2:], n_points=3)
+    np.testing.assert_array_equal(last.average[:, 0], found.average[:, 2])
+    assert last.to_frame().columns.tolist()[1:] == found.to_frame().columns.tolist()[3:]
 
 
 # Grids
@@ -240,7 +243,7 @@ def test_plots_of_every_kind_of_column(model, task) -> None:
 def test_surfaces_are_drawn_of_one_output(penguins, model, task) -> None:
     ax = ol.partial_dependence(model, task, ["x", "day"], n_points=4).plot()
     assert ax.get_ylabel() == "day"
-    with pytest.raises(ParameterError, match="a surface shows one output"):
+    with pytest.raises(ParameterError, match="a surface shows one class or target"):
         ol.partial_dependence(penguins, "example:penguins", ["sex", "island"]).plot()
 
 
@@ -264,8 +267,8 @@ def test_at_most_a_hundred_curves_are_drawn(model, task) -> None:
         (["sex", "island"], {"grid": ["male"]}, ParameterError, "of two columns grid= is a dict"),
         ("sex", {"grid": {"island": ["Dream"]}}, ParameterError, "grid= has values of 'island'"),
         ("sex", {"kind": "ice"}, ParameterError, "kind has to be 'average', 'individual' or 'both', not 'ice'"),
-        ("sex", {"classes": ["Emperor"]}, ParameterError, "has to be some of the model's classes"),
-        ("sex", {"classes": []}, ParameterError, "has to be some of the model's classes"),
+        ("sex", {"of": ["Emperor"]}, ParameterError, "has to be some of the model's classes"),
+        ("sex", {"of": []}, ParameterError, "has to be some of the model's classes"),
         ("year", {"n_points": 1}, ParameterError, "n_points has to be an integer >= 2, not 1"),
     ],
 )
@@ -275,5 +278,5 @@ def test_bad_options(penguins, columns, options, error, message) -> None:
 
 
 def test_numbers_have_no_classes(model, task) -> None:
-    with pytest.raises(ParameterError, match="is for classification, and the model predicts numbers"):
-        ol.partial_dependence(model, task, "x", classes=["a"])
+    with pytest.raises(ParameterError, match="has to be some of the model's targets, 'y'"):
+        ol.partial_dependence(model, task, "x", of=["a"])
