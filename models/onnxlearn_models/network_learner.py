@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
 from onnxlearn.learner import Bare, Learner, Reference
@@ -123,9 +124,11 @@ class NetworkLearner(Learner):
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
         prepared = self.replace(device="cpu").prepare(task)
-        with prepared.generators.resumed():
-            prepared.initialize(prepared.tensors(prepared.train))
-            module = self.finish(prepared.module, prepared.architecture, None, prepared.objective)
+        with prepared.generators.resumed(), torch.no_grad():
+            rows = prepared.tensors(prepared.train)
+            prepared.initialize(rows)
+            # They also stand for validation rows, which an architecture may choose its parts by.
+            module = self.finish(prepared.module.eval(), prepared.architecture, rows, prepared.objective)
         return module.eval(), prepared.preprocessing
 
     def train(
