@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, listing
@@ -21,8 +22,19 @@ if TYPE_CHECKING:
     from onnxlearn.wire.feeds import Feeds
 
 Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
-Bare: TypeAlias = "Callable[[Feeds, int], AbstractContextManager[Callable[[], object]]]"
 TaskType: TypeAlias = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Networks outside of any file, to compare speed with.
+
+    ``precision``: what they compute in, e.g. ``float32``. ``opened``, of rows and a number of threads: a context with a
+    function that runs the networks on these rows, made ready before.
+    """
+
+    precision: str
+    opened: Callable[[Feeds, int], AbstractContextManager[Callable[[], object]]]
 
 
 class Learner(ABC):
@@ -80,10 +92,9 @@ class Learner(ABC):
         return None
 
     def bare(self, task: Task) -> Bare | None:
-        """The networks that a fit on this task begins with, outside of any file, to compare speed with.
+        """The networks of this learner's file for such a task, untrained; ``None`` where there is no network.
 
-        Gives, of rows and a number of threads, a context with a function that runs the networks on these rows, made ready
-        before. ``None``: there is no network.
+        :func:`onnxlearn.bench` asks for it.
         """
         del task
         return None

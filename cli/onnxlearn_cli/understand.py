@@ -118,9 +118,9 @@ def dependence(
         frame = found.to_frame()
         write(frame)
         draw(found)
-    n = len(column)
+    values = frame.iloc[:, len(column) :].itertuples(index=False, name=None)
     rows = [
-        [*("missing" if cell is None or cell != cell else str(cell) for cell in row[:n]), *map(number, row[n:])]
-        for row in frame.itertuples(index=False, name=None)
+        [*("missing" if cell is None else str(cell) for cell in point), *map(number, row)]
+        for point, row in zip(found.points(), values, strict=True)
     ]
     show_table([str(name) for name in frame.columns], rows)

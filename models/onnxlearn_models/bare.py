@@ -11,7 +11,7 @@ from torch import nn
 from onnxlearn.learner import Bare
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.wire.feeds import Feeds
-from onnxlearn_models.fitted import network_tensors, run_network
+from onnxlearn_models.fitted import dtype_of, network_tensors, run_network
 from onnxlearn_models.training.threads import threads
 
 
@@ -24,4 +24,4 @@ def bare_networks(networks: Sequence[tuple[nn.Module, Preprocessing]]) -> Bare:
         with threads(n_threads), torch.inference_mode():
             yield lambda: [run_network(module, rows) for (module, _), rows in zip(networks, inputs, strict=True)]
 
-    return opened
+    return Bare(" and ".join(sorted({str(dtype_of(module)).removeprefix("torch.") for module, _ in networks})), opened)

@@ -167,7 +167,7 @@ def _rival_cells(file: _File, rival: Bare, batch_sizes: Sequence[int], threads: 
     for n_threads in threads:
         for size in batch_sizes:
             yield _Cell(
-                engine="torch", file=file.name, provider="CPU", precision="float32", batch_size=size, n_threads=n_threads,
+                engine="torch", file=file.name, provider="CPU", precision=rival.precision, batch_size=size, n_threads=n_threads,
                 work=_opening(rival, _batch(file.feeds, size), n_threads),
             )  # fmt: skip
 
@@ -177,7 +177,7 @@ def _running(model: Model, rows: Feeds) -> Work:
 
 
 def _opening(rival: Bare, rows: Feeds, n_threads: int) -> Work:
-    return lambda: rival(rows, n_threads)
+    return lambda: rival.opened(rows, n_threads)
 
 
 def _batch(feeds: Feeds, size: int) -> Feeds:

@@ -49,6 +49,10 @@ class Dependence:
         """Names of the columns."""
         return tuple(grid.column.name for grid in self.grids)
 
+    def points(self) -> list[tuple[Any, ...]]:
+        """The values of the columns, point by point in the order of ``average``; missing is ``None``."""
+        return list(itertools.product(*(grid.shown for grid in self.grids)))
+
     def to_frame(self) -> pd.DataFrame:
         """The averages: a column for each column of the model, then those of a prediction (``prob_<class>``, ``prediction``).
 
@@ -56,16 +60,14 @@ class Dependence:
         """
         import pandas as pd
 
-        points = list(itertools.product(*(grid.shown for grid in self.grids)))
+        points = self.points()
         values, index = self.average, None
         if values is None:
             assert self.individual is not None, "one of the two was asked for"
             values = self.individual
             index = pd.Index(np.repeat(np.arange(self.n_rows), len(points)), name="row")
             points *= self.n_rows
-        frame = pd.DataFrame(
-            {i: pd.Series(each, index=index, dtype=_dtype(each)) for i, each in enumerate(zip(*points, strict=True))}
-        )
+        frame = pd.DataFrame({i: list(column) for i, column in enumerate(zip(*points, strict=True))}, index=index)
         flat = values.reshape(-1, len(self.outputs))
         frame = pd.concat([frame, pd.DataFrame(flat, index=index)], axis=1)
         frame.columns = pd.Index([*self.columns, *self._output_names()])
@@ -183,11 +185,6 @@ def _changes(rows: Rows, grids: Sequence[Grid]) -> Iterator[Change]:
         yield {
             grid.column.name: np.full((len(rows), 1), value, grid.wire.dtype) for grid, value in zip(grids, point, strict=True)
         }
-
-
-def _dtype(values: Sequence[Any]) -> Any:
-    """What pandas infers, but integers next to a ``None``, of which it would make floats, stay as they are."""
-    return object if None in values and any(is_integer(value) for value in values) else None
 
 
 def _column_names(columns: str | Sequence[str], schema: Schema) -> list[str]:

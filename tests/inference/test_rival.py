@@ -12,6 +12,7 @@ import onnxlearn as ol
 from onnxlearn.inference import rival as room
 from onnxlearn.inference.drawn import drawn_frame
 from onnxlearn.inference.rival import find_rival, rebuilt
+from onnxlearn.learner import Bare
 from onnxlearn.registry import learner_infos
 from tests.contract.quick_learners import quick
 
@@ -33,12 +34,13 @@ def test_every_network_can_be_rebuilt_and_run(name, penguins, drawn) -> None:
     bare = rebuilt(quick(name).to_dict()).bare(drawn)
     before = torch.get_num_threads()
     for n_rows in (1, 37):
-        with bare({column: array[:n_rows] for column, array in penguins.feeds().items()}, 1) as call:
+        with bare.opened({column: array[:n_rows] for column, array in penguins.feeds().items()}, 1) as call:
             assert torch.get_num_threads() == 1
             outputs = call()
         for output in outputs:
             assert all(len(tensor) == n_rows and tensor.isfinite().all() for tensor in output.values())
     assert torch.get_num_threads() == before
+    assert bare.precision == ("float64" if name == "tabnet" else "float32")
 
 
 @pytest.mark.parametrize("name", ["mlp", "tab_resnet", "tabnet", "ft_transformer", "realmlp", "entity_mlp"])
@@ -51,20 +53,20 @@ def test_it_has_the_shapes_of_the_network_that_was_trained(name, penguins, drawn
 
 
 def test_members_that_are_not_exported_are_not_run(drawn, penguins) -> None:
-    with rebuilt(quick("tabm", n_export_members=3).to_dict()).bare(drawn)(penguins.feeds(), 1) as call:
+    with rebuilt(quick("tabm", n_export_members=3).to_dict()).bare(drawn).opened(penguins.feeds(), 1) as call:
         (outputs,) = call()
     assert [tensor.shape for tensor in outputs.values()] == [(344, 3, 3)]
 
 
 def test_an_ensemble_runs_all_its_networks(drawn, penguins) -> None:
-    with rebuilt(quick("ensemble").to_dict()).bare(drawn)(penguins.feeds(), 1) as call:
+    with rebuilt(quick("ensemble").to_dict()).bare(drawn).opened(penguins.feeds(), 1) as call:
         assert len(call()) == 3
 
 
 def test_roles_of_other_columns_do_not_matter(penguins) -> None:
     task = ol.Task.from_frame(penguins.frame.assign(w=1.0, who=range(344)), "species", weight="w", id="who", group="island")
     model = ol.learner("linear", max_epochs=1).fit(task, progress=False)
-    assert callable(find_rival(model))
+    assert isinstance(find_rival(model), Bare)
 
 
 def test_code_that_a_file_names_is_not_imported() -> None:
