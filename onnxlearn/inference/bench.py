@@ -73,10 +73,10 @@ def bench(
     """How fast model files run on this machine: from ready arrays to outputs, as ``Model.predict`` runs them.
 
     For every provider, batch size and number of threads: the median and the 90th and 99th percentile of the time of a call,
-    and rows a second, the median of five rounds in which everything is measured in turn. And what a fresh process takes to
-    import, load and predict a first row, and its memory. Beside it the same network in torch, where that is installed and the
-    learner can build it from what the file tells: untrained, on ready tensors and without what the file does before and
-    after it.
+    and rows a second, the median of at most five rounds in which everything is measured in turn. And what a fresh process
+    takes to import, load and predict a first row, and its memory. Beside it the same network in torch, where that is
+    installed and the learner can be made anew from what the file tells: untrained, on ready tensors and without what the file
+    does before and after it.
 
     ``models``: a model or a path, or several to compare. ``data``: a table whose rows are run, again where a batch needs more;
     by default rows drawn to fit the schema. ``n_threads``: by default 1 and as many as there are cores; a file of ours shares
@@ -212,10 +212,10 @@ def _about(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def _disturbances() -> list[str]:
-    """A note where others keep the cores busy: times are longer then, above all those of several threads."""
+    """A note where the cores were busy: others make times longer, above all those of several threads."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     cores = os.cpu_count() or 1
-    return [f"other processes are busy: a load of {load:.1f} on {cores} cores"] if load > cores / 2 else []
+    return [f"the machine was busy before: a load of {load:.1f} on {cores} cores"] if load > cores / 2 else []
 
 
 def _starts(files: Sequence[_File], packages: Sequence[str], provider: Provider) -> list[Any]:

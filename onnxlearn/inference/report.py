@@ -72,15 +72,16 @@ class Bench(Result):
 
         Raises: MissingExtraError.
         """
-        ax = axes_for(ax, size=(7.2, 4.2))
-        for i, (name, timings) in enumerate(self._series().items()):
+        series = self._series()
+        ax = axes_for(ax, size=(7.2, 3.6 + 0.18 * len(series)))
+        for i, (name, timings) in enumerate(series.items()):
             sizes = [timing.batch_size for timing in timings]
             middle = [timing.p50_ms for timing in timings]
             above = [0.0 if timing.p90_ms is None else timing.p90_ms - timing.p50_ms for timing in timings]
             dashed = "--" if timings[0].engine == "torch" else "-"
             ax.errorbar(
-                sizes, middle, yerr=[[0.0] * len(above), above], label=shortened(name, 48), color=COLORS[i % len(COLORS)],
-                marker=MARKERS[i % len(MARKERS)], linestyle=dashed, markersize=5, capsize=2.5,
+                sizes, middle, yerr=[[0.0] * len(above), above], label=shortened(name, 90), color=COLORS[i % len(COLORS)],
+                marker=MARKERS[(i + i // len(COLORS)) % len(MARKERS)], linestyle=dashed, markersize=5, capsize=2.5,
             )  # fmt: skip
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -89,7 +90,7 @@ class Bench(Result):
         ax.set_xticks([], minor=True)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_xlabel("rows a call")
-        ax.set_ylabel("ms a call (median, line to the 90th percentile)")
+        ax.set_ylabel("ms a call\n(median; line: 90th percentile)")
         ax.grid(visible=True, which="major", color="0.9")
         ax.spines[["top", "right"]].set_visible(False)
         # Above the plot: the lines may go anywhere in it.

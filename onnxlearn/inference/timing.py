@@ -18,32 +18,38 @@ MOST_CALLS = 20_000
 
 
 def time_all(works: Sequence[Work], *, seconds: float, on_step: Callable[[], None]) -> list[list[list[float]]]:
-    """Seconds of each call, by work and round: each work is called for ``seconds`` in all, once a round at least.
+    """Seconds of each call, by work and round: each work is called for about ``seconds`` in all, and once at least.
 
     Whatever slows the machine down for a while slows all works down, not one of them. The first round warms up and does not
-    count.
+    count. A work whose calls took twice its time already is not called again.
     """
     found: list[list[list[float]]] = [[] for _ in works]
     for turn in range(ROUNDS + 1):
         for times, work in zip(found, works, strict=True):
-            with work() as call:
-                call()
-                durations = _durations(call, seconds / ROUNDS)
-            if turn:
-                times.append(durations)
+            if sum(map(sum, times)) < 2 * seconds:
+                durations = _durations(work, seconds / ROUNDS)
+                times += [durations] if turn else []
             on_step()
     return found
 
 
-def _durations(call: Callable[[], object], seconds: float) -> list[float]:
-    durations: list[float] = []
-    left = seconds
-    while not durations or (left > 0 and len(durations) < MOST_CALLS):
-        start = time.perf_counter()
-        call()
-        durations.append(time.perf_counter() - start)
-        left -= durations[-1]
+def _durations(work: Work, seconds: float) -> list[float]:
+    with work() as call:
+        durations = [_duration(call)]
+        # What comes first after others is slower; of a long call that is no matter, and it is long to repeat.
+        if durations[0] >= seconds:
+            return durations
+        durations, left = [], seconds
+        while left > 0 and len(durations) < MOST_CALLS:
+            durations.append(_duration(call))
+            left -= durations[-1]
     return durations
+
+
+def _duration(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def percentile(durations: Sequence[float], percent: float) -> float | None:

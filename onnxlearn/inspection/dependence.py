@@ -12,7 +12,7 @@ import numpy as np
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.grid import Grid, automatic_grid, given_grid
-from onnxlearn.inspection.rows import Rows, read_rows
+from onnxlearn.inspection.rows import Rows, read_rows, require_model
 from onnxlearn.measures import Array
 from onnxlearn.model import Model, Table
 from onnxlearn.prediction import column_names
@@ -132,6 +132,7 @@ def partial_dependence(
     >>> found.to_frame()["island"].tolist(), found.average.shape
     (['Biscoe', 'Dream', 'Torgersen'], (3, 1))
     """
+    require_model(model)
     names = _column_names(columns, model.schema)
     if kind not in get_args(Kind):
         raise ParameterError(f"kind has to be 'average', 'individual' or 'both', not {kind!r}")

@@ -16,6 +16,7 @@ from onnxlearn.wire.values import WIRE_TYPES, values_array
 
 # Of the rest there are too few rows for a curve to mean anything, and they would take most of a plot's width.
 TAILS = 0.05
+CONTINUOUS = ("numeric", "datetime")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +33,7 @@ class Grid:
     @property
     def is_continuous(self) -> bool:
         """Whether the values lie on an axis of numbers or dates."""
-        return self.column.kind in ("numeric", "datetime")
+        return self.column.kind in CONTINUOUS
 
 
 def automatic_grid(column: Column, feed: Array, n_points: int) -> Grid:
@@ -40,11 +41,9 @@ def automatic_grid(column: Column, feed: Array, n_points: int) -> Grid:
 
     ``feed``: the rows, ``[N, 1]``. Where the column could be missing in training, missing stands last.
 
-    Raises: DataError where all values are missing.
+    Raises: DataError where all values are missing, or a column has no levels.
     """
-    values = (
-        _levels(column) if column.kind in ("categorical", "ordered", "boolean") else _quantiles(column, feed[:, 0], n_points)
-    )
+    values = _quantiles(column, feed[:, 0], n_points) if column.kind in CONTINUOUS else _levels(column)
     missing = [_missing(column)] if column.has_missing and not column.strict_bool else []
     return _grid(column, np.array([*values, *missing], WIRE_TYPES[column.onnx_type]))
 
@@ -64,7 +63,11 @@ def _grid(column: Column, wire: Array) -> Grid:
 
 
 def _levels(column: Column) -> list[Any]:
-    return [False, True] if column.kind == "boolean" else list(column.levels)
+    if column.kind == "boolean":
+        return [False, True]
+    if not column.levels:
+        raise DataError(f"column {column.name!r} has no levels: give its values as grid=[...]")
+    return list(column.levels)
 
 
 def _missing(column: Column) -> Any:

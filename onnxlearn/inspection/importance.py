@@ -12,7 +12,7 @@ from onnxlearn import measures as _measures
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.figures import COLORS, axes_for, shortened
 from onnxlearn.inspection.copies import Change, outputs_of_copies
-from onnxlearn.inspection.rows import Rows, read_rows
+from onnxlearn.inspection.rows import Rows, read_rows, require_model
 from onnxlearn.measures import Array, Measure
 from onnxlearn.model import Model, Table
 from onnxlearn.progress import progress_steps
@@ -118,6 +118,7 @@ def importance(
     >>> found.to_frame().columns.tolist(), found.rows()[0]["column"]
     (['column', 'importance', 'sd', 'se'], 'bill')
     """
+    require_model(model)
     for name, value, low in (("repeats", repeats, 1), ("seed", seed, 0)):
         if not is_integer(value) or value < low:
             raise ParameterError(f"{name} has to be an integer >= {low}, not {value!r}")

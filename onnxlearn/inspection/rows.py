@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.errors import DataError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.files.tables import open_table
 from onnxlearn.measures import Array
 from onnxlearn.model import Model, Table, as_frame, frame_rows
@@ -38,6 +38,12 @@ class Rows:
         """Raise ``DataError`` where the truth is not known."""
         if self.truth is None:
             raise DataError(f"this cannot be scored: {self.no_truth}")
+
+
+def require_model(model: object) -> None:
+    """Raise ``ParameterError`` for what is no model, a path for example."""
+    if not isinstance(model, Model):
+        raise ParameterError(f"the first argument has to be a Model, not {model!r}: ol.load(path) opens a file")
 
 
 def read_rows(model: Model, table: Table, *, format: str | None = None) -> Rows:

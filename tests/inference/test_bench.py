@@ -94,6 +94,19 @@ def test_the_times_are_those_of_the_calls() -> None:
     assert turns == ["slow", "quick"] * (ROUNDS + 1)
 
 
+def test_long_calls_are_not_repeated_for_minutes() -> None:
+    calls: list[float] = []
+
+    def call() -> None:
+        calls.append(1)
+        time.sleep(0.05)
+
+    (times,) = time_all([lambda: contextlib.nullcontext(call)], seconds=0.01, on_step=lambda: None)
+    assert len(times) == 1
+    # One to warm up, one that counts.
+    assert len(calls) == 2
+
+
 def test_a_percentile_needs_calls_beyond_it() -> None:
     hundred = list(np.arange(100.0))
     assert percentile(hundred, 99) == pytest.approx(98.01)
@@ -232,7 +245,7 @@ def test_the_plot_has_a_line_for_each_engine(model) -> None:
 def test_a_busy_machine_is_told(monkeypatch) -> None:
     monkeypatch.setattr(room.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(room.os, "getloadavg", lambda: (3.0, 0, 0), raising=False)
-    assert room._disturbances() == ["other processes are busy: a load of 3.0 on 4 cores"]
+    assert room._disturbances() == ["the machine was busy before: a load of 3.0 on 4 cores"]
     monkeypatch.setattr(room.os, "getloadavg", lambda: (1.0, 0, 0), raising=False)
     assert room._disturbances() == []
 

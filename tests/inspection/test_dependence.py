@@ -206,6 +206,19 @@ def test_levels_and_booleans() -> None:
     assert automatic_grid(strict, np.array([[True]]), 5).wire.dtype == np.bool_
 
 
+def test_a_column_without_levels_needs_a_grid() -> None:
+    column = Column(name="c", kind="categorical", dtype="str", has_missing=True)
+    with pytest.raises(DataError, match="column 'c' has no levels: give its values as grid="):
+        automatic_grid(column, np.array([[""]], object), 5)
+    assert given_grid(column, ["new", None]).shown == ("new", None)
+
+
+def test_a_path_is_no_model() -> None:
+    for function in (ol.importance, ol.partial_dependence):
+        with pytest.raises(ParameterError, match=r"has to be a Model, not 'm\.onnx': ol\.load"):
+            function("m.onnx", "example:penguins", **({"columns": "sex"} if function is ol.partial_dependence else {}))
+
+
 def test_given_values_are_read_as_rows_are() -> None:
     day = Column(name="day", kind="datetime", dtype="naive")
     assert given_grid(day, [dt.date(1970, 1, 2), None]).wire.tolist() == [86_400_000_000, MISSING_INT64]
