@@ -69,8 +69,9 @@ def test_roles_of_other_columns_do_not_matter(penguins) -> None:
     assert isinstance(find_rival(model), Bare)
 
 
-def test_code_that_a_file_names_is_not_imported() -> None:
-    model = quick("module").fit(ol.example_task("iris"), progress=False)
+def test_code_that_a_file_names_is_not_imported(penguins) -> None:
+    model = ol.learner("featureless").fit(penguins)
+    model.metadata = {**model.metadata, "learner": {"name": "module", "params": {"module": "nowhere:Net"}}}
     assert find_rival(model) == "the network is code of your own, which the file names and does not hold"
 
 
