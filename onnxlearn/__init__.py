@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from onnxlearn.examples.records import example_infos as example_tasks
     from onnxlearn.examples.task import example_task
     from onnxlearn.experiments.benchmark import benchmark, resample
-    from onnxlearn.experiments.design import grid
+    from onnxlearn.experiments.design import Design, grid
+    from onnxlearn.experiments.design_file import read_design
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
     from onnxlearn.inference.bench import bench
     from onnxlearn.inspection.dependence import partial_dependence
@@ -51,6 +52,7 @@ __all__ = [
     "Column",
     "Custom",
     "CustomCV",
+    "Design",
     "Holdout",
     "InSample",
     "Learner",
@@ -80,6 +82,7 @@ __all__ = [
     "measure",
     "measures",
     "partial_dependence",
+    "read_design",
     "resample",
     "statistics",
 ]
@@ -93,6 +96,7 @@ _HOMES = {
     "Column": "onnxlearn.schema:Column",
     "Custom": "onnxlearn.resampling:Custom",
     "CustomCV": "onnxlearn.resampling:CustomCV",
+    "Design": "onnxlearn.experiments.design:Design",
     "Holdout": "onnxlearn.resampling:Holdout",
     "InSample": "onnxlearn.resampling:InSample",
     "Learner": "onnxlearn.learner:Learner",
@@ -121,6 +125,7 @@ _HOMES = {
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
     "partial_dependence": "onnxlearn.inspection.dependence:partial_dependence",
+    "read_design": "onnxlearn.experiments.design_file:read_design",
     "resample": "onnxlearn.experiments.benchmark:resample",
     "statistics": "onnxlearn.statistics:",
 }

@@ -207,8 +207,7 @@ class Model:
             return self._predict_frame(task.frame)
         # The model's own columns: they are converted already.
         outputs = self.predict_feeds(task.feeds())
-        ids = task.frame.index.to_numpy()
-        return self.to_prediction(outputs, row_ids=ids, truth=task.truth(), weights=task.weights())
+        return self.to_prediction(outputs, row_ids=task.row_ids, truth=task.truth(), weights=task.weights())
 
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)

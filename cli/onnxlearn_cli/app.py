@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_cli.bench import bench
+from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
@@ -64,21 +65,11 @@ def _onnxlearn(
     """
 
 
-for _command in (
-    fit,
-    resample,
-    predict,
-    evaluate,
-    importance,
-    dependence,
-    bench,
-    export,
-    inspect,
-    learners,
-    measures,
-    examples,
-    doctor,
-):
+_COMMANDS = (
+    fit, resample, benchmark, predict, evaluate, importance, dependence, bench, export,
+    inspect, learners, measures, examples, doctor,
+)  # fmt: skip
+for _command in _COMMANDS:
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

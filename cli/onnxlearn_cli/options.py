@@ -172,8 +172,8 @@ def make_learner(name: str, *settings: str) -> Learner:
     return learner(name)
 
 
-def find_own_code(*texts: str) -> None:
-    """Where one of these is called ``package.module:name``, let modules of the working directory be found."""
-    folder = str(Path.cwd())
-    if any(":" in text for text in texts) and folder not in sys.path:
-        sys.path.insert(0, folder)
+def find_own_code(*texts: str, folder: Path | None = None) -> None:
+    """Where one of these is called ``package.module:name``, let modules of a folder be found, by default the working one."""
+    place = str((folder or Path()).resolve())
+    if any(":" in text for text in texts) and place not in sys.path:
+        sys.path.insert(0, place)

@@ -55,7 +55,8 @@ class Bagging(Averaging):
 
     def __init__(self, **params: Any) -> None:
         base = params.get("base", "mlp")
-        self.base = single(base, of=self.name)
+        with told_of("base"):
+            self.base = single(base, of=self.name)
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
         self.defaults = self.base.values
@@ -139,7 +140,7 @@ def out_of_fold(networks: Sequence[FittedNetwork], post: Postprocessing, task: T
     return Prediction.from_outputs(
         task.schema.target,
         {name: np.concatenate([each[name] for each in outputs])[order] for name in outputs[0]},
-        row_ids=whole.frame.index.to_numpy(),
+        row_ids=whole.row_ids,
         truth=whole.truth(),
         weights=whole.weights(),
         axes=post.axes(),

@@ -45,7 +45,10 @@ class EnsembleConfig:
 
 
 class Ensemble(Averaging):
-    """Learner ``ensemble``: networks of different kinds or seeds, trained on the same rows."""
+    """Learner ``ensemble``: networks of different kinds or seeds, trained on the same rows.
+
+    A member whose loss is not finite in its first epoch ends the fit: what was asked for is a mean of all members.
+    """
 
     name: ClassVar[str] = "ensemble"
     parts = "members"

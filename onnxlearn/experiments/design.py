@@ -20,6 +20,8 @@ from onnxlearn.tasks.fingerprint import task_fingerprint
 T = TypeVar("T")
 Named: TypeAlias = "T | Sequence[T] | Mapping[str, T]"
 
+PARTS = ("task", "learner", "resampling")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -32,16 +34,41 @@ class Cell:
     learner_name: str
     resampling_name: str
 
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted, those on inner splits counted."""
+        return sum(1 + len(iteration.inner) for iteration in self.splits.iterations)
+
     def jobs(self) -> Iterator[Job]:
-        """The iterations, in order."""
-        for i in range(len(self.splits)):
-            yield Job(
-                key=Key(self.task_name, self.learner_name, self.resampling_name, i),
-                task=self.task,
-                learner=self.learner,
-                train=self.splits.train(i),
-                test=self.splits.test(i),
-            )
+        """The iterations, in order; behind each its inner ones, where the resampling is nested."""
+        for i, iteration in enumerate(self.splits.iterations):
+            key = Key(self.task_name, self.learner_name, self.resampling_name, i)
+            yield self._job(key, self.splits, i)
+            if iteration.inner:
+                inner = self.splits.inner(i)
+                for j in range(len(inner)):
+                    yield self._job(key._replace(inner=j), inner, j)
+
+    def _job(self, key: Key, splits: Splits, i: int) -> Job:
+        return Job(key=key, task=self.task, learner=self.learner, train=splits.train(i), test=splits.test(i))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Design:
+    """A benchmark to be run: its cells, and other arguments of :func:`onnxlearn.benchmark` by name."""
+
+    cells: tuple[Cell, ...]
+    options: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        names = {part: dict.fromkeys(getattr(cell, f"{part}_name") for cell in self.cells) for part in PARTS}
+        parts = [f"{part}s: {listing(found)}" for part, found in names.items()]
+        return f"Design({'; '.join([*parts, f'{self.n_fits} fits'])})"
+
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted."""
+        return sum(cell.n_fits for cell in self.cells)
 
 
 def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:

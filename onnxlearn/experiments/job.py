@@ -81,7 +81,7 @@ class Job:
             except TimeLimitExceeded:
                 failed = replace(blank, status="timeout", error=f"the fit took longer than {settings.time_limit:g} seconds")
                 if settings.on_error == "raise":
-                    raise OnnxlearnError(_title(self.key, failed.error)) from None
+                    raise OnnxlearnError(f"{self.key}: {failed.error}") from None
             except Exception as error:
                 if settings.on_error == "raise":
                     raise
@@ -138,7 +138,3 @@ def _text(error: Exception) -> str:
     """The message; of errors that are not meant for users also their type."""
     plain = isinstance(error, OnnxlearnError) and not isinstance(error, InternalError)
     return str(error) if plain else f"{type(error).__name__}: {error}"
-
-
-def _title(key: Key, text: str) -> str:
-    return f"learner {key.learner!r} on task {key.task!r}, iteration {key.iteration}: {text}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 from onnxlearn import measures as _measures
 from onnxlearn.errors import DataError, ParameterError, UnknownNameError, listing
 from onnxlearn.experiments.job import outcome_of
+from onnxlearn.experiments.nested import chosen_by_inner
 from onnxlearn.experiments.record import Finished, Key, Record
 from onnxlearn.experiments.store import Store
 from onnxlearn.measures import Average, Measure
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 CELL = ["task", "learner", "resampling"]
 ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
+INNER = [*CELL, "iteration", "inner", "n_train", "n_test", "status"]
 
 
 class Results:
-    """Iterations: ``records`` tell how each went.
+    """Iterations: ``records`` tell how each went, ``inner_records`` those on the inner splits of a nested resampling.
 
     ``measures``: what the scores are of, where they are no longer known by their names. ``fetch`` gives an iteration with its
     prediction and model, where they were kept.
@@ -38,18 +40,29 @@ class Results:
     def __init__(
         self, records: Sequence[Record], fetch: Callable[[Record], Finished], measures: Iterable[Measure] = ()
     ) -> None:
-        self.records, self._fetch = tuple(records), fetch
+        self.records = tuple(record for record in records if record.inner is None)
+        self.inner_records = tuple(record for record in records if record.inner is not None)
+        self._fetch = fetch
         self._measures = {measure.name: measure for measure in measures}
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of the measures that were asked for, or computed, when the iterations were run."""
-        return tuple(dict.fromkeys([*self._measures, *(name for record in self.records for name in record.scores)]))
+        return tuple(dict.fromkeys([*self._measures, *(name for record in self._all for name in record.scores)]))
+
+    @property
+    def _all(self) -> tuple[Record, ...]:
+        return self.records + self.inner_records
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """The scores that were computed when the iterations were run, one line each."""
-        return self._table(self.measures, lambda record: {name: record.scores.get(name) for name in self.measures})
+        return _table(self.records, ABOUT, self.measures, lambda record: record.scores)
+
+    @cached_property
+    def inner(self) -> pd.DataFrame:
+        """The scores on the inner splits of a nested resampling, one line each: what one may choose by, unlike ``scores``."""
+        return _table(self.inner_records, INNER, self.measures, lambda record: record.scores)
 
     def score(self, *measures: str | Measure) -> pd.DataFrame:
         """Any measures, computed from the predictions that were kept, one line each iteration.
@@ -66,15 +79,7 @@ class Results:
             suit = [measure for measure in chosen if measure.task in ("any", prediction.target.type)]
             return {measure.name: measure(outcome) for measure in suit}
 
-        return self._table([measure.name for measure in chosen], values)
-
-    def _table(self, names: Iterable[str], values: Callable[[Record], dict[str, float | None]]) -> pd.DataFrame:
-        import pandas as pd
-
-        rows = [
-            {**_about(record), **{name: _number(value) for name, value in values(record).items()}} for record in self.records
-        ]
-        return pd.DataFrame(rows, columns=[*ABOUT, *names])
+        return _table(self.records, ABOUT, [measure.name for measure in chosen], values)
 
     def statistics(self, measure: str) -> Scores:
         """The scores of one measure, for the tests and ranks of :mod:`onnxlearn.statistics`."""
@@ -107,15 +112,10 @@ class Results:
 
     @property
     def errors(self) -> pd.DataFrame:
-        """The iterations that failed or took too long, with the error of each."""
-        import pandas as pd
-
-        rows = [
-            {**record.key._asdict(), "status": record.status, "error": record.error, "fallback": record.fallback}
-            for record in self.records
-            if record.status != "done"
-        ]
-        return pd.DataFrame(rows, columns=[*CELL, "iteration", "status", "error", "fallback"])
+        """The iterations that failed or took too long, also those on inner splits, with the error of each."""
+        failed = [record for record in self._all if record.status != "done"]
+        place = [*CELL, "iteration", *(["inner"] if self.inner_records else [])]
+        return _table(failed, [*place, "status", "error", "fallback"], (), lambda _: {})
 
     def prediction(self, record: Record) -> Prediction | None:
         """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
@@ -170,6 +170,21 @@ class BenchmarkResult(Results):
         ]
         return pd.DataFrame(rows, columns=[*CELL, *names, "n", "n_failed"])
 
+    def choose(self, measure: str) -> pd.DataFrame:
+        """Which learner each outer iteration of a nested resampling chooses by its inner splits, and how good the choice is.
+
+        Columns: ``task``, ``resampling``, ``iteration``, the chosen ``learner``, its mean ``inner`` score, which flatters since
+        it was the best of several, and its ``outer`` score on rows that had no say in the choice. Of equal learners the first
+        is chosen. Cawley and Talbot (2010), "On over-fitting in model selection and subsequent selection bias in performance
+        evaluation", Journal of Machine Learning Research 11.
+
+        Raises: UnknownNameError; DataError without inner scores, or where every learner failed; ParameterError for a measure
+        without a better end.
+        """
+        if measure not in self.measures:
+            raise UnknownNameError.of("computed measure", measure, self.measures)
+        return chosen_by_inner(self.scores, self.inner, self._measure(measure))
+
     def _by_cell(self) -> dict[tuple[str, str, str], list[Record]]:
         found: dict[tuple[str, str, str], list[Record]] = {}
         for record in self.records:
@@ -185,11 +200,11 @@ class BenchmarkResult(Results):
     ) -> BenchmarkResult:
         """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
         wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
-        records = self.records
+        records = self._all
         for part, names in wanted.items():
             if names is None:
                 continue
-            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self.records}
+            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self._all}
             for name in chosen:
                 if name not in known:
                     raise UnknownNameError.of(part, name, known)
@@ -204,13 +219,13 @@ class BenchmarkResult(Results):
         fetch_of: dict[Key, Callable[[Record], Finished]] = {}
         records: dict[Key, Record] = {}
         for result in (self, *others):
-            for record in result.records:
+            for record in result._all:
                 there = records.setdefault(record.key, record)
                 fetch_of.setdefault(record.key, result._fetch)
                 if (there.sha256, there.status, there.scores) != (record.sha256, record.status, record.scores):
                     raise DataError(
-                        f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, "
-                        "with different results: they are of different designs; give one of them another name"
+                        f"{record.key} is there twice, with different results: they are of different designs; give one of them "
+                        "another name"
                     )
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
         return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
@@ -227,7 +242,7 @@ class BenchmarkResult(Results):
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found.records, found._fetch, found._measures.values())
+        return ResampleResult(found._all, found._fetch, found._measures.values())
 
 
 class ResampleResult(Results):
@@ -258,8 +273,20 @@ class ResampleResult(Results):
         return [pd.DataFrame(record.history) for record in self.records]
 
 
-def _about(record: Record) -> dict[str, object]:
-    return {name: getattr(record, name) for name in ABOUT}
+def _table(
+    records: Sequence[Record],
+    about: Sequence[str],
+    names: Sequence[str],
+    values: Callable[[Record], Mapping[str, float | None]],
+) -> pd.DataFrame:
+    """One line each: what is told of the iterations, then the values by name."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        found = values(record)
+        rows.append({name: getattr(record, name) for name in about} | {name: _number(found.get(name)) for name in names})
+    return pd.DataFrame(rows, columns=[*about, *names])
 
 
 def _number(value: float | None) -> float:

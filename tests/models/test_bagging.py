@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_networks import Numbers
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, UnknownNameError
 from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn.testing import example_frame, example_tasks
@@ -162,9 +162,9 @@ def test_the_seed_draws_the_folds():
 @pytest.mark.parametrize(
     ("base", "message"),
     [
-        (Numbers, r"^bagging takes learners and names of learners, not <class '.*Numbers'>; of a network of your own "),
-        (5, "^bagging takes learners and names of learners, not 5$"),
-        (["mlp"], r"^bagging takes learners and names of learners, not \['mlp'\]$"),
+        (Numbers, r"^base: bagging takes learners and names of learners, not <class '.*Numbers'>; of a network of your own "),
+        (5, "^base: bagging takes learners and names of learners, not 5$"),
+        (["mlp"], r"^base: bagging takes learners and names of learners, not \['mlp'\]$"),
         (
             "ensemble",
             "averages several networks itself, and bagging takes learners of one network: give one of its members here",
@@ -174,6 +174,11 @@ def test_the_seed_draws_the_folds():
 def test_a_base_that_is_no_learner_is_refused(base, message):
     with pytest.raises(ParameterError, match=message):
         learner("bagging", base=base)
+
+
+def test_a_base_of_an_unknown_name_is_refused_naming_the_parameter():
+    with pytest.raises(UnknownNameError, match=r"^base: there is no learner ''"):
+        learner("bagging", base="")
 
 
 def test_a_network_of_ones_own_is_bagged_in_other_processes_too():
