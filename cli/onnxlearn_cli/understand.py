@@ -97,6 +97,7 @@ def dependence(
             "--of", metavar="NAME", help="Class or target column to look at. Repeatable; all, of two classes the positive one."
         ),
     ] = None,
+    curves: Annotated[bool, typer.Option("--curves", help="Also draw single rows in the plot of one column.")] = False,
     points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="Values of a column of numbers or dates.")] = 20,
     out: Out = None,
     plot: Plot = None,
@@ -105,15 +106,17 @@ def dependence(
     """Show what a model predicts as a column takes other values.
 
     The mean prediction over the rows of a table when all of them have the same value in the column, for quantiles of its
-    numbers or dates or for each of its levels. The plot of one column also shows single rows.
+    numbers or dates or for each of its levels.
     """
     from onnxlearn.card import number
     from onnxlearn.inspection.dependence import partial_dependence
     from onnxlearn.model import load
 
+    if curves and plot is None:
+        raise ParameterError("--curves are drawn: say where with --plot FILE, or leave it out")
     with outputs(out, plot, model, data) as (write, draw):
         opened = load(model)
-        kind: Literal["both", "average"] = "both" if plot is not None and len(column) == 1 else "average"
+        kind: Literal["both", "average"] = "both" if curves else "average"
         found = partial_dependence(opened, data, column, kind=kind, of=of, n_points=points, format=format_)
         frame = found.to_frame()
         write(frame)
