@@ -21,8 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "fit", "resample", "benchmark", "report", "predict", "evaluate", "export", "inspect", "learners", "measures", "examples",
-    "doctor",
+    "fit", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
+    "inspect", "learners", "measures", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
 EMBEDDINGS = "Embeddings of numbers"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.design import Design, grid
     from onnxlearn.experiments.design_file import read_design
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn.inference.bench import bench
+    from onnxlearn.inspection.dependence import partial_dependence
+    from onnxlearn.inspection.importance import importance
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
@@ -67,16 +70,19 @@ __all__ = [
     "Target",
     "Task",
     "TimeSeriesSplit",
+    "bench",
     "benchmark",
     "errors",
     "example_task",
     "example_tasks",
     "grid",
+    "importance",
     "learner",
     "learners",
     "load",
     "measure",
     "measures",
+    "partial_dependence",
     "plots",
     "read_design",
     "report",
@@ -110,15 +116,18 @@ _HOMES = {
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
+    "bench": "onnxlearn.inference.bench:bench",
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",
     "grid": "onnxlearn.experiments.design:grid",
     "example_task": "onnxlearn.examples.task:example_task",
     "example_tasks": "onnxlearn.examples.records:example_infos",
+    "importance": "onnxlearn.inspection.importance:importance",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "partial_dependence": "onnxlearn.inspection.dependence:partial_dependence",
     "plots": "onnxlearn.plots:",
     "read_design": "onnxlearn.experiments.design_file:read_design",
     "report": "onnxlearn.reporting.page:report",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
 
 import typer
 
@@ -82,6 +84,39 @@ Measures: TypeAlias = Annotated[
         help="See onnxlearn measures, or package.module:name. Repeatable; a default set if not given.",
     ),
 ]
+
+
+Plot: TypeAlias = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw it: .svg, .png or .pdf (extra report).")
+]
+
+
+class Plotted(Protocol):
+    """A result that can be drawn."""
+
+    def plot(self) -> Any:
+        """Draw it on new axes."""
+
+
+@contextlib.contextmanager
+def figure_file(path: Path | None, *inputs: str | Path) -> Iterator[Callable[[Plotted], None]]:
+    """A function that draws a result into the file of --plot, or does nothing without; refused now where it cannot be."""
+    from onnxlearn.figures import figure_suffix, require_matplotlib, save_figure
+    from onnxlearn.files.outputs import atomic_path, require_other_file
+
+    if path is None:
+        yield _draw_nothing
+        return
+    suffix = figure_suffix(path)
+    require_other_file(path, *inputs)
+    require_matplotlib()
+    with atomic_path(path) as temporary:
+        yield lambda result: save_figure(result.plot(), temporary, suffix)
+
+
+def _draw_nothing(result: Plotted) -> None:
+    """No plot was asked for."""
+    del result
 
 
 def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str]:

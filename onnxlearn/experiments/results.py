@@ -318,6 +318,5 @@ def _united(part: str, designs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: about for design in designs for name, about in design.get(part, {}).items()}
 
 
-
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
