@@ -101,8 +101,9 @@ class Plotted(Protocol):
 @contextlib.contextmanager
 def figure_file(path: Path | None, *inputs: str | Path) -> Iterator[Callable[[Plotted], None]]:
     """A function that draws a result into the file of --plot, or does nothing without; refused now where it cannot be."""
-    from onnxlearn.figures import figure_suffix, require_matplotlib, save_figure
     from onnxlearn.files.outputs import atomic_path, require_other_file
+    from onnxlearn.plots.canvas import require_matplotlib
+    from onnxlearn.plots.files import figure_suffix, save_figure
 
     if path is None:
         yield _draw_nothing

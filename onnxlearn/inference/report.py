@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn.figures import COLORS, MARKERS, axes_for, shortened
 from onnxlearn.inference.start import Start
+from onnxlearn.plots.canvas import COLOURS, MARKERS, axes, drawn
 from onnxlearn.statistics.result import Result
 
 if TYPE_CHECKING:
@@ -73,15 +73,15 @@ class Bench(Result):
         Raises: MissingExtraError.
         """
         series = self._series()
-        ax = axes_for(ax, size=(7.2, 3.6 + 0.18 * len(series)))
+        ax = axes(ax, width=7.2, height=3.6 + 0.18 * len(series))
         for i, (name, timings) in enumerate(series.items()):
             sizes = [timing.batch_size for timing in timings]
             middle = [timing.p50_ms for timing in timings]
             above = [0.0 if timing.p90_ms is None else timing.p90_ms - timing.p50_ms for timing in timings]
             dashed = "--" if timings[0].engine == "torch" else "-"
             ax.errorbar(
-                sizes, middle, yerr=[[0.0] * len(above), above], label=shortened(name, 90), color=COLORS[i % len(COLORS)],
-                marker=MARKERS[(i + i // len(COLORS)) % len(MARKERS)], linestyle=dashed, markersize=5, capsize=2.5,
+                sizes, middle, yerr=[[0.0] * len(above), above], label=drawn(name, 90), color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[(i + i // len(COLOURS)) % len(MARKERS)], linestyle=dashed, markersize=5, capsize=2.5,
             )  # fmt: skip
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -91,8 +91,6 @@ class Bench(Result):
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_xlabel("rows a call")
         ax.set_ylabel("ms a call\n(median; line: 90th percentile)")
-        ax.grid(visible=True, which="major", color="0.9")
-        ax.spines[["top", "right"]].set_visible(False)
         # Above the plot: the lines may go anywhere in it.
         ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize="small")
         return ax

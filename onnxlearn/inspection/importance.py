@@ -10,11 +10,11 @@ import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
-from onnxlearn.figures import COLORS, axes_for, shortened
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.rows import Rows, read_rows, require_model
 from onnxlearn.measures import Array, Measure
 from onnxlearn.model import Model, Table
+from onnxlearn.plots.canvas import COLOURS, axes, drawn
 from onnxlearn.progress import progress_steps
 from onnxlearn.statistics.result import Result
 from onnxlearn.wire.values import is_integer
@@ -71,16 +71,17 @@ class Importance(Result):
         """
         rows = self.rows()
         shown = rows[:SHOWN_COLUMNS][::-1]
-        ax = axes_for(ax, size=(6.4, 1.5 + 0.28 * len(shown)))
+        ax = axes(ax, width=6.4, height=1.5 + 0.28 * len(shown))
         sds = [0.0 if row["sd"] != row["sd"] else row["sd"] for row in shown]
         places = range(len(shown))
-        ax.barh(places, [row["importance"] for row in shown], xerr=sds, color=COLORS[0], ecolor="0.35", capsize=2.5, height=0.7)
-        ax.set_yticks(places, [shortened(row["column"]) for row in shown])
+        ax.barh(
+            places, [row["importance"] for row in shown], xerr=sds, color=COLOURS[0], ecolor="0.35", capsize=2.5, height=0.7
+        )
+        ax.set_yticks(places, [drawn(row["column"]) for row in shown])
         ax.axvline(0, color="0.35", linewidth=0.8)
         ax.set_xlabel(f"how much worse {self.measure} is when shuffled\n(bar: mean, line: sd of {self.n_repeats} repeats)")
         hidden = len(rows) - len(shown)
         ax.set_title(f"{self.measure} {self.baseline:.4g} on {self.n_rows} rows" + (f"; {hidden} more columns" * bool(hidden)))
-        ax.spines[["top", "right"]].set_visible(False)
         return ax
 
 

@@ -27,12 +27,19 @@ WIDTH = 4.4
 NAME_LENGTH = 28
 
 
-def new_figure(width: float = WIDTH, height: float = 3.6) -> Figure:
-    """A figure in inches that pyplot does not know. Raises: MissingExtraError without matplotlib."""
+def require_matplotlib() -> None:
+    """Raise ``MissingExtraError`` where there is no matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401, ICN001
     except ImportError as error:
         raise MissingExtraError.of("matplotlib", "report", "a plot") from error
+
+
+def new_figure(width: float = WIDTH, height: float = 3.6) -> Figure:
+    """A figure in inches that pyplot does not know. Raises: MissingExtraError without matplotlib."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -89,21 +96,36 @@ def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
     """
     shown: list[str] = []
     for name in names:
-        text = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or repr(name)
-        tail = (length - 1) * 11 // 19
-        text = text if len(text) <= length else f"{text[: length - 1 - tail]}…{text[-tail:]}"
+        text = short_name(name, length)
         twice = sum(text == other or other.startswith(f"{text} #") for other in shown)
         shown.append(f"{text} #{twice + 1}" if twice else text)
     return shown
 
 
+def short_name(name: str, length: int = NAME_LENGTH) -> str:
+    """A name as it is shown: one line, not longer than ``length``.
+
+    >>> short_name("a very long name", 9)
+    'a ve…name'
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or repr(name)
+    tail = (length - 1) * 11 // 19
+    return text if len(text) <= length else f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
 def plain(text: str) -> str:
-    r"""Text that is drawn as it stands: a dollar begins no formula.
+    r"""Text that is drawn as it stands: a dollar begins no formula, an underscore hides nothing from a legend.
 
     >>> print(plain("a$b$"))
     a\$b\$
     """
-    return text.replace("$", r"\$")
+    # The space before the underscore has no width.
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def drawn(name: str, length: int = NAME_LENGTH) -> str:
+    """A name as it is drawn, short and plain."""
+    return plain(short_name(name, length))
 
 
 def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], *, grow: bool) -> None:
@@ -114,8 +136,7 @@ def legend(ax: Axes, handles: Sequence[Any], names: Sequence[str], *, grow: bool
     from matplotlib.transforms import ScaledTranslation
 
     below = ax.transAxes + ScaledTranslation(0, -40 / 72, root_figure(ax).dpi_scale_trans)
-    # A name that begins so would be left out; the space has no width.
-    labels = [f"\u200b{plain(name)}" if name.startswith("_") else plain(name) for name in names]
+    labels = [plain(name) for name in names]
     # Two columns, where both are narrow enough.
     columns = 1 if max(map(len, labels)) > 21 else min(2, len(labels))
     lines = len(labels) + sum(label.count("\n") for label in labels)
