@@ -30,7 +30,7 @@ NAME_LENGTH = 28
 def require_matplotlib() -> None:
     """Raise ``MissingExtraError`` where there is no matplotlib."""
     try:
-        import matplotlib.figure  # noqa: F401, ICN001
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of("matplotlib", "report", "a plot") from error
 
