@@ -37,7 +37,6 @@ class Cell:
         for i in range(len(self.splits)):
             yield Job(
                 key=Key(self.task_name, self.learner_name, self.resampling_name, i),
-                task=self.task,
                 learner=self.learner,
                 train=self.splits.train(i),
                 test=self.splits.test(i),

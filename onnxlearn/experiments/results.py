@@ -141,10 +141,15 @@ class BenchmarkResult(Results):
     def load(cls, *folders: str | Path) -> BenchmarkResult:
         """The finished iterations of results folders; several ones are put together, each iteration once.
 
-        Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
+        Where several folders of one design have an iteration, the first one's counts: kinds of machines differ in last digits.
+
+        Raises: DataError where a folder holds no results, or has other ones of the same name by another design.
         """
         stores = [Store.open(folder) for folder in folders]
-        found = [cls(list(store.records()), store.read) for store in stores]
+        found = [
+            cls([record for record in store.records() if not _is_in(stores[:i], record.key, store)], store.read)
+            for i, store in enumerate(stores)
+        ]
         return found[0] if len(found) == 1 else found[0].combine(*found[1:])
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
@@ -260,6 +265,11 @@ class ResampleResult(Results):
 
 def _about(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in ABOUT}
+
+
+def _is_in(stores: Sequence[Store], key: Key, of: Store) -> bool:
+    """Whether one of the folders has the same iteration by the same design."""
+    return any(store.find(key) is not None and store.about(key) == of.about(key) for store in stores)
 
 
 def _number(value: float | None) -> float:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 import time
+from pathlib import Path
 
 import onnxlearn as ol
 from onnxlearn.learner import Learner
@@ -56,3 +60,54 @@ class Slow(Wrapped):
             except Exception:  # noqa: BLE001
                 continue
         raise AssertionError("the limit did not hold")
+
+
+class Dying(Wrapped):
+    """Takes its process along, as a fault in compiled code does, on tasks whose first row is none of the task's first ten."""
+
+    name = "dying"
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Die, or fit."""
+        if task.frame.index[0] != 0:
+            os._exit(3)
+        return super().fit(task)
+
+
+class DyingOnce(Wrapped):
+    """Takes its process along in the first fit of all, which leaves a file behind."""
+
+    name = "dying_once"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Die, or fit."""
+        if not self.path.exists():
+            self.path.touch()
+            os._exit(3)
+        return super().fit(task)
+
+
+class Exiting(Wrapped):
+    """Ends the program, as scripts do."""
+
+    name = "exiting"
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Exit."""
+        sys.exit(1)
+
+
+class Stuck(Wrapped):
+    """Never returns from compiled code."""
+
+    name = "stuck"
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Wait, without an instruction of Python."""
+        # PyDLL holds on to the interpreter: no other thread runs either.
+        ctypes.PyDLL(None).sleep(600)
+        raise AssertionError("nobody waits that long")
