@@ -25,8 +25,8 @@ from onnxlearn.task import Task
 Rows: TypeAlias = NDArray[np.int64]
 
 # Fits in threads of one process wait for each other anyway, since torch has one stream of random numbers: here, so that
-# waiting counts neither for the time limit nor as time to train.
-_FITTING = threading.Lock()
+# waiting counts neither for the time limit nor as time to train. A learner may resample within its fit.
+_FITTING = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,11 +146,15 @@ class BenchmarkResult(Results):
         Raises: DataError where a folder holds no results, or has other ones of the same name by another design.
         """
         stores = [Store.open(folder) for folder in folders]
-        found = [
-            cls([record for record in store.records() if not _is_in(stores[:i], record.key, store)], store.read)
-            for i, store in enumerate(stores)
-        ]
-        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
+        holder: dict[Key, Store] = {}
+        records: dict[Key, Record] = {}
+        for store in stores:
+            for record in store.records():
+                there = holder.setdefault(record.key, store)
+                records.setdefault(record.key, record)
+                if there is not store and there.about(record.key) != store.about(record.key):
+                    raise _is_twice(record)
+        return cls(list(records.values()), lambda record: holder[record.key].read(record))
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
         """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
@@ -213,10 +217,7 @@ class BenchmarkResult(Results):
                 there = records.setdefault(record.key, record)
                 fetch_of.setdefault(record.key, result._fetch)
                 if (there.sha256, there.status, there.scores) != (record.sha256, record.status, record.scores):
-                    raise DataError(
-                        f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, "
-                        "with different results: they are of different designs; give one of them another name"
-                    )
+                    raise _is_twice(record)
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
         return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
 
@@ -267,9 +268,11 @@ def _about(record: Record) -> dict[str, object]:
     return {name: getattr(record, name) for name in ABOUT}
 
 
-def _is_in(stores: Sequence[Store], key: Key, of: Store) -> bool:
-    """Whether one of the folders has the same iteration by the same design."""
-    return any(store.find(key) is not None and store.about(key) == of.about(key) for store in stores)
+def _is_twice(record: Record) -> DataError:
+    return DataError(
+        f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, by "
+        "different designs or with different results: give one of them another name"
+    )
 
 
 def _number(value: float | None) -> float:

@@ -8,12 +8,14 @@ on one of them.
 from __future__ import annotations
 
 import contextlib
+import pickle
 import re
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, TypeAlias, TypeVar
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError
@@ -58,25 +60,27 @@ def _on_processes(
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError as error:
         raise MissingExtraError.of("joblib", "eval", "a benchmark") from error
-    left, under_way = deque(enumerate(calls)), dict[int, Item]()
-
-    def dispatched() -> Iterator[Any]:
-        while left:
-            number, (item, data) = left.popleft()
-            under_way[number] = item
-            yield delayed(_numbered)(number, function, item, data)
-
-    # One at a time, since their lengths differ by orders of magnitude, and none ahead: fewer are under way if a process dies.
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+    left = dict(enumerate(calls))
     while left:
+        begun: list[int] = []
+        # One at a time: their lengths differ by orders of magnitude. None ahead: fewer are under way where a process dies.
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
         try:
-            for number, result in parallel(dispatched()):
-                yield under_way.pop(number), result
+            for number, result in parallel(starmap(delayed(_numbered), _dispatched(function, left, begun))):
+                yield left.pop(number)[0], result
         except TerminatedWorkerError as error:
             # All processes are gone with the one that died; the next round starts others.
             died = Died(_exit_codes(str(error)))
-            yield from [(item, died) for item in under_way.values()]
-            under_way.clear()
+            yield from [(left.pop(number)[0], died) for number in tuple(begun) if number in left]
+
+
+def _dispatched(
+    function: Callable[[Item, Data], Result], left: Mapping[int, Call[Item, Data]], begun: list[int]
+) -> Iterator[tuple[int, Callable[[Item, Data], Result], Item, Data]]:
+    """Arguments of :func:`_numbered`; those that were asked for are noted in ``begun``."""
+    for number, (item, data) in tuple(left.items()):
+        begun.append(number)
+        yield number, function, item, data
 
 
 def _numbered(number: int, function: Callable[[Item, Data], Result], item: Item, data: Data) -> tuple[int, Result]:
@@ -105,20 +109,23 @@ def _dask_client() -> Any:
 def _on_dask(
     client: Any, function: Callable[[Item, Data], Result], calls: Sequence[Call[Item, Data]]
 ) -> Iterator[tuple[Item, Result | Died]]:
+    import cloudpickle
     from distributed import KilledWorker, wait
 
     left, under_way = deque(calls), dict[Any, Item]()
     # Data are a task of the cluster's own: they go there once, and are made again where a worker dies with them.
     shared = {id(data): data for _, data in calls}
     with _large_ones_allowed():
-        held = {key: client.submit(_same, data, pure=False) for key, data in shared.items()}
+        held = {key: client.submit(_unpacked, cloudpickle.dumps(data), pure=False) for key, data in shared.items()}
     try:
         while left or under_way:
             # The number of workers may change.
             while left and len(under_way) < 2 * max(1, sum(client.ncores().values())):
                 item, data = left.popleft()
+                # What a worker cannot unpack would end it, were it not packed as data: so it is an error of the call.
+                packed = cloudpickle.dumps((function, item))
                 with _large_ones_allowed():
-                    under_way[client.submit(function, item, held[id(data)], pure=False)] = item
+                    under_way[client.submit(_called, packed, held[id(data)], pure=False)] = item
             try:
                 finished = wait(list(under_way), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -138,8 +145,8 @@ def _require_workers(client: Any) -> None:
     """Raise ``OnnxlearnError`` where there is nobody to wait for."""
     if not client.ncores():
         raise OnnxlearnError(
-            f"the Dask cluster has had no workers for {PATIENCE:g} seconds: start some and make the same call again; what is in "
-            "the folder of store= is not run again"
+            f"the Dask cluster has had no workers for {PATIENCE:g} seconds: start some and make the same call again; what is "
+            "in the folder of store= is not run again"
         )
 
 
@@ -151,5 +158,10 @@ def _large_ones_allowed() -> Iterator[None]:
         yield
 
 
-def _same(data: Data) -> Data:
-    return data
+def _unpacked(packed: bytes) -> Any:
+    return pickle.loads(packed)
+
+
+def _called(packed: bytes, data: Data) -> Any:
+    function, item = pickle.loads(packed)
+    return function(item, data)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import onnxlearn as ol
@@ -83,6 +84,9 @@ class DyingOnce(Wrapped):
         super().__init__()
         self.path = path
 
+    def __reduce__(self):
+        return type(self), (self.path,)
+
     def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
         """Die, or fit."""
         if not self.path.exists():
@@ -111,3 +115,59 @@ class Stuck(Wrapped):
         # PyDLL holds on to the interpreter: no other thread runs either.
         ctypes.PyDLL(None).sleep(600)
         raise AssertionError("nobody waits that long")
+
+
+class Napping(Wrapped):
+    """Takes a moment."""
+
+    name = "napping"
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Wait, and fit."""
+        time.sleep(0.2)
+        return super().fit(task)
+
+
+class Busy(Wrapped):
+    """Does something else in its first fit, and keeps a log of fits."""
+
+    name = "busy"
+
+    def __init__(self, work: Callable[[], object] | None, log: Path | None = None) -> None:
+        super().__init__()
+        self.work, self.log = work, log
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Work, or fit."""
+        if self.log is not None:
+            with self.log.open("a") as file:
+                file.write("fit\n")
+        if self.work is not None:
+            work, self.work = self.work, None
+            work()
+        return super().fit(task)
+
+
+class Measured(Wrapped):
+    """Writes down how many threads torch has inside a fit, and how many cores it kept busy."""
+
+    name = "measured"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __reduce__(self):
+        return type(self), (self.folder,)
+
+    def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
+        """Fit a large network."""
+        import torch
+
+        learner = ol.learner("mlp", max_epochs=3, d_block=1024, n_threads=1)
+        learner.fit(task, progress=False)
+        start, cpu = time.perf_counter(), time.process_time()
+        model = learner.fit(task, progress=False)
+        share = (time.process_time() - cpu) / (time.perf_counter() - start)
+        (self.folder / "measured").write_text(f"{torch.get_num_threads()} {share}")
+        return model
