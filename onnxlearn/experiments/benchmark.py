@@ -84,9 +84,10 @@ def benchmark(
     (:func:`onnxlearn.grid`). All learners get the same rows. ``measures``: names or measures, each for the tasks that it
     suits; by default the usual ones of each task.
 
-    ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, and
-    another design is refused. ``n_jobs``: processes (-1: one a core), through joblib, and so on a cluster inside
-    ``joblib.parallel_config(backend="dask")``; results do not depend on it. ``time_limit``: seconds for each fit.
+    ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, or
+    shares the work with one that runs elsewhere, and another design is refused. ``n_jobs``: processes (-1: one a core), through
+    joblib, and so on a cluster inside ``joblib.parallel_config(backend="dask")``; results do not depend on it. Iterations
+    whose process died are run again; one that takes its process along twice has failed. ``time_limit``: seconds for each fit.
     ``fallback``: a learner that predicts where another failed or took too long. ``on_error``: ``record`` the error and go on,
     or ``raise`` it. ``predictions``, ``models``, ``histories``: what is kept of each iteration. ``progress``: a bar on stderr;
     ``None`` shows it where stderr is a terminal.
