@@ -119,6 +119,8 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EFBIG: "the file would be too large for this disk; choose another place",
     errno.ENOENT: "no file can be made there; choose another place",
+    errno.ENOTDIR: "a file is where a folder has to be; choose another place",
+    errno.EEXIST: "a file is where a folder has to be; choose another place",
     errno.EINVAL: "no file can be made there; choose another place",
 }
 

@@ -205,6 +205,13 @@ def test_of_two_folders_of_one_design_the_first_ones_iteration_counts(penguins, 
         ol.BenchmarkResult.load(tmp_path / "one", tmp_path / "other")
 
 
+def test_a_file_where_the_folder_should_be_is_told(penguins, tmp_path) -> None:
+    (tmp_path / "r").write_text("keep")
+    for folder in (tmp_path / "r", tmp_path / "r" / "s"):
+        with pytest.raises(OutputError, match="a file is where a folder has to be"):
+            ol.resample(penguins, FEATURELESS, ol.Holdout(), "acc", store=folder)
+
+
 def test_a_machine_that_does_not_see_the_folder_sends_its_results(penguins, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Store, "is_here", lambda self: False)
     result = ol.resample(penguins, FEATURELESS, ol.CV(2), "acc", store=tmp_path / "r", models=True)
@@ -241,14 +248,15 @@ def test_results_are_the_same_on_one_two_and_four_processes(penguins) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_keeps_one_core_busy(penguins, tmp_path, monkeypatch) -> None:
+def test_processes_share_the_cores(penguins, tmp_path, monkeypatch) -> None:
     """Also where nobody said so by an environment variable, as OMP_NUM_THREADS does in these tests."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     learner = learners.Measured(tmp_path)
     ol.resample(penguins, learner, ol.Holdout(), "acc", n_jobs=2)
     threads, share = (tmp_path / "measured").read_text().split()
-    assert int(threads) == 1
-    assert float(share) < 1.3
+    fair = max(1, joblib.cpu_count() // 2)
+    assert int(threads) == fair
+    assert float(share) < fair + 0.3
 
 
 @contextlib.contextmanager
