@@ -34,7 +34,10 @@ MAX_SHOWN_NOTES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class _Arrays:
-    """All that training reads, row by row."""
+    """All that training reads, row by row.
+
+    ``copies``: where some rows are there more than once, as in a bootstrap, the number of the row that each is a copy of.
+    """
 
     feeds: Feeds
     truth: NDArray[Any]
@@ -42,6 +45,7 @@ class _Arrays:
     groups: NDArray[np.int64] | None
     strata: NDArray[np.int64] | None
     order: NDArray[np.int64] | None
+    copies: NDArray[np.int64] | None = None
 
     @classmethod
     def read(cls, frame: pd.DataFrame, schema: Schema, where: Place = row_place) -> _Arrays:
@@ -74,7 +78,12 @@ class _Arrays:
             groups=some(self.groups),
             strata=some(self.strata),
             order=some(self.order),
+            copies=self._copies(rows),
         )
+
+    def _copies(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        originals = rows if self.copies is None else self.copies[rows]
+        return originals if np.bincount(originals).max(initial=0) > 1 else None
 
 
 class Task:
@@ -236,8 +245,11 @@ class Task:
         return self._arrays.weights
 
     def groups(self) -> NDArray[np.int64] | None:
-        """Group of each row, int64 ``[n]``; ``None`` without a group column."""
-        return self._arrays.groups
+        """Group of each row, int64 ``[n]``; ``None`` without a group column.
+
+        Where :meth:`select` took some rows more than once, the copies of a row are a group if there is no such column.
+        """
+        return self._arrays.copies if self._arrays.groups is None else self._arrays.groups
 
     def strata(self) -> NDArray[np.int64] | None:
         """Stratum of each row (combination of the stratum columns), int64 ``[n]``; ``None`` without one."""
@@ -260,20 +272,31 @@ class Task:
         """Part the rows: the larger rest, and about ``share`` of them set aside.
 
         The latest rows where there is an order; whole groups where there are groups; else a share of every class and stratum.
+        Copies of a row stay together.
         """
-        aside = holdout_rows(
-            self.n_rows, share, seed, strata=self._strata_and_classes(), groups=self.groups(), order=self.order()
-        )  # fmt: skip
+        different, copies = self._different()
+        aside = holdout_rows(different.n_rows, share, seed, **different._roles())[copies]
         return self.select(np.flatnonzero(~aside)), self.select(np.flatnonzero(aside))
 
     def folds(self, n_folds: int, seed: int = 0) -> NDArray[np.int64]:
         """The fold 0.. of each row, int64 ``[n]``.
 
-        Consecutive in time where there is an order; groups whole; else every class and stratum in equal shares.
+        Consecutive in time where there is an order; groups whole; else every class and stratum in equal shares. Copies of a row
+        stay together.
         """
-        return fold_numbers(
-            self.n_rows, n_folds, seed, strata=self._strata_and_classes(), groups=self.groups(), order=self.order()
-        )  # fmt: skip
+        different, copies = self._different()
+        return fold_numbers(different.n_rows, n_folds, seed, **different._roles())[copies]
+
+    def _different(self) -> tuple[Self, NDArray[np.int64]]:
+        """The task with every row once, and which of its rows each row is a copy of."""
+        if self._arrays.copies is None:
+            return self, np.arange(self.n_rows)
+        _, first, copies = np.unique(self._arrays.copies, return_index=True, return_inverse=True)
+        return self.select(first), copies.reshape(-1)
+
+    def _roles(self) -> dict[str, NDArray[np.int64] | None]:
+        """What decides on who may come apart."""
+        return {"strata": self._strata_and_classes(), "groups": self.groups(), "order": self.order()}
 
     def _strata_and_classes(self) -> NDArray[np.int64] | None:
         parts = [

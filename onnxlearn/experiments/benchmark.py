@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from onnxlearn import measures as _measures
-from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.errors import ParameterError
 from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
-from onnxlearn.experiments.job import Job, Settings
+from onnxlearn.experiments.job import Job, Settings, too_long
+from onnxlearn.experiments.limit import ALARM
 from onnxlearn.experiments.progress import progress_over
-from onnxlearn.experiments.record import Finished, Key
+from onnxlearn.experiments.record import Finished, Key, Status
 from onnxlearn.experiments.results import BenchmarkResult, Fetch, ResampleResult
 from onnxlearn.experiments.store import Store
+from onnxlearn.experiments.workers import Died, run_many
 from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
@@ -81,9 +86,10 @@ def benchmark(
     at its default. All learners get the same rows. ``measures``: names or measures, each for the tasks that it
     suits; by default the usual ones of each task.
 
-    ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, and
-    another design is refused. ``n_jobs``: processes (-1: one a core), through joblib, and so on a cluster inside
-    ``joblib.parallel_config(backend="dask")``; results do not depend on it. ``time_limit``: seconds for each fit.
+    ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, or
+    shares the work with one that runs elsewhere, and another design is refused. ``n_jobs``: processes (-1: one a core), through
+    joblib, and so on a cluster inside ``joblib.parallel_config(backend="dask")``; results do not depend on it. Iterations
+    whose process died are run again; one that takes its process along twice has failed. ``time_limit``: seconds for each fit.
     ``fallback``: a learner that predicts where another failed or took too long. ``on_error``: ``record`` the error and go on,
     or ``raise`` it. ``predictions``, ``models``, ``histories``: what is kept of each iteration. ``progress``: a bar on stderr;
     ``None`` shows it where stderr is a terminal.
@@ -114,36 +120,66 @@ def benchmark(
         for cell in cells:
             opened.write_splits(cell.task_name, cell.resampling_name, cell.splits)
     done = {} if opened is None else {record.key: record for record in opened.records()}
-    jobs = [job for cell in cells for job in cell.jobs()]
+    calls = [(job, cell.task) for cell in cells for job in cell.jobs()]
     kept: dict[Key, Finished] = {}
-    left = [job for job in jobs if job.key not in done]
-    with progress_over(len(jobs), len(jobs) - len(left), show=progress) as on_finished:
+    left = [call for call in calls if call[0].key not in done]
+    if opened is not None:
+        # Other processes may work on the same folder: each goes its own way, and leaves out what is finished by then.
+        random.SystemRandom().shuffle(left)
+    with progress_over(len(calls), len(calls) - len(left), show=progress) as on_finished:
         for finished in run_all(left, settings, opened, n_jobs):
+            if opened is not None and opened.find(finished.record.key) is None:
+                opened.write(finished)
             kept[finished.record.key] = finished
             on_finished(finished.record)
-    records = [kept[job.key].record if job.key in kept else done[job.key] for job in jobs]
+    records = [kept[job.key].record if job.key in kept else done[job.key] for job, _ in calls]
     fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
     return BenchmarkResult(records, fetch, chosen, design)
 
 
-def run_all(jobs: Sequence[Job], settings: Settings, store: Store | None, n_jobs: int | None) -> Iterator[Finished]:
-    """Iterations as they finish, in any order."""
-    try:
-        from joblib import Parallel, delayed
-    except ImportError as error:
-        raise MissingExtraError.of("joblib", "eval", "a benchmark") from error
-    # One at a time: their lengths differ by orders of magnitude.
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    yield from parallel(delayed(run_one)(job, settings, store) for job in jobs)
+def run_all(
+    calls: Sequence[tuple[Job, Task]], settings: Settings, store: Store | None, n_jobs: int | None
+) -> Iterator[Finished]:
+    """Iterations as they finish, in any order.
+
+    Those that were under way when a process died are run again, one at a time and after the others.
+    """
+    run, task_of, again = partial(run_one, settings=settings, store=store), {job.key: task for job, task in calls}, []
+    for job, outcome in run_many(run, calls, n_jobs):
+        if isinstance(outcome, Died):
+            again.append(job)
+        else:
+            yield outcome
+    for job in again:
+        [(_, outcome)] = run_many(run, [(job, task_of[job.key])], n_jobs)
+        yield blame(job, task_of[job.key], outcome, settings, n_jobs) if isinstance(outcome, Died) else outcome
 
 
-def run_one(job: Job, settings: Settings, store: Store | None) -> Finished:
-    """Run an iteration and keep it; with a store its prediction and model stay there."""
-    finished = job.run(settings)
-    if store is None:
+def run_one(job: Job, task: Task, *, settings: Settings, store: Store | None) -> Finished:
+    """Run an iteration that is not there yet. With a store its prediction and model are kept there, and not given back."""
+    if store is not None and (there := store.find(job.key)) is not None:
+        return Finished(there)
+    finished = job.run(task, settings)
+    # Another machine may not see the folder: what it found goes back, to be kept by who called.
+    if store is None or not store.is_here():
         return finished
     store.write(finished)
     return Finished(finished.record)
+
+
+def blame(job: Job, task: Task, died: Died, settings: Settings, n_jobs: int | None) -> Finished:
+    """What is kept of an iteration whose process died though nothing else was under way.
+
+    Raises: OnnxlearnError where ``on_error`` is ``raise``.
+    """
+    status: Status = "timeout" if ALARM in died.reason else "failed"
+    error = too_long(settings) if status == "timeout" else f"its process died twice ({died.reason})"
+    failed = job.give_up(task, replace(settings, fallback=None), status, error)
+    if settings.fallback is None:
+        return failed
+    give_up = partial(Job.give_up, settings=settings, status=status, error=error)
+    [(_, outcome)] = run_many(give_up, [(job, task)], n_jobs)
+    return failed if isinstance(outcome, Died) else outcome
 
 
 def choose_measures(measures: Iterable[str | Measure], cells: Sequence[Cell]) -> tuple[Measure, ...]:

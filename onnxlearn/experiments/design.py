@@ -51,7 +51,7 @@ class Cell:
                     yield self._job(key._replace(inner=j), inner, j)
 
     def _job(self, key: Key, splits: Splits, i: int) -> Job:
-        return Job(key=key, task=self.task, learner=self.learner, train=splits.train(i), test=splits.test(i))
+        return Job(key=key, learner=self.learner, train=splits.train(i), test=splits.test(i))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

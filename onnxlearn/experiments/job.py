@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import InternalError, OnnxlearnError
 from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
-from onnxlearn.experiments.record import Finished, Key, Record
+from onnxlearn.experiments.record import Finished, Key, Record, Status
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
 from onnxlearn.prediction import Prediction
@@ -25,8 +25,8 @@ from onnxlearn.task import Task
 Rows: TypeAlias = NDArray[np.int64]
 
 # Fits in threads of one process wait for each other anyway, since torch has one stream of random numbers: here, so that
-# waiting counts neither for the time limit nor as time to train.
-_FITTING = threading.Lock()
+# waiting counts neither for the time limit nor as time to train. A learner may resample within its fit.
+_FITTING = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,35 +63,47 @@ class Job:
     """A learner and the rows of a task that it is fitted on and tested on. Pickled, it goes to another process."""
 
     key: Key
-    task: Task
     learner: Learner
     train: Rows
     test: Rows
 
-    def run(self, settings: Settings) -> Finished:
+    def run(self, task: Task, settings: Settings) -> Finished:
         """Fit, predict and measure what it takes. Everything is done by one thread.
 
         Raises: whatever the learner raises, where ``on_error`` is ``raise``.
         """
-        target = self.task.schema.target
-        blank = Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
-        with on_one_core():
-            try:
-                return self._run(self.learner, blank, settings)
-            except TimeLimitExceeded:
-                failed = replace(blank, status="timeout", error=f"the fit took longer than {settings.time_limit:g} seconds")
-                if settings.on_error == "raise":
-                    raise OnnxlearnError(f"{self.key}: {failed.error}") from None
-            except Exception as error:
-                if settings.on_error == "raise":
-                    raise
-                failed = replace(blank, status="failed", error=_text(error))
-            if settings.fallback is None:
-                return Finished(failed)
-            return self._run(settings.fallback, replace(failed, fallback=True), replace(settings, time_limit=None))
+        try:
+            with on_one_core():
+                return self._run(self.learner, task, self._record(task), settings)
+        except TimeLimitExceeded:
+            return self.give_up(task, settings, "timeout", too_long(settings))
+        except Exception as error:
+            if settings.on_error == "raise":
+                raise
+            return self.give_up(task, settings, "failed", _text(error))
+        except SystemExit as error:
+            # It ends what the learner does, and nothing else.
+            return self.give_up(task, settings, "failed", _text(error))
 
-    def _run(self, learner: Learner, blank: Record, settings: Settings) -> Finished:
-        train, test = self.task.select(self.train), self.task.select(self.test)
+    def give_up(self, task: Task, settings: Settings, status: Status, error: str) -> Finished:
+        """What is kept where the learner has no model: why, and the fallback's prediction.
+
+        Raises: OnnxlearnError where ``on_error`` is ``raise``; whatever the fallback raises.
+        """
+        if settings.on_error == "raise":
+            raise OnnxlearnError(f"{self.key}: {error}")
+        failed = replace(self._record(task), status=status, error=error)
+        if settings.fallback is None:
+            return Finished(failed)
+        with on_one_core():
+            return self._run(settings.fallback, task, replace(failed, fallback=True), replace(settings, time_limit=None))
+
+    def _record(self, task: Task) -> Record:
+        target = task.schema.target
+        return Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
+
+    def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings) -> Finished:
+        train, test = task.select(self.train), task.select(self.test)
         with _FITTING, time_limit(settings.time_limit):
             start = time.perf_counter()
             model = single_threaded(learner).fit(train, progress=False)
@@ -106,7 +118,7 @@ class Job:
             n_bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
             history=training.get("history", {}) if settings.histories else {},
-            notes=tuple(note for note in model.metadata.get("notes", ()) if note not in self.task.notes),
+            notes=tuple(note for note in model.metadata.get("notes", ()) if note not in task.notes),
             versions=model.metadata["versions"],
         )
         record = replace(record, scores=scored(prediction, record, settings.measures))
@@ -135,7 +147,12 @@ def single_threaded(learner: Learner) -> Learner:
     return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
 
 
-def _text(error: Exception) -> str:
+def too_long(settings: Settings) -> str:
+    """The error of a fit that was ended."""
+    return f"the fit took longer than {settings.time_limit:g} seconds"
+
+
+def _text(error: BaseException) -> str:
     """The message; of errors that are not meant for users also their type."""
     plain = isinstance(error, OnnxlearnError) and not isinstance(error, InternalError)
     return str(error) if plain else f"{type(error).__name__}: {error}"

@@ -176,11 +176,24 @@ class BenchmarkResult(Results):
     def load(cls, *folders: str | Path) -> BenchmarkResult:
         """The finished iterations of results folders; several ones are put together, each iteration once.
 
-        Raises: DataError where a folder holds no results, or one iteration is there twice and differs.
+        Where several folders of one design have an iteration, the first one's counts: kinds of machines differ in last digits.
+
+        Raises: DataError where a folder holds no results, or has other ones of the same name by another design.
         """
         stores = [Store.open(folder) for folder in folders]
-        found = [cls(list(store.records()), store.read, (), store.design) for store in stores]
-        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
+        holder: dict[Key, Store] = {}
+        records: dict[Key, Record] = {}
+        for store in stores:
+            for record in store.records():
+                there = holder.setdefault(record.key, store)
+                records.setdefault(record.key, record)
+                if there is not store and there.about(record.key) != store.about(record.key):
+                    raise _is_twice(record)
+
+        def fetch(record: Record, **parts: bool) -> Finished:
+            return holder[record.key].read(record, **parts)
+
+        return cls(list(records.values()), fetch, (), _put_together([store.design for store in stores]))
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
         """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
@@ -238,12 +251,9 @@ class BenchmarkResult(Results):
                 there = records.setdefault(record.key, record)
                 fetch_of.setdefault(record.key, result._fetch)
                 if (there.sha256, there.status, there.scores) != (record.sha256, record.status, record.scores):
-                    raise DataError(
-                        f"{record.key} is there twice, with different results: they are of different designs; give one of them "
-                        "another name"
-                    )
+                    raise _is_twice(record)
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
-        design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
+        design = _put_together([result.design for result in (self, *others)])
         design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
 
         def fetch(record: Record, **parts: bool) -> Finished:
@@ -314,8 +324,19 @@ def _table(
 _NAMED_PARTS = ("tasks", "learners", "given", "splits")
 
 
-def _united(part: str, designs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: about for design in designs for name, about in design.get(part, {}).items()}
+def _put_together(designs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several designs compared, and the measures that they asked for."""
+    measures = [name for design in designs for name in design.get("settings", {}).get("measures", ())]
+    united = {
+        part: {name: about for design in designs for name, about in design.get(part, {}).items()} for part in _NAMED_PARTS
+    }
+    return {**united, "settings": {"measures": list(dict.fromkeys(measures))}}
+
+
+def _is_twice(record: Record) -> DataError:
+    return DataError(
+        f"{record.key} is there twice, by different designs or with different results: give one of them another name"
+    )
 
 
 def _number(value: float | None) -> float:

@@ -11,14 +11,16 @@ runs/<task>/<learner>/<resampling>/      for each iteration
 ```
 
 Many processes, also on several machines that share the folder, may write at the same time; copies of parts of it can be put
-together by copying files.
+together by copying files. Hidden files that end in ``.part`` are being written, or were when their process was killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,15 @@ from typing import Any
 from onnxlearn.errors import DataError, OutputError
 from onnxlearn.experiments.predictions import read_prediction, write_prediction
 from onnxlearn.experiments.record import Finished, Key, Record
-from onnxlearn.files.outputs import atomic_path
+from onnxlearn.files.outputs import PART, atomic_path, make_folder
 from onnxlearn.model import load
+from onnxlearn.prediction import Prediction
 from onnxlearn.resampling import Splits
 from onnxlearn.schema import Target
+
+DESIGN = "design.json"
+# Seconds after which a file that is still being written was left by a process that is no more.
+ABANDONED = 3600
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 
@@ -48,39 +55,64 @@ class Store:
         Raises: OutputError where it holds those of another.
         """
         path = Path(folder)
-        document = path / "design.json"
-        if document.exists():
-            store = cls.open(path)
-            _require_same(store.design, design, path)
-            return store
-        if path.is_dir() and any(path.iterdir()):
-            raise OutputError(f"the folder {str(path)!r} holds other files and no design.json: give a new or an empty folder")
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(document, design)
-        return cls(path, json.loads(document.read_text(encoding="utf-8")))
+        document = path / DESIGN
+        if not document.exists():
+            make_folder(path)
+            # Of another process that makes the same folder right now, the design may be half written.
+            if any(DESIGN not in file.name for file in path.iterdir()) and not document.exists():
+                raise OutputError(f"the folder {str(path)!r} holds other files and no {DESIGN}: give a new or an empty folder")
+            write_json(document, design)
+        store = cls.open(path)
+        _require_same(store.design, design, path)
+        remove_leftovers(path)
+        return store
 
     @classmethod
     def open(cls, folder: str | Path) -> Store:
         """A folder with results. Raises: DataError where there are none."""
-        path = Path(folder)
-        try:
-            text = (path / "design.json").read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DataError(
-                f"{str(path)!r} is no results folder: it has no design.json; give the folder that store= named"
-            ) from error
-        return cls(path, json.loads(text))
+        # Processes elsewhere may stand in another folder.
+        path = Path(folder).absolute()
+        if not (path / DESIGN).is_file():
+            raise DataError(f"{str(folder)!r} is no results folder: it has no {DESIGN}; give the folder that store= named")
+        return cls(path, read_json(path / DESIGN))
+
+    def is_here(self) -> bool:
+        """Whether this process sees the folder: it may run on another machine than the one that opened it."""
+        return (self.folder / DESIGN).is_file() and read_json(self.folder / DESIGN) == self.design
+
+    def about(self, key: Key) -> list[Any]:
+        """What the results of an iteration depend on."""
+        parts = {"tasks": key.task, "learners": key.learner, "splits": f"{key.task}/{key.resampling}"}
+        return [self.design["settings"], *(self.design[part].get(name) for part, name in parts.items())]
+
+    def find(self, key: Key) -> Record | None:
+        """How an iteration went; ``None`` where it is not finished, or an interrupted copy left out what belongs to it."""
+        base = self.base(key)
+        if not base.with_suffix(".json").exists():
+            return None
+        record = Record.from_dict(read_json(base.with_suffix(".json")))
+        wanted = self._suffixes() if record.status == "done" or record.fallback else []
+        return record if all(base.with_suffix(suffix).exists() for suffix in wanted) else None
+
+    def _suffixes(self) -> list[str]:
+        """Of the files that belong to an iteration that did not fail."""
+        settings = self.design["settings"]
+        return [suffix for suffix, name in ((".parquet", "predictions"), (".onnx", "models")) if settings[name]]
 
     def records(self) -> Iterator[Record]:
         """Every finished iteration, in the order of the design."""
-        for cell in self.design["cells"]:
-            for path in sorted(self.base(Key(cell[0], cell[1], cell[2], 0)).parent.glob("*.json")):
-                yield Record.from_dict(read_json(path))
+        for task, learner, resampling in self.design["cells"]:
+            folder = self.base(Key(task, learner, resampling, 0)).parent
+            # Iteration, and inner split where it is one of those.
+            for numbers in sorted(tuple(map(int, path.stem.split("-"))) for path in folder.glob("[0-9]*.json")):
+                record = self.find(Key(task, learner, resampling, *numbers))
+                if record is not None:
+                    yield record
 
     def write(self, finished: Finished) -> None:
         """Keep an iteration. What belongs to it is there before it counts as finished."""
         base = self.base(finished.record.key)
-        base.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(base.parent)
         if finished.model is not None:
             finished.model.save(base.with_suffix(".onnx"))
         if finished.prediction is not None:
@@ -91,8 +123,8 @@ class Store:
     def write_splits(self, task: str, resampling: str, splits: Splits) -> None:
         """Keep the rows of each iteration."""
         path = self.folder / "splits" / f"{safe_name(task)}.{safe_name(resampling)}.json"
-        path.parent.mkdir(exist_ok=True)
         if not path.exists():
+            make_folder(path.parent)
             splits.save(path)
 
     def read(self, record: Record, *, model: bool = True) -> Finished:
@@ -101,7 +133,7 @@ class Store:
         parquet, onnx = base.with_suffix(".parquet"), base.with_suffix(".onnx")
         return Finished(
             record,
-            read_prediction(parquet, self.targets[record.task]) if parquet.exists() else None,
+            _read_prediction(parquet, self.targets[record.task]) if parquet.exists() else None,
             load(onnx, n_threads=1) if model and onnx.exists() else None,
         )
 
@@ -110,6 +142,22 @@ class Store:
         folder = self.folder / "runs" / safe_name(key.task) / safe_name(key.learner) / safe_name(key.resampling)
         inner = "" if key.inner is None else f"-{key.inner:04d}"
         return folder / f"{key.iteration:04d}{inner}"
+
+
+def _read_prediction(path: Path, target: Target) -> Prediction:
+    try:
+        return read_prediction(path, target)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half written, as far as nobody can be writing it any more."""
+    for path in folder.rglob(f"*{PART}"):
+        # Another process may have deleted it, and a folder that cannot be written to is still one to read from.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
 
 
 def safe_name(name: str) -> str:
@@ -135,7 +183,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{str(path)!r} is damaged ({error}): delete it, and its iteration is run again") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{str(path)!r} is damaged ({error}): delete it, and the same call runs its iteration again")
 
 
 def _require_same(stored: Mapping[str, Any], design: Mapping[str, Any], path: Path) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from onnxlearn.errors import OutputError
 
 STDOUT = "-"
+# The end of the name of a file that is being written.
+PART = ".part"
 
 
 def require_other_file(out: str | Path, *inputs: str | Path) -> None:
@@ -44,6 +46,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, as far as they are missing. Raises ``OutputError`` with the reason."""
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def _is_device(path: Path) -> bool:
     """Whether it is a device or a pipe: renaming would put a file in its place."""
     with _explained(path):
@@ -56,7 +64,7 @@ def _renamed_later(path: Path) -> Iterator[Path]:
     with _explained(path):
         target = path.resolve()
         _require_writable(target)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
     try:
         with _explained(path, temporary):
             yield temporary
@@ -111,6 +119,8 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EFBIG: "the file would be too large for this disk; choose another place",
     errno.ENOENT: "no file can be made there; choose another place",
+    errno.ENOTDIR: "a file is where a folder has to be; choose another place",
+    errno.EEXIST: "a file is where a folder has to be; choose another place",
     errno.EINVAL: "no file can be made there; choose another place",
 }
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, ParameterError
+from onnxlearn.resampling import CV
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Schema
 from onnxlearn.task import ClassificationTask, RegressionTask, Task, TaskWarning, require_tasks, target_truth
 
@@ -670,3 +671,35 @@ def test_zeros_and_ones_of_a_file_declared_boolean(tmp_path):
     task = Task.from_file(path, "y", kinds={"flag": "boolean", "gap": "boolean"})
     assert [(column.kind, column.dtype) for column in task.schema.features] == [("boolean", "int64")] * 2
     np.testing.assert_array_equal(task.feeds()["gap"], [[0.0], [np.nan], [1.0], [1.0]])
+
+
+def test_copies_of_a_row_stay_together() -> None:
+    """As a bootstrap draws them: early stopping must not look at rows that were trained on."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": np.arange(200.0), "y": np.repeat(["a", "b"], [150, 50])})
+    task = Task.from_frame(frame, "y")
+    drawn = task.select(np.sort(rng.integers(0, 200, 200)))
+    for part in (drawn, drawn.select(rng.permutation(200))):
+        rest, aside = part.split(0.25)
+        assert not set(rest.frame["x"]) & set(aside.frame["x"])
+        # A share of the different rows of each class.
+        different = part.frame.drop_duplicates("x")["y"].value_counts()
+        assert aside.frame.drop_duplicates("x")["y"].value_counts()["b"] == pytest.approx(0.25 * different["b"], abs=1)
+        assert pd.DataFrame({"x": part.frame["x"], "fold": part.folds(5)}).groupby("x")["fold"].nunique().max() == 1
+        for train, test in CV(3).split(part):
+            assert not set(part.frame["x"].iloc[train]) & set(part.frame["x"].iloc[test])
+    assert task.groups() is None
+    assert task.select(rng.permutation(200)).groups() is None
+    assert drawn.select(np.unique(drawn.frame["x"], return_index=True)[1]).groups() is None
+
+
+def test_copies_stay_with_their_group_and_in_time() -> None:
+    frame = pd.DataFrame({"x": np.arange(60.0), "y": np.arange(60) / 7, "g": np.arange(60) // 5, "t": np.arange(60) // 2})
+    rows = np.repeat(np.arange(60), 2)
+    grouped = Task.from_frame(frame, "y", group="g").select(rows)
+    assert len(np.unique(grouped.groups())) == 12
+    rest, aside = grouped.split(0.25)
+    assert not set(rest.frame["g"]) & set(aside.frame["g"])
+    rest, aside = Task.from_frame(frame, "y", order="t").select(rows).split(0.2)
+    assert rest.frame["t"].max() < aside.frame["t"].min()
+    assert len(aside.frame) == 24

@@ -167,7 +167,7 @@ def test_results_of_several_machines_are_put_together(penguins, tmp_path) -> Non
     merged = ol.BenchmarkResult.load(tmp_path / "one", tmp_path / "two")
     assert sorted(merged.scores["acc"]) == sorted(whole.scores["acc"])
     other = ol.benchmark(penguins, LINEAR, {"CV(folds=2)": ol.CV(2, seed=9)}, "acc")
-    with pytest.raises(DataError, match="is there twice, with different results"):
+    with pytest.raises(DataError, match="is there twice, by different designs or with different results"):
         merged.combine(other)
 
 
