@@ -57,6 +57,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    # What joblib would have removed at its end.
+    for path in Path("/dev/shm").glob(f"*loky-{process.pid}-*"):
+        path.unlink()
+    for path in Path("/dev/shm").glob(f"joblib_memmapping_folder_{process.pid}_*"):
+        shutil.rmtree(path)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
