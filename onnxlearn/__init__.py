@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 from onnxlearn.registry import learner
 
 if TYPE_CHECKING:
-    from onnxlearn import errors, measures, statistics
+    from onnxlearn import errors, measures, plots, statistics
     from onnxlearn.examples.records import example_infos as example_tasks
     from onnxlearn.examples.task import example_task
     from onnxlearn.experiments.benchmark import benchmark, resample
-    from onnxlearn.experiments.design import grid
+    from onnxlearn.experiments.design import Design, grid
+    from onnxlearn.experiments.design_file import read_design
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn.inference.bench import bench
+    from onnxlearn.inspection.dependence import partial_dependence
+    from onnxlearn.inspection.importance import importance
     from onnxlearn.learner import Learner
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
     from onnxlearn.registry import learner_infos as learners
+    from onnxlearn.reporting.page import report
     from onnxlearn.resampling import (
         CV,
         Bootstrap,
@@ -48,6 +53,7 @@ __all__ = [
     "Column",
     "Custom",
     "CustomCV",
+    "Design",
     "Holdout",
     "InSample",
     "Learner",
@@ -64,16 +70,22 @@ __all__ = [
     "Target",
     "Task",
     "TimeSeriesSplit",
+    "bench",
     "benchmark",
     "errors",
     "example_task",
     "example_tasks",
     "grid",
+    "importance",
     "learner",
     "learners",
     "load",
     "measure",
     "measures",
+    "partial_dependence",
+    "plots",
+    "read_design",
+    "report",
     "resample",
     "statistics",
 ]
@@ -87,6 +99,7 @@ _HOMES = {
     "Column": "onnxlearn.schema:Column",
     "Custom": "onnxlearn.resampling:Custom",
     "CustomCV": "onnxlearn.resampling:CustomCV",
+    "Design": "onnxlearn.experiments.design:Design",
     "Holdout": "onnxlearn.resampling:Holdout",
     "InSample": "onnxlearn.resampling:InSample",
     "Learner": "onnxlearn.learner:Learner",
@@ -103,15 +116,21 @@ _HOMES = {
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
+    "bench": "onnxlearn.inference.bench:bench",
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",
     "grid": "onnxlearn.experiments.design:grid",
     "example_task": "onnxlearn.examples.task:example_task",
     "example_tasks": "onnxlearn.examples.records:example_infos",
+    "importance": "onnxlearn.inspection.importance:importance",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
+    "partial_dependence": "onnxlearn.inspection.dependence:partial_dependence",
+    "plots": "onnxlearn.plots:",
+    "read_design": "onnxlearn.experiments.design_file:read_design",
+    "report": "onnxlearn.reporting.page:report",
     "resample": "onnxlearn.experiments.benchmark:resample",
     "statistics": "onnxlearn.statistics:",
 }

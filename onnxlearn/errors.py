@@ -6,6 +6,7 @@ OnnxlearnError
 │   ├── DataTypeError (TypeError)         a value has another type than the model was trained on
 │   └── TableReadError                    a file cannot be read as a table
 ├── ParameterError (ValueError)       a parameter is unknown or out of range
+│   └── DesignError                       a design file has mistakes
 ├── UnknownNameError (KeyError)       no learner, measure or example of that name
 ├── MissingExtraError (ImportError)   an optional package is not installed
 ├── ModelFileError (ValueError)       the file is not a model of ours, or is damaged
@@ -16,7 +17,7 @@ OnnxlearnError
     ├── ExportError                   the network cannot be expressed as ONNX
     └── ParityError                   the exported file and the network disagree
 
-A message states the rule, the offending value and the way out, on one line.
+A message states the rule, the offending value and the way out, on one line; a design file's mistakes have a line each.
 """
 
 from __future__ import annotations
@@ -70,6 +71,25 @@ class TableReadError(DataError):
 
 class ParameterError(OnnxlearnError, ValueError):
     """A parameter is unknown, of the wrong type or out of its range."""
+
+
+class DesignError(ParameterError):
+    """A design file has mistakes: one text for each, which begins with the file and the line.
+
+    >>> str(DesignError("design.toml:2: tasks.iris: data is missing"))
+    'design.toml:2: tasks.iris: data is missing'
+    """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__(*mistakes)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """All mistakes, by line."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class UnknownNameError(OnnxlearnError, KeyError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, listing
@@ -12,6 +13,7 @@ from onnxlearn.params import Param, build_configs, list_params, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -21,6 +23,18 @@ if TYPE_CHECKING:
 
 Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
 TaskType: TypeAlias = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Networks outside of any file, to compare speed with.
+
+    ``precision``: what they compute in, e.g. ``float32``. ``opened``, of rows and a number of threads: a context with a
+    function that runs the networks on these rows, made ready before.
+    """
+
+    precision: str
+    opened: Callable[[Feeds, int], AbstractContextManager[Callable[[], object]]]
 
 
 class Learner(ABC):
@@ -73,6 +87,14 @@ class Learner(ABC):
         """What a fit on this task trains, to compare its file with: gives outputs of the file by name, of rows.
 
         ``None``: there is nothing beside the file. :func:`onnxlearn.testing.check_learner` asks for it.
+        """
+        del task
+        return None
+
+    def bare(self, task: Task) -> Bare | None:
+        """The networks of this learner's file for such a task, untrained; ``None`` where there is no network.
+
+        :func:`onnxlearn.bench` asks for it.
         """
         del task
         return None

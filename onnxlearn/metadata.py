@@ -6,6 +6,7 @@ Only the outermost layer of the file's protobuf encoding is read, so this needs 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,9 @@ REQUIRED = ("schema", "learner", "training", "versions")
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
 _IR_VERSION, _GRAPH, _METADATA_PROPS = 1, 7, 14
 _MAX_FIELD = 26
+# Of GraphProto and TensorProto, and the types of TensorProto that weights have; int64 is for shapes and codes.
+_INITIALIZER, _DIMS, _DATA_TYPE = 5, 1, 2
+_WEIGHT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 10: "float16", 11: "float64", 16: "bfloat16"}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -121,6 +125,21 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
 def graph_bytes(data: bytes) -> memoryview:
     """The bytes of the ``graph`` field of an ONNX model's bytes."""
     return next(value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
+
+
+def read_precision(data: bytes) -> str:
+    """The type of most numbers among the weights of an ONNX model's bytes; ``none`` where there are none."""
+    counts: dict[str, int] = {}
+    for number, tensor in _fields(memoryview(graph_bytes(data))):
+        if number == _INITIALIZER and isinstance(tensor, memoryview):
+            sizes, kind = [], 0
+            for field, value in _fields(tensor):
+                sizes += [value] if field == _DIMS and isinstance(value, int) else []
+                kind = value if field == _DATA_TYPE and isinstance(value, int) else kind
+            if kind in _WEIGHT_TYPES:
+                name = _WEIGHT_TYPES[kind]
+                counts[name] = counts.get(name, 0) + math.prod(sizes)
+    return max(counts, key=lambda name: counts[name], default="none")
 
 
 class _CutOffError(ValueError):

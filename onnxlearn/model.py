@@ -18,7 +18,7 @@ from onnxlearn.schema import Schema
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.frames import series_array
-from onnxlearn.wire.rows import known_truth, say_extra_columns
+from onnxlearn.wire.rows import Rows, known_truth, say_extra_columns
 from onnxlearn.wire.values import row_place
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ class Model:
         return self._session.get_providers()
 
     @property
+    def chunk_rows(self) -> int:
+        """The most rows that are run at a time."""
+        return self._session.chunk_rows
+
+    @property
     def scores(self) -> dict[str, dict[str, float]]:
         """Scores computed by running this file: measure by name, for ``validation`` and ``test`` where there are such rows."""
         scores: dict[str, dict[str, float]] = self.metadata["training"].get("scores", {})
@@ -139,10 +144,13 @@ class Model:
             outputs["label"] = self._classes[outputs["label"]]
         return one_row(self.schema.target, outputs, self._axes)
 
-    def predict_feeds(self, feeds: Feeds) -> dict[str, Array]:
-        """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``): the file's outputs, labels as classes."""
-        outputs = run_chunked(self._session, feeds, self._names)
-        if self._classes is not None:
+    def predict_feeds(self, feeds: Feeds, names: Sequence[str] | None = None) -> dict[str, Array]:
+        """Run ready arrays, one ``[N, 1]`` a feature (``docs/file-format.md``): the file's outputs, labels as classes.
+
+        ``names``: the outputs wanted, by default all.
+        """
+        outputs = run_chunked(self._session, feeds, self._names if names is None else names)
+        if self._classes is not None and "label" in outputs:
             outputs["label"] = self._classes[outputs["label"]]
         return outputs
 
@@ -199,8 +207,7 @@ class Model:
             return self._predict_frame(task.frame)
         # The model's own columns: they are converted already.
         outputs = self.predict_feeds(task.feeds())
-        ids = task.frame.index.to_numpy()
-        return self.to_prediction(outputs, row_ids=ids, truth=task.truth(), weights=task.weights())
+        return self.to_prediction(outputs, row_ids=task.row_ids, truth=task.truth(), weights=task.weights())
 
     def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
@@ -211,7 +218,7 @@ class Model:
             for start in range(0, len(frame) or 1, step)
         ]
         outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._names}
-        truth, weights, no_truth = known_truth(self.schema, _FrameRows(frame))
+        truth, weights, no_truth = known_truth(self.schema, frame_rows(frame))
         ids = frame.index.to_numpy()
         return self.to_prediction(outputs, row_ids=ids, truth=truth, weights=weights, no_truth=no_truth)
 
@@ -269,6 +276,11 @@ def _series(name: object, values: Any) -> Any:
     if isinstance(values, str) or not hasattr(values, "__len__"):
         raise DataError(f"column {name!r} has to be a list or an array, not {values!r}; use predict_one for a single row")
     return pd.Series(values).reset_index(drop=True)
+
+
+def frame_rows(frame: pd.DataFrame) -> Rows:
+    """The rows of a data frame, to be read by a schema."""
+    return _FrameRows(frame)
 
 
 class _FrameRows:

@@ -207,6 +207,23 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _checked(config: type, name: str, value: Any, owner: str) -> Any:
+    try:
+        return check_value(config, name, value)
+    except ParameterError as error:
+        raise ParameterError(f"{owner}: {error}") from None
+
+
+def check_value(config: type, name: str, value: Any) -> Any:
+    """A parameter's value in the type that its dataclass gives it (an int is a float, a list a tuple).
+
+    Raises: ParameterError naming the parameter, the value and what is allowed.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     lr: float = param(1e-3, "learning rate", low=0)
+    >>> check_value(Config, "lr", 1)
+    1.0
+    """
     field = next(field for field in dataclasses.fields(config) if field.name == name)
     hint = _hints(config)[name]
     for option in _alternatives(hint):
@@ -215,8 +232,8 @@ def _checked(config: type, name: str, value: Any, owner: str) -> Any:
             return converted
     allowed = " ".join(part for part in (_type_name(hint, field.metadata["choices"]), _range_text(field.metadata)) if part)
     if isinstance(value, str) and (reason := field.metadata["refused"].get(value)):
-        raise ParameterError(f"{owner}: {name}={value!r} cannot be: {reason}; it has to be {allowed}")
-    raise ParameterError(f"{owner}: {name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
+        raise ParameterError(f"{name}={value!r} cannot be: {reason}; it has to be {allowed}")
+    raise ParameterError(f"{name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
 
 
 def _one_line(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +111,8 @@ class Task:
                 f"Task(frame, schema) takes the schema of another task, task.schema, got {describe(schema)}; "
                 "use Task.from_frame(df, target=...) to infer one"
             )
-        self.frame = frame.copy(deep=False)
+        # The table, and the rows of it that are the task's where they are not all.
+        self._table: tuple[pd.DataFrame, NDArray[np.int64] | None] = frame.copy(deep=False), None
         self.schema = schema
         self.notes = tuple(notes)
         self._arrays = _arrays or _Arrays.read(frame, schema)
@@ -212,10 +215,22 @@ class Task:
         """The task's name."""
         return self.schema.name
 
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """The table. Of selected rows it is made when it is asked for: training and predicting read arrays alone."""
+        whole, rows = self._table
+        return whole if rows is None else whole.iloc[rows]
+
+    @property
+    def row_ids(self) -> NDArray[Any]:
+        """The data frame's index ``[n]``."""
+        whole, rows = self._table
+        return (whole.index if rows is None else whole.index[rows]).to_numpy()
+
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self.frame)
+        return len(self._arrays.truth)
 
     def feeds(self) -> Feeds:
         """All rows as the model's inputs: arrays ``[n, 1]`` by feature name."""
@@ -247,7 +262,11 @@ class Task:
     def select(self, rows: Rows) -> Self:
         """The task of some rows (numbers from 0, or a mask), with the same schema. Raises ``ParameterError`` for others."""
         index = _row_index(np.asarray(rows), self.n_rows)
-        return type(self)(self.frame.iloc[index], self.schema, self.notes, _arrays=self._arrays.take(index))
+        some, (whole, before) = copy.copy(self), self._table
+        some.__dict__.pop("frame", None)
+        some._table = whole, index if before is None else before[index]
+        some._arrays = self._arrays.take(index)
+        return some
 
     def split(self, share: float, seed: int = 0) -> tuple[Self, Self]:
         """Part the rows: the larger rest, and about ``share`` of them set aside.

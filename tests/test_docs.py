@@ -101,7 +101,7 @@ def test_two_commands_do_all_the_set_up() -> None:
     ]
     assert len(found) == 2
     assert "pip install '.[all]' &&" in found[0]
-    assert found[1].endswith("pip install -e '.[dev]' && .venv/bin/python -m pytest\n")
+    assert found[1].endswith("pip install -e '.[dev]' && .venv/bin/python -m pytest -n auto\n")
 
 
 def test_links_lead_somewhere() -> None:

@@ -103,7 +103,7 @@ else:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = ["torch", "pandas", "sklearn", "onnxruntime", "onnx", "pyarrow", "rich", "typer"]
+    heavy = ["torch", "pandas", "sklearn", "onnxruntime", "onnx", "pyarrow", "rich", "typer", "matplotlib", "jinja2"]
     succeeds(f"import onnxlearn\nfound = [name for name in {heavy} if name in sys.modules]\nassert not found, found")
 
 
@@ -186,7 +186,8 @@ def test_the_wheel_holds_the_three_packages_and_the_data(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     assert packed == expected
-    assert {"onnxlearn/data/penguins.csv", *(f"{name}/py.typed" for name in PACKAGES)} <= set(names)
+    templates = {f"onnxlearn/reporting/templates/page.{suffix}" for suffix in ("html", "css", "js")}
+    assert {"onnxlearn/data/penguins.csv", *templates, *(f"{name}/py.typed" for name in PACKAGES)} <= set(names)
 
 
 def test_the_wheel_works_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:

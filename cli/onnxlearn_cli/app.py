@@ -9,11 +9,15 @@ import typer
 from typer.core import TyperCommand
 
 from onnxlearn.errors import ParameterError
+from onnxlearn_cli.bench import bench
+from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
 from onnxlearn_cli.predict import evaluate, predict
+from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures
+from onnxlearn_cli.understand import dependence, importance
 
 # Plain help without markup: it reads the same in a pipe, in a narrow window and in the generated README, and needs no rich.
 _typer = typer.Typer(
@@ -62,7 +66,11 @@ def _onnxlearn(
     """
 
 
-for _command in (fit, resample, predict, evaluate, export, inspect, learners, measures, examples, doctor):
+_COMMANDS = (
+    fit, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
+    inspect, learners, measures, examples, doctor,
+)  # fmt: skip
+for _command in _COMMANDS:
     _typer.command(cls=Command)(_command)
 
 app = typer.main.get_command(_typer)

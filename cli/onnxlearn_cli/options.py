@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
 
 import typer
 
@@ -84,6 +86,40 @@ Measures: TypeAlias = Annotated[
 ]
 
 
+Plot: TypeAlias = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw it: .svg, .png or .pdf (extra report).")
+]
+
+
+class Plotted(Protocol):
+    """A result that can be drawn."""
+
+    def plot(self) -> Any:
+        """Draw it on new axes."""
+
+
+@contextlib.contextmanager
+def figure_file(path: Path | None, *inputs: str | Path) -> Iterator[Callable[[Plotted], None]]:
+    """A function that draws a result into the file of --plot, or does nothing without; refused now where it cannot be."""
+    from onnxlearn.files.outputs import atomic_path, require_other_file
+    from onnxlearn.plots.canvas import require_matplotlib
+    from onnxlearn.plots.files import figure_suffix, save_figure
+
+    if path is None:
+        yield _draw_nothing
+        return
+    suffix = figure_suffix(path)
+    require_other_file(path, *inputs)
+    require_matplotlib()
+    with atomic_path(path) as temporary:
+        yield lambda result: save_figure(result.plot(), temporary, suffix)
+
+
+def _draw_nothing(result: Plotted) -> None:
+    """No plot was asked for."""
+    del result
+
+
 def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str]:
     """``KEY=VALUE`` texts as a dictionary, split at the first ``=`` or the ``last``.
 
@@ -137,8 +173,8 @@ def make_learner(name: str, *settings: str) -> Learner:
     return learner(name)
 
 
-def find_own_code(*texts: str) -> None:
-    """Where one of these is called ``package.module:name``, let modules of the working directory be found."""
-    folder = str(Path.cwd())
-    if any(":" in text for text in texts) and folder not in sys.path:
-        sys.path.insert(0, folder)
+def find_own_code(*texts: str, folder: Path | None = None) -> None:
+    """Where one of these is called ``package.module:name``, let modules of a folder be found, by default the working one."""
+    place = str((folder or Path()).resolve())
+    if any(":" in text for text in texts) and place not in sys.path:
+        sys.path.insert(0, place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,10 +30,9 @@ from onnxlearn_cli.options import (
     make_learner,
     pairs,
 )
-from onnxlearn_cli.talk import say, show, show_table
+from onnxlearn_cli.summary import Jobs, ScoresFile, scores_file, summarise, told_what_is_kept, write_scores
 
 if TYPE_CHECKING:
-    from onnxlearn.experiments.results import BenchmarkResult
     from onnxlearn.learner import Learner
     from onnxlearn.resampling import Resampling
 
@@ -61,7 +59,7 @@ def resample(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the splits.")] = None,
     measure: Measures = None,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Processes; -1 is one a core.")] = 1,
+    jobs: Jobs = 1,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", metavar="SECONDS", help="Longest fit; a longer one is a failed one.")
     ] = None,
@@ -72,9 +70,7 @@ def resample(
         Path | None,
         typer.Option("--store", metavar="FOLDER", help="Keep results there; the same call goes on where it stopped."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Also write the scores of all folds: .csv, .parquet, ...")
-    ] = None,
+    out: ScoresFile = None,
     task: TaskType = None,
     positive: Positive = None,
     kind: Kinds = None,
@@ -93,37 +89,26 @@ def resample(
     Every score is computed by running the exported file of its fold on the rows that it has not seen.
     """
     from onnxlearn.experiments.benchmark import benchmark
-    from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
-    from onnxlearn.files.writers import writable_suffix
 
     names = learner or ["mlp"]
     for name in (*names, *([fallback] if fallback else [])):
         learner_record(name).require()
     find_own_code(*measure or ())
-    if out is not None:
-        if str(out) == STDOUT:
-            raise ParameterError("--out has to be a file: standard output gets the table of means")
-        writable_suffix(out)
-        require_other_file(out, data)
     resampling = choose_resampling(folds, repeats, holdout, seed or 0)
     recipes = configure_all(names, pairs("--set", settings or []), seed)
-    with contextlib.ExitStack() as files:
-        # Also refuses now, not after the fits, where nothing can be written.
-        temporary = files.enter_context(atomic_path(out)) if out is not None else None
+    with scores_file(out, data) as temporary:
         table = read_task(
             data, target, format=format_, na=na, type=task or "auto", positive=positive,
             kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
             weight=weight, order=order, id=id_, ignore=ignore or (),
         )  # fmt: skip
-        result = benchmark(
-            table, recipes, resampling, measure or (),
-            store=store, n_jobs=jobs, time_limit=time_limit, fallback=make_learner(fallback) if fallback else None,
-        )  # fmt: skip
-        if temporary is not None and out is not None:
-            write_scores(result, temporary, out)
-    report(result)
-    if out is not None:
-        show(f"wrote {out} ({len(result.records)} folds)")
+        with told_what_is_kept(store):
+            result = benchmark(
+                table, recipes, resampling, measure or (),
+                store=store, n_jobs=jobs, time_limit=time_limit, fallback=make_learner(fallback) if fallback else None,
+            )  # fmt: skip
+        write_scores(result, temporary, out)
+    summarise(result, out)
 
 
 def choose_resampling(folds: int, repeats: int, holdout: float | None, seed: int) -> Resampling:
@@ -158,28 +143,3 @@ def configure_all(names: list[str], settings: dict[str, str], seed: int | None) 
 
 def _has(name: str, parameter: str) -> bool:
     return any(param.name == parameter for param in make_learner(name).params)
-
-
-def report(result: BenchmarkResult) -> None:
-    """A line for each learner: the mean of each measure and its standard error, and what failed."""
-    from onnxlearn.card import number
-    from onnxlearn.statistics import means
-
-    measures = result.measures
-    found = {name: {(cell.task, cell.learner): cell for cell in means(result.statistics(name)).means} for name in measures}
-    rows = []
-    for line in result.aggregate().to_dict("records"):
-        cells = [found[name][str(line["task"]), str(line["learner"])] for name in measures]
-        texts = [f"{number(cell.mean)} ± {number(cell.se)}" for cell in cells]
-        rows.append([str(line["learner"]), *texts, str(line["n"]), str(line["n_failed"])])
-    show_table(["learner", *measures, "folds", "failed"], rows)
-    for error in result.errors.itertuples():
-        say(f"{error.learner}, iteration {error.iteration}: {error.error}")
-
-
-def write_scores(result: BenchmarkResult, temporary: Path, path: Path) -> None:
-    """The scores of all folds, in the format of ``path``."""
-    from onnxlearn.files.writers import output_suffix, write_table
-
-    scores = result.scores
-    write_table(temporary, {name: scores[name].to_numpy() for name in scores.columns}, suffix=output_suffix(path))

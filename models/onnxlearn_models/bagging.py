@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Learner, Reference
+from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
@@ -19,6 +19,7 @@ from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import run_chunked
 from onnxlearn.task import Task
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
+from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
@@ -109,6 +110,10 @@ class Bagging(Averaging):
     def _outputs(self) -> OutputConfig:
         return OutputConfig(**{field.name: self.values[field.name] for field in dataclasses.fields(OutputConfig)})
 
+    def bare(self, task: Task) -> Bare:
+        """The networks of all folds."""
+        return bare_networks([member.begun(task) for member in self.fold_learners()])
+
     def _parts(self, rows: Rows) -> tuple[Array, list[Part]]:
         """The fold of each row, and a network to train for each fold."""
         learners, parts = self.fold_learners(), []
@@ -134,7 +139,7 @@ def out_of_fold(networks: Sequence[FittedNetwork], post: Postprocessing, task: T
     return Prediction.from_outputs(
         task.schema.target,
         {name: np.concatenate([each[name] for each in outputs])[order] for name in outputs[0]},
-        row_ids=whole.frame.index.to_numpy(),
+        row_ids=whole.row_ids,
         truth=whole.truth(),
         weights=whole.weights(),
         axes=post.axes(),

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Learner, Reference
+from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.task import Task
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
+from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
 from onnxlearn_models.training.config import plain_validation
@@ -44,7 +45,10 @@ class EnsembleConfig:
 
 
 class Ensemble(Averaging):
-    """Learner ``ensemble``: networks of different kinds or seeds, trained on the same rows."""
+    """Learner ``ensemble``: networks of different kinds or seeds, trained on the same rows.
+
+    A member whose loss is not finite in its first epoch ends the fit: what was asked for is a mean of all members.
+    """
 
     name: ClassVar[str] = "ensemble"
     parts = "members"
@@ -95,6 +99,10 @@ class Ensemble(Averaging):
         config, outputs = self.configs
         rows = Rows.of(task, config.validation, outputs, config.seed)
         return torch_reference(train_all(self._parts(rows), keep_on_interrupt=False, progress=False), rows, outputs)
+
+    def bare(self, task: Task) -> Bare:
+        """The networks of all members."""
+        return bare_networks([member.begun(task) for member in self.members()])
 
     def _parts(self, rows: Rows) -> list[Part]:
         return [

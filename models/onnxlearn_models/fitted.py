@@ -63,7 +63,8 @@ class FittedNetwork:
 
     def all_outputs(self, feeds: Feeds) -> tuple[dict[str, Array], dict[str, Array]]:
         """As :meth:`outputs`, and what the network gives beside its output, by name, float64."""
-        found = {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in self._run(self._tensors(feeds)).items()}
+        tensors = network_tensors(self.module, self.preprocessing, feeds)
+        found = {name: np.asarray(tensor.numpy(), np.float64) for name, tensor in run_network(self.module, tensors).items()}
         return self.head.apply(found.pop(MAIN_OUTPUT), self.scaling), found
 
     def samples(self) -> dict[str, Tensor]:
@@ -71,23 +72,6 @@ class FittedNetwork:
         ingress = self.preprocessing.plan.ingress
         rows = {"num": torch.zeros(1, ingress.n_num, dtype=self.dtype), "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64)}
         return {name: row for name, row in rows.items() if row.shape[1]}
-
-    def _tensors(self, feeds: Feeds) -> dict[str, Tensor]:
-        """What the network reads of these rows, in the type of its weights."""
-        tensors = {name: torch.from_numpy(array) for name, array in self.preprocessing.transform(feeds).items()}
-        return {name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-
-    @torch.no_grad()
-    def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Every output of the network by name, computed in parts where the module says of how many rows."""
-        outputs: Callable[..., dict[str, Tensor]] | None = getattr(self.module, "outputs", None)
-        n_rows = len(next(iter(inputs.values())))
-        step = getattr(self.module, "evaluation_rows", max(n_rows, 1))
-        parts = []
-        for start in range(0, max(n_rows, 1), step):
-            part = {name: tensor[start : start + step] for name, tensor in inputs.items()}
-            parts.append({MAIN_OUTPUT: self.module(**part)} if outputs is None else outputs(**part))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""
@@ -104,6 +88,26 @@ class FittedNetwork:
             if name != MAIN_OUTPUT
         }
         return NetworkValues(output=output, n_members=shape[0] if len(shape) == 2 else None, further=further)
+
+
+def network_tensors(module: nn.Module, preprocessing: Preprocessing, feeds: Feeds) -> dict[str, Tensor]:
+    """What a network reads of these rows, in the type of its weights."""
+    dtype = dtype_of(module)
+    tensors = {name: torch.from_numpy(array) for name, array in preprocessing.transform(feeds).items()}
+    return {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+
+@torch.no_grad()
+def run_network(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every output of a network by name, computed in parts where the module says of how many rows."""
+    outputs: Callable[..., dict[str, Tensor]] | None = getattr(module, "outputs", None)
+    n_rows = len(next(iter(inputs.values())))
+    step = getattr(module, "evaluation_rows", max(n_rows, 1))
+    parts = []
+    for start in range(0, max(n_rows, 1), step):
+        part = {name: tensor[start : start + step] for name, tensor in inputs.items()}
+        parts.append({MAIN_OUTPUT: module(**part)} if outputs is None else outputs(**part))
+    return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:

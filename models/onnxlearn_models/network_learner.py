@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 
-from onnxlearn.learner import Learner, Reference
+from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
@@ -15,6 +16,7 @@ from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
@@ -114,6 +116,20 @@ class NetworkLearner(Learner):
         config, outputs = self.configs[2], self.configs[3]
         rows = Rows.of(task, config.validation, outputs, config.seed)
         return torch_reference([self.train(rows.train, rows.valid, progress=False)], rows, outputs)
+
+    def bare(self, task: Task) -> Bare:
+        """The network that training begins with, on the CPU."""
+        return bare_networks([self.begun(task)])
+
+    def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
+        """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
+        prepared = self.replace(device="cpu").prepare(task)
+        with prepared.generators.resumed(), torch.no_grad():
+            rows = prepared.tensors(prepared.train)
+            prepared.initialize(rows)
+            # They also stand for validation rows, which an architecture may choose its parts by.
+            module = self.finish(prepared.module.eval(), prepared.architecture, rows, prepared.objective)
+        return module.eval(), prepared.preprocessing
 
     def train(
         self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None

@@ -25,6 +25,8 @@ from onnxlearn_models.lowering.trace import UnsupportedError
 # Gross differences, such as a random number that the export takes for a constant; the exact proof follows the training.
 TOLERANCE = 1e-2
 
+_ROWS_APART = "rows must not mix; BatchNorm does not mix them with track_running_stats=True"
+
 
 class Rehearsal:
     """A network run forwards, backwards and as ONNX on a few made up rows.
@@ -159,13 +161,14 @@ class Rehearsal:
                 "let randomness depend on self.training"
             )
         for i in range(2):
-            alone = self._run({name: tensor[i : i + 1] for name, tensor in rows.items()}, "a batch of one row")
+            row = {name: tensor[i : i + 1] for name, tensor in rows.items()}
+            alone = self._run(row, "a batch of one row and not on two, in evaluation mode", f"there {_ROWS_APART}")
             beside = together[i : i + 1]
             same_shape = isinstance(alone, Tensor) and alone.shape == beside.shape
             if not (same_shape and torch.allclose(alone, beside, rtol=1e-3, atol=1e-4)):
                 raise ParameterError(
-                    f"{self.owner} gives a row another output beside other rows than alone, in evaluation mode: rows must not "
-                    "mix there; BatchNorm does not with track_running_stats=True"
+                    f"{self.owner} gives a row another output beside other rows than alone, in evaluation mode: there "
+                    f"{_ROWS_APART}"
                 )
 
     def _check_gradient(self, device: torch.device) -> None:
@@ -212,7 +215,7 @@ class Rehearsal:
         check_serialized(model, data)
         return data
 
-    def _run(self, rows: Mapping[str, Tensor], what: str) -> Tensor:
+    def _run(self, rows: Mapping[str, Tensor], what: str, way_out: str = "") -> Tensor:
         """The network's output without gradients."""
         try:
             with torch.no_grad():
@@ -220,7 +223,9 @@ class Rehearsal:
         except OnnxlearnError:
             raise
         except Exception as error:
-            raise ParameterError(f"{self.owner}.forward fails on {what}: {reason(error)}; {self._inputs()}") from error
+            raise ParameterError(
+                f"{self.owner}.forward fails on {what}: {reason(error)}; {way_out or self._inputs()}"
+            ) from error
         return output
 
     def _inputs(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any, Literal
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ParameterError
-from onnxlearn.experiments.design import Cell, Named, describe, grid
+from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
 from onnxlearn.experiments.job import Job, Settings, too_long
 from onnxlearn.experiments.limit import ALARM
 from onnxlearn.experiments.progress import progress_over
 from onnxlearn.experiments.record import Finished, Key, Status
-from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+from onnxlearn.experiments.results import BenchmarkResult, Fetch, ResampleResult
 from onnxlearn.experiments.store import Store
 from onnxlearn.experiments.workers import Died, run_many
 from onnxlearn.files.arrow import import_pyarrow
@@ -63,7 +64,7 @@ def resample(
 
 
 def benchmark(
-    tasks: Named[Task] | Sequence[Cell],
+    tasks: Named[Task] | Sequence[Cell] | Design,
     learners: Named[Learner] | None = None,
     resamplings: Named[Resampling | Splits] | None = None,
     measures: Iterable[str | Measure] = (),
@@ -81,7 +82,8 @@ def benchmark(
     """Fit every learner on the training rows of every split of every task, and score the exported files on the test rows.
 
     ``tasks``, ``learners``, ``resamplings``: one, several or a dict by name; or instead of all three the cells of a design
-    (:func:`onnxlearn.grid`). All learners get the same rows. ``measures``: names or measures, each for the tasks that it
+    (:func:`onnxlearn.grid`), or what a file says (:func:`onnxlearn.read_design`), which holds wherever an argument here is left
+    at its default. All learners get the same rows. ``measures``: names or measures, each for the tasks that it
     suits; by default the usual ones of each task.
 
     ``store``: a folder where every finished iteration is kept at once; the same call goes on where a killed one stopped, or
@@ -94,6 +96,16 @@ def benchmark(
 
     Raises: ParameterError, MissingExtraError, OutputError where the folder is of another design.
     """
+    if n_jobs == 0:
+        raise ParameterError("n_jobs is a number of processes, or -1 for one a core, not 0")
+    if isinstance(tasks, Design):
+        if learners is not None or resamplings is not None:
+            raise ParameterError("a design has its learners and resamplings: leave them out, or give tasks in its place")
+        given = {
+            "measures": measures, "store": store, "n_jobs": n_jobs, "time_limit": time_limit, "fallback": fallback,
+            "on_error": on_error, "predictions": predictions, "models": models, "histories": histories, "progress": progress,
+        }  # fmt: skip
+        return benchmark(list(tasks.cells), **{**given, **_of_design(tasks, given)})
     if store is not None and predictions:
         import_pyarrow()  # now, not after the first fit
     cells = _cells(tasks, learners, resamplings)
@@ -102,7 +114,7 @@ def benchmark(
         measures=chosen, time_limit=time_limit, fallback=fallback, on_error=on_error,
         predictions=predictions, models=models, histories=histories,
     )  # fmt: skip
-    design = {**describe(cells), "settings": settings.to_dict()} if store is not None else {}
+    design = {**describe(cells), "settings": settings.to_dict()} if store is not None else outline(cells)
     opened = None if store is None else Store.create(store, design)
     if opened is not None:
         for cell in cells:
@@ -121,8 +133,8 @@ def benchmark(
             kept[finished.record.key] = finished
             on_finished(finished.record)
     records = [kept[job.key].record if job.key in kept else done[job.key] for job, _ in calls]
-    fetch = opened.read if opened is not None else lambda record: kept[record.key]
-    return BenchmarkResult(records, fetch, chosen)
+    fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
+    return BenchmarkResult(records, fetch, chosen, design)
 
 
 def run_all(
@@ -186,6 +198,12 @@ def choose_measures(measures: Iterable[str | Measure], cells: Sequence[Cell]) ->
             )
         chosen.append(measure)
     return tuple(chosen)
+
+
+def _of_design(design: Design, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a design says of the arguments that were left at their defaults."""
+    defaults = inspect.signature(benchmark).parameters
+    return {name: value for name, value in design.options.items() if given[name] == defaults[name].default}
 
 
 def _cells(tasks: Any, learners: Any, resamplings: Any) -> list[Cell]:

@@ -13,12 +13,15 @@ from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job
 from onnxlearn.experiments.record import Key
 from onnxlearn.learner import Learner
+from onnxlearn.params import to_json
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
 
 T = TypeVar("T")
 Named: TypeAlias = "T | Sequence[T] | Mapping[str, T]"
+
+PARTS = ("task", "learner", "resampling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +35,41 @@ class Cell:
     learner_name: str
     resampling_name: str
 
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted, those on inner splits counted."""
+        return sum(1 + len(iteration.inner) for iteration in self.splits.iterations)
+
     def jobs(self) -> Iterator[Job]:
-        """The iterations, in order."""
-        for i in range(len(self.splits)):
-            yield Job(
-                key=Key(self.task_name, self.learner_name, self.resampling_name, i),
-                learner=self.learner,
-                train=self.splits.train(i),
-                test=self.splits.test(i),
-            )
+        """The iterations, in order; behind each its inner ones, where the resampling is nested."""
+        for i, iteration in enumerate(self.splits.iterations):
+            key = Key(self.task_name, self.learner_name, self.resampling_name, i)
+            yield self._job(key, self.splits, i)
+            if iteration.inner:
+                inner = self.splits.inner(i)
+                for j in range(len(inner)):
+                    yield self._job(key._replace(inner=j), inner, j)
+
+    def _job(self, key: Key, splits: Splits, i: int) -> Job:
+        return Job(key=key, learner=self.learner, train=splits.train(i), test=splits.test(i))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Design:
+    """A benchmark to be run: its cells, and other arguments of :func:`onnxlearn.benchmark` by name."""
+
+    cells: tuple[Cell, ...]
+    options: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        names = {part: dict.fromkeys(getattr(cell, f"{part}_name") for cell in self.cells) for part in PARTS}
+        parts = [f"{part}s: {listing(found)}" for part, found in names.items()]
+        return f"Design({'; '.join([*parts, f'{self.n_fits} fits'])})"
+
+    @property
+    def n_fits(self) -> int:
+        """How many models are fitted."""
+        return sum(cell.n_fits for cell in self.cells)
 
 
 def grid(tasks: Named[Task], learners: Named[Learner], resamplings: Named[Resampling | Splits]) -> list[Cell]:
@@ -76,25 +105,37 @@ def instantiate(resampling: Resampling | Splits, task: Task) -> Splits:
     return resampling.split(task)
 
 
-def describe(cells: Sequence[Cell]) -> dict[str, Any]:
-    """The design as plain JSON, which tells it from any other: two designs with equal descriptions have equal results."""
+def outline(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The design as plain JSON, for readers. ``given``: the parameters that each learner was given; the others are defaults."""
     return {
         "format_version": 1,
         "tasks": {
             cell.task_name: {
                 "n_rows": cell.task.n_rows,
-                "sha256": task_fingerprint(cell.task),
+                "features": dict(Counter(column.kind for column in cell.task.schema.features)),
                 "target": cell.task.schema.target.to_dict(),
             }
             for cell in _first_by(cells, lambda cell: cell.task_name)
         },
         "learners": {cell.learner_name: cell.learner.to_dict() for cell in cells},
-        "splits": {
-            f"{cell.task_name}/{cell.resampling_name}": {"resampling": cell.splits.resampling, "sha256": digest(cell.splits)}
-            for cell in _first_by(cells, lambda cell: (cell.task_name, cell.resampling_name))
-        },
+        "given": {cell.learner_name: to_json(cell.learner.given) for cell in cells},
+        "splits": {_splits_name(cell): {"resampling": cell.splits.resampling} for cell in cells},
         "cells": [[cell.task_name, cell.learner_name, cell.resampling_name] for cell in cells],
     }
+
+
+def describe(cells: Sequence[Cell]) -> dict[str, Any]:
+    """The outline with fingerprints, which tell it from any other: two designs with equal descriptions have equal results."""
+    document = outline(cells)
+    for cell in _first_by(cells, lambda cell: cell.task_name):
+        document["tasks"][cell.task_name]["sha256"] = task_fingerprint(cell.task)
+    for cell in _first_by(cells, _splits_name):
+        document["splits"][_splits_name(cell)]["sha256"] = digest(cell.splits)
+    return document
+
+
+def _splits_name(cell: Cell) -> str:
+    return f"{cell.task_name}/{cell.resampling_name}"
 
 
 def digest(splits: Splits) -> str:

@@ -91,7 +91,7 @@ class Job:
         Raises: OnnxlearnError where ``on_error`` is ``raise``; whatever the fallback raises.
         """
         if settings.on_error == "raise":
-            raise OnnxlearnError(_title(self.key, error))
+            raise OnnxlearnError(f"{self.key}: {error}")
         failed = replace(self._record(task), status=status, error=error)
         if settings.fallback is None:
             return Finished(failed)
@@ -119,6 +119,7 @@ class Job:
             sha256=hashlib.sha256(data).hexdigest(),
             history=training.get("history", {}) if settings.histories else {},
             notes=tuple(note for note in model.metadata.get("notes", ()) if note not in task.notes),
+            versions=model.metadata["versions"],
         )
         record = replace(record, scores=scored(prediction, record, settings.measures))
         return Finished(record, prediction if settings.predictions else None, model if settings.models else None)
@@ -155,7 +156,3 @@ def _text(error: BaseException) -> str:
     """The message; of errors that are not meant for users also their type."""
     plain = isinstance(error, OnnxlearnError) and not isinstance(error, InternalError)
     return str(error) if plain else f"{type(error).__name__}: {error}"
-
-
-def _title(key: Key, text: str) -> str:
-    return f"learner {key.learner!r} on task {key.task!r}, iteration {key.iteration}: {text}"

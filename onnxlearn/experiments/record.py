@@ -19,12 +19,23 @@ FORMAT_VERSION = 1
 
 
 class Key(NamedTuple):
-    """What an iteration is called: names of task, learner and resampling, and the iteration's number from 0."""
+    """What an iteration is called: names of task, learner and resampling, and the iteration's number from 0.
+
+    ``inner``: its number among the inner splits of that iteration of a nested resampling, else ``None``.
+
+    >>> str(Key("iris", "mlp", "cv", 2)), str(Key("iris", "mlp", "cv", 2, 0))
+    ("learner 'mlp' on task 'iris', iteration 2", "learner 'mlp' on task 'iris', iteration 2, inner split 0")
+    """
 
     task: str
     learner: str
     resampling: str
     iteration: int
+    inner: int | None = None
+
+    def __str__(self) -> str:
+        inner = "" if self.inner is None else f", inner split {self.inner}"
+        return f"learner {self.learner!r} on task {self.task!r}, iteration {self.iteration}{inner}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +45,14 @@ class Record:
     ``status``: ``done``, or why there is no model of the learner: ``failed`` with ``error``, or ``timeout``. ``fallback``: the
     prediction is one of the fallback learner. ``seconds_train`` and ``seconds_predict`` are wall time; ``n_bytes`` is the size
     of the exported file and ``sha256`` its digest. ``scores``: those of the prediction, ``None`` where a measure is not
-    defined. ``history``: the training curves, the loop's own values.
+    defined. ``history``: the training curves, the loop's own values. ``versions``: those of the packages that made the file.
     """
 
     task: str
     learner: str
     resampling: str
     iteration: int
+    inner: int | None = None
     task_type: TaskType
     n_train: int
     n_test: int
@@ -54,11 +66,12 @@ class Record:
     scores: Mapping[str, float | None] = field(default_factory=dict)
     history: Mapping[str, list[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         """What the iteration is called."""
-        return Key(self.task, self.learner, self.resampling, self.iteration)
+        return Key(self.task, self.learner, self.resampling, self.iteration, self.inner)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""

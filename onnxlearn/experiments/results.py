@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import DataError, ParameterError, UnknownNameError, listing
 from onnxlearn.experiments.job import outcome_of
+from onnxlearn.experiments.nested import chosen_by_inner
 from onnxlearn.experiments.record import Finished, Key, Record
 from onnxlearn.experiments.store import Store
 from onnxlearn.measures import Average, Measure
@@ -24,32 +25,54 @@ if TYPE_CHECKING:
 
     from onnxlearn.statistics import Scores
 
+# From a record to the iteration; ``model=False`` where its model is not wanted.
+Fetch: TypeAlias = Callable[..., Finished]
+
 CELL = ["task", "learner", "resampling"]
 ABOUT = [*CELL, "iteration", "n_train", "n_test", "status"]
+INNER = [*CELL, "iteration", "inner", "n_train", "n_test", "status"]
 
 
 class Results:
-    """Iterations: ``records`` tell how each went.
+    """Iterations: ``records`` tell how each went, ``inner_records`` those on the inner splits of a nested resampling.
 
     ``measures``: what the scores are of, where they are no longer known by their names. ``fetch`` gives an iteration with its
-    prediction and model, where they were kept.
+    prediction and model, where they were kept. ``design``: what was compared, as in a folder's ``design.json``.
     """
 
     def __init__(
-        self, records: Sequence[Record], fetch: Callable[[Record], Finished], measures: Iterable[Measure] = ()
+        self,
+        records: Sequence[Record],
+        fetch: Fetch,
+        measures: Iterable[Measure] = (),
+        design: Mapping[str, Any] | None = None,
     ) -> None:
-        self.records, self._fetch = tuple(records), fetch
+        self.records = tuple(record for record in records if record.inner is None)
+        self.inner_records = tuple(record for record in records if record.inner is not None)
+        self._fetch = fetch
+        self.design = dict(design or {})
         self._measures = {measure.name: measure for measure in measures}
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of the measures that were asked for, or computed, when the iterations were run."""
-        return tuple(dict.fromkeys([*self._measures, *(name for record in self.records for name in record.scores)]))
+        asked = self.design.get("settings", {}).get("measures", ())
+        computed = (name for record in self._all for name in record.scores)
+        return tuple(dict.fromkeys([*self._measures, *asked, *computed]))
+
+    @property
+    def _all(self) -> tuple[Record, ...]:
+        return self.records + self.inner_records
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """The scores that were computed when the iterations were run, one line each."""
-        return self._table(self.measures, lambda record: {name: record.scores.get(name) for name in self.measures})
+        return _table(self.records, ABOUT, self.measures, lambda record: record.scores)
+
+    @cached_property
+    def inner(self) -> pd.DataFrame:
+        """The scores on the inner splits of a nested resampling, one line each: what one may choose by, unlike ``scores``."""
+        return _table(self.inner_records, INNER, self.measures, lambda record: record.scores)
 
     def score(self, *measures: str | Measure) -> pd.DataFrame:
         """Any measures, computed from the predictions that were kept, one line each iteration.
@@ -66,21 +89,13 @@ class Results:
             suit = [measure for measure in chosen if measure.task in ("any", prediction.target.type)]
             return {measure.name: measure(outcome) for measure in suit}
 
-        return self._table([measure.name for measure in chosen], values)
-
-    def _table(self, names: Iterable[str], values: Callable[[Record], dict[str, float | None]]) -> pd.DataFrame:
-        import pandas as pd
-
-        rows = [
-            {**_about(record), **{name: _number(value) for name, value in values(record).items()}} for record in self.records
-        ]
-        return pd.DataFrame(rows, columns=[*ABOUT, *names])
+        return _table(self.records, ABOUT, [measure.name for measure in chosen], values)
 
     def statistics(self, measure: str) -> Scores:
         """The scores of one measure, for the tests and ranks of :mod:`onnxlearn.statistics`."""
         from onnxlearn.statistics import Scores
 
-        return Scores.from_frame(self.scores, measure)
+        return Scores.from_frame(self.scores, self.find_measure(measure) or measure)
 
     def _measure(self, name: str) -> Measure:
         return self._measures.get(name) or _measures.get(name)
@@ -100,28 +115,48 @@ class Results:
         return _measures.aggregate(measure, outcomes, average)
 
     def _average(self, name: str) -> Average:
+        measure = self.find_measure(name)
+        return "macro" if measure is None else measure.average
+
+    def find_measure(self, name: str) -> Measure | None:
+        """What is known of a measure; nothing of one's own whose name alone a folder tells."""
         try:
-            return self._measure(name).average
+            return self._measure(name)
         except UnknownNameError:
-            return "macro"
+            return None
+
+    def filter(
+        self,
+        *,
+        tasks: Iterable[str] | None = None,
+        learners: Iterable[str] | None = None,
+        resamplings: Iterable[str] | None = None,
+    ) -> BenchmarkResult:
+        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
+        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
+        records = self._all
+        for part, names in wanted.items():
+            if names is None:
+                continue
+            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self._all}
+            for name in chosen:
+                if name not in known:
+                    raise UnknownNameError.of(part, name, known)
+            records = tuple(record for record in records if getattr(record, part) in chosen)
+        return BenchmarkResult(records, self._fetch, self._measures.values(), self.design)
 
     @property
     def errors(self) -> pd.DataFrame:
-        """The iterations that failed or took too long, with the error of each."""
-        import pandas as pd
-
-        rows = [
-            {**record.key._asdict(), "status": record.status, "error": record.error, "fallback": record.fallback}
-            for record in self.records
-            if record.status != "done"
-        ]
-        return pd.DataFrame(rows, columns=[*CELL, "iteration", "status", "error", "fallback"])
+        """The iterations that failed or took too long, also those on inner splits, with the error of each."""
+        failed = [record for record in self._all if record.status != "done"]
+        place = [*CELL, "iteration", *(["inner"] if self.inner_records else [])]
+        return _table(failed, [*place, "status", "error", "fallback"], (), lambda _: {})
 
     def prediction(self, record: Record) -> Prediction | None:
         """The prediction of an iteration, ``None`` where it failed. Raises: DataError where it was not kept."""
         if record.status != "done" and not record.fallback:
             return None
-        found = self._fetch(record).prediction
+        found = self._fetch(record, model=False).prediction
         if found is None:
             raise DataError("the predictions were not kept: run it again with predictions=True")
         return found
@@ -146,15 +181,11 @@ class BenchmarkResult(Results):
         Raises: DataError where a folder holds no results, or has other ones of the same name by another design.
         """
         stores = [Store.open(folder) for folder in folders]
-        holder: dict[Key, Store] = {}
-        records: dict[Key, Record] = {}
-        for store in stores:
-            for record in store.records():
-                there = holder.setdefault(record.key, store)
-                records.setdefault(record.key, record)
-                if there is not store and there.about(record.key) != store.about(record.key):
-                    raise _is_twice(record)
-        return cls(list(records.values()), lambda record: holder[record.key].read(record))
+        found: list[BenchmarkResult] = []
+        for i, store in enumerate(stores):
+            records = [record for record in store.records() if not _is_in(stores[:i], record, store)]
+            found.append(cls(records, store.read, (), store.design))
+        return found[0] if len(found) == 1 else found[0].combine(*found[1:])
 
     def aggregate(self, *measures: str, average: Average | None = None) -> pd.DataFrame:
         """One line for each learner on a task: the mean over iterations (macro) or the value on pooled rows (micro).
@@ -179,47 +210,48 @@ class BenchmarkResult(Results):
         ]
         return pd.DataFrame(rows, columns=[*CELL, *names, "n", "n_failed"])
 
+    def choose(self, measure: str) -> pd.DataFrame:
+        """Which learner each outer iteration of a nested resampling chooses by its inner splits, and how good the choice is.
+
+        Columns: ``task``, ``resampling``, ``iteration``, the chosen ``learner``, its mean ``inner`` score, which flatters since
+        it was the best of several, and its ``outer`` score on rows that had no say in the choice. Of equal learners the first
+        is chosen. Cawley and Talbot (2010), "On over-fitting in model selection and subsequent selection bias in performance
+        evaluation", Journal of Machine Learning Research 11.
+
+        Raises: UnknownNameError; DataError without inner scores, or where every learner failed; ParameterError for a measure
+        without a better end.
+        """
+        if measure not in self.measures:
+            raise UnknownNameError.of("computed measure", measure, self.measures)
+        return chosen_by_inner(self.scores, self.inner, self._measure(measure))
+
     def _by_cell(self) -> dict[tuple[str, str, str], list[Record]]:
         found: dict[tuple[str, str, str], list[Record]] = {}
         for record in self.records:
             found.setdefault(record.key[:3], []).append(record)
         return found
 
-    def filter(
-        self,
-        *,
-        tasks: Iterable[str] | None = None,
-        learners: Iterable[str] | None = None,
-        resamplings: Iterable[str] | None = None,
-    ) -> BenchmarkResult:
-        """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
-        wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
-        records = self.records
-        for part, names in wanted.items():
-            if names is None:
-                continue
-            chosen, known = [names] if isinstance(names, str) else list(names), {getattr(r, part) for r in self.records}
-            for name in chosen:
-                if name not in known:
-                    raise UnknownNameError.of(part, name, known)
-            records = tuple(record for record in records if getattr(record, part) in chosen)
-        return BenchmarkResult(records, self._fetch, self._measures.values())
-
     def combine(self, *others: BenchmarkResult) -> BenchmarkResult:
         """These iterations and those of other results, each once.
 
         Raises: DataError where one is there twice with another outcome.
         """
-        fetch_of: dict[Key, Callable[[Record], Finished]] = {}
+        fetch_of: dict[Key, Fetch] = {}
         records: dict[Key, Record] = {}
         for result in (self, *others):
-            for record in result.records:
+            for record in result._all:
                 there = records.setdefault(record.key, record)
                 fetch_of.setdefault(record.key, result._fetch)
                 if (there.sha256, there.status, there.scores) != (record.sha256, record.status, record.scores):
                     raise _is_twice(record)
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
-        return BenchmarkResult(list(records.values()), lambda record: fetch_of[record.key](record), measures)
+        design = {part: _united(part, [result.design for result in (self, *others)]) for part in _NAMED_PARTS}
+        design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
+
+        def fetch(record: Record, **parts: bool) -> Finished:
+            return fetch_of[record.key](record, **parts)
+
+        return BenchmarkResult(list(records.values()), fetch, measures, design)
 
     def resample_result(
         self, task: str | None = None, learner: str | None = None, resampling: str | None = None
@@ -233,7 +265,7 @@ class BenchmarkResult(Results):
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found.records, found._fetch, found._measures.values())
+        return ResampleResult(found._all, found._fetch, found._measures.values(), self.design)
 
 
 class ResampleResult(Results):
@@ -264,14 +296,43 @@ class ResampleResult(Results):
         return [pd.DataFrame(record.history) for record in self.records]
 
 
-def _about(record: Record) -> dict[str, object]:
-    return {name: getattr(record, name) for name in ABOUT}
+def _table(
+    records: Sequence[Record],
+    about: Sequence[str],
+    names: Sequence[str],
+    values: Callable[[Record], Mapping[str, float | None]],
+) -> pd.DataFrame:
+    """One line each: what is told of the iterations, then the values by name."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        found = values(record)
+        rows.append({name: getattr(record, name) for name in about} | {name: _number(found.get(name)) for name in names})
+    return pd.DataFrame(rows, columns=[*about, *names])
+
+
+# What a design has by name.
+_NAMED_PARTS = ("tasks", "learners", "given", "splits")
+
+
+def _united(part: str, designs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: about for design in designs for name, about in design.get(part, {}).items()}
+
+
+def _is_in(stores: Iterable[Store], record: Record, of: Store) -> bool:
+    """Whether one of the folders has the same iteration. Raises: DataError where it has it by another design."""
+    for store in stores:
+        if store.find(record.key) is not None:
+            if store.about(record.key) != of.about(record.key):
+                raise _is_twice(record)
+            return True
+    return False
 
 
 def _is_twice(record: Record) -> DataError:
     return DataError(
-        f"iteration {record.iteration} of learner {record.learner!r} on task {record.task!r} is there twice, by "
-        "different designs or with different results: give one of them another name"
+        f"{record.key} is there twice, by different designs or with different results: give one of them another name"
     )
 
 

@@ -7,6 +7,7 @@ runs/<task>/<learner>/<resampling>/      for each iteration
     0003.json                            how it went; written last, its presence says that the iteration is finished
     0003.parquet                         predictions, one line a test row
     0003.onnx                            the model, where models are kept
+    0003-0001.json ...                   the same of an inner split, where the resampling is nested
 ```
 
 Many processes, also on several machines that share the folder, may write at the same time; copies of parts of it can be put
@@ -102,7 +103,7 @@ class Store:
         """Every finished iteration, in the order of the design."""
         for task, learner, resampling in self.design["cells"]:
             for path in sorted(self.base(Key(task, learner, resampling, 0)).parent.glob("*.json")):
-                record = self.find(Key(task, learner, resampling, int(path.stem)))
+                record = self.find(Key(task, learner, resampling, *map(int, path.stem.split("-"))))
                 if record is not None:
                     yield record
 
@@ -124,20 +125,21 @@ class Store:
             make_folder(path.parent)
             splits.save(path)
 
-    def read(self, record: Record) -> Finished:
-        """An iteration with what was kept of it."""
+    def read(self, record: Record, *, model: bool = True) -> Finished:
+        """An iteration with what was kept of it; without the model, which takes ten times as long to open, if asked so."""
         base = self.base(record.key)
         parquet, onnx = base.with_suffix(".parquet"), base.with_suffix(".onnx")
         return Finished(
             record,
             _read_prediction(parquet, self.targets[record.task]) if parquet.exists() else None,
-            load(onnx, n_threads=1) if onnx.exists() else None,
+            load(onnx, n_threads=1) if model and onnx.exists() else None,
         )
 
     def base(self, key: Key) -> Path:
         """The path of an iteration's files without their suffix."""
         folder = self.folder / "runs" / safe_name(key.task) / safe_name(key.learner) / safe_name(key.resampling)
-        return folder / f"{key.iteration:04d}"
+        inner = "" if key.inner is None else f"-{key.inner:04d}"
+        return folder / f"{key.iteration:04d}{inner}"
 
 
 def _read_prediction(path: Path, target: Target) -> Prediction:
@@ -188,7 +190,8 @@ def _damaged(path: Path, error: Exception) -> DataError:
 
 def _require_same(stored: Mapping[str, Any], design: Mapping[str, Any], path: Path) -> None:
     """Refuse a folder of another design, naming the first difference."""
-    wanted = json.loads(json.dumps(design))
+    # What was given changes nothing where it is the default.
+    stored, wanted = ({**document, "given": None} for document in (stored, json.loads(json.dumps(design))))
     if stored == wanted:
         return
     # What other parts follow from comes first.

@@ -32,7 +32,7 @@ def _weights_by_score(is_positive: Array, scores: Array, weights: Array) -> tupl
     return positive, negative
 
 
-def _average_precision(is_positive: Array, scores: Array, weights: Array) -> float:
+def average_precision(is_positive: Array, scores: Array, weights: Array) -> float:
     """Mean of the precision at each positive row's score, as steps: nothing is interpolated."""
     positive, negative = (w[::-1] for w in _weights_by_score(is_positive, scores, weights))
     if not positive.sum() > 0:
@@ -57,7 +57,7 @@ def _auc(outcome: Outcome) -> float:
 def _prauc(outcome: Outcome) -> float:
     prob = prob_of(outcome)
     codes = range(outcome.n_classes) if outcome.positive is None else [outcome.positive]
-    return float(np.mean([_average_precision(outcome.truth == code, prob[:, code], outcome.weights) for code in codes]))
+    return float(np.mean([average_precision(outcome.truth == code, prob[:, code], outcome.weights) for code in codes]))
 
 
 def _aunp(outcome: Outcome) -> float:

@@ -13,13 +13,14 @@ import onnx
 
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
+from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
-from onnxlearn.runtime import Session, open_session, run_chunked
+from onnxlearn.runtime import Session, available_cores, open_session, run_chunked
 from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -56,7 +57,7 @@ class Preprocessing:
         plan = make_plan(schema, config)
         if not len(feeds[schema.feature_names[0]]):
             raise DataError("preprocessing has to be fitted on at least one row, not on an empty table")
-        stage = run_chunked(open_session(_coding_model(schema, plan).SerializeToString(), "cpu"), feeds)
+        stage = run_chunked(_coding_session(schema, plan), feeds)
         recode, codes = None, np.empty((0, 0), np.int64)
         if plan.coded:
             recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows)
@@ -144,6 +145,16 @@ class Preprocessing:
         if self.indicator_trained.all():
             return missing
         return g.op("Mul", missing, g.const(self.indicator_trained.astype(np.float32)))
+
+
+# Vocabularies can be large: few are kept.
+_CODING_SESSIONS: Memo[Session] = Memo(4)
+
+
+def _coding_session(schema: Schema, plan: Plan) -> Session:
+    """:func:`_coding_model`, opened: the same for all folds of a task, since nothing of it is fitted."""
+    key = schema.features, plan, available_cores()
+    return _CODING_SESSIONS.get(key, lambda: open_session(_coding_model(schema, plan).SerializeToString(), "cpu"))
 
 
 def _often_both(missing: Array, fewest: int) -> Array:

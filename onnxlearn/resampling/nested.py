@@ -22,6 +22,9 @@ class Nested(Resampling):
     The inner splits are what ``inner`` makes of a task of the outer training rows alone. Copies of a row that a bootstrap drew
     more than once stay together like a group.
 
+    :func:`onnxlearn.benchmark` fits every learner on the inner splits as well: ``result.inner`` has these scores, to choose by,
+    and ``result.scores`` those on the outer ones, to judge the choice.
+
     >>> from onnxlearn.resampling import CV, Holdout
     >>> Nested(CV(5), Holdout(0.8))
     Nested(outer=CV(folds=5), inner=Holdout(ratio=0.8))

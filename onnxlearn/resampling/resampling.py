@@ -84,9 +84,7 @@ class Resampling(ABC):
         """
         if not isinstance(data, Mapping) or "name" not in data:
             raise ParameterError(f"a resampling is described by its name and params, got {data!r}: {{'name': 'cv'}}")
-        kind, params = _BY_NAME.get(data["name"]), dict(data.get("params", {}))
-        if kind is None:
-            raise UnknownNameError.of("resampling", data["name"], _BY_NAME)
+        kind, params = resampling_class(data["name"]), dict(data.get("params", {}))
         owner, fields = f"resampling {data['name']!r}", dataclasses.fields(kind)  # type: ignore[arg-type]
         require_names(params, [field.name for field in fields], owner=owner)
         needed = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in params]
@@ -102,6 +100,17 @@ class Resampling(ABC):
         # What it is about always, the rest where it is not as usual.
         shown = [field.name for field in fields if not field.kw_only or getattr(self, field.name) != field.default]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+def resampling_class(name: str) -> type[Resampling]:
+    """The resampling of that name. Raises: UnknownNameError.
+
+    >>> resampling_class("cv").__name__
+    'CV'
+    """
+    if name not in _BY_NAME:
+        raise UnknownNameError.of("resampling", name, _BY_NAME)
+    return _BY_NAME[name]
 
 
 def _to_json(value: Any) -> Any:

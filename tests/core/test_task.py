@@ -1,5 +1,6 @@
 """Tasks: target, roles, arrays, selections; every table that makes none."""
 
+import pickle
 import warnings
 from decimal import Decimal
 
@@ -364,6 +365,22 @@ def test_select():
         if fresh is not None:
             for name, array in fresh.feeds().items():
                 np.testing.assert_array_equal(part.feeds()[name], array)
+
+
+def test_selected_rows_of_selected_rows_have_the_table_of_those_rows():
+    task = weighted()
+    part = task.select(np.arange(10, 50)).select([3, 0, 3])
+    pd.testing.assert_frame_equal(part.frame, task.frame.iloc[[13, 10, 13]])
+    np.testing.assert_array_equal(part.row_ids, task.frame.index[[13, 10, 13]])
+    np.testing.assert_array_equal(part.truth(), task.truth()[[13, 10, 13]])
+    assert part.frame is part.frame
+    np.testing.assert_array_equal(part.select([2]).frame.index, part.row_ids[[2]])
+
+
+def test_the_table_of_selected_rows_goes_to_other_processes():
+    part = pickle.loads(pickle.dumps(weighted().select([4, 2])))
+    pd.testing.assert_frame_equal(part.frame, weighted().frame.iloc[[4, 2]])
+    np.testing.assert_array_equal(part.row_ids, part.frame.index)
 
 
 def test_split():

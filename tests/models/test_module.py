@@ -512,6 +512,17 @@ class Some(Both):
         return self.embedding(cat[:, :2])
 
 
+class Batchwise(nn.Module):
+    """Normalizes by the rows beside a row, in evaluation mode too."""
+
+    def __init__(self, n_num, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.BatchNorm1d(n_num, track_running_stats=False), nn.Linear(n_num, n_outputs))
+
+    def forward(self, num):
+        return self.layers(num)
+
+
 OUTPUT = r"forward has to give a float32 tensor \[N, n_outputs\], here \[N, 3\]"
 
 
@@ -529,6 +540,7 @@ OUTPUT = r"forward has to give a float32 tensor \[N, n_outputs\], here \[N, 3\]"
         (numbers_with(lambda self, num: self.layers(num.add_(1))), "changes its input num in place, which others read too"),
         (numbers_with(dropped), "gives the same rows other outputs the second time, in evaluation mode: let randomness depend"),
         (numbers_with(lambda self, num: self.layers(num - num.mean(0))), "gives a row another output beside other rows than alone, in"),
+        (Batchwise, r"Batchwise\.forward fails on a batch of one row and not on two, .*Expected more than 1 value .*track_running_stats=True$"),
         (numbers_with(lambda self, num: self.layers(num[:, :2])), r"Net\.forward fails on two rows: RuntimeError: mat1 and mat2 .*; of this table num is \[N, \d+\]$"),
         (numbers_with(lambda self, num: self.layers(num) if len(num) > 1 else None), "gives a row another output beside other rows than alone"),
         (numbers_with(lambda self, num: self.layers(num) / num.norm(dim=1, keepdim=True)), "infinite ones or NaN before any training"),

@@ -144,6 +144,21 @@ def test_bins_hold_the_range_of_the_rows(values, n_bins):
     assert np.abs(edges.numpy()[:, None] - expected).min(axis=1).max() <= 1e-5 * max(1, np.abs(x).max())
 
 
+@pytest.mark.parametrize(("n_rows", "n_bins"), [(1000, 20), (300, 9), (95, 2), (40, 2), (1, 2)])
+def test_of_few_rows_there_are_fewer_bins(n_rows, n_bins):
+    torch.manual_seed(0)
+    layer = randomized(PiecewiseLinearEmbedding(3, 20, 4, min_bin_rows=32))
+    fewer = PiecewiseLinearEmbedding(3, n_bins, 4)
+    shapes = {name: value.shape for name, value in layer.state_dict().items()}
+    for each in (layer, fewer):
+        each.initialize(rows(n_rows))
+    with torch.no_grad():
+        fewer.linear.weight.copy_(layer.linear.weight[:, : n_bins + 1])
+        fewer.linear.bias.copy_(layer.linear.bias)
+    torch.testing.assert_close(layer(rows(50)), fewer(rows(50)))
+    assert {name: value.shape for name, value in layer.state_dict().items()} == shapes
+
+
 # Initial values.
 
 
@@ -331,6 +346,7 @@ def test_without_activation_they_are_those_of_the_package(name):
     ("options", "message"),
     [
         ({"num_embedding": "pbld", "n_bins": 16}, "n_bins=16 changes nothing with num_embedding='pbld': leave it out"),
+        ({"num_embedding": "periodic", "min_bin_rows": 2}, "min_bin_rows=2 changes nothing with num_embedding='periodic'"),
         ({"num_embedding": "linear", "periodic_lite": True}, "periodic_lite=True changes nothing with num_embedding='linear'"),
         ({"num_embedding": "none", "d_num_embedding": 4}, "d_num_embedding=4 changes nothing with num_embedding='none'"),
         ({"num_embedding": "piecewise_linear", "n_frequencies": 4}, "n_frequencies=4 changes nothing with"),

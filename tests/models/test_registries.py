@@ -45,7 +45,8 @@ LINES = {
     "schedule": (SCHEDULES, lambda progress: 1 - progress / 2),
 }
 NAMES = {"norm": ("norm", "attention_normalization", "ffn_normalization")}
-# linear has nothing in between, tabnet is built on layers of its own.
+# linear has nothing in between, tabnet is built on layers of its own. What a norm does, keeping the numbers in range, the
+# scaling of every layer does in realmlp; in tabm it would undo the scalings by which members differ.
 WITHOUT = {
     "activation": {"linear", "tabnet"},
     "norm": {"linear", "tabnet", "realmlp", "tabm", "tabm_mini"},

@@ -380,9 +380,7 @@ def test_settings_keep_the_contract(learner):
         check_learner(learner, [example_tasks()[name]])
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "batch_size"), [(100, 32), (3000, 64), (5000, 128), (20_000, 256), (10**5, 512), (10**6, 1024)]
-)
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(100, 256), (3000, 256), (20_000, 256), (10**5, 512), (10**6, 1024)])
 def test_rows_of_a_batch(n_rows, batch_size):
     config, training = TabM.choose(TabMConfig(), TrainConfig(), schema_of(NUMBERS), n_rows)
     assert (config, training.batch_size) == (TabMConfig(), batch_size)

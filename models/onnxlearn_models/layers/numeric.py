@@ -145,7 +145,8 @@ class PiecewiseLinearEmbedding(NumEmbedding):
     last. Version ``"A"`` is the paper's, with a ReLU at the end; ``"B"`` (Gorishniy et al. 2025, "TabM", section 3) has no
     activation, begins as a linear map of ``x`` itself and learns what the bins add.
 
-    The bins come from :meth:`initialize`. A column with fewer distinct values has fewer bins; the others are always 0.
+    The bins come from :meth:`initialize`: one to ``min_bin_rows`` rows, but at least two. There are fewer where a column has
+    fewer distinct values. What the other bins give is always 0.
     """
 
     left: Tensor
@@ -153,9 +154,11 @@ class PiecewiseLinearEmbedding(NumEmbedding):
     low: Tensor
     high: Tensor
 
-    def __init__(self, n_columns: int, n_bins: int, d_embedding: int, *, version: Literal["A", "B"] = "B") -> None:
+    def __init__(
+        self, n_columns: int, n_bins: int, d_embedding: int, *, version: Literal["A", "B"] = "B", min_bin_rows: int = 1
+    ) -> None:
         super().__init__(n_columns, d_embedding)
-        self.n_bins, self.is_b = n_bins, version == "B"
+        self.n_bins, self.is_b, self.min_bin_rows = n_bins, version == "B", min_bin_rows
         # In version B the number itself stands before its bins, as a bin without bounds.
         n_parts = n_bins + self.is_b
         self.linear = ColumnLinear(n_columns, n_parts, d_embedding)
@@ -172,7 +175,9 @@ class PiecewiseLinearEmbedding(NumEmbedding):
     @torch.no_grad()
     def initialize(self, num: Tensor) -> None:
         """Quantiles of these rows as edges of the bins."""
-        for column, edges in enumerate(quantile_bins(num, self.n_bins)):
+        # DIFF: the package makes all bins of however few rows; on small tables its networks are too sure of themselves.
+        n_bins = min(self.n_bins, max(2, len(num) // self.min_bin_rows))
+        for column, edges in enumerate(quantile_bins(num, n_bins)):
             self._set_bins(column, edges.to(num.device))
 
     def _set_bins(self, column: int, edges: Tensor) -> None:
@@ -270,7 +275,8 @@ def _periodic(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedd
 
 def _piecewise_linear(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
     d_embedding = config.d_num_embedding or 16
-    return PiecewiseLinearEmbedding(len(kinds), config.n_bins, d_embedding, version=config.piecewise_version)
+    version, min_bin_rows = config.piecewise_version, config.min_bin_rows
+    return PiecewiseLinearEmbedding(len(kinds), config.n_bins, d_embedding, version=version, min_bin_rows=min_bin_rows)
 
 
 def _pbld(kinds: Sequence[NumKind], config: NumEmbeddingConfig) -> NumEmbedding:
@@ -292,7 +298,7 @@ _SETTINGS: dict[str, set[str]] = {
     "none": set(),
     "linear": {"d_num_embedding", "num_embedding_activation"},
     "periodic": {*_WAVES, "periodic_lite", "num_embedding_activation"},
-    "piecewise_linear": {"d_num_embedding", "n_bins", "piecewise_version"},
+    "piecewise_linear": {"d_num_embedding", "n_bins", "min_bin_rows", "piecewise_version"},
     "pbld": _WAVES,
 }
 
@@ -316,6 +322,7 @@ class NumEmbeddingConfig:
     periodic_lite: bool = param(False, "periodic: one linear map for all numbers instead of one for each")
     num_embedding_activation: bool = param(True, "linear and periodic end in a ReLU")
     n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2, high=1000)
+    min_bin_rows: int = param(32, "piecewise_linear: training rows to a bin at least, by having fewer bins", low=1)
     piecewise_version: Literal["A", "B"] = param(
         "B", "piecewise_linear: A ends in a ReLU, B begins as a linear map of the number"
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
+
+from onnxlearn.memo import Memo
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -45,31 +51,51 @@ class _Tracer(fx.Tracer):
         return {id(parameter): name for name, parameter in self.root.named_parameters()}
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What the traces of all networks of one architecture have in common: all but their weights.
+
+    ``argument``: the ingress of each placeholder. ``dynamic``: the nodes that depend on the inputs; of each of these the result
+    for some rows in ``samples``, and for more rows in ``others``, tensors without their values.
+    """
+
+    graph: fx.Graph
+    argument: dict[fx.Node, str]
+    dynamic: frozenset[fx.Node]
+    samples: dict[fx.Node, Any]
+    others: dict[fx.Node, Any]
+
+    @property
+    def holds_values(self) -> bool:
+        """Whether tracing computed something of a tensor: it is in the graph as it was for that one network."""
+        return any(node.op == "get_attr" and "_tensor_constant" in str(node.target) for node in self.graph.nodes)
+
+
+# Tracing takes longer than all the rest of an export, and a resampling exports many networks of one architecture.
+_COURSES: Memo[_Course] = Memo()
+
+
 class Trace:
     """A traced network in evaluation mode: its graph, and for each node a sample result and its shape.
 
     ``inputs`` gives each ingress an example, whose width and type count; an argument of ``method`` that it lacks is ``None``.
+    Networks that differ in nothing but their weights are traced once.
+
     Raises: UnsupportedError where the network cannot be traced.
     """
 
     def __init__(self, module: nn.Module, inputs: Mapping[str, Tensor], method: str = "forward") -> None:
         self.module = module
-        names = _argument_names(module, method)
-        absent: dict[str, Any] = {name: None for name in names if name not in inputs}
-        tracer = _Tracer()
-        tracer.traced_func_name = method
         try:
-            self.graph = tracer.trace(module, absent)
-            self.dynamic = self._depending_on_inputs()
-            self.samples = self._record(names, inputs, _SAMPLE_ROWS[0], {})
-            # What does not depend on the inputs, mostly weights, is what it was.
-            constant = {node: result for node, result in self.samples.items() if node not in self.dynamic}
-            self._others = self._record(names, inputs, _SAMPLE_ROWS[1], constant)
+            course = _course(module, inputs, method)
+            constants = _constants(module, course.graph, course.dynamic)
         except Exception as error:
             # Whatever a network does with a proxy that it cannot do, the exporter may still be able to.
             raise UnsupportedError(f"torch.fx cannot trace it: {str(error).partition(chr(10))[0]}") from error
-        placeholders = (node for node in self.graph.nodes if node.op == "placeholder")
-        self.argument = dict(zip(placeholders, names, strict=True))
+        self.graph, self.argument, self.dynamic = course.graph, course.argument, course.dynamic
+        self.samples = constants | course.samples
+        # What does not depend on the inputs, mostly weights, is the same for any number of rows.
+        self._others = constants | course.others
 
     def shape(self, node: fx.Node) -> tuple[int | None, ...]:
         """Shape of a tensor; ``None`` stands for what follows the batch."""
@@ -83,23 +109,6 @@ class Trace:
         """Whether a result that is no tensor changes with the number of rows."""
         return bool(self.samples[node] != self._others[node])
 
-    def _record(
-        self, names: list[str], inputs: Mapping[str, Tensor], rows: int, known: Mapping[fx.Node, Any]
-    ) -> dict[fx.Node, Any]:
-        """The result of every node for so many rows of zeros; those that are ``known`` are not computed again."""
-        arguments = {name: inputs[name].new_zeros((rows, *inputs[name].shape[1:])) for name in inputs}
-        runner = fx.Interpreter(self.module, garbage_collect_values=False, graph=self.graph)
-        with torch.no_grad():
-            runner.run(*map(arguments.get, names), initial_env=dict(known), enable_io_processing=False)
-        return dict(runner.env)
-
-    def _depending_on_inputs(self) -> set[fx.Node]:
-        dynamic: set[fx.Node] = set()
-        for node in self.graph.nodes:
-            if node.op == "placeholder" or any(source in dynamic for source in node.all_input_nodes):
-                dynamic.add(node)
-        return dynamic
-
 
 def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
     """The shape that two samples of different batch size have in common.
@@ -110,6 +119,113 @@ def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
     return tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
 
 
+def _course(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
+    """A trace of the network, or of another one of its architecture."""
+    key = _architecture(module, inputs, method)
+    if key is not None:
+        course = _COURSES.get(key, lambda: _follow(module, inputs, method))
+        if not course.holds_values:
+            return course
+    return _follow(module, inputs, method)
+
+
+def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
+    """Trace a network. Raises whatever it does with a proxy that it cannot do."""
+    names = _argument_names(module, method)
+    absent: dict[str, Any] = {name: None for name in names if name not in inputs}
+    tracer = _Tracer()
+    tracer.traced_func_name = method
+    graph = tracer.trace(module, absent)
+    dynamic = _depending_on_inputs(graph)
+    constants = _constants(module, graph, dynamic)
+
+    def record(n_rows: int) -> dict[fx.Node, Any]:
+        """The result of every node that depends on the inputs, for so many rows of zeros."""
+        arguments = {name: inputs[name].new_zeros((n_rows, *inputs[name].shape[1:])) for name in inputs}
+        runner = fx.Interpreter(module, garbage_collect_values=False, graph=graph)
+        with torch.no_grad():
+            runner.run(*map(arguments.get, names), initial_env=dict(constants), enable_io_processing=False)
+        return {node: map_aggregate(runner.env[node], _without_values) for node in dynamic}
+
+    placeholders = (node for node in graph.nodes if node.op == "placeholder")
+    argument = dict(zip(placeholders, names, strict=True))
+    return _Course(graph, argument, dynamic, *map(record, _SAMPLE_ROWS))
+
+
+def _without_values(sample: Any) -> Any:
+    """A tensor of the same type and shape in the memory of one number: what is known of a result is kept for long."""
+    return sample.new_zeros(()).expand(sample.shape) if isinstance(sample, Tensor) else sample
+
+
+def _depending_on_inputs(graph: fx.Graph) -> frozenset[fx.Node]:
+    dynamic: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(source in dynamic for source in node.all_input_nodes):
+            dynamic.add(node)
+    return frozenset(dynamic)
+
+
+@torch.no_grad()
+def _constants(module: nn.Module, graph: fx.Graph, dynamic: frozenset[fx.Node]) -> dict[fx.Node, Any]:
+    """The result of every node that does not depend on the inputs: this network's weights, and what is made of them."""
+    runner = fx.Interpreter(module, garbage_collect_values=False, graph=graph)
+    for node in graph.nodes:
+        if node not in dynamic:
+            runner.env[node] = runner.run_node(node)
+    return runner.env
+
+
 def _argument_names(module: nn.Module, method: str) -> list[str]:
     code = getattr(type(module), method).__code__
     return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+
+
+# Their networks are written to be traced: no branch depends on a value of a tensor (design.md, section 6).
+_TRACEABLE = ("onnxlearn_models", "torch")
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
+def _architecture(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> Hashable | None:
+    """All that a trace depends on: two networks for which it is equal differ in nothing but the values of their weights.
+
+    ``None`` where there may be more than can be seen: in other people's classes, and in attributes that are no plain values.
+    """
+    parts = list(module.named_modules(remove_duplicate=False))
+    if not all(_is_traceable(part) for _, part in parts):
+        return None
+    try:
+        attributes = [(name, part.training, type(part), type(part).forward, _plain(_own(part))) for name, part in parts]
+    except TypeError:
+        return None
+    tensors = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    # Under which name it came first: a tensor may have several.
+    first: dict[int, str] = {}
+    weights = [(name, first.setdefault(id(tensor), name), tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors]
+    rows = [(name, tensor.dtype, tuple(tensor.shape[1:])) for name, tensor in inputs.items()]
+    return method, tuple(rows), tuple(weights), tuple(attributes)
+
+
+def _is_traceable(part: nn.Module) -> bool:
+    """Whether a trace of it depends on nothing but what can be seen."""
+    hooked = part._forward_hooks or part._forward_pre_hooks
+    return type(part).__module__.partition(".")[0] in _TRACEABLE and not hooked
+
+
+def _own(part: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(part).items() if name not in _OF_EVERY_MODULE}
+
+
+def _plain(value: Any) -> Hashable:
+    """The value such that equal ones are the same to a trace. Raises: TypeError for what cannot be compared."""
+    if value is None or type(value) in (bool, int, float, str):
+        # 1, 1.0 and True are equal to Python; 0.0 and -0.0 as well.
+        return repr(value)
+    if type(value) in (list, tuple):
+        return type(value), tuple(map(_plain, value))
+    if type(value) is dict:
+        return tuple((_plain(key), _plain(each)) for key, each in value.items())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value), _plain(vars(value))
+    if isinstance(value, BuiltinFunctionType | torch.dtype) or (isinstance(value, FunctionType) and not value.__closure__):
+        return value
+    raise TypeError(f"{type(value).__name__} is no plain value")

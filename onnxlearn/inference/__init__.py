@@ -1,0 +1,1 @@
+"""How fast model files run: latency, throughput, loading and memory."""

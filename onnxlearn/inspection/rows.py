@@ -1,0 +1,97 @@
+"""The rows that a model is looked at with: its inputs, and truth and weights where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.files.tables import open_table
+from onnxlearn.measures import Array
+from onnxlearn.model import Model, Table, as_frame, frame_rows
+from onnxlearn.task import Task
+from onnxlearn.wire.feeds import Feeds, require_features
+from onnxlearn.wire.rows import Rows as Source
+from onnxlearn.wire.rows import known_truth, say_extra_columns
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """N rows: ``feeds`` ``[N, 1]`` by feature; ``truth`` int64 ``[N]`` or float64 ``[N, T]``, else ``no_truth`` says why.
+
+    ``weights`` float64 ``[N]`` where the model was trained with weights and the rows have them.
+    """
+
+    feeds: Feeds
+    truth: Array | None
+    weights: Array | None
+    no_truth: str = ""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.feeds.values())))
+
+    def require_truth(self) -> None:
+        """Raise ``DataError`` where the truth is not known."""
+        if self.truth is None:
+            raise DataError(f"this cannot be scored: {self.no_truth}")
+
+
+def require_model(model: object) -> None:
+    """Raise ``ParameterError`` for what is no model, a path for example."""
+    if not isinstance(model, Model):
+        raise ParameterError(f"the first argument has to be a Model, not {model!r}: ol.load(path) opens a file")
+
+
+def read_rows(model: Model, table: Table, *, format: str | None = None) -> Rows:
+    """The rows of any form of table that a model predicts.
+
+    ``format``: of a file whose suffix does not tell.
+
+    Raises: TableReadError, ColumnNotFoundError, DataTypeError; DataError where there is no row.
+    """
+    if isinstance(table, str | Path):
+        rows = _of_file(model, table, format)
+    elif isinstance(table, Task) and (table.schema.features, table.schema.target) == (
+        model.schema.features,
+        model.schema.target,
+    ):
+        rows = Rows(feeds=table.feeds(), truth=table.truth(), weights=table.weights())
+    else:
+        frame = table.frame if isinstance(table, Task) else as_frame(table)
+        rows = _of_source(model, frame_rows(frame), frame.columns)
+    if not len(rows):
+        raise DataError("the table has no rows: there is nothing to run the model on")
+    return rows
+
+
+def _of_source(model: Model, source: Source, columns: Any) -> Rows:
+    say_extra_columns(columns, model.schema)
+    require_features(model.schema, columns)
+    truth, weights, why = known_truth(model.schema, source)
+    return Rows(feeds=source.feeds(model.schema), truth=truth, weights=weights, no_truth=why)
+
+
+def _of_file(model: Model, path: str | Path, format: str | None) -> Rows:
+    with open_table(path, format) as reader:
+        require_features(model.schema, reader.columns)
+        return _joined([_of_source(model, batch, reader.columns) for batch in reader.batches()])
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    unknown = next((part.no_truth for part in parts if part.truth is None), "")
+
+    def together(arrays: Sequence[Array | None]) -> Array | None:
+        present = [array for array in arrays if array is not None]
+        return np.concatenate(present) if len(present) == len(arrays) else None
+
+    names = parts[0].feeds
+    return Rows(
+        feeds={name: np.concatenate([part.feeds[name] for part in parts]) for name in names},
+        truth=None if unknown else together([part.truth for part in parts]),
+        weights=together([part.weights for part in parts]),
+        no_truth=unknown,
+    )

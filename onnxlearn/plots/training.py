@@ -1,0 +1,74 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn.errors import DataError
+from onnxlearn.experiments.record import Record
+from onnxlearn.experiments.results import Results
+from onnxlearn.plots.canvas import Array, axes, legend, line_style
+from onnxlearn.plots.series import by_learner, require_one
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SHOWN = {"train_loss": "training rows", "valid_loss": "validation rows"}
+MAX_EPOCHS = 120
+
+
+def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
+    """Loss of one learner by epoch, on training and on validation rows: the training loop's own values, not the file's.
+
+    Iterations stand faintly behind their mean, which ends with the epoch that the first of them ended with.
+
+    Raises: DataError where the learner keeps no curves, or histories were not kept; ParameterError for several tasks or
+    learners; MissingExtraError.
+
+    >>> import onnxlearn as ol
+    >>> result = ol.resample(ol.example_task("iris"), ol.learner("linear", max_epochs=3), ol.CV(2))
+    >>> ol.plots.learning_curves(result).get_xlabel()
+    "epoch (the training loop's own values)"
+    """
+    groups = by_learner(result, "a learning curve")
+    require_one("learner", list(groups), "a learning curve")
+    name, records = next(iter(groups.items()))
+    histories = [record.history for record in records if has_curves(record)]
+    if not histories:
+        raise DataError(f"learner {name!r} has no learning curves: it keeps none, or the result was made with histories=False")
+    own, ax = ax is None, axes(ax, height=3.2)
+    handles, names = [], []
+    for i, (column, title) in enumerate(_SHOWN.items()):
+        curves = [_curve(history, column) for history in histories if column in history]
+        if curves:
+            handles += _draw(ax, curves, i)
+            names.append(title)
+    ax.set_xlabel("epoch (the training loop's own values)")
+    ax.set_ylabel("loss")
+    ax.locator_params(axis="x", integer=True)
+    legend(ax, handles, names, grow=own)
+    return ax
+
+
+def has_curves(record: Record) -> bool:
+    """Whether the iteration kept a loss by epoch."""
+    return bool(record.history.get("train_loss"))
+
+
+def _curve(history: Mapping[str, Sequence[Any]], column: str) -> tuple[Array, Array]:
+    values = np.array(history[column], np.float64)
+    return np.array(history.get("epoch", range(1, len(values) + 1))), values
+
+
+def _draw(ax: Axes, curves: Sequence[tuple[Array, Array]], i: int) -> list[Any]:
+    style = line_style(i)
+    for epochs, values in curves if len(curves) > 1 else ():
+        every = slice(None, None, -(-len(values) // (MAX_EPOCHS // 2)))
+        ax.plot(epochs[every], values[every], color=style["color"], alpha=0.28, linewidth=0.8)
+    shortest = min(len(values) for _, values in curves)
+    mean = np.mean([values[:shortest] for _, values in curves], axis=0)
+    every = slice(None, None, -(-shortest // MAX_EPOCHS))
+    return list(ax.plot(curves[0][0][:shortest][every], mean[every], zorder=3, **style))
