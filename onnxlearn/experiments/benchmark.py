@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -124,8 +125,7 @@ def benchmark(
     kept: dict[Key, Finished] = {}
     left = [call for call in calls if call[0].key not in done]
     if opened is not None:
-        # Other processes may work on the same folder: each goes its own way, and leaves out what is finished by then.
-        random.SystemRandom().shuffle(left)
+        left = in_own_order(left)
     with progress_over(len(calls), len(calls) - len(left), show=progress) as on_finished:
         for finished in run_all(left, settings, opened, n_jobs):
             if opened is not None and opened.find(finished.record.key) is None:
@@ -135,6 +135,16 @@ def benchmark(
     records = [kept[job.key].record if job.key in kept else done[job.key] for job, _ in calls]
     fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
     return BenchmarkResult(records, fetch, chosen, design)
+
+
+def in_own_order(calls: Iterable[tuple[Job, Task]]) -> list[tuple[Job, Task]]:
+    """In an order by chance: other processes may work on the same folder, and each leaves out what others have finished.
+
+    The iterations of a learner on a task stay together, since they share what was prepared for the first.
+    """
+    rng = random.SystemRandom()
+    place: dict[object, float] = defaultdict(rng.random)
+    return sorted(calls, key=lambda call: (place[call[0].key[:3]], rng.random()))
 
 
 def run_all(
