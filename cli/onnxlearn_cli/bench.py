@@ -57,6 +57,8 @@ def bench(
     models = [model, *(against or [])]
     if data == STDOUT and len(models) > 1:
         raise ParameterError("standard input can be read once, and each file reads the rows: name a file of rows")
+    if len({path.resolve() for path in models}) < len(models):
+        raise ParameterError("a file is given twice: each of MODEL and --against has to be another one")
     given = [data] if data is not None else []
     if as_json is not None:
         require_other_file(as_json, *models, *given)

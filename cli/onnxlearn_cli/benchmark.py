@@ -36,15 +36,17 @@ def benchmark(
 ) -> None:
     """Score learners on tasks as a design file says.
 
-    Every score is computed by running the exported file of its fold on the rows that it has not seen.
+    Every score is computed by running the exported file of its fold on the fold's test rows.
     """
     from onnxlearn.experiments.benchmark import benchmark as run
 
+    if dry_run:
+        if out is not None:
+            raise ParameterError("--dry-run runs nothing, and --out has nothing to write: give one of the two")
+        show_design(read_design_file(design))
+        return
     with scores_file(out, design) as temporary:
         read = read_design_file(design)
-        if dry_run:
-            show_design(read)
-            return
         with told_what_is_kept(store or read.options.get("store")):
             result = run(read, store=store, n_jobs=jobs)
         write_scores(result, temporary, out)

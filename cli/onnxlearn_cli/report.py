@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from onnxlearn_cli.talk import show
+from onnxlearn.errors import OutputError
+from onnxlearn_cli.talk import say
 
 
 def report(
@@ -23,11 +24,18 @@ def report(
     One HTML file that loads nothing: what was compared, scores, ranks, plots, failures and times.
     """
     from onnxlearn.experiments.results import BenchmarkResult
-    from onnxlearn.files.outputs import atomic_path
+    from onnxlearn.files.outputs import STDOUT, atomic_path
     from onnxlearn.reporting.page import report as write
 
+    if str(out) != STDOUT and out.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"a report is an HTML page, and {str(out)!r} is none by its name: --out report.html")
+    for folder in results:
+        if folder.resolve() in out.resolve().parents:
+            raise OutputError(
+                f"{str(out)!r} is inside the results {str(folder)!r}, which hold nothing else: choose another place"
+            )
     # Refuses now, not after the drawing, where nothing can be written.
     with atomic_path(out) as temporary:
         result = BenchmarkResult.load(*results)
         write(result, temporary, title=title)
-    show(f"wrote {out} ({len(result.records)} iterations)")
+    say(f"wrote {out} ({len(result.records)} iterations)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, did_you_mean
 from onnxlearn_cli.fit import configure, read_levels, read_task
 from onnxlearn_cli.options import (
     Data,
@@ -52,7 +52,9 @@ def resample(
             help="Parameter of every learner that has it, or as LEARNER.KEY=VALUE of one. Repeatable.",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option("--folds", metavar="N", help="Folds of the cross-validation.", min=2)] = 5,
+    folds: Annotated[
+        int | None, typer.Option("--folds", metavar="N", help="Folds of the cross-validation; 5 if not given.", min=2)
+    ] = None,
     repeats: Annotated[int, typer.Option("--repeats", metavar="N", help="Times that it is repeated.", min=1)] = 1,
     holdout: Annotated[
         float | None, typer.Option("--holdout", metavar="SHARE", help="Instead: one split, with this share to test on.")
@@ -86,7 +88,7 @@ def resample(
 ) -> None:
     """Score learners on the same splits of a table.
 
-    Every score is computed by running the exported file of its fold on the rows that it has not seen.
+    Every score is computed by running the exported file of its fold on the fold's test rows.
     """
     from onnxlearn.experiments.benchmark import benchmark
 
@@ -111,16 +113,17 @@ def resample(
     summarise(result, out)
 
 
-def choose_resampling(folds: int, repeats: int, holdout: float | None, seed: int) -> Resampling:
+def choose_resampling(folds: int | None, repeats: int, holdout: float | None, seed: int) -> Resampling:
     """Cross-validation, or a single split."""
     from onnxlearn.resampling import CV, Holdout
 
     if holdout is None:
-        return CV(folds, repeats=repeats, seed=seed)
+        return CV(folds or 5, repeats=repeats, seed=seed)
     if not 0 < holdout < 1:
         raise ParameterError(f"--holdout is a share of the rows between 0 and 1, not {holdout:g}")
-    if repeats > 1:
-        raise ParameterError(f"--holdout is one split, and --repeats {repeats} says several: give one of the two")
+    for option, several in (("--repeats", repeats > 1 and repeats), ("--folds", folds)):
+        if several:
+            raise ParameterError(f"--holdout is one split, and {option} {several} says several: give one of the two")
     return Holdout(1 - holdout, seed=seed)
 
 
@@ -135,7 +138,11 @@ def configure_all(names: list[str], settings: dict[str, str], seed: int | None) 
         if dot and name not in own:
             raise ParameterError(f"--set {key}={value}: {name!r} is none of the learners {', '.join(names)}")
         if not takers:
-            raise ParameterError(f"--set {key}={value}: none of the learners {', '.join(names)} has a parameter {key!r}")
+            known = [param.name for each in names for param in make_learner(each).params]
+            raise ParameterError(
+                f"--set {key}={value}: none of the learners {', '.join(names)} has a parameter {key!r}."
+                f"{did_you_mean(key, known)}"
+            )
         for taker in takers:
             own[taker][parameter] = value
     return {name: configure(make_learner(name, *given.values()), given, seed) for name, given in own.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from onnxlearn.errors import DataError, InterruptedFit, ParameterError
+from onnxlearn.errors import DataError, InterruptedFit, OnnxlearnError, ParameterError
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def told_what_is_kept(store: Path | None) -> Iterator[None]:
 def summarise(result: BenchmarkResult, out: Path | None) -> None:
     """A table of means for each task, mean ranks over several tasks, what failed, and what was written."""
     groups = list(dict.fromkeys((record.task, record.resampling) for record in result.records))
+    if all(record.status != "done" for record in result.records):
+        _say_errors(result, with_task=len(groups) > 1)
+        raise OnnxlearnError("every fit failed; the reasons stand above")
     for n, (task, resampling) in enumerate(groups):
         some = result.filter(tasks=[task], resamplings=[resampling])
         if len(groups) > 1:
@@ -74,13 +77,24 @@ def summarise(result: BenchmarkResult, out: Path | None) -> None:
             _show_means(some, some.inner)
     for resampling in dict.fromkeys(resampling for _, resampling in groups):
         _show_ranks(result.filter(resamplings=[resampling]), resampling)
-    for error in result.errors.to_dict("records"):
-        # Of iterations that are no inner ones it is a missing number.
-        inner = f", inner split {error['inner']:.0f}" if error.get("inner", -1) >= 0 else ""
-        task = f" on {error['task']}" if len(groups) > 1 else ""
-        say(f"{error['learner']}{task}, iteration {error['iteration']}{inner}: {error['error']}")
+    _say_errors(result, with_task=len(groups) > 1)
+    for note in dict.fromkeys(f"{record.learner}: {note}" for record in result.records for note in record.notes):
+        say(note)
     if out is not None:
         show("\n" * (len(groups) > 1) + f"wrote {out} ({len(result.records)} folds)")
+
+
+def _say_errors(result: BenchmarkResult, *, with_task: bool) -> None:
+    """Every error once, with the iterations that it came in."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for error in result.errors.to_dict("records"):
+        # Of iterations that are no inner ones it is a missing number.
+        inner = f" (inner split {error['inner']:.0f})" if error.get("inner", -1) >= 0 else ""
+        places.setdefault((error["learner"], error["task"], error["error"]), []).append(f"{error['iteration']}{inner}")
+    for (learner, task, text), found in places.items():
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        where = f" on {task}" if with_task else ""
+        say(f"{learner}{where}, iteration{'s' if len(found) > 1 else ''} {shown}: {text}")
 
 
 def _show_means(result: BenchmarkResult, scores: pd.DataFrame) -> None:

@@ -42,12 +42,18 @@ def outputs(
 
         def write(frame: pd.DataFrame) -> None:
             if temporary is not None:
-                write_table(temporary, {name: frame[name].to_numpy() for name in frame.columns}, suffix=suffix)
+                # A missing cell beside text is None to every format.
+                columns = {name: _with_none(frame[name]).to_numpy() for name in frame.columns}
+                write_table(temporary, columns, suffix=suffix)
 
         yield write, draw
     for path in (out, plot):
         if path is not None:
             say(f"wrote {path}")
+
+
+def _with_none(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), None) if column.dtype.kind == "O" else column
 
 
 def importance(

@@ -58,6 +58,9 @@ class Ensemble(Averaging):
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
         super().__init__(**params)
+        for number, what in enumerate(self.configs[0].members, start=1):
+            with told_of(f"member {number}"):
+                single(what, of=self.name)
 
     def members(self) -> list[NetworkLearner]:
         """The learners to train, one for each network.

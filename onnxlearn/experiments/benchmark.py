@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxlearn import measures as _measures
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
 from onnxlearn.experiments.job import Job, Settings, too_long
 from onnxlearn.experiments.limit import ALARM
@@ -97,8 +97,8 @@ def benchmark(
 
     Raises: ParameterError, MissingExtraError, OutputError where the folder is of another design.
     """
-    if n_jobs == 0:
-        raise ParameterError("n_jobs is a number of processes, or -1 for one a core, not 0")
+    if n_jobs == 0 or not isinstance(n_jobs, int | None) or isinstance(n_jobs, bool):
+        raise ParameterError(f"n_jobs is a number of processes, or -1 for one a core, not {n_jobs!r}")
     if isinstance(tasks, Design):
         if learners is not None or resamplings is not None:
             raise ParameterError("a design has its learners and resamplings: leave them out, or give tasks in its place")
@@ -207,7 +207,19 @@ def choose_measures(measures: Iterable[str | Measure], cells: Sequence[Cell]) ->
                 f"measure {measure.name!r} is for {measure.task}, and no task is one: leave it out (onnxlearn measures)"
             )
         chosen.append(measure)
-    return tuple(chosen)
+    twice = [name for name, several in _by_name(chosen).items() if len(several) > 1]
+    if twice:
+        raise ParameterError(
+            f"two measures are called {listing(twice)}: give one of them another name, dataclasses.replace(measure, name=...)"
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
+def _by_name(measures: Iterable[Measure]) -> dict[str, set[Measure]]:
+    found: dict[str, set[Measure]] = {}
+    for measure in measures:
+        found.setdefault(measure.name, set()).add(measure)
+    return found
 
 
 def _of_design(design: Design, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job
 from onnxlearn.experiments.record import Key
+from onnxlearn.fingerprint import code_digest, is_installed
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
 from onnxlearn.resampling import Resampling, Splits
@@ -119,7 +120,7 @@ def outline(cells: Sequence[Cell]) -> dict[str, Any]:
         },
         "learners": {cell.learner_name: cell.learner.to_dict() for cell in cells},
         "given": {cell.learner_name: to_json(cell.learner.given) for cell in cells},
-        "splits": {_splits_name(cell): {"resampling": cell.splits.resampling} for cell in cells},
+        "splits": {_splits_name(cell): {"resampling": cell.splits.resampling, "n": len(cell.splits)} for cell in cells},
         "cells": [[cell.task_name, cell.learner_name, cell.resampling_name] for cell in cells],
     }
 
@@ -127,11 +128,24 @@ def outline(cells: Sequence[Cell]) -> dict[str, Any]:
 def describe(cells: Sequence[Cell]) -> dict[str, Any]:
     """The outline with fingerprints, which tell it from any other: two designs with equal descriptions have equal results."""
     document = outline(cells)
+    for cell in cells:
+        if code := _code(cell.learner):
+            document["learners"][cell.learner_name]["code"] = code
     for cell in _first_by(cells, lambda cell: cell.task_name):
         document["tasks"][cell.task_name]["sha256"] = task_fingerprint(cell.task)
     for cell in _first_by(cells, _splits_name):
         document["splits"][_splits_name(cell)]["sha256"] = digest(cell.splits)
     return document
+
+
+def _code(value: object) -> Any:
+    """Digests of the user's own code that a value holds, as lists and dictionaries; nothing where there is none."""
+    if isinstance(value, Learner):
+        return {name: code for name, each in value.values.items() if (code := _code(each))}
+    if isinstance(value, list | tuple):
+        codes = [_code(each) for each in value]
+        return codes if any(codes) else None
+    return code_digest(value) if callable(value) and not is_installed(value) else None
 
 
 def _splits_name(cell: Cell) -> str:
@@ -150,6 +164,13 @@ def _first_by(cells: Iterable[Cell], key: Callable[[Cell], object]) -> list[Cell
     return list(found.values())
 
 
+_WAYS_OUT = {
+    "task": 'ol.Task.from_frame(df, target="y")',
+    "learner": 'ol.learner("mlp")',
+    "resampling": "ol.CV(folds=5)",
+}
+
+
 def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> dict[str, Any]:
     """By name. Raises: ParameterError where one is of another type, or two have the same name."""
     if isinstance(given, Mapping):
@@ -161,8 +182,8 @@ def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> 
         raise ParameterError(f"there is no {noun}: a benchmark needs at least one")
     for _, one in pairs:
         if not isinstance(one, types):
-            way_out = f": write ol.learner({one!r})" if noun == "learner" and isinstance(one, str) else ""
-            raise ParameterError(f"a {noun} is needed here, not {one!r} of type {type(one).__name__}{way_out}")
+            what = repr(one) if isinstance(one, str | type) else f"a {type(one).__name__}"
+            raise ParameterError(f"a {noun} is needed here, not {what}: {_WAYS_OUT[noun]}")
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
         raise ParameterError(f"two {noun}s are called {listing(twice)}: name them with a dict, {{'a': ..., 'b': ...}}")

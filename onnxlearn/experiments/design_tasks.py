@@ -19,6 +19,9 @@ from onnxlearn.tasks.roles import as_names
 # What names columns.
 _ROLES = ("target", "group", "stratum", "weight", "order", "id", "ignore", "kinds", "levels", "strict_bool")
 
+# Without these there is no task at all.
+_BASIC = {"name", "target", "type", "format", "na"}
+
 
 def read_task(document: Document, place: Place, table: Mapping[str, Any], folder: Path) -> Task | None:
     """The task of a table of keys, whose files are in ``folder``; ``None`` where there are mistakes."""
@@ -38,7 +41,7 @@ def read_task(document: Document, place: Place, table: Mapping[str, Any], folder
         if document.n_mistakes == before:
             document.wrong(place, str(error))
     except OnnxlearnError as error:
-        document.wrong((*place, *_blamed(error, options)), str(error))
+        _blame_options(document, place, file, options, error)
     return None
 
 
@@ -75,6 +78,27 @@ def _blame_columns(document: Document, place: Place, file: str | Path, options: 
             if name not in there:
                 error = ColumnNotFoundError.of([name], there, needed_by=f"the role {role!r}", taken=taken)
                 document.wrong((*place, role, name if isinstance(options[role], dict) else i), str(error))
+
+
+def _blame_options(
+    document: Document, place: Place, file: str | Path, options: Mapping[str, Any], error: OnnxlearnError
+) -> None:
+    """Note what is wrong with each argument by itself; else what is wrong with all of them together."""
+    if "target" not in options:
+        document.wrong((*place, *_blamed(error, options)), str(error))
+        return
+    before = document.n_mistakes
+    basic = {name: value for name, value in options.items() if name in _BASIC}
+    try:
+        Task.from_file(file, **basic)
+    except OnnxlearnError as own:
+        document.wrong((*place, *_blamed(own, options)), str(own))
+    else:
+        for name in options.keys() - _BASIC:
+            with document.mistakes_at((*place, name)):
+                Task.from_file(file, **basic, **{name: options[name]})
+    if document.n_mistakes == before:
+        document.wrong((*place, *_blamed(error, options)), str(error))
 
 
 def _blamed(error: OnnxlearnError, options: Mapping[str, Any]) -> Place:

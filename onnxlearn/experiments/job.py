@@ -6,16 +6,17 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxlearn.errors import InternalError, OnnxlearnError
+from onnxlearn import measures as _measures
+from onnxlearn.errors import InternalError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.record import Finished, Key, Record, Status
+from onnxlearn.fingerprint import code_digest, is_installed
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
 from onnxlearn.prediction import Prediction
@@ -46,10 +47,20 @@ class Settings:
     models: bool = False
     histories: bool = True
 
+    def __post_init__(self) -> None:
+        limit = self.time_limit
+        if limit is not None and not (isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0):
+            raise ParameterError(f"time_limit is a number of seconds above 0, or None, not {limit!r}")
+        if self.on_error not in ("record", "raise"):
+            raise ParameterError(f"on_error is 'record' or 'raise', not {self.on_error!r}")
+        if self.fallback is not None and not isinstance(self.fallback, Learner):
+            raise ParameterError(f'fallback is a learner or None, not {self.fallback!r}: ol.learner("featureless")')
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: what results depend on."""
         return {
             "measures": [measure.name for measure in self.measures],
+            "code": {measure.name: code_digest(measure.function) for measure in self.measures if _is_own(measure)},
             "time_limit": self.time_limit,
             "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "predictions": self.predictions,
@@ -88,15 +99,18 @@ class Job:
     def give_up(self, task: Task, settings: Settings, status: Status, error: str) -> Finished:
         """What is kept where the learner has no model: why, and the fallback's prediction.
 
-        Raises: OnnxlearnError where ``on_error`` is ``raise``; whatever the fallback raises.
+        Raises: OnnxlearnError where ``on_error`` is ``raise``.
         """
         if settings.on_error == "raise":
             raise OnnxlearnError(f"{self.key}: {error}")
         failed = replace(self._record(task), status=status, error=error)
         if settings.fallback is None:
             return Finished(failed)
-        with on_one_core():
-            return self._run(settings.fallback, task, replace(failed, fallback=True), replace(settings, time_limit=None))
+        try:
+            with on_one_core():
+                return self._run(settings.fallback, task, replace(failed, fallback=True), replace(settings, time_limit=None))
+        except Exception as also:  # noqa: BLE001  - whatever a learner raises
+            return Finished(replace(failed, error=f"{error}; the fallback failed too: {_text(also)}"))
 
     def _record(self, task: Task) -> Record:
         target = task.schema.target
@@ -121,15 +135,29 @@ class Job:
             notes=tuple(note for note in model.metadata.get("notes", ()) if note not in task.notes),
             versions=model.metadata["versions"],
         )
-        record = replace(record, scores=scored(prediction, record, settings.measures))
+        scores, notes = scored(prediction, record, settings)
+        record = replace(record, scores=scores, notes=(*record.notes, *notes))
         return Finished(record, prediction if settings.predictions else None, model if settings.models else None)
 
 
-def scored(prediction: Prediction, record: Record, measures: Sequence[Measure]) -> dict[str, float | None]:
-    """The value of each measure that suits the task, ``None`` where the rows do not define it."""
-    outcome = outcome_of(prediction, record)
-    values = {measure.name: measure(outcome) for measure in measures if measure.task in ("any", prediction.target.type)}
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+def scored(prediction: Prediction, record: Record, settings: Settings) -> tuple[dict[str, float | None], list[str]]:
+    """The value of each measure that suits the task, ``None`` where the rows do not define it; and why it failed where it did.
+
+    Raises: whatever a measure raises, where ``on_error`` is ``raise``.
+    """
+    outcome, scores, notes = outcome_of(prediction, record), dict[str, float | None](), []
+    for measure in settings.measures:
+        if measure.task not in ("any", prediction.target.type):
+            continue
+        value = math.nan
+        try:
+            value = measure(outcome)
+        except Exception as error:
+            if settings.on_error == "raise":
+                raise
+            notes.append(f"measure {measure.name!r} failed: {_text(error)}")
+        scores[measure.name] = value if math.isfinite(value) else None
+    return scores, notes
 
 
 def outcome_of(prediction: Prediction, record: Record) -> Outcome:
@@ -145,6 +173,14 @@ def single_threaded(learner: Learner) -> Learner:
     the cores.
     """
     return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
+
+
+def _is_own(measure: Measure) -> bool:
+    """Whether there is more to a measure than its name tells."""
+    try:
+        return _measures.get(measure.name) != measure or not is_installed(measure.function)
+    except (UnknownNameError, ParameterError):
+        return True
 
 
 def too_long(settings: Settings) -> str:

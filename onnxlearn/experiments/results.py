@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +53,15 @@ class Results:
         self._fetch = fetch
         self.design = dict(design or {})
         self._measures = {measure.name: measure for measure in measures}
+
+    def __repr__(self) -> str:
+        parts = {"task": "tasks", "learner": "learners", "resampling": "resamplings"}
+        named = [
+            f"{many}: {listing(dict.fromkeys(getattr(record, one) for record in self.records))}" for one, many in parts.items()
+        ]
+        n_failed = sum(record.status != "done" for record in self._all)
+        failed = f", {n_failed} failed" if n_failed else ""
+        return f"{type(self).__name__}({'; '.join(named)}; {len(self._all)} iterations{failed})"
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -118,6 +128,17 @@ class Results:
         measure = self.find_measure(name)
         return "macro" if measure is None else measure.average
 
+    def _n_missing(self, cell: tuple[str, str, str], n_there: int) -> int:
+        n: int = self.design.get("splits", {}).get(f"{cell[0]}/{cell[2]}", {}).get("n", n_there)
+        return n - n_there
+
+    @property
+    def n_missing(self) -> int:
+        """How many iterations of the design a folder does not have yet."""
+        there = Counter(record.key[:3] for record in self.records)
+        cells = {tuple(cell) for cell in self.design.get("cells", ())} | there.keys()
+        return sum(self._n_missing(cell, there[cell]) for cell in cells)
+
     def find_measure(self, name: str) -> Measure | None:
         """What is known of a measure; nothing of one's own whose name alone a folder tells."""
         try:
@@ -181,6 +202,7 @@ class BenchmarkResult(Results):
         Raises: DataError where a folder holds no results, or has other ones of the same name by another design.
         """
         stores = [Store.open(folder) for folder in folders]
+        _require_alike(stores)
         holder: dict[Key, Store] = {}
         records: dict[Key, Record] = {}
         for store in stores:
@@ -200,7 +222,7 @@ class BenchmarkResult(Results):
 
         ``measures``: names, by default those that were computed. ``average``: for all measures, by default what each has. Where
         an iteration failed and had no fallback, the value is NaN: a mean over what is left would favour whoever fails on the
-        hard ones; ``n_failed`` counts them.
+        hard ones; ``n_failed`` counts them. ``n_missing`` counts those that a folder does not have yet: they are in no mean.
 
         Raises: UnknownNameError; DataError where predictions are needed that were not kept.
         """
@@ -213,10 +235,11 @@ class BenchmarkResult(Results):
                 **{name: self._aggregate(name, records, average) for name in names},
                 "n": len(records),
                 "n_failed": sum(record.status != "done" for record in records),
+                "n_missing": self._n_missing(cell, len(records)),
             }
             for cell, records in self._by_cell().items()
         ]
-        return pd.DataFrame(rows, columns=[*CELL, *names, "n", "n_failed"])
+        return pd.DataFrame(rows, columns=[*CELL, *names, "n", "n_failed", "n_missing"])
 
     def choose(self, measure: str) -> pd.DataFrame:
         """Which learner each outer iteration of a nested resampling chooses by its inner splits, and how good the choice is.
@@ -292,9 +315,9 @@ class ResampleResult(Results):
         return [self.prediction(record) for record in self.records]
 
     @property
-    def models(self) -> list[Model]:
-        """The model of each iteration. Raises: DataError where they were not kept."""
-        return [self.model(record) for record in self.records]
+    def models(self) -> list[Model | None]:
+        """The model of each iteration; ``None`` where it failed. Raises: DataError where they were not kept."""
+        return [self.model(record) if record.status == "done" or record.fallback else None for record in self.records]
 
     @property
     def histories(self) -> list[pd.DataFrame]:
@@ -331,6 +354,20 @@ def _put_together(designs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         part: {name: about for design in designs for name, about in design.get(part, {}).items()} for part in _NAMED_PARTS
     }
     return {**united, "settings": {"measures": list(dict.fromkeys(measures))}}
+
+
+def _require_alike(stores: Sequence[Store]) -> None:
+    """Raise ``DataError`` where one name stands for different tasks, learners or splits."""
+    first: dict[tuple[str, str], tuple[Store, Any]] = {}
+    for store in stores:
+        for part, one in (("tasks", "task"), ("learners", "learner"), ("splits", "resampling")):
+            for name, about in store.design[part].items():
+                other, there = first.setdefault((part, name), (store, about))
+                if there != about:
+                    raise DataError(
+                        f"{one} {name!r} is another one in {str(store.folder)!r} than in {str(other.folder)!r}: results of "
+                        "different designs are not put together; give one of them another name"
+                    )
 
 
 def _is_twice(record: Record) -> DataError:

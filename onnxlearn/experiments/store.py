@@ -29,7 +29,7 @@ from onnxlearn.errors import DataError, OutputError
 from onnxlearn.experiments.predictions import read_prediction, write_prediction
 from onnxlearn.experiments.record import Finished, Key, Record
 from onnxlearn.files.outputs import PART, atomic_path, make_folder
-from onnxlearn.model import load
+from onnxlearn.model import Model, load
 from onnxlearn.prediction import Prediction
 from onnxlearn.resampling import Splits
 from onnxlearn.schema import Target
@@ -74,7 +74,12 @@ class Store:
         path = Path(folder).absolute()
         if not (path / DESIGN).is_file():
             raise DataError(f"{str(folder)!r} is no results folder: it has no {DESIGN}; give the folder that store= named")
-        return cls(path, read_json(path / DESIGN))
+        try:
+            return cls(path, read_json(path / DESIGN))
+        except (KeyError, TypeError, AttributeError, DataError) as error:
+            raise DataError(
+                f"{str(path / DESIGN)!r} is damaged: bring it back from a copy, or give another folder and run it again"
+            ) from error
 
     def is_here(self) -> bool:
         """Whether this process sees the folder: it may run on another machine than the one that opened it."""
@@ -134,7 +139,7 @@ class Store:
         return Finished(
             record,
             _read_prediction(parquet, self.targets[record.task]) if parquet.exists() else None,
-            load(onnx, n_threads=1) if model and onnx.exists() else None,
+            _read_model(onnx, record) if model and onnx.exists() else None,
         )
 
     def base(self, key: Key) -> Path:
@@ -142,6 +147,12 @@ class Store:
         folder = self.folder / "runs" / safe_name(key.task) / safe_name(key.learner) / safe_name(key.resampling)
         inner = "" if key.inner is None else f"-{key.inner:04d}"
         return folder / f"{key.iteration:04d}{inner}"
+
+
+def _read_model(path: Path, record: Record) -> Model:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256:
+        raise DataError(f"{str(path)!r} is not the file that was scored: its bytes are others (onnxlearn.load opens it anyway)")
+    return load(path, n_threads=1)
 
 
 def _read_prediction(path: Path, target: Target) -> Prediction:

@@ -64,7 +64,7 @@ def _on_processes(
     while left:
         begun: list[int] = []
         # One at a time: their lengths differ by orders of magnitude. None ahead: fewer are under way where a process dies.
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+        parallel = Parallel(n_jobs=n_jobs, return_as=_returned_as(), batch_size=1, pre_dispatch="n_jobs")
         try:
             for number, result in parallel(starmap(delayed(_numbered), _dispatched(function, left, begun))):
                 yield left.pop(number)[0], result
@@ -72,6 +72,13 @@ def _on_processes(
             # All processes are gone with the one that died; the next round starts others.
             died = Died(_exit_codes(str(error)))
             yield from [(left.pop(number)[0], died) for number in tuple(begun) if number in left]
+
+
+def _returned_as() -> str:
+    """One by one as they finish, from backends that can: of Ray's, joblib takes the results all at once."""
+    from joblib.parallel import get_active_backend
+
+    return "generator_unordered" if get_active_backend()[0].supports_return_generator else "list"
 
 
 def _dispatched(

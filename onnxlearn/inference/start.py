@@ -60,7 +60,8 @@ def _median(values: Sequence[float | None]) -> Any:
 def _run(imports: tuple[str, ...], order: str) -> dict[str, Any]:
     # Packages are found where this process finds them.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-c", _CODE.format(names=imports)]
+    # Without -P, files of the working folder would stand in for modules of their names.
+    command = [sys.executable, "-P", "-c", _CODE.format(names=imports)]
     done = subprocess.run(command, input=order, env=environment, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -91,14 +92,35 @@ def line_style(i: int) -> dict[str, Any]:
 def short_names(names: Sequence[str], length: int = NAME_LENGTH) -> list[str]:
     """Names as they are shown: one line, not longer than ``length``, still different from each other.
 
+    What all learners of one name were given alike is left out.
+
     >>> short_names(["mlp", "linear(max_epochs=20, lr=0.01, weight_decay=0.1)"], 20)
     ['mlp', 'linear(m…_decay=0.1)']
     """
     shown: list[str] = []
-    for name in names:
+    for name in _without_common(names):
         text = short_name(name, length)
         twice = sum(text == other or other.startswith(f"{text} #") for other in shown)
         shown.append(f"{text} #{twice + 1}" if twice else text)
+    return shown
+
+
+def _without_common(names: Sequence[str]) -> list[str]:
+    """Names such as ``mlp(lr=0.1, seed=0)`` without what all of a learner have.
+
+    >>> _without_common(["mlp(lr=0.1, seed=0)", "mlp(lr=0.2, seed=0)", "linear(seed=0)"])
+    ['mlp(lr=0.1)', 'mlp(lr=0.2)', 'linear(seed=0)']
+    """
+    given: dict[str, list[list[str]]] = {}
+    parts = [re.fullmatch(r"([^()]+)\((.+)\)", name) for name in names]
+    for part in parts:
+        if part:
+            given.setdefault(part[1], []).append(part[2].split(", "))
+    common = {head: set.intersection(*map(set, several)) if len(several) > 1 else set() for head, several in given.items()}
+    shown = []
+    for name, part in zip(names, parts, strict=True):
+        kept = [each for each in part[2].split(", ") if each not in common[part[1]]] if part else []
+        shown.append(f"{part[1]}({', '.join(kept)})" if part and kept else name)
     return shown
 
 

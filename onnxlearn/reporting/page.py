@@ -97,6 +97,7 @@ def _contents(result: Results) -> dict[str, Any]:
     return {
         "n": len(result.records),
         "n_failed": len(failed.rows) if failed else 0,
+        "n_missing": int(result.n_missing),
         "compared": overview.compared(result),
         "comparisons": [s for i, part in enumerate(comparisons(result)) for s in _comparison(part, i, gallery)],
         "sections": [_section(part, i, gallery) for i, part in enumerate(_watched(sections(result)))],

@@ -113,7 +113,7 @@ def test_what_failed_is_told(command, monkeypatch) -> None:
     assert re.search(r"^mine +- +- +2 +2$", done.out, re.MULTILINE)
     told = [line for line in done.err.splitlines() if line.startswith("onnxlearn: mine on ")]
     assert [line.partition(": ")[2].partition(": ")[0] for line in told] == [
-        f"mine on {task}, iteration {i}" for task in ("flowers", "points") for i in (0, 1)
+        f"mine on {task}, iterations 0, 1" for task in ("flowers", "points")
     ]
     assert all("no such network" in line for line in told)
     assert (
@@ -160,3 +160,25 @@ def test_after_ctrl_c_it_is_told_what_is_kept(command, monkeypatch) -> None:
     assert (done.code, done.out) == (130, "")
     assert done.err.splitlines()[-1].endswith("what was finished is in 'results': the same call goes on from there")
     assert command("benchmark", "design.toml").err.splitlines()[-1] == "onnxlearn: interrupted; nothing was written"
+
+
+def test_a_dry_run_writes_no_scores(command) -> None:
+    done = command("benchmark", design(DESIGN), "--dry-run", "--out", "scores.csv")
+    assert (done.code, done.error) == (2, "--dry-run runs nothing, and --out has nothing to write: give one of the two")
+
+
+def test_every_mistake_of_a_task_is_told_on_its_line(command) -> None:
+    text = (
+        '[tasks.penguins]\ndata = "example:penguins"\nkinds = { sex = "numerical" }\nlevels = { island = ["a"] }\n'
+        'positive = "nix"\nweight = "species"\n[learners.e]\nlearner = "ensemble"\nmembers = ["linear", "bar"]\n'
+        "[resamplings.cv]\n"
+    )
+    done = command("benchmark", design(text), "--dry-run")
+    places = [line.split(": ")[1:3] for line in done.err.splitlines()[:-1]]
+    assert places == [
+        ["design.toml:3", "tasks.penguins.kinds"],
+        ["design.toml:4", "tasks.penguins.levels"],
+        ["design.toml:5", "tasks.penguins.positive"],
+        ["design.toml:6", "tasks.penguins.weight"],
+        ["design.toml:9", "learners.e.members"],
+    ]

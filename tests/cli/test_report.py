@@ -19,10 +19,12 @@ def results(folder) -> Path:
 
 def test_the_page_is_that_of_the_library(command, results) -> None:
     done = command("report", "one", "--out", "report.html")
-    assert (done.code, done.out, done.err) == (0, "wrote report.html (2 iterations)\n", "")
+    assert (done.code, done.out, done.err) == (0, "", "onnxlearn: wrote report.html (2 iterations)\n")
     ol.report("one", "same.html")
     assert Path("report.html").read_bytes() == Path("same.html").read_bytes()
-    assert command("report", "one", "--out", "-", "--title", "Flowers & co").out.count("<h1>Flowers &amp; co</h1>") == 1
+    page = command("report", "one", "--out", "-", "--title", "Flowers & co").out
+    assert page.count("<h1>Flowers &amp; co</h1>") == 1
+    assert page.rstrip().endswith("</html>")
 
 
 def test_folders_of_several_machines_are_put_together(command, results) -> None:
@@ -31,7 +33,7 @@ def test_folders_of_several_machines_are_put_together(command, results) -> None:
     first[0].unlink()
     second[1].unlink()
     done = command("report", "one", "two", "--out", "report.html")
-    assert done.out == "wrote report.html (2 iterations)\n", done.err
+    assert done.err == "onnxlearn: wrote report.html (2 iterations)\n"
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,15 @@ def test_folders_of_several_machines_are_put_together(command, results) -> None:
         (["nowhere", "--out", "report.html"], "'nowhere' is no results folder: it has no design.json"),
         (["one", "nowhere", "--out", "report.html"], "'nowhere' is no results folder"),
         (["one", "--out", "nowhere/report.html"], "there is no folder"),
-        (["one", "--out", "one"], "it is a folder"),
+        (["one", "--out", "folder.html"], "it is a folder"),
+        (["one", "--out", "page.pdf"], "a report is an HTML page, and 'page.pdf' is none by its name: --out report.html"),
+        (["one", "--out", "one/runs/page.html"], "is inside the results 'one', which hold nothing else: choose another place"),
         (["one"], "Missing option '--out'"),
     ],
 )
 def test_bad_input(command, results, arguments, message) -> None:
+    Path("folder.html").mkdir()
     done = command("report", *arguments)
     assert done.code == 2
     assert message in done.error
-    assert not list(Path().glob("*.html"))
+    assert [path.name for path in Path().rglob("*.html")] == ["folder.html"]

@@ -82,3 +82,24 @@ def test_a_measure_of_the_working_directory(command, monkeypatch) -> None:
     )  # fmt: skip
     assert done.code == 0, done.err
     assert re.fullmatch(r"featureless +1 ± 0 +2 +0", done.out.splitlines()[1])
+
+
+def test_a_run_in_which_every_fit_failed_is_no_success(command) -> None:
+    done = command("resample", "example:penguins", "--target", "species", "--learner", "linear", "--set", "coverage=0.9999")
+    assert (done.code, done.error) == (2, "every fit failed; the reasons stand above")
+    told = [line for line in done.err.splitlines() if line.startswith("onnxlearn: linear, iterations 0, 1, 2, 3, 4: coverage")]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--holdout", "0.3", "--folds", "7"], "--holdout is one split, and --folds 7 says several: give one of the two"),
+        (["--time-limit", "0"], "time_limit is a number of seconds above 0, or None, not 0"),
+        (["--set", "max_epochz=3"], "has a parameter 'max_epochz'. Did you mean 'max_epochs'?"),
+    ],
+)
+def test_arguments_that_contradict_are_refused(command, arguments, message) -> None:
+    done = command("resample", "example:penguins", "--target", "species", "--learner", "linear", *arguments)
+    assert done.code == 2
+    assert message in done.error

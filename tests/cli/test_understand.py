@@ -90,3 +90,11 @@ def test_without_matplotlib_the_way_out_is_told_before_anything_runs(command, mo
     done = command("importance", model, "example:penguins", "--plot", "i.svg")
     assert done.error == "a plot needs the package matplotlib: pip install 'onnxlearn[report]'"
     assert command("importance", model, "example:penguins", "--repeats", "1").code == 0
+
+
+def test_a_missing_level_is_null_in_parquet(command) -> None:
+    command("fit", "example:penguins", "--target", "species", "--learner", "linear", "--set", "max_epochs=1", "--out", "m.onnx")
+    done = command("dependence", "m.onnx", "example:penguins", "--column", "sex", "--of", "Adelie", "--out", "d.parquet")
+    assert done.code == 0, done.err
+    assert pd.read_parquet("d.parquet")["sex"].tolist()[:2] == ["female", "male"]
+    assert pd.read_parquet("d.parquet")["sex"].isna().tolist() == [False, False, True]

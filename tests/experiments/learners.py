@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +27,18 @@ class Wrapped(Learner):
 
 
 class Swapped(Wrapped):
-    """Trains an mlp, and gives the file of another model."""
+    """Trains a linear model; another one's bytes are in its file before it is opened."""
 
     name = "swapped"
 
     def fit(self, task, *, test=None, keep_on_interrupt=False, progress=None) -> Model:
-        """Fit both."""
-        ol.learner("mlp", max_epochs=1).fit(task, progress=False)
-        return super().fit(task)
+        """Fit both, and swap the file."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.onnx"
+            ol.learner("linear", max_epochs=1).fit(task, progress=False).save(file)
+            assert ol.load(file).metadata["learner"]["name"] == "linear"
+            super().fit(task).save(file)
+            return ol.load(file)
 
 
 class Failing(Wrapped):

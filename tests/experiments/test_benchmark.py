@@ -209,9 +209,15 @@ def test_every_name_has_a_folder_of_its_own() -> None:
 def test_where_everything_failed_the_table_says_so(penguins) -> None:
     result = ol.resample(penguins, Slow(), ol.Holdout(), "acc", time_limit=0.05, on_error="record")
     assert np.isnan(result.aggregate()["acc"])
-    assert result.predictions == [None]
+    assert (result.predictions, result.models) == ([None], [None])
+
+
+def test_what_was_not_kept_is_told(penguins) -> None:
+    result = ol.resample(penguins, FEATURELESS, ol.Holdout(), "acc", predictions=False)
     with pytest.raises(DataError, match="models were not kept"):
         assert result.models
+    with pytest.raises(DataError, match="predictions were not kept"):
+        assert result.predictions
 
 
 def test_ones_own_measure_is_computed_and_kept(penguins, tmp_path, monkeypatch) -> None:
@@ -226,3 +232,145 @@ def test_ones_own_measure_is_computed_and_kept(penguins, tmp_path, monkeypatch) 
     assert result.aggregate()["first_share"] == 1
     assert result.aggregate("first_share", average="micro") == {"first_share": 1}
     assert ol.BenchmarkResult.load(tmp_path / "r").aggregate()["first_share"].tolist() == [1]
+
+
+def test_a_fallback_that_fails_too_is_recorded(penguins) -> None:
+    impossible = LINEAR.replace(coverage=0.9999)
+    result = ol.benchmark(penguins, {"a": Failing(), "b": LINEAR}, ol.CV(2), "acc", fallback=impossible)
+    failed = result.filter(learners=["a"])
+    assert [record.status for record in failed.records] == ["failed", "done"]
+    assert "nothing to divide by; the fallback failed too: coverage" in failed.records[0].error
+    assert not any(record.fallback for record in failed.records)
+    assert result.filter(learners=["b"]).errors.empty
+
+
+def test_the_fallback_has_as_much_time_as_it_needs(penguins) -> None:
+    result = ol.benchmark(penguins, Slow(), ol.Holdout(), "acc", fallback=LINEAR.replace(max_epochs=60), time_limit=0.05)
+    assert [(record.status, record.fallback) for record in result.records] == [("timeout", True)]
+
+
+def test_a_measure_that_fails_costs_no_more_than_itself(penguins, monkeypatch) -> None:
+    monkeypatch.setattr(ol.measures.registry, "MEASURES", dict(ol.measures.MEASURES))
+
+    @ol.measure("broken", task="classification", needs="labels", minimize=True)
+    def broken(outcome):
+        raise ValueError("no luck")
+
+    result = ol.benchmark(penguins, LINEAR, ol.CV(2), ["acc", broken, "set_coverage"])
+    assert result.errors.empty
+    assert result.scores["acc"].notna().all()
+    assert result.scores[["broken", "set_coverage"]].isna().to_numpy().all()
+    assert result.records[0].notes[-2] == "measure 'broken' failed: ValueError: no luck"
+    assert result.records[0].notes[-1].startswith("measure 'set_coverage' failed: ")
+    with pytest.raises(ValueError, match="no luck"):
+        ol.resample(penguins, LINEAR, ol.CV(2), [broken])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"time_limit": -1}, "^time_limit is a number of seconds above 0, or None, not -1$"),
+        ({"time_limit": "x"}, "^time_limit is a number of seconds above 0"),
+        ({"on_error": "ignore"}, "^on_error is 'record' or 'raise', not 'ignore'$"),
+        ({"fallback": "featureless"}, r"^fallback is a learner or None, not 'featureless': ol\.learner\(\"featureless\"\)$"),
+        ({"n_jobs": "x"}, "^n_jobs is a number of processes, or -1 for one a core, not 'x'$"),
+    ],
+)
+def test_arguments_are_checked_before_the_first_fit(penguins, arguments, message) -> None:
+    with pytest.raises(ParameterError, match=message):
+        ol.benchmark(penguins, Slow(), ol.CV(2), **arguments)
+
+
+def test_what_is_no_task_learner_or_resampling_is_told_shortly(penguins) -> None:
+    for arguments, message in (
+        (
+            (penguins.frame, LINEAR, ol.CV(2)),
+            r"^a task is needed here, not a DataFrame: ol\.Task\.from_frame\(df, target=\"y\"\)$",
+        ),
+        ((penguins, "mlp", ol.CV(2)), r"^a learner is needed here, not 'mlp': ol\.learner\(\"mlp\"\)$"),
+        ((penguins, LINEAR, ol.CV), r"^a resampling is needed here, not <class .*CV'>: ol\.CV\(folds=5\)$"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            ol.resample(*arguments)
+
+
+def test_two_measures_of_one_name_are_refused(penguins) -> None:
+    equal, unequal = (ol.measures.costs(np.array([[0, 1, 1], [high, 0, 1], [1, 1, 0]])) for high in (1, 5))
+    with pytest.raises(ParameterError, match="two measures are called 'costs'"):
+        ol.resample(penguins, FEATURELESS, ol.CV(2), [equal, unequal])
+    assert len(ol.resample(penguins, FEATURELESS, ol.CV(2), [equal, equal]).measures) == 1
+
+
+def test_a_folder_knows_code_and_not_only_its_name(penguins, tmp_path) -> None:
+    def network(width):
+        def net(n_num, n_outputs):
+            from torch import nn
+
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.layers = nn.Sequential(nn.Linear(n_num, width), nn.ReLU(), nn.Linear(width, n_outputs))
+
+                def forward(self, num):
+                    return self.layers(num)
+
+            return Net()
+
+        return ol.learner(net, max_epochs=1)
+
+    numbers = ol.Task.from_frame(penguins.frame[["bill_length_mm", "bill_depth_mm", "species"]], "species")
+    first = ol.resample(numbers, network(2), ol.Holdout(), "acc", store=tmp_path / "a")
+    again = ol.resample(numbers, network(2), ol.Holdout(), "acc", store=tmp_path / "a")
+    assert [r.seconds_train for r in again.records] == [r.seconds_train for r in first.records]
+    with pytest.raises(OutputError, match="holds results of another design: it differs in learners"):
+        ol.resample(numbers, network(3), ol.Holdout(), "acc", store=tmp_path / "a")
+    matrix = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    ol.resample(penguins, FEATURELESS, ol.Holdout(), [ol.measures.costs(matrix)], store=tmp_path / "b")
+    with pytest.raises(OutputError, match="holds results of another design: it differs in settings"):
+        ol.resample(penguins, FEATURELESS, ol.Holdout(), [ol.measures.costs(2 * matrix)], store=tmp_path / "b")
+
+
+def test_folders_of_different_designs_are_not_put_together(penguins, tmp_path) -> None:
+    ol.resample(penguins, LINEAR, ol.CV(2), "acc", store=tmp_path / "a")
+    ol.resample(penguins, LINEAR.replace(max_epochs=3), ol.CV(3), "acc", store=tmp_path / "b")
+    with pytest.raises(DataError, match=r"learner 'linear' is another one in .*b' than in .*a': results of different designs"):
+        ol.BenchmarkResult.load(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_changed_model_file_is_refused(penguins, tmp_path) -> None:
+    result = ol.resample(penguins, LINEAR, ol.CV(2), "acc", store=tmp_path, models=True)
+    one, other = sorted(tmp_path.rglob("*.onnx"))
+    shutil.copy(one, other)
+    assert result.model(result.records[0]).metadata["learner"]["name"] == "linear"
+    with pytest.raises(DataError, match="is not the file that was scored"):
+        result.model(result.records[1])
+
+
+def test_what_a_folder_lacks_is_counted(penguins, tmp_path) -> None:
+    ol.benchmark(penguins, [LINEAR, FEATURELESS], ol.CV(3), "acc", store=tmp_path)
+    assert ol.BenchmarkResult.load(tmp_path).aggregate()["n_missing"].tolist() == [0, 0]
+    next((tmp_path / "runs" / "penguins" / "linear").rglob("0001.json")).unlink()
+    assert ol.BenchmarkResult.load(tmp_path).aggregate()["n_missing"].tolist() == [1, 0]
+
+
+def test_a_damaged_design_says_what_to_do(penguins, tmp_path) -> None:
+    ol.resample(penguins, FEATURELESS, ol.Holdout(), "acc", store=tmp_path)
+    for text in ("{", "{}", "[]"):
+        (tmp_path / "design.json").write_text(text)
+        with pytest.raises(DataError, match=r"design\.json' is damaged: bring it back from a copy, or give another folder"):
+            ol.BenchmarkResult.load(tmp_path)
+
+
+def test_results_say_what_they_are(penguins) -> None:
+    result = ol.benchmark(penguins, [LINEAR, Failing()], ol.CV(2), "acc")
+    assert repr(result) == (
+        "BenchmarkResult(tasks: 'penguins'; learners: 'linear', 'failing'; resamplings: 'CV(folds=2)'; 4 iterations, 1 failed)"
+    )
+
+
+def test_backends_that_give_results_all_at_once_work_too(penguins) -> None:
+    """As Ray's does."""
+    expected = ol.resample(penguins, LINEAR, ol.CV(2), "acc")
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
+        found = ol.resample(penguins, LINEAR, ol.CV(2), "acc")
+    assert [record.sha256 for record in found.records] == [record.sha256 for record in expected.records]
