@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import re
@@ -50,6 +51,8 @@ def _parts(what: object, seen: set[int]) -> Iterator[bytes]:
         yield from _of_container(what, seen)
     elif isinstance(what, MethodType | FunctionType):
         yield from _of_function(what, seen)
+    elif isinstance(what, functools.partial):
+        yield from _all((what.func, what.args, what.keywords), seen)
     elif isinstance(what, type):
         yield from _of_class(what)
     elif is_installed(what):

@@ -1,5 +1,6 @@
 """Digests of code: equal for the same code and values, others for others."""
 
+import functools
 import importlib
 import subprocess
 import sys
@@ -43,6 +44,8 @@ class Derived(Base):
         (lambda x: x, lambda x: x + 1),
         (Base, Derived),
         (Base(1), Base(2)),
+        (functools.partial(scaled, 1), functools.partial(scaled, 2)),
+        (functools.partial(scaled, inner=scaled(1)), functools.partial(scaled, inner=scaled(2))),
         (Base(1).__call__, Base(2).__call__),
         (eval("lambda x: x + 1"), eval("lambda x: x + 2")),
     ],
