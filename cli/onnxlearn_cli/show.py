@@ -104,7 +104,8 @@ def _measure_lines(measure: Measure) -> list[tuple[str, str]]:
     """What is known of a measure, one line each."""
     return [
         ("what", measure.summary), ("tasks", measure.task + (", two classes" if measure.two_classes else "")),
-        ("better", measure.better), ("range", measure.range), ("needs", measure.needs), ("folds", measure.average),
+        ("better", measure.better), ("range", measure.range), ("needs", measure.needs),
+        ("weights", "count" if measure.weighted else "do not matter"), ("folds", measure.average),
         ("undefined", f"where {measure.undefined}" if measure.undefined else "never"),
     ]  # fmt: skip
 

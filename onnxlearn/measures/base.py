@@ -37,7 +37,8 @@ class Measure:
 
     ``low`` and ``high`` bound the value (``inf``: unbounded); ``minimize`` tells whether less is better (``None``: neither,
     nearest to 0 is best); ``needs`` what it reads: labels, probabilities, numbers, intervals, sets, quantiles, standard
-    deviations, or what the run took. ``two_classes``: it is for two classes alone. ``undefined`` says when it is ``nan``.
+    deviations, or what the run took. ``two_classes``: it is for two classes alone. ``weighted``: row weights count.
+    ``undefined`` says when it is ``nan``.
     ``average`` is how folds are put together unless told, see :func:`aggregate`. ``per_row`` gives the value ``[N]`` of each
     row, where the measure is the weighted mean of such values.
     """
@@ -51,6 +52,7 @@ class Measure:
     needs: Needs
     undefined: str = ""
     two_classes: bool = False
+    weighted: bool = True
     average: Average = "macro"
     function: Function
     per_row: RowFunction | None = None

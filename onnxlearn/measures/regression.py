@@ -238,7 +238,7 @@ MEASURES: tuple[Measure, ...] = (
     _mean("mae", _absolute, "mean absolute error"),
     _number("medae", partial(_median_of, _absolute), "median absolute error"),
     _number("medse", partial(_median_of, _squared), "median squared error"),
-    _number("maxae", _maxae, "largest absolute error; weights do not matter"),
+    _number("maxae", _maxae, "largest absolute error; weights do not matter", weighted=False),
     _number("sse", partial(_total, _squared), "sum of squared errors"),
     _number("sae", partial(_total, _absolute), "sum of absolute errors"),
     _mean("mape", _ape, "mean absolute error relative to the truth's size (0.1 is 10 %)"),

@@ -22,7 +22,15 @@ def _total(fields: Sequence[str], outcome: Outcome) -> float:
 
 def _run(name: str, fields: Sequence[str], summary: str) -> Measure:
     return Measure(
-        name=name, function=partial(_total, fields), summary=summary, task="any", needs="run", low=0, high=np.inf, minimize=True
+        name=name,
+        function=partial(_total, fields),
+        summary=summary,
+        task="any",
+        needs="run",
+        low=0,
+        high=np.inf,
+        minimize=True,
+        weighted=False,
     )
 
 

@@ -64,6 +64,7 @@ def test_one_measure(command) -> None:
         "better": "larger",
         "range": "[0, inf)",
         "needs": "labels",
+        "weights": "count",
         "folds": "macro",
         "undefined": "where fp or fn is 0, and so is tp or tn",
     }

@@ -373,3 +373,12 @@ def test_folds_that_cannot_be_put_together():
         aggregate(rmse, [folds[0], replace(folds[1], levels=(0.1, 0.2, 0.3, 0.4))], "micro")
     with pytest.raises(DataError, match=r"where they have the same positive, not \[1, None\]"):
         Outcome.pooled([draw_classes(BINARY, 0), replace(draw_classes(BINARY, 1), positive=None)])
+
+
+@pytest.mark.parametrize("name", measures.MEASURES)
+def test_weights_count_where_a_measure_says_so(name):
+    measure = measures.MEASURES[name]
+    target = BINARY if measure.two_classes else SEVERAL
+    weighted = draw_classes(target, 3) if measure.task == "classification" else draw_numbers(3, positive=True)
+    plain = replace(weighted, weights=np.ones(len(weighted.weights)))
+    assert (measure(weighted) != measure(plain)) == measure.weighted

@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 
 import onnxlearn as ol
 from onnxlearn.errors import DataError, OutputError, ParameterError, UnknownNameError
+from onnxlearn.experiments.benchmark import in_own_order
 from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.store import safe_name
 from tests.experiments.learners import Failing, Slow, Swapped
@@ -374,3 +375,30 @@ def test_backends_that_give_results_all_at_once_work_too(penguins) -> None:
     with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
         found = ol.resample(penguins, LINEAR, ol.CV(2), "acc")
     assert [record.sha256 for record in found.records] == [record.sha256 for record in expected.records]
+
+
+def test_the_bar_counts_every_iteration(penguins, tmp_path, capsys) -> None:
+    for n_done, n_failed in ((0, 1), (3, 0)):
+        learners = [FEATURELESS] if n_failed == 0 else [FEATURELESS, Failing()]
+        folder = tmp_path / str(n_failed)
+        if n_done:
+            ol.benchmark(penguins, learners, ol.CV(3), "acc", store=folder)
+        ol.benchmark(penguins, learners, ol.CV(3), "acc", store=folder, progress=True)
+        shown = capsys.readouterr().err
+        total = 3 * len(learners)
+        assert f"{total}/{total}" in shown
+        assert (f", {n_failed} failed" in shown) == bool(n_failed)
+
+
+def test_histories_are_kept_unless_told(penguins) -> None:
+    assert len(ol.resample(penguins, LINEAR, ol.Holdout(), "acc").histories[0]) == 2
+    assert ol.resample(penguins, LINEAR, ol.Holdout(), "acc", histories=False).histories[0].empty
+
+
+def test_processes_that_share_a_folder_go_through_it_in_other_orders(penguins) -> None:
+    calls = [(job, penguins) for cell in ol.grid(penguins, [LINEAR, FEATURELESS], ol.CV(12)) for job in cell.jobs()]
+    one, other = ([job.key for job, _ in in_own_order(calls)] for _ in range(2))
+    assert one != other
+    assert sorted(one) == sorted(other) == sorted(job.key for job, _ in calls)
+    # What was prepared for a learner on a task serves the next iteration.
+    assert len({key.learner for key in one[:12]}) == 1
