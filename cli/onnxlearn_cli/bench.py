@@ -39,6 +39,9 @@ def bench(
     ] = "all",
     seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Time spent on each setting.")] = 0.5,
     torch: Annotated[bool, typer.Option("--torch/--no-torch", help="Also the network in torch, where it can be had.")] = True,
+    starts: Annotated[
+        bool, typer.Option("--starts/--no-starts", help="Also what a fresh process takes to load the file, and its memory.")
+    ] = True,
     as_json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write all of it as JSON; - prints that instead of the table.")
     ] = None,
@@ -69,7 +72,7 @@ def bench(
         draw = files.enter_context(figure_file(plot, *models, *given))
         found = measure(
             models, data, batch_sizes=batch or BATCH_SIZES, n_threads=threads, providers=chosen, seconds=seconds,
-            torch=torch, format=format_,
+            torch=torch, starts=starts, format=format_,
         )  # fmt: skip
         if temporary is not None:
             temporary.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

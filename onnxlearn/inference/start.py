@@ -65,6 +65,8 @@ def _run(imports: tuple[str, ...], order: str) -> dict[str, Any]:
     done = subprocess.run(command, input=order, env=environment, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ProviderError(f"a fresh process could not load and run the model: {last}; leave it out with starts=False")
+        raise ProviderError(
+            f"a fresh process could not load and run the model: {last}; leave it out with starts=False (--no-starts)"
+        )
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -142,7 +142,7 @@ def _learning_curves(each: dict[str, BenchmarkResult], gallery: Gallery) -> Grou
         f"{MAX_EPOCHS} epochs every k-th is drawn.",
         folded=True,
     )
-    missing = (f"{', '.join(without)}: no curves were kept.",) if without else ()
+    missing = (f"{', '.join(without)}: no curves: nothing was trained epoch by epoch, or histories=False.",) if without else ()
     return replace(group, missing=(*group.missing, *missing))
 
 

@@ -118,6 +118,8 @@ def ranking(part: Part, measure: str) -> tuple[Table | None, str]:
         test = friedman(scores)
     except DataError as error:
         return table, f"No test of whether they differ: {error}"
+    if math.isinf(test.f_statistic):
+        return table, f"All tasks rank the learners alike; by chance they would with p = {number(test.f_p_value)}."
     return table, (
         f"Friedman's test, Iman and Davenport's statistic: F({test.f_df[0]}, {test.f_df[1]}) = {number(test.f_statistic)}, "
         f"p = {number(test.f_p_value)}."

@@ -273,7 +273,7 @@ def test_without_predictions_the_page_says_what_is_missing(tmp_path) -> None:
         page = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert f"There are no plots of {missing}" in page
         assert "the predictions were not kept: run it again with predictions=True" in page
-        assert "linear, featureless: no curves were kept." in page
+        assert "linear, featureless: no curves: nothing was trained" in page
         assert page.count("<figure>") == 3
 
 

@@ -282,3 +282,17 @@ def test_no_model_and_a_file_that_is_none(tmp_path) -> None:
 def test_a_provider_that_does_not_work_is_an_error(model) -> None:
     with pytest.raises(ProviderError, match="provider 'cuda' is not available"):
         ol.bench(model, providers=["cuda"], **QUICK)
+
+
+def test_threads_without_work_are_told(model):
+    found = ol.bench(model, batch_sizes=[1], n_threads=[1, 7], seconds=0.01, starts=False, torch=False)
+    assert [timing.n_threads for timing in found.timings] == [1]
+    assert "more than 1 thread had nothing to do: these batches are too small to share out" in found.notes
+    found = ol.bench(model, batch_sizes=[1], n_threads=[1], seconds=0.01, starts=False, torch=False)
+    assert not any("nothing to do" in note for note in found.notes)
+
+
+def test_files_of_the_working_folder_stand_in_for_no_module(model, tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise ImportError('not this one')\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(ol.bench(model, batch_sizes=[1], n_threads=[1], seconds=0.01, torch=False).starts) == 1
