@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import onnxlearn as ol
-from onnxlearn.errors import ModelFileError
+from onnxlearn.errors import DataError
 
 QUICK = ol.learner("linear", max_epochs=2, seed=0)
 
@@ -43,5 +43,5 @@ def test_predictions_are_read_without_opening_models(tmp_path) -> None:
     next(tmp_path.glob("r/runs/*/*/*/*.onnx")).write_bytes(b"damaged")
     result = ol.BenchmarkResult.load(tmp_path / "r").resample_result()
     assert len(result.predictions[0]) == 50
-    with pytest.raises(ModelFileError):
+    with pytest.raises(DataError, match="is not the file that was scored"):
         assert result.models

@@ -79,7 +79,7 @@ def test_every_learner_drops_by_it(name):
 def test_it_fades_and_leaves_no_trace_in_the_file(name):
     task = example_tasks(90)["classes"]
     options = {"dropout": 0.5, "max_epochs": 4, "validation": None, "patience": None, "device": "cpu", "ema": 0.0}
-    options |= {"sharing": "packed", "n_members": 2, "d_block": 8} if name == "tabm" else {}
+    options |= {"sharing": "packed", "n_members": 2, "d_block": 8, "batch_size": 32} if name == "tabm" else {}
     models = [learner(name, **options, dropout_schedule=how).fit(task, progress=False) for how in ("constant", "fade")]
     assert all(model.metadata["parity"]["max_difference"] <= 2e-5 for model in models)
     losses = [model.history["train_loss"].to_numpy() for model in models]
