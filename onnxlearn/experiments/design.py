@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from onnxlearn.code_digest import code_digest, is_installed
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job
 from onnxlearn.experiments.record import Key
-from onnxlearn.fingerprint import code_digest, is_installed
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
 from onnxlearn.resampling import Resampling, Splits

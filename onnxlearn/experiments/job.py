@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn import measures as _measures
+from onnxlearn.code_digest import code_digest, is_installed
 from onnxlearn.errors import InternalError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.record import Finished, Key, Record, Status
-from onnxlearn.fingerprint import code_digest, is_installed
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
 from onnxlearn.prediction import Prediction

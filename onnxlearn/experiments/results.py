@@ -155,7 +155,7 @@ class Results:
     ) -> BenchmarkResult:
         """The iterations of some tasks, learners and resamplings. Raises: UnknownNameError."""
         wanted = {"task": tasks, "learner": learners, "resampling": resamplings}
-        records = self._all
+        records, cells = self._all, self.design.get("cells", [])
         for part, names in wanted.items():
             if names is None:
                 continue
@@ -164,7 +164,8 @@ class Results:
                 if name not in known:
                     raise UnknownNameError.of(part, name, known)
             records = tuple(record for record in records if getattr(record, part) in chosen)
-        return BenchmarkResult(records, self._fetch, self._measures.values(), self.design)
+            cells = [cell for cell in cells if cell[CELL.index(part)] in chosen]
+        return BenchmarkResult(records, self._fetch, self._measures.values(), {**self.design, "cells": cells})
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -277,7 +278,6 @@ class BenchmarkResult(Results):
                     raise _is_twice(record)
         measures = [measure for result in (self, *others) for measure in result._measures.values()]
         design = _put_together([result.design for result in (self, *others)])
-        design["settings"] = {"measures": [name for result in (self, *others) for name in result.measures]}
 
         def fetch(record: Record, **parts: bool) -> Finished:
             return fetch_of[record.key](record, **parts)
@@ -296,7 +296,7 @@ class BenchmarkResult(Results):
         if len(found._by_cell()) != 1:
             there = listing(" / ".join(cell) for cell in found._by_cell())
             raise ParameterError(f"one learner on one task is wanted; there are {there}: name task, learner and resampling")
-        return ResampleResult(found._all, found._fetch, found._measures.values(), self.design)
+        return ResampleResult(found._all, found._fetch, found._measures.values(), found.design)
 
 
 class ResampleResult(Results):
@@ -353,7 +353,8 @@ def _put_together(designs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     united = {
         part: {name: about for design in designs for name, about in design.get(part, {}).items()} for part in _NAMED_PARTS
     }
-    return {**united, "settings": {"measures": list(dict.fromkeys(measures))}}
+    cells = dict.fromkeys(tuple(cell) for design in designs for cell in design.get("cells", ()))
+    return {**united, "cells": [list(cell) for cell in cells], "settings": {"measures": list(dict.fromkeys(measures))}}
 
 
 def _require_alike(stores: Sequence[Store]) -> None:

@@ -105,9 +105,8 @@ def bench(
             notes.append(f"no torch beside {file.name}: {rival}" if isinstance(rival, str) else ABOUT)
             cells += [] if isinstance(rival, str) else _rival_cells(file, rival, batch_sizes, threads)
     # First: where a fresh process fails, nothing that was measured is lost.
-    fresh = (
-        tuple(_starts(files, ["torch"] if any(cell.engine == "torch" for cell in cells) else [], wanted[0])) if starts else ()
-    )
+    packages = ["torch"] if any(cell.engine == "torch" for cell in cells) else []
+    fresh = tuple(_starts(files, packages, wanted[0])) if starts else ()
     used = max((cell.n_threads for cell in cells if cell.engine != "torch"), default=1)
     if max(threads) > used:
         notes.append(
@@ -116,7 +115,6 @@ def bench(
     with progress_steps("measuring", len(cells) * (ROUNDS + 1), show=progress) as on_step:
         times = time_all([cell.work for cell in cells], seconds=seconds, on_step=on_step)
     timings = tuple(_timing(cell, found) for cell, found in zip(cells, times, strict=True))
-    packages = ["torch"] if any(timing.engine == "torch" for timing in timings) else []
     return Bench(
         about=_about(packages), files=tuple(_facts(file) for file in files), timings=timings,
         starts=fresh, notes=tuple(dict.fromkeys(notes)),

@@ -352,6 +352,10 @@ def test_what_a_folder_lacks_is_counted(penguins, tmp_path) -> None:
     assert ol.BenchmarkResult.load(tmp_path).aggregate()["n_missing"].tolist() == [0, 0]
     next((tmp_path / "runs" / "penguins" / "linear").rglob("0001.json")).unlink()
     assert ol.BenchmarkResult.load(tmp_path).aggregate()["n_missing"].tolist() == [1, 0]
+    # Also where nothing of a learner is there, and not those of others.
+    shutil.rmtree(tmp_path / "runs" / "penguins" / "linear")
+    result = ol.BenchmarkResult.load(tmp_path)
+    assert (result.n_missing, result.filter(learners=["featureless"]).n_missing) == (3, 0)
 
 
 def test_a_damaged_design_says_what_to_do(penguins, tmp_path) -> None:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from onnxlearn.fingerprint import code_digest
+from onnxlearn.code_digest import code_digest
 
 
 def scaled(factor, inner=None):
@@ -69,7 +69,7 @@ def test_what_holds_itself_ends():
 def test_another_process_finds_the_same_and_an_edit_changes_it(tmp_path, monkeypatch):
     file = tmp_path / "own_code_of_test.py"
     file.write_text("class Net:\n    names = {'a', 'b', 'c'}\n    def __init__(self): self.names = {'a', 'b', 'c'}\n")
-    call = "import own_code_of_test as o; from onnxlearn.fingerprint import code_digest as d; print(d(o.Net), d(o.Net()))"
+    call = "import own_code_of_test as o; from onnxlearn.code_digest import code_digest as d; print(d(o.Net), d(o.Net()))"
     monkeypatch.syspath_prepend(str(tmp_path))
     module = importlib.import_module("own_code_of_test")
     ours = [code_digest(module.Net), code_digest(module.Net())]
