@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxlearn.effects import Beside, Data, describe
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 
 
@@ -28,19 +29,25 @@ def param(
     high: float | None = None,
     low_open: bool = False,
     high_open: bool = False,
-    recorded: bool = True,
     choices: Mapping[str, Any] | None = None,
     refused: Mapping[str, str] | None = None,
+    when: Beside = (),
+    on: Data | None = None,
+    inert: str = "",
 ) -> Any:
     """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
 
-    ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what. ``choices``: a
-    registry, of which a text has to be a key; an entry that is added later is a choice from then on. ``refused``: why
-    texts that people may well try are no values.
+    ``choices``: a registry, of which a text has to be a key; an entry that is added later is a choice from then on.
+    ``refused``: why texts that people may well try are no values.
+
+    Every parameter changes the result of a fit, if nothing else, then where it says: ``when`` names settings of the same
+    learner, beside others of which it is refused, and ``on`` what the task has to have, without which it waits for another
+    task. ``inert``: why it changes no result at all; a model's metadata then leaves it out.
+    :func:`onnxlearn.testing.check_effects` holds a learner to it.
     """
     metadata = {
-        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "recorded": recorded,
-        "choices": choices, "refused": refused or {},
+        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "choices": choices,
+        "refused": refused or {}, "when": when, "on": on, "inert": inert,
     }  # fmt: skip
     if type(default).__hash__ is None:
         # A dataclass refuses lists as defaults, which are those of the user's own functions at times.
@@ -60,13 +67,27 @@ REQUIRED = Required()
 
 @dataclass(frozen=True, kw_only=True)
 class Param:
-    """One parameter of a learner, for people to read."""
+    """One parameter of a learner, for people to read; ``when``, ``on`` and ``inert`` as in :func:`param`."""
 
     name: str
     type: str
     default: Any
     range: str
     meaning: str
+    when: Beside = ()
+    on: Data | None = None
+    inert: str = ""
+
+    @property
+    def context(self) -> str:
+        """Where it counts, or why it changes no result; empty where it always counts.
+
+        >>> Param(name="n", type="int", default=1, range="", meaning="number", when={"norm": "batch"}, on="dates").context
+        'with norm=batch; for dates'
+        """
+        parts = [f"with {text}"] if (text := describe(self.when)) else []
+        parts += [f"for {self.on}"] if self.on else []
+        return "; ".join([*parts, *([f"changes no result: {self.inert}"] if self.inert else [])])
 
 
 def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:
@@ -77,8 +98,8 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Config:
     ...     lr: float = param(1e-3, "learning rate", low=0)
-    >>> list_params([Config])
-    (Param(name='lr', type='float', default=0.001, range='>= 0', meaning='learning rate'),)
+    >>> [(found.name, found.type, found.default, found.range) for found in list_params([Config])]
+    [('lr', 'float', 0.001, '>= 0')]
     """
     return tuple(
         Param(
@@ -86,7 +107,7 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
             type=_type_name(_hints(config)[field.name], field.metadata["choices"]),
             default=(defaults or {}).get(field.name, _default(field)),
             range=_range_text(field.metadata),
-            meaning=field.metadata["meaning"],
+            **{key: field.metadata[key] for key in ("meaning", "when", "on", "inert")},
         )
         for config in configs
         for field in sorted(dataclasses.fields(config), key=lambda field: field.name not in config.__annotations__)

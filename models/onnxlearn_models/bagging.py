@@ -58,7 +58,7 @@ class Bagging(Averaging):
         self.base = single(base, of=self.name)
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
-        self.defaults = self.base.values
+        self.defaults, self.without = self.base.values, self.base.without
         super().__init__(**params)
         single(self._member(), of=self.name)
 

@@ -17,6 +17,8 @@ from onnxlearn.task import Task
 from onnxlearn_models.training.loss import LOSSES
 from onnxlearn_models.training.schedule import SCHEDULES
 
+WHERE = "it says where and how to compute, not what; only rounding may differ"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -63,13 +65,13 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = param(
-        "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
+        "auto", "where the network is trained; auto: a GPU where there is one", inert=WHERE
     )
     n_threads: int | None = param(
         None,
         "threads of training (None: one for small networks, else torch's own; on a busy machine one is quickest)",
         low=1,
-        recorded=False,
+        inert=WHERE,
     )
 
 
