@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxlearn.errors import ParameterError, listing
@@ -69,6 +70,11 @@ def holds(beside: Beside, values: Mapping[str, Any]) -> bool:
     True
     """
     return any(all(_fits(wanted, values[name]) for name, wanted in one.items() if name in values) for one in _sets(beside))
+
+
+def requirements(beside: Beside) -> list[dict[str, Callable[[Any], bool]]]:
+    """The sets of settings, one of which is needed: for each name what tells whether a value will do."""
+    return [{name: partial(_fits, wanted) for name, wanted in one.items()} for one in _sets(beside)]
 
 
 def describe(beside: Beside) -> str:

@@ -151,6 +151,48 @@ def check_values(config: Any, *, owner: str) -> None:
         object.__setattr__(config, field.name, value)
 
 
+def other_values(configs: Sequence[type], name: str, value: Any) -> list[Any]:
+    """Some values that a parameter may have beside this one, by its type, range and choices; the nearest first.
+
+    None for types that tell none, such as functions and tables.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     share: float | None = param(0.4, "a share", low=0, high=0.8)
+    ...     widths: tuple[int, ...] = param((4, 8), "widths")
+    >>> other_values([Config], "share", 0.4), other_values([Config], "widths", (4, 8))
+    ([0.8, 0.2, 0.5, 0.1, 0.01, 0.0, None], [(4,), (4, 8, 8)])
+    """
+    config = next(config for config in configs if name in _hints(config))
+    metadata = next(field.metadata for field in dataclasses.fields(config) if field.name == name)
+    found: list[Any] = []
+    for option in _alternatives(_hints(config)[name]):
+        for other in _values_of(option, value, metadata):
+            fits, converted = _convert(option, other)
+            # True is 1, but not the same value.
+            alike = [repr(converted) == repr(each) for each in (value, *found)]
+            if fits and _in_range(metadata, converted) and not any(alike):
+                found.append(converted)
+    return found
+
+
+def _values_of(option: Any, value: Any, metadata: Mapping[str, Any]) -> list[Any]:
+    """Candidates of one type, some of which may be out of range, or the value itself."""
+    if option in (int, float):
+        low = metadata["low"] or 0
+        usual = [low, low + 1, low + 2] if option is int else [0.5, 0.1, 0.01, low, low + 1]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return usual
+        return [value * 2, value // 2, value + 1, *usual] if option is int else [value * 2, value / 2, *usual]
+    if option is str and metadata["choices"] is not None:
+        return list(metadata["choices"])
+    if typing.get_origin(option) is typing.Literal:
+        return list(typing.get_args(option))
+    if typing.get_origin(option) in (tuple, list) and isinstance(value, tuple | list):
+        return [value[:-1], [*value, *value[-1:]]]
+    return [True, False] if option is bool else [None] if option is type(None) else []
+
+
 def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
     """Read a command line's ``KEY=VALUE`` text as the type that the parameter has.
 

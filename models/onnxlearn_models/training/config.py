@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from onnxlearn.effects import Values, above
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
@@ -50,8 +51,9 @@ class TrainConfig:
     beta2: float = param(0.999, "AdamW's decay of the gradient's square", low=0, high=0.99999)
     weight_decay: float = param(0.01, "decoupled weight decay of matrices; biases and norms have none", low=0)
     weight_decay_schedule: Literal["constant", "fade"] = param(
-        "constant", "fade: weight decay goes to 0 over the second half of max_epochs"
-    )
+        "constant", "fade: weight decay goes to 0 over the second half of max_epochs",
+        when=({"weight_decay": above(0)}, {"embedding_weight_decay": Values(" > 0", bool)}),
+    )  # fmt: skip
     embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
     embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)

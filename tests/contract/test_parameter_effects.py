@@ -1,0 +1,66 @@
+"""Every parameter that a learner accepts changes something: registering a learner is what tests it."""
+
+import pytest
+import torch
+from torch import nn
+
+from onnxlearn.registry import learner, learner_infos
+from onnxlearn.testing import check_effects
+from onnxlearn_models.layers.embedding import CodeEmbedding
+
+
+class Own(nn.Module):
+    """What a user may bring."""
+
+    def __init__(self, n_num, cardinalities, n_outputs, width=4):
+        super().__init__()
+        self.embedding = CodeEmbedding(cardinalities, [2] * len(cardinalities))
+        parts = [nn.Linear(n_num + 2 * len(cardinalities), width), nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, n_outputs)]
+        self.layers = nn.Sequential(*parts)
+
+    def forward(self, num, cat):
+        return self.layers(torch.cat([num, self.embedding(cat)], dim=1))
+
+
+class Other(Own):
+    """The same with another activation."""
+
+    def __init__(self, n_num, cardinalities, n_outputs):
+        super().__init__(n_num, cardinalities, n_outputs)
+        self.layers[1] = nn.ReLU()
+
+
+# Networks and trainings of the smallest kind. Parts of dates take long to export.
+SMALL = {
+    "max_epochs": 2, "batch_size": 16, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
+    "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
+    "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
+}  # fmt: skip
+SETTINGS = {"bagging": {"base": "linear"}}
+OTHERS = {"module": [Other], "base": ["entity_mlp"]}
+# What it takes to see an effect in so few steps: epochs that get worse, or are as good as others, and much of what fades.
+WILD = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
+BESIDE = {
+    "patience": WILD,
+    "monitor": WILD,
+    "warmup": [{"max_epochs": 4}],
+    "weight_decay_schedule": [{"weight_decay": 0.5}],
+    "dropout_schedule": [{"dropout": 0.5}],
+}
+
+
+def small(name):
+    settings = SETTINGS.get(name, {})
+    known = {param.name for param in learner(name, **settings).params}
+    return learner(name, **{**{key: value for key, value in SMALL.items() if key in known}, **settings})
+
+
+def beside(tried):
+    known = {param.name for param in tried.params}
+    return {name: sets for name, sets in BESIDE.items() if known >= {name, *sets[0]}}
+
+
+@pytest.mark.parametrize("name", sorted(learner_infos()))
+def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
+    tried = small(name)
+    check_effects(tried, others=OTHERS, beside=beside(tried))
