@@ -6,15 +6,10 @@ parameter expects it to change something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-from onnxlearn.errors import ParameterError, listing
-
-if TYPE_CHECKING:
-    from onnxlearn.params import Param
+from typing import Any, Literal, TypeAlias
 
 Data: TypeAlias = Literal[
     "classification", "two classes", "regression",
@@ -86,21 +81,15 @@ def describe(beside: Beside) -> str:
     return "; or ".join(", ".join(_text(name, wanted) for name, wanted in one.items()) for one in _sets(beside))
 
 
-def refuse_idle(params: Iterable[Param], given: Mapping[str, Any], values: Mapping[str, Any], *, owner: str) -> None:
-    """Refuse what was given where it does not count. ``values``: all settings of the learner that messages call ``owner``.
+def idle(name: str, value: Any, beside: Beside, values: Mapping[str, Any]) -> str:
+    """Why a value was given for nothing beside these settings of a learner.
 
-    Raises: ParameterError with what it counts beside.
+    >>> idle("n_bins", 16, {"num_embedding": "piecewise_linear"}, {"num_embedding": "pbld"})
+    "n_bins=16 changes nothing with num_embedding='pbld': leave it out; it counts with num_embedding=piecewise_linear"
     """
-    for param in params:
-        # A default may stand where it does not count, whoever writes it down.
-        if holds(param.when, values) or given.get(param.name, param.default) == param.default:
-            continue
-        first = _sets(param.when)[0]
-        found = listing([f"{name}={values[name]!r}" for name, wanted in first.items() if not _fits(wanted, values[name])])
-        raise ParameterError(
-            f"{owner}: {param.name}={given[param.name]!r} changes nothing with {found}: leave it out; it counts with "
-            f"{describe(param.when)}"
-        )
+    first = _sets(beside)[0]
+    found = " and ".join(f"{other}={values[other]!r}" for other, wanted in first.items() if not _fits(wanted, values[other]))
+    return f"{name}={value!r} changes nothing with {found}: leave it out; it counts with {describe(beside)}"
 
 
 def _sets(beside: Beside) -> Sequence[Mapping[str, Any]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from onnxlearn.effects import refuse_idle
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import Param, build_configs, list_params, to_json
 
@@ -59,8 +58,7 @@ class Learner(ABC):
         for name in params:
             if name in self.without:
                 raise ParameterError(f"{owner} has no parameter {name!r}: {self.without[name]}")
-        self.configs = build_configs(self.config_types, {**self.defaults, **params}, owner=owner)
-        refuse_idle(self.params, self.given, self.values, owner=owner)
+        self.configs = build_configs(self.config_types, params, owner=owner, defaults=self.defaults)
 
     @property
     def params(self) -> tuple[Param, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxlearn.effects import Beside, Data, describe
+from onnxlearn.effects import Beside, Data, describe, holds, idle
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 
 
@@ -118,17 +118,26 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: str) -> tuple[Any, ...]:
-    """Distribute flat values over the dataclasses; unknown names, wrong types and ranges are errors.
+def build_configs(
+    configs: Sequence[type], values: Mapping[str, Any], *, owner: str, defaults: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """Distribute flat values over the dataclasses; unknown names, wrong types, ranges and idle values are errors.
+
+    ``defaults`` stand in for those of the dataclasses. They may stand where they do not count, also where somebody gives them.
 
     Raises: ParameterError naming the parameter, the value and what is allowed.
     """
     home = {field.name: config for config in configs for field in dataclasses.fields(config)}
-    require_names(values, home, owner=owner)
-    return tuple(
-        config(**{name: _checked(config, name, value, owner) for name, value in values.items() if home[name] is config})
-        for config in configs
-    )
+    usual = defaults or {}
+    require_names([*usual, *values], home, owner=owner)
+    checked = {name: _checked(home[name], name, value, owner) for name, value in {**usual, **values}.items()}
+    built = tuple(config(**{name: checked[name] for name in checked if home[name] is config}) for config in configs)
+    settings = {field.name: getattr(config, field.name) for config in built for field in dataclasses.fields(config)}
+    for field in (field for config in configs for field in dataclasses.fields(config) if field.name in values):
+        if holds(field.metadata["when"], settings) or checked[field.name] == usual.get(field.name, _default(field)):
+            continue
+        raise ParameterError(f"{owner}: {idle(field.name, checked[field.name], field.metadata['when'], settings)}")
+    return built
 
 
 def require_names(names: Iterable[str], known: Iterable[str], *, owner: str) -> None:
