@@ -123,7 +123,7 @@ def build_configs(
 ) -> tuple[Any, ...]:
     """Distribute flat values over the dataclasses; unknown names, wrong types, ranges and idle values are errors.
 
-    ``defaults`` stand in for those of the dataclasses. They may stand where they do not count, also where somebody gives them.
+    ``defaults`` stand in for those of the dataclasses. A value that is the default may be given where it does not count.
 
     Raises: ParameterError naming the parameter, the value and what is allowed.
     """
@@ -134,9 +134,11 @@ def build_configs(
     built = tuple(config(**{name: checked[name] for name in checked if home[name] is config}) for config in configs)
     settings = {field.name: getattr(config, field.name) for config in built for field in dataclasses.fields(config)}
     for field in (field for config in configs for field in dataclasses.fields(config) if field.name in values):
-        if holds(field.metadata["when"], settings) or checked[field.name] == usual.get(field.name, _default(field)):
+        value = checked[field.name]
+        # None asks for nothing.
+        if value is None or holds(field.metadata["when"], settings) or value == usual.get(field.name, _default(field)):
             continue
-        raise ParameterError(f"{owner}: {idle(field.name, checked[field.name], field.metadata['when'], settings)}")
+        raise ParameterError(f"{owner}: {idle(field.name, value, field.metadata['when'], settings)}")
     return built
 
 

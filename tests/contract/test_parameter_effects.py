@@ -7,6 +7,7 @@ from torch import nn
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.training.callback import Callback
 
 
 class Own(nn.Module):
@@ -30,20 +31,30 @@ class Other(Own):
         self.layers[1] = nn.ReLU()
 
 
+class Halved(Callback):
+    """Makes every gradient half as large and adds a little, which Adam notices."""
+
+    def after_backward(self, ctx):
+        ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
+
+
 # Networks and trainings of the smallest kind. Parts of dates take long to export.
 SMALL = {
-    "max_epochs": 2, "batch_size": 16, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
+    "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
     "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
 SETTINGS = {"bagging": {"base": "linear"}}
-OTHERS = {"module": [Other], "base": ["entity_mlp"]}
+OTHERS = {"module": [Other], "base": ["entity_mlp"], "callbacks": [(Halved(),)], "time_budget": [1e-9]}
 # What it takes to see an effect in so few steps: epochs that get worse, or are as good as others, and much of what fades.
 WILD = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
 BESIDE = {
     "patience": WILD,
     "monitor": WILD,
+    "min_delta": WILD,
+    "keep": WILD,
     "warmup": [{"max_epochs": 4}],
+    "accumulate": [{"batch_size": 8}],
     "weight_decay_schedule": [{"weight_decay": 0.5}],
     "dropout_schedule": [{"dropout": 0.5}],
 }

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from onnxlearn.effects import Values, above
+from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training.callback import Callback
@@ -20,6 +21,9 @@ from onnxlearn_models.training.loss import LOSSES
 from onnxlearn_models.training.schedule import SCHEDULES
 
 WHERE = "it says where and how to compute, not what; only rounding may differ"
+VALIDATED = {"validation": GIVEN}
+# Where it matters which epoch is the best one.
+JUDGED = ({**VALIDATED, "keep": "best"}, {**VALIDATED, "patience": GIVEN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +34,9 @@ class TrainConfig:
         None, "passes over the training rows at most (None: 40, or 24 for many rows of classes)", low=1
     )
     patience: int | Literal["auto"] | None = param(
-        "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)", low=1
-    )
+        "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)",
+        low=1, when=VALIDATED,
+    )  # fmt: skip
     validation: float | tuple[int, ...] | pd.DataFrame | None = param(
         0.15, "what chooses the epoch: a share of the rows, their numbers, a table, or None (train all epochs on all rows)",
         low=0, low_open=True, high=0.9,
@@ -41,10 +46,15 @@ class TrainConfig:
     lr: float | None = param(None, "highest learning rate (None: by the number of rows)", low=0, low_open=True)
     loss: str | None = param(None, "what training minimises (None: cross_entropy or mse)", choices=LOSSES)
     monitor: Literal["loss", "score"] = param(
-        "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)"
+        "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)",
+        when=JUDGED,
+    )  # fmt: skip
+    min_delta: float = param(
+        0.0, "how much lower than the best one a monitored value has to be, to be better", low=0, when=JUDGED
     )
-    min_delta: float = param(0.0, "how much lower than the best one a monitored value has to be, to be better", low=0)
-    keep: Literal["best", "last"] = param("best", "which weights are kept: those of the best epoch, or the last ones")
+    keep: Literal["best", "last"] = param(
+        "best", "which weights are kept: those of the best epoch, or the last ones", when=VALIDATED
+    )
     dropout_schedule: Literal["constant", "fade"] | None = param(
         None, "fade: dropout goes to 0 over the second half of max_epochs (None: as suits the task)"
     )
@@ -57,8 +67,10 @@ class TrainConfig:
         "constant", "fade: weight decay goes to 0 over the second half of max_epochs",
         when=({"weight_decay": above(0)}, {"embedding_weight_decay": Values(" > 0", bool)}),
     )  # fmt: skip
-    embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
-    embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
+    embedding_weight_decay: float | None = param(
+        None, "weight decay of embeddings (None: as weight_decay)", low=0, when=AS_CODES, on="categories"
+    )
+    embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0, when=AS_CODES, on="categories")
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
     l2: float | None = param(
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
@@ -67,9 +79,13 @@ class TrainConfig:
     accumulate: int = param(1, "batches whose gradients make one step", low=1)
     time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
     ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
-    label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
+    label_smoothing: float = param(
+        0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9, on="classification"
+    )
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
-    class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
+    class_weight: Literal["none", "balanced"] = param(
+        "none", "balanced: every class counts the same in the loss", on="classification"
+    )
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
     device: Literal["auto", "cpu", "cuda"] = param(
