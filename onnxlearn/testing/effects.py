@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxlearn.effects import requirements
-from onnxlearn.errors import OnnxlearnError, ParameterError
+from onnxlearn.errors import DataError, ParameterError, ProviderError
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, other_values
 from onnxlearn.task import Task
@@ -26,6 +26,17 @@ Settings = Mapping[str, Any]
 # Of a training of a few steps on another number of threads.
 ROUNDING = 1e-3
 
+# What it takes to see an effect in few steps: epochs that get worse or are as good as others, and much of what fades.
+_WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
+BESIDE: Mapping[str, Sequence[Settings]] = {
+    **dict.fromkeys(("patience", "monitor", "min_delta", "keep"), _WILD),
+    "warmup": [{"max_epochs": 4}],
+    "accumulate": [{"batch_size": 8}],
+    "weight_decay_schedule": [{"weight_decay": 0.5}],
+    "dropout_schedule": [{"dropout": 0.5}],
+}
+OTHERS: Mapping[str, Sequence[Any]] = {"time_budget": [1e-9]}
+
 
 def check_effects(
     learner: Learner,
@@ -38,12 +49,12 @@ def check_effects(
     Every parameter in turn gets another value than it has in ``learner``, beside settings and on data that it asks for; the
     fit has to differ from the one without: in the graph of the file or in how training went. A learner whose fits take a moment
     serves best. ``others``: other values of parameters whose type tells none; ``beside``: sets of settings beside which a
-    parameter shows its effect in so short a training, of which one has to.
+    parameter shows its effect in so short a training, of which one has to; both beside those of the training of networks.
 
     Raises: AssertionError that names all parameters without effect, and inert ones with one.
     """
-    fits = _Fits(learner, beside or {})
-    found = [fits.problem(param, (others or {}).get(param.name, ())) for param in learner.params]
+    fits, values = _Fits(learner, {**BESIDE, **(beside or {})}), {**OTHERS, **(others or {})}
+    found = [fits.problem(param, values.get(param.name, ())) for param in learner.params]
     problems = list(filter(None, found))
     expect(not problems, f"learner {learner.name!r}: " + "; ".join(problems))
 
@@ -127,7 +138,7 @@ class _Fits:
                 if fit.fingerprint != without.fingerprint and not param.inert:
                     return ""
         if not tried:
-            return f"no other value of {param.name} is accepted"
+            return f"no other value of {param.name} is accepted: are there some for others=?"
         return "" if param.inert else f"{param.name} changes nothing, tried as {tried!r} {param.context}".rstrip()
 
     def _pairs(self, context: Learner, param: Param, others: Sequence[Any]) -> Iterator[tuple[Any, Fit, Fit]]:
@@ -136,32 +147,37 @@ class _Fits:
         for value in others or other_values(context.config_types, param.name, context.values[param.name]):
             try:
                 fit = self._fit(context.replace(**{param.name: value}), what)
-            except OnnxlearnError:
+            except (DataError, ParameterError, ProviderError):
                 # It does not go with the other settings, or not with this task.
                 continue
             yield value, fit, self._fit(context, what)
 
     def _contexts(self, param: Param) -> Iterator[Learner]:
         """The learner with settings beside which the parameter counts."""
-        for settings in self.beside.get(param.name, [{}]):
+        sets = [settings for settings in self.beside.get(param.name, []) if settings.keys() <= self.learner.values.keys()]
+        for settings in sets or [{}]:
             for needed in requirements(param.when):
-                # One set of settings that the learner does not take is as good as another.
+                # Of several sets of settings the learner has to take one.
                 with contextlib.suppress(ParameterError):
-                    yield self._with(self.learner.replace(**settings), needed)
-
-    def _with(self, learner: Learner, needed: Mapping[str, Any]) -> Learner:
-        for name, fits in needed.items():
-            value = learner.values[name]
-            if not fits(value):
-                others = other_values(learner.config_types, name, value)
-                learner = learner.replace(**{name: next(filter(fits, others), value)})
-        return learner
+                    yield _with(self.learner.replace(**settings), needed)
 
     def _fit(self, learner: Learner, what: str) -> Fit:
         key = repr(learner), what
         if key not in self.known:
             self.known[key] = Fit.of(learner, self.tasks[what])
         return self.known[key]
+
+
+def _with(learner: Learner, needed: Mapping[str, Callable[[Any], bool]]) -> Learner:
+    """The learner with other values where it lacks what is needed. Raises: ParameterError where none is known."""
+    for name, fits in needed.items():
+        value = learner.values[name]
+        if not fits(value):
+            fitting = [other for other in other_values(learner.config_types, name, value) if fits(other)]
+            if not fitting:
+                raise ParameterError(f"no value of {name} is known to be what is needed")
+            learner = learner.replace(**{name: fitting[0]})
+    return learner
 
 
 def _without(value: Any, names: set[str]) -> Any:
