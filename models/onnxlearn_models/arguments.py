@@ -116,7 +116,8 @@ def _parted(annotation: Any, otherwise: About) -> tuple[Any, About]:
     if typing.get_origin(annotation) is not Annotated:
         return annotation, otherwise
     hint, *notes = typing.get_args(annotation)
-    return hint, next((note for note in notes if isinstance(note, About)), otherwise)
+    # Of nested ones the outer stands last.
+    return hint, next((note for note in reversed(notes) if isinstance(note, About)), otherwise)
 
 
 def call(target: Callable[..., Any], schema: Schema, values: Mapping[str, Any]) -> Any:

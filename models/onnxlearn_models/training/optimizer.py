@@ -76,11 +76,13 @@ class Optimizer(ABC):
 
     ``needs_closure``: a step computes the loss several times, by the function that it is given. ``takes_l1``: there is a
     proximal step for it. ``stackable``: each number moves by itself, so several networks may stand in one parameter.
-    ``momentum``: what the one-cycle schedule sets before each step; ``None`` where there is none to set.
+    ``averages``: it has averaged weights to show. ``momentum``: what the one-cycle schedule sets before each step; ``None``
+    where there is none to set.
     """
 
     needs_closure: bool = False
     takes_l1: bool = True
+    averages: bool = False
     stackable: ClassVar[bool] = True
     momentum: float | None = None
 
@@ -90,11 +92,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, lr: float, decay: float = 1.0, closure: Closure | None = None) -> None:
-        """Update the parameters with this learning rate and set the gradients to zero; ``decay``: factor on weight decays."""
+        """Update the parameters with this learning rate; ``decay``: factor on weight decays. Gradients may be overwritten."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """What a later run goes on from, beside the values."""
+        """What it remembers of former steps, by name."""
 
     @abstractmethod
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -140,11 +142,10 @@ class Elementwise(Optimizer):
                 # A proximal step: unlike a gradient it ends at exactly 0, and stays there.
                 size = (values.abs() - lr * group.lr_factor * group.l1 * self._rate(self._counts[i], parts)).clamp_(min=0)
                 torch.mul(values.sign(), size, out=values)
-        self.flat.grads.zero_()
 
     @abstractmethod
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
-        """Move the values of a group; the gradients may be overwritten."""
+        """Move the values of a group."""
 
     @abstractmethod
     def _rate(self, count: int, parts: Mapping[str, Tensor]) -> Tensor | float:
@@ -152,7 +153,7 @@ class Elementwise(Optimizer):
 
     def state(self) -> dict[str, Tensor]:
         """The buffers and the numbers of steps."""
-        return {**{name: buffer.clone() for name, buffer in self._buffers.items()}, "n_steps": torch.tensor(self._counts)}
+        return {**self._buffers, "n_steps": torch.tensor(self._counts)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Copy them."""
@@ -233,5 +234,5 @@ def make_optimizer(config: Any, groups: Sequence[Group]) -> Optimizer:
     assert entry is not None
     if is_foreign(entry.make):
         return wrapped(entry, config, groups)
-    made: Optimizer = optimizers.made(entry, config, groups)
+    made: Optimizer = optimizers.bound(entry, config)(groups)
     return made

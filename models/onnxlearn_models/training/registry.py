@@ -65,10 +65,11 @@ class Registry(dict[str, E], Generic[E]):
         """The names of those that have a setting, such as ``opt_momentum``."""
         return [name for name, entry in self.items() if setting in (known for known, _, _ in self.fields(entry))]
 
-    def made(self, entry: E, config: Any, *first: Any, **filled: Any) -> Any:
-        """Call what is registered with the settings in ``config``; those that it has not are left to their defaults."""
+    def bound(self, entry: E, config: Any) -> Callable[..., Any]:
+        """What is registered, with the settings in ``config``; those that it has not are left to their defaults."""
         names = [name for name, _, _ in self.fields(entry) if hasattr(config, name)]
-        return entry.make(*first, **filled, **{name.removeprefix(self.prefix): getattr(config, name) for name in names})
+        settings = {name.removeprefix(self.prefix): getattr(config, name) for name in names}
+        return functools.partial(entry.make, **settings) if settings else entry.make
 
 
 @functools.lru_cache(maxsize=256)

@@ -64,7 +64,6 @@ class LBFGS(Optimizer):
         assert closure is not None
         self._torch.param_groups[0]["lr"] = lr
         self._torch.step(self._penalized(closure, decay))  # type: ignore[arg-type]
-        self.flat.grads.zero_()
 
     def _penalized(self, closure: Closure, decay: float) -> Callable[[], Tensor]:
         random = _RandomNumbers(self.flat.values.device)

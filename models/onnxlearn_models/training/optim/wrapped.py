@@ -33,7 +33,7 @@ def wrapped(entry: OptimizerInfo, config: Any, groups: Sequence[Group]) -> Optim
 
     def make(torch_groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         try:
-            made: torch.optim.Optimizer = optimizers.made(entry, config, torch_groups, **rate)
+            made: torch.optim.Optimizer = optimizers.bound(entry, config)(torch_groups, **rate)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ParameterError(f"{title(entry.make)} cannot be made: {reason(error)}") from error
         return made
@@ -55,9 +55,8 @@ class Wrapped(Optimizer):
         self._torch = self._made()
         self.needs_closure = needs_closure(type(self._torch))
         self.momentum = _momentum(self._torch.param_groups[0])
-        # Those of schedule-free optimizers, which average as they go.
-        self._show = getattr(self._torch, "eval", None)
-        self._resume = getattr(self._torch, "train", None)
+        # Schedule-free optimizers have two modes, as networks have.
+        self.averages = hasattr(self._torch, "eval") and hasattr(self._torch, "train")
         self.resume()
 
     def _made(self) -> torch.optim.Optimizer:
@@ -78,7 +77,6 @@ class Wrapped(Optimizer):
             if group.l2 and not self.needs_closure:
                 grads.add_(values, alpha=2 * group.l2)
         self._torch.step(self._again(closure) if self.needs_closure and closure is not None else None)  # type: ignore[arg-type]
-        self.flat.grads.zero_()
 
     def _again(self, closure: Closure) -> Callable[[], Tensor]:
         def evaluate() -> Tensor:
@@ -89,13 +87,13 @@ class Wrapped(Optimizer):
 
     def show(self) -> None:
         """Put the averaged weights in place."""
-        if self._show is not None:
-            self._show()
+        if self.averages:
+            self._torch.eval()  # type: ignore[attr-defined]
 
     def resume(self) -> None:
         """Put those back that training goes on from."""
-        if self._resume is not None:
-            self._resume()
+        if self.averages:
+            self._torch.train()  # type: ignore[attr-defined]
 
     def state(self) -> dict[str, Tensor]:
         """That of each parameter by number, and numbers that the optimizer keeps in its groups."""
@@ -128,7 +126,6 @@ class Wrapped(Optimizer):
                 self._torch.state[parameter] = state[parameter]
         for torch_group in self._torch.param_groups:
             torch_group.update({k: v for k, v in kept[0].items() if k not in ("params", "lr", "weight_decay")})
-        self._show, self._resume = getattr(self._torch, "eval", None), getattr(self._torch, "train", None)
 
 
 def needs_closure(kind: type) -> bool:
