@@ -83,11 +83,13 @@ class LBFGS(Optimizer):
 
     def state(self) -> dict[str, Tensor]:
         """The gradients and moves that it remembers."""
-        return flattened(self._torch.state[self._whole], "")
+        # What al holds is of no use after a step.
+        return flattened({name: value for name, value in self._torch.state[self._whole].items() if name != "al"}, "")
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Remember them again."""
-        self._torch.state[self._whole] = restored(state, "")
+        # Lists are none while they are empty.
+        self._torch.state[self._whole] = {"old_dirs": [], "old_stps": [], "ro": [], **restored(state, "")} if state else {}
 
 
 class _RandomNumbers:
