@@ -98,7 +98,12 @@ def test_the_comparison_covers_every_setting():
     """All settings of the optimizers that work number by number are told apart above."""
     for name, entry in optimizers.items():
         if isinstance(entry.make, type) and issubclass(entry.make, Elementwise):
-            compared = {key for other, settings, _, _ in PAIRS for key in settings if other == name or (name, other) == ("adamw", "adam")}
+            compared = {
+                key
+                for other, settings, _, _ in PAIRS
+                for key in settings
+                if other == name or (name, other) == ("adamw", "adam")
+            }
             assert compared == {field.removeprefix("opt_") for field, _, _ in optimizers.fields(entry)}, name
 
 
@@ -119,7 +124,19 @@ def test_l1_ends_at_exact_zeros(name):
 
 # Going on from a state, and with other parameters.
 
-ALL = ["adam", "adamw", "sgd", "rmsprop", "adagrad", "nadam", "radam", "adadelta", torch.optim.Adamax, torch.optim.NAdam, "lbfgs"]
+ALL = [
+    "adam",
+    "adamw",
+    "sgd",
+    "rmsprop",
+    "adagrad",
+    "nadam",
+    "radam",
+    "adadelta",
+    torch.optim.Adamax,
+    torch.optim.NAdam,
+    "lbfgs",
+]
 
 
 def stepper(optimizer, net, **settings):
@@ -161,7 +178,12 @@ def test_a_state_goes_on_as_if_nothing_had_happened(optimizer):
 def test_parameters_that_join_later_begin_anew(optimizer):
     """As in torch, where each parameter counts its own steps."""
     batches = torch.randn(8, 16, 5, generator=torch.Generator().manual_seed(1))
-    kinds = {"adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam, "adadelta": torch.optim.Adadelta}
+    kinds = {
+        "adamw": torch.optim.AdamW,
+        "nadam": torch.optim.NAdam,
+        "radam": torch.optim.RAdam,
+        "adadelta": torch.optim.Adadelta,
+    }
     net, reference = make_net(), make_net()
     made = make_optimizer(make_train_config(optimizer=optimizer, lr=0.01), [Group(parameters=tuple(net[2].parameters()))])
     options = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {}
@@ -193,7 +215,16 @@ def test_parameters_that_leave_stay_as_they_are():
 # LBFGS.
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_iter": 3, "history_size": 2}, {"line_search": False, "max_eval": 4}, {"tolerance_grad": 0.1}, {"tolerance_change": 0.1}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"max_iter": 3, "history_size": 2},
+        {"line_search": False, "max_eval": 4},
+        {"tolerance_grad": 0.1},
+        {"tolerance_change": 0.1},
+    ],
+)
 def test_lbfgs_is_torchs(settings):
     x = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
 

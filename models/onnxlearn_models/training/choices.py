@@ -22,7 +22,9 @@ def require_choices(config: TrainConfig, groups: Sequence[Group]) -> None:
     optimizer = make_optimizer(config, _stand_ins(config, groups))
     name = said(config.optimizer)
     if any(group.l1 for group in groups) and not optimizer.takes_l1:
-        raise ParameterError(f"optimizer={name} has no step that makes weights exactly 0, as l1 does: leave l1 out, or use adamw")
+        raise ParameterError(
+            f"optimizer={name} has no step that makes weights exactly 0, as l1 does: leave l1 out, or use adamw"
+        )
     if optimizer.needs_closure:
         _require_one_loss(config, name)
     if optimizer.averages and config.ema:
@@ -53,4 +55,3 @@ def _stand_ins(config: TrainConfig, groups: Sequence[Group]) -> list[Group]:
         return tuple(nn.Parameter(torch.zeros(shape)) for shape in shapes)
 
     return [dataclasses.replace(group, parameters=parameters(group)) for group in groups]
-

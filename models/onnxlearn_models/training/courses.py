@@ -97,9 +97,7 @@ def exponential(epoch: int, *, gamma: Gamma = 0.95) -> float:
 
 
 @schedules.register("step")
-def step(
-    epoch: int, *, size: Annotated[int, About("epochs between two falls", low=1)] = 10, gamma: Gamma = 0.1
-) -> float:
+def step(epoch: int, *, size: Annotated[int, About("epochs between two falls", low=1)] = 10, gamma: Gamma = 0.1) -> float:
     """Times gamma after every so many epochs.
 
     >>> [step(epoch, size=2, gamma=0.5) for epoch in range(5)]
@@ -207,7 +205,9 @@ class Plateau(Schedule):
         self,
         plan: Plan,
         *,
-        gamma: Annotated[float, About("factor on the learning rate each time", low=0, low_open=True, high=1, high_open=True)] = 0.2,
+        gamma: Annotated[
+            float, About("factor on the learning rate each time", low=0, low_open=True, high=1, high_open=True)
+        ] = 0.2,
         patience: Annotated[int, About("epochs without a better validation loss that it waits", low=0)] = 4,
         threshold: Annotated[float, About("share by which a better loss has to be lower", low=0, high=1)] = 1e-4,
         cooldown: Annotated[int, About("epochs after a fall that do not count", low=0)] = 0,

@@ -45,9 +45,7 @@ def _inside(module: nn.Module, chosen: Callable[[nn.Module], bool]) -> set[int]:
 RATES = ("lr", "weight_decay")
 
 
-def regrouped(
-    groups: Sequence[Group], module: nn.Module, rates: Mapping[str, Any] | Callable[..., Any] | None
-) -> list[Group]:
+def regrouped(groups: Sequence[Group], module: nn.Module, rates: Mapping[str, Any] | Callable[..., Any] | None) -> list[Group]:
     """The groups with rates of their own for some parameters: a factor on the learning rate, a weight decay, or both.
 
     ``rates``: by patterns of names, as in a shell, of which a later one has the last word; or a function of the name and the
@@ -80,7 +78,9 @@ def regrouped(
 def _require_patterns(rates: Mapping[str, Any], names: Sequence[str]) -> None:
     for pattern in rates:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise ParameterError(f"param_groups has {pattern!r}, which is the name of no trained parameter; there are {listing(names, 40)}")
+            raise ParameterError(
+                f"param_groups has {pattern!r}, which is the name of no trained parameter; there are {listing(names, 40)}"
+            )
 
 
 def _rates_of(name: str, parameter: nn.Parameter, rates: Mapping[str, Any] | Callable[..., Any]) -> dict[str, float]:
@@ -96,7 +96,9 @@ def _rates_of(name: str, parameter: nn.Parameter, rates: Mapping[str, Any] | Cal
 
 def _checked_rates(rates: Any, of: str) -> dict[str, float]:
     if not isinstance(rates, Mapping) or not set(rates) <= set(RATES):
-        raise ParameterError(f"param_groups of {of!r} has to be a mapping with 'lr', a factor, 'weight_decay' or both, not {rates!r}")
+        raise ParameterError(
+            f"param_groups of {of!r} has to be a mapping with 'lr', a factor, 'weight_decay' or both, not {rates!r}"
+        )
     for name, value in rates.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise ParameterError(f"param_groups of {of!r}: {name} has to be a number >= 0, not {value!r}")

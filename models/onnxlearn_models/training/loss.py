@@ -64,7 +64,9 @@ def bce(
     logits: Tensor,
     target: Tensor,
     *,
-    positive_weight: Annotated[float, About("how much rows of the second class count, those of the first 1", low=0, low_open=True)] = 1.0,
+    positive_weight: Annotated[
+        float, About("how much rows of the second class count, those of the first 1", low=0, low_open=True)
+    ] = 1.0,
 ) -> Tensor:
     """Binary cross entropy of the difference of the two logits, which is the logit of the second class."""
     weight = torch.tensor(positive_weight, device=logits.device)

@@ -168,7 +168,9 @@ class Elementwise(Optimizer):
         before = [p for group in self.groups for p in group.parameters]
         pieces = {name: _pieces(before, buffer) for name, buffer in self._buffers.items()}
         # Of a group some parameters may be younger than others.
-        aged = [_of_age(group, counts, age) for group in groups for age in sorted({counts.get(id(p), 0) for p in group.parameters})]
+        aged = [
+            _of_age(group, counts, age) for group in groups for age in sorted({counts.get(id(p), 0) for p in group.parameters})
+        ]
         super().__init__(aged)
         forget(before, aged)
         self._counts = [counts.get(id(group.parameters[0]), 0) for group in aged]
@@ -216,9 +218,7 @@ class OptimizerInfo(Entry):
 # What torch's own optimizers are told by the groups, and how they compute, which changes nothing.
 FILLED = ("lr", "weight_decay", "maximize", "foreach", "fused", "capturable", "differentiable")
 
-optimizers: Registry[OptimizerInfo] = Registry(
-    OptimizerInfo, parameter="optimizer", prefix="opt_", n_first=1, filled=FILLED
-)
+optimizers: Registry[OptimizerInfo] = Registry(OptimizerInfo, parameter="optimizer", prefix="opt_", n_first=1, filled=FILLED)
 """The choices of ``optimizer``. What is registered is a class of :class:`Optimizer`, or one as those of ``torch.optim``."""
 
 

@@ -84,4 +84,3 @@ def said(choice: str | Callable[..., Any] | None) -> str:
     ("'sgd'", 'builtins:print')
     """
     return repr(choice) if isinstance(choice, str) or choice is None else str(to_json(choice))
-

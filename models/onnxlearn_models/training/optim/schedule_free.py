@@ -18,7 +18,9 @@ def schedule_free(
     *,
     lr: float,
     weight_decay: float = 0.0,
-    beta1: Annotated[Decay, About("share of the averaged weights in those where gradients are computed", low=0, high=0.9999)] = 0.9,
+    beta1: Annotated[
+        Decay, About("share of the averaged weights in those where gradients are computed", low=0, high=0.9999)
+    ] = 0.9,
     beta2: SquareDecay = 0.999,
     eps: Eps = 1e-8,
     r: Annotated[float, About("later steps count more in the average, by this power of their number", low=0)] = 0.0,
