@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "eval": ("resampling and comparing", ("scikit-learn",)),
     "report": ("plots and reports", ("matplotlib", "jinja2")),
     "export": ("rewriting model files", ("onnx",)),
+    "optim": ("schedule-free optimizers", ("schedulefree",)),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
 }
 CORE = ("onnxlearn", "numpy", "pandas")

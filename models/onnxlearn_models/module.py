@@ -295,7 +295,8 @@ def _config_of(what: Any, params: dict[str, Any]) -> type:
     refuse_clashes(what, ModuleConfig, SHARED)
     if taken := [name for name in parameters(what) if is_setting(name)]:
         raise ParameterError(
-            f"{title(what)} has the argument {taken[0]!r}, and what begins so is a setting of the training: call it something else"
+            f"{title(what)} has the argument {taken[0]!r}, and names that begin so are settings of the training: "
+            "call it something else"
         )
     filled = [name for name in params if name in FROM_SCHEMA and name in signature(what).parameters]
     if filled:

@@ -173,7 +173,8 @@ def _weights_of(classes: Sequence[Any], given: Mapping[Any, float]) -> Array:
     """Those of a mapping; classes that it does not name count 1."""
     if unknown := [name for name in given if name not in classes]:
         raise ParameterError(
-            f"class_weight has a weight for {unknown[0]!r}, which is none of the classes {listing(classes)}: correct or leave it out"
+            f"class_weight has a weight for {unknown[0]!r}, which is none of the classes {listing(classes)}: correct it, or "
+            "leave it out"
         )
     for name, weight in given.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:

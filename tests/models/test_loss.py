@@ -18,6 +18,7 @@ QUICK = {"d_block": 16, "n_blocks": 1, "max_epochs": 4, "device": "cpu"}
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS, CLASSES = torch.randn(30, 2, generator=GENERATOR), torch.randint(0, 2, (30,), generator=GENERATOR)
 NUMBERS, TRUTH = torch.randn(30, 2, generator=GENERATOR), torch.randn(30, 2, generator=GENERATOR) * 2
+WEIGHTS = torch.tensor([1.0, 3.0])
 COUNTS = torch.randint(0, 6, (30, 2), generator=GENERATOR).float()
 
 
@@ -33,7 +34,7 @@ def probability():
 OF_CLASSES = [
     ("cross_entropy", {}, lambda: functional.cross_entropy(LOGITS, CLASSES, reduction="none")),
     ("bce", {}, lambda: functional.cross_entropy(LOGITS, CLASSES, reduction="none")),
-    ("bce", {"positive_weight": 3.0}, lambda: functional.cross_entropy(LOGITS, CLASSES, weight=torch.tensor([1.0, 3.0]), reduction="none")),
+    ("bce", {"positive_weight": 3.0}, lambda: WEIGHTS[CLASSES] * functional.cross_entropy(LOGITS, CLASSES, reduction="none")),
     ("focal", {"gamma": 1.5}, lambda: -((1 - probability()) ** 1.5) * probability().log()),
     ("poly", {"epsilon": 2.0}, lambda: -probability().log() + 2 * (1 - probability())),
 ]  # fmt: skip
@@ -107,8 +108,8 @@ def test_poisson_is_the_generalized_linear_model():
     from sklearn.linear_model import PoissonRegressor
 
     task = counts(400)
-    recipe = ol.learner("linear", loss="poisson", optimizer="lbfgs", l2=0, weight_decay=0, validation=None, max_epochs=20, lr=1.0,
-                        schedule="constant", batch_size=400, device="cpu")  # fmt: skip
+    exact = {"optimizer": "lbfgs", "l2": 0, "weight_decay": 0, "validation": None, "max_epochs": 20, "schedule": "constant"}
+    recipe = ol.learner("linear", loss="poisson", lr=1.0, batch_size=400, device="cpu", **exact)
     found = recipe.fit(task, progress=False).predict(task.frame).response.ravel()
     x = task.frame[["a", "b"]].to_numpy()
     expected = PoissonRegressor(alpha=0, tol=1e-8, max_iter=1000).fit(x, task.frame["y"]).predict(x)

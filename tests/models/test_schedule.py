@@ -18,6 +18,7 @@ from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.config import make_train_config
 from onnxlearn_models.training.schedule import Schedule, make_schedule
 
+WarmRestarts = lr_scheduler.CosineAnnealingWarmRestarts
 EPOCHS, STEPS = 12, 5
 N = EPOCHS * STEPS
 
@@ -66,7 +67,7 @@ def test_schedules_of_epochs_are_torchs(name, settings, make):
 # Ours count the step that is being made, torch's those before it.
 BY_STEP = [
     ("cosine", {"floor": 0.2}, lambda o: lr_scheduler.CosineAnnealingLR(o, N, eta_min=0.2)),
-    ("cosine_restarts", {"size": 2, "growth": 2, "floor": 0.1}, lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2 * STEPS, 2, eta_min=0.1)),
+    ("cosine_restarts", {"size": 2, "growth": 2, "floor": 0.1}, lambda o: WarmRestarts(o, 2 * STEPS, 2, eta_min=0.1)),
     ("linear", {"start": 0.3, "end": 0.9}, lambda o: lr_scheduler.LinearLR(o, 0.3, 0.9, N)),
     ("polynomial", {"power": 2.0}, lambda o: lr_scheduler.PolynomialLR(o, N, 2.0)),
     ("constant", {}, lambda o: lr_scheduler.ConstantLR(o, 1.0, 1)),
@@ -180,8 +181,8 @@ class Rates(Callback):
 
 
 def fitted(**options):
-    recipe = ol.learner("mlp", d_block=8, n_blocks=1, max_epochs=6, lr=0.01, warmup=0, patience=None, batch_size=20, device="cpu",
-                        callbacks=(Rates(),), **options)  # fmt: skip
+    usual = {"d_block": 8, "n_blocks": 1, "max_epochs": 6, "lr": 0.01, "warmup": 0, "patience": None, "batch_size": 20}
+    recipe = ol.learner("mlp", callbacks=(Rates(),), device="cpu", **usual, **options)
     return recipe.fit(example_tasks(100)["two"], progress=False)
 
 

@@ -16,8 +16,8 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
-from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training import losses, optimizers, schedules
+from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.registry import Registry, said
 
@@ -62,8 +62,8 @@ class TrainConfig:
     )  # fmt: skip
     warmup: float = param(0.02, "share of the planned steps during which the learning rate rises", low=0, high=0.5)
     weight_decay: float = param(
-        0.01, "weight decay of matrices, not of biases and norms; decoupled in adamw and schedule_free, else added to the gradient",
-        low=0,
+        0.01, "weight decay of matrices, not of biases and norms: decoupled in adamw and schedule_free, in others added to the "
+        "gradient", low=0,
     )  # fmt: skip
     weight_decay_schedule: Literal["constant", "fade"] = param(
         "constant", "fade: weight decay goes to 0 over the second half of max_epochs"

@@ -54,7 +54,7 @@ def cosine_restarts(
     growth: Annotated[int, About("each cycle is so many times as long as the one before", low=1)] = 1,
     floor: Floor = FLOOR,
 ) -> float:
-    """Down along half a cosine, again and again (Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts").
+    """Down along half a cosine, again and again (Loshchilov and Hutter 2017, "SGDR").
 
     >>> [round(cosine_restarts(t, floor=0.0), 3) for t in (5, 9.99, 10)]
     [0.5, 0.0, 1.0]
@@ -87,7 +87,7 @@ def polynomial(
     progress: float, *, power: Annotated[float, About("power of the share of the steps that is left", low=0)] = 0.9
 ) -> float:
     """Down to 0 by a power of what is left (Chen et al. 2018, "DeepLab", section 4.1)."""
-    return max(0.0, 1 - progress) ** power
+    return float(max(0.0, 1 - progress) ** power)
 
 
 @schedules.register("exponential")
@@ -162,7 +162,8 @@ class OneCycle(Schedule):
     ) -> None:
         if not cycle_momentum and (base_momentum, max_momentum) != (0.85, 0.95):
             raise ParameterError(
-                "schedule_base_momentum and schedule_max_momentum change nothing with schedule_cycle_momentum=False: leave them out"
+                "schedule_base_momentum and schedule_max_momentum change nothing with schedule_cycle_momentum=False: leave "
+                "them out"
             )
         self.cycles_momentum = cycle_momentum
         # In steps before the one that is being made.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -231,8 +231,8 @@ def checked(each: RowLoss, choice: str | Callable[..., Any], output: Tensor, tar
     if not isinstance(found, Tensor) or not found.ndim or found.shape[0] != len(output):
         shape = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise ParameterError(
-            f"loss={name} has to give the loss of each row, a tensor [N], since rows have weights; of {len(output)} rows it gives "
-            f"{shape}: leave the mean out (reduction='none' in torch)"
+            f"loss={name} has to give the loss of each row, a tensor [N], since rows have weights; of {len(output)} rows it "
+            f"gives {shape}: leave the mean out (reduction='none' in torch)"
         )
     return each if found.ndim == 1 else lambda output, target: each(output, target).flatten(1).mean(dim=1)
 

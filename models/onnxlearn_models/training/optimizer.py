@@ -106,10 +106,10 @@ class Optimizer(ABC):
     def regroup(self, groups: Sequence[Group]) -> None:
         """Train other parameters from now on; those that stay keep their state, new ones begin with none."""
 
-    def show(self) -> None:
+    def show(self) -> None:  # noqa: B027  most have nothing to show
         """Put the weights to be judged in place of those that training goes on from, where they are not the same."""
 
-    def resume(self) -> None:
+    def resume(self) -> None:  # noqa: B027
         """Put those back that training goes on from."""
 
 

@@ -63,7 +63,7 @@ class LBFGS(Optimizer):
         """Several moves towards the minimum of the closure's loss."""
         assert closure is not None
         self._torch.param_groups[0]["lr"] = lr
-        self._torch.step(self._penalized(closure, decay))  # type: ignore[arg-type]
+        self._torch.step(self._penalized(closure, decay))  # type: ignore[no-untyped-call]
 
     def _penalized(self, closure: Closure, decay: float) -> Callable[[], Tensor]:
         random = _RandomNumbers(self.flat.values.device)

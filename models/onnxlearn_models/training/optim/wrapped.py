@@ -98,7 +98,7 @@ class Wrapped(Optimizer):
     def state(self) -> dict[str, Tensor]:
         """That of each parameter by number, and numbers that the optimizer keeps in its groups."""
         parameters = [p for group in self.groups for p in group.parameters]
-        found = {}
+        found: dict[str, Tensor] = {}
         for i, parameter in enumerate(parameters):
             found |= flattened(self._torch.state.get(parameter, {}), f"{i}.")
         for i, torch_group in enumerate(self._torch.param_groups):
