@@ -150,7 +150,7 @@ def configure_all(names: list[str], settings: dict[str, str], seed: int | None) 
 
 def _parameters(name: str, settings: dict[str, str]) -> list[str]:
     """The parameters of a learner, those included that other settings bring."""
-    recipe = make_learner(name)
+    recipe = make_learner(name, *settings.values())
     own = {key.removeprefix(f"{name}."): value for key, value in settings.items()}
     plain = {key: value for key, value in own.items() if key in (param.name for param in recipe.params)}
     return [param.name for param in configure(recipe, plain, None).params]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from onnxlearn.errors import ParameterError
-from onnxlearn_models.training.config import TrainConfig, require_settings
+from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.optim.wrapped import is_foreign
 from onnxlearn_models.training.optimizer import Group, make_optimizer, optimizers
 from onnxlearn_models.training.registry import said
@@ -18,7 +18,6 @@ from onnxlearn_models.training.schedule import require_schedule
 
 def require_choices(config: TrainConfig, groups: Sequence[Group]) -> None:
     """Raise ``ParameterError`` where optimizer, schedule and what else is set for a training do not go together."""
-    require_settings(config)
     optimizer = make_optimizer(config, _stand_ins(config, groups))
     name = said(config.optimizer)
     if any(group.l1 for group in groups) and not optimizer.takes_l1:
