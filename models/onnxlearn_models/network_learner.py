@@ -77,7 +77,11 @@ class NetworkLearner(Learner):
         """What a setting is that the choices here do not bring."""
         training = next(config for config in self.config_types if issubclass(config, TrainConfig))
         values = {field.name: field.default for field in dataclasses.fields(training)}
-        return stranger(name, {**values, **self.defaults, **self._given})
+        return "" if name in values else stranger(name, {**values, **self.defaults, **self._given})
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a setting of another optimizer, loss or schedule."""
+        return is_setting(name)
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -86,10 +90,11 @@ class NetworkLearner(Learner):
         settings = [each for each in found if is_setting(each.name)]
         ordered: list[Param] = []
         for each in found:
-            if each not in settings:
+            if registry := CHOICES.get(each.name):
+                ordered.append(dataclasses.replace(each, brings=registry.settings()))
+                ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
+            elif each not in settings:
                 ordered.append(each)
-                if registry := CHOICES.get(each.name):
-                    ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
         return tuple(ordered)
 
     def to_dict(self) -> dict[str, Any]:
