@@ -55,10 +55,21 @@ class Learner(ABC):
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
         owner = f"learner {self.name!r}"
+        known = {field.name for config in self.config_types for field in dataclasses.fields(config)} - set(self.without)
         for name in params:
-            if name in self.without:
-                raise ParameterError(f"{owner} has no parameter {name!r}: {self.without[name]}")
+            if name not in known and (reason := self.without.get(name) or self.stranger(name)):
+                raise ParameterError(f"{owner} has no parameter {name!r}: {reason}")
         self.configs = build_configs(self.config_types, params, owner=owner, defaults=self.defaults)
+
+    def stranger(self, name: str) -> str:
+        """What a name is that is none of the parameters, where that is known: for messages; else an empty text."""
+        del name
+        return ""
+
+    def may_bring(self, name: str) -> bool:
+        """Whether a name that is none of the parameters may become one by another value of one of them."""
+        del name
+        return False
 
     @property
     def params(self) -> tuple[Param, ...]:

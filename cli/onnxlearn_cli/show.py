@@ -57,6 +57,9 @@ def learners(
         show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
         if param.context:
             show(textwrap.indent(textwrap.fill(param.context, WIDTH), "    "))
+        for choice, names in param.brings.items():
+            text = f"with {param.name}={choice}: {', '.join(names)}"
+            show(textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="        "))
 
 
 def _record_lines(info: LearnerInfo) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from onnxlearn.learner import Learner
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
@@ -39,6 +41,7 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
             f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
             "give it dropout"
         )
+    require_choices(config, groups)
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
@@ -218,6 +221,7 @@ class Training:
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
         valid_loss, valid_score = self._validate()
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
@@ -227,6 +231,7 @@ class Training:
         )
         self.call("valid_end")
         self.schedule.after_epoch(valid_loss)
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
 
@@ -286,7 +291,7 @@ class Training:
         self.module.train()
         before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
         on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        decays = self.config.weight_decay_schedule == "fade"
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
@@ -299,7 +304,7 @@ class Training:
             if on_cpu and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
             (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
             if (index + 1) % accumulate and index + 1 < n_batches:
@@ -307,7 +312,10 @@ class Training:
             for call in after:
                 call(self)
             self.n_steps += 1
-            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
+            if self.schedule.cycles_momentum:
+                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
+            closure = functools.partial(self._loss_again, batch) if self.optimizer.needs_closure else None
+            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0, closure)
             for call in end:
                 call(self)
             if self.stopped is not None:
@@ -342,6 +350,12 @@ class Training:
         else:
             loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
+
+    def _loss_again(self, batch: Tensors) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
