@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.measures import Measure
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.loss import LOSSES
+from onnxlearn_models.training.measuring import MEASURED_ROWS
+from onnxlearn_models.training.sampling import samplers
 from onnxlearn_models.training.schedule import SCHEDULES
 
 
@@ -29,17 +32,22 @@ class TrainConfig:
     patience: int | Literal["auto"] | None = param(
         "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)", low=1
     )
-    validation: float | tuple[int, ...] | pd.DataFrame | None = param(
-        0.15, "what chooses the epoch: a share of the rows, their numbers, a table, or None (train all epochs on all rows)",
+    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
+        0.15, "what chooses the epoch: a share of the rows, their numbers, a table, the test rows, or None (train all epochs)",
         low=0, low_open=True, high=0.9,
     )  # fmt: skip
     batch_size: int | None = param(None, "rows per step (None: by the number of rows)", low=1)
     optimizer: Literal["adamw", "sgd"] = param("adamw", "AdamW, or SGD with Nesterov momentum")
     lr: float | None = param(None, "highest learning rate (None: by the number of rows)", low=0, low_open=True)
     loss: str | None = param(None, "what training minimises (None: cross_entropy or mse)", choices=LOSSES)
-    monitor: Literal["loss", "score"] = param(
-        "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)"
+    monitor: str = param(
+        "loss",
+        "what chooses the epoch by validation rows: loss, score (accuracy or RMSE) or a measure (of equals the later)",
     )
+    measures: tuple[str | Measure, ...] = param(
+        (), f"what the history tells of validation rows and of training rows ({MEASURED_ROWS:,} of them at most)"
+    )
+    eval_every: int = param(1, "epochs after which the measures are computed; always after the last one", low=1)
     min_delta: float = param(0.0, "how much lower than the best one a monitored value has to be, to be better", low=0)
     keep: Literal["best", "last"] = param("best", "which weights are kept: those of the best epoch, or the last ones")
     dropout_schedule: Literal["constant", "fade"] | None = param(
@@ -66,6 +74,18 @@ class TrainConfig:
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
+    sampling: str = param(
+        "shuffled", "rows of an epoch: all; as many of each class (balanced); by weights, not in the loss (weighted); "
+        "all, with each class's share in every batch (stratified)",
+        choices=samplers,
+    )  # fmt: skip
+    subsample: float = param(
+        1.0, "rows of an epoch as a share of those there are, drawn anew for each", low=0, low_open=True, high=1
+    )
+    oversample: float = param(
+        0.0, "rows of small classes come so often that these have this share of the largest one's rows (0: each row once)",
+        low=0, high=1,
+    )  # fmt: skip
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
     device: Literal["auto", "cpu", "cuda"] = param(
