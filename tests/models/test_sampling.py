@@ -14,8 +14,9 @@ import onnxlearn as ol
 from onnxlearn.errors import ParameterError
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.mlp import MLP
+from onnxlearn_models.training import samplers
 from onnxlearn_models.training.callback import Callback
-from onnxlearn_models.training.sampling import Population, balanced, even_sizes, shuffled, stratified, weighted
+from onnxlearn_models.training.sampling import Drawing, Population, balanced, even_sizes, shuffled, stratified, weighted
 
 QUICK = {"max_epochs": 2, "d_block": 8, "device": "cpu", "validation": None}
 
@@ -263,3 +264,70 @@ def test_a_population_says_how_often_rows_come():
     assert found == {0: 0.5, 1: 1.0}
     assert dataclasses.replace(rows, subsample=1.0, oversample=0.0).copies is None
     assert len(list(itertools.chain(shuffled(rows)))) == 6
+
+
+def latest(rows, *, share: float = 0.5):
+    """The last rows of the table alone."""
+    n = round(share * rows.n_rows)
+    return rows.n_rows - n + torch.randperm(n)
+
+
+def numbers_of(task, **options):
+    """The rows of each epoch by their numbers: a feature counts them."""
+    batches = batches_of(task, batch_size=10, max_epochs=2, target_scaler="none", **options)
+    rows = torch.cat([target for target, _ in batches]).reshape(2, -1).long()
+    return [sorted(set(epoch.tolist())) for epoch in rows]
+
+
+def counted():
+    return ol.Task.from_frame(pd.DataFrame({"x": np.linspace(0, 1, 40), "z": np.arange(40.0)}), "z")
+
+
+def test_a_function_of_ones_own_draws_the_rows():
+    assert numbers_of(counted(), sampling=latest, sampling_share=0.25) == [list(range(30, 40))] * 2
+    model = MLP(**QUICK, sampling=latest).fit(counted(), progress=False)
+    params = model.metadata["learner"]["params"]
+    assert (params["sampling"], params["sampling_share"]) == (f"{__name__}:latest", 0.5)
+
+
+def test_a_decorator_makes_a_function_a_choice(monkeypatch):
+    monkeypatch.setitem(samplers, "latest", Drawing(make=latest))
+    assert samplers.register("latest")(latest) is latest
+    assert numbers_of(counted(), sampling="latest") == [list(range(20, 40))] * 2
+    learner = MLP(**QUICK, sampling="latest", sampling_share=0.25)
+    assert next(each for each in learner.params if each.name == "sampling_share").default == 0.5
+    with pytest.raises(ParameterError, match="it is a setting of sampling='latest'; here sampling='shuffled'"):
+        MLP(**QUICK, sampling_share=0.25)
+
+
+def test_a_choice_that_draws_by_weights_takes_them_out_of_the_loss(monkeypatch):
+    monkeypatch.setitem(samplers, "heavy", Drawing(make=lambda rows: rows.weights.topk(100).indices, weighs=True))
+    assert all(weight is None for _, weight in batches_of(task_of("y", weight="w"), sampling="heavy"))
+    with pytest.raises(ParameterError, match="draws rows by their weights, and these have none"):
+        batches_of(task_of("y"), sampling="heavy")
+
+
+@pytest.mark.parametrize(
+    ("draw", "options", "text"),
+    [
+        (lambda rows: list(range(5)), {}, "an int64 tensor .*; it gave list"),
+        (lambda rows: torch.zeros(5), {}, r"it gave torch.float32 \[5\]"),
+        (lambda rows: torch.arange(0), {}, r"it gave torch.int64 \[0\]"),
+        (lambda rows: torch.arange(rows.n_rows) + 1, {}, "sampling gave row 200; there are 200, numbered from 0"),
+        (lambda rows: torch.arange(5) - 1, {}, "sampling gave row -1"),
+        (latest, {"subsample": 0.5}, "says itself how often a row comes: leave out subsample=0.5"),
+        (latest, {"oversample": 0.5}, "says itself how often a row comes: leave out oversample=0.5"),
+    ],
+)
+def test_what_a_function_must_not_give_is_refused_before_the_first_batch(draw, options, text):
+    with pytest.raises(ParameterError, match=text):
+        MLP(**QUICK, sampling=draw, **options).prepare(task_of("y"))
+
+
+def test_epochs_of_a_function_have_the_same_number_of_rows():
+    def growing(rows, seen=[0]):  # noqa: B006
+        seen[0] += 1
+        return torch.randperm(10 * seen[0])
+
+    with pytest.raises(ParameterError, match="let all epochs have the same number"):
+        batches_of(task_of("y"), sampling=growing)

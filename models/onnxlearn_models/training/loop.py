@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from onnxlearn.learner import Learner
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
@@ -34,6 +36,7 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    require_choices(config, groups)
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
@@ -230,6 +233,7 @@ class Training:
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
         measuring, read = self.measuring, list[Outputs]()
         valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
@@ -243,6 +247,7 @@ class Training:
             # It was not known to be the last one.
             self.history[-1] = self._measured(epoch, measuring, read)
         self.schedule.after_epoch(self.monitored(self.config.monitor))
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
 
@@ -302,7 +307,7 @@ class Training:
         self.module.train()
         before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
         on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        decays = self.config.weight_decay_schedule == "fade"
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
@@ -315,7 +320,7 @@ class Training:
             if on_cpu and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
             (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
             if (index + 1) % accumulate and index + 1 < n_batches:
@@ -323,7 +328,10 @@ class Training:
             for call in after:
                 call(self)
             self.n_steps += 1
-            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
+            if self.schedule.cycles_momentum:
+                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
+            closure = functools.partial(self._loss_again, batch) if self.optimizer.needs_closure else None
+            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0, closure)
             for call in end:
                 call(self)
             if self.stopped is not None:
@@ -358,6 +366,12 @@ class Training:
         else:
             loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
+
+    def _loss_again(self, batch: Tensors) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""

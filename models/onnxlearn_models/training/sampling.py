@@ -6,12 +6,13 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from onnxlearn.errors import ParameterError
+from onnxlearn_models.training.registry import Entry, Registry, said
 from onnxlearn_models.training.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -72,41 +73,45 @@ class Population:
         return rows if self.classes is None else rows[self.classes[rows].argsort(stable=True)]
 
 
-Draw: TypeAlias = Callable[[Population], Tensor]
-"""Numbers of the rows of an epoch in their order, int64 ``[n]``, drawn by torch's generator; ``n`` is always the same."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A way to draw the rows of an epoch.
+class Drawing(Entry):
+    """A function from a :class:`Population` to the rows of an epoch in their order, with settings.
 
-    ``classes``: it needs classes. ``weighs``: it draws rows by what they count, so that the loss must not weigh them too.
-    ``copies``: it lets rows come as often as :attr:`Population.copies` says.
+    It gives their numbers, int64 ``[n]`` with the same ``n`` each time, drawn by torch's generator. ``classes``: it needs
+    classes. ``weighs``: it draws rows by what they count, so that the loss must not weigh them too. ``takes``: which of the
+    parameters ``subsample`` and ``oversample`` it obeys.
     """
 
-    make: Draw
     classes: bool = False
     weighs: bool = False
-    copies: bool = False
+    takes: tuple[str, ...] = ()
 
 
+samplers: Registry[Drawing] = Registry(Drawing, parameter="sampling", prefix="sampling_", n_first=1)
+"""The choices of ``sampling``."""
+
+
+@samplers.register("shuffled", takes=("subsample", "oversample"))
 def shuffled(rows: Population) -> Tensor:
     """All rows in random order."""
     return rows.draw(rows.copies)
 
 
+@samplers.register("balanced", classes=True, takes=("subsample",))
 def balanced(rows: Population) -> Tensor:
     """As many rows of every class."""
     n_classes = (1 / rows.counts).sum()
     return rows.draw(rows.subsample * rows.n_rows / (n_classes * rows.counts))
 
 
+@samplers.register("weighted", weighs=True, takes=("subsample",))
 def weighted(rows: Population) -> Tensor:
     """Rows as often as they count, which then do so no more in the loss."""
     assert rows.weights is not None
     return rows.draw(rows.subsample * rows.weights)
 
 
+@samplers.register("stratified", classes=True, takes=("subsample", "oversample"))
 def stratified(rows: Population) -> Tensor:
     """All rows, such that every batch has each class's share of them, rounded up or down."""
     drawn = rows.by_class(rows.draw(rows.copies))
@@ -119,20 +124,12 @@ def stratified(rows: Population) -> Tensor:
     return drawn[mixed[batch[mixed].argsort(stable=True)]]
 
 
-samplers: dict[str, Drawing] = {
-    "shuffled": Drawing(make=shuffled, copies=True),
-    "balanced": Drawing(make=balanced, classes=True),
-    "weighted": Drawing(make=weighted, weighs=True),
-    "stratified": Drawing(make=stratified, classes=True, copies=True),
-}
-
-
 @dataclass(frozen=True)
 class Sampler:
     """What draws the rows of epochs. ``n_rows``: rows of an epoch; ``weighs``: rows come by their weights already."""
 
     population: Population
-    draw: Draw
+    draw: Callable[[Population], Tensor]
     n_rows: int
     weighs: bool
 
@@ -152,7 +149,8 @@ def make_sampler(config: TrainConfig, train: Tensors) -> Sampler:
 
     Raises: ParameterError for what does not suit the task or goes together.
     """
-    drawing = samplers[config.sampling]
+    drawing = samplers.entry(config.sampling)
+    assert drawing is not None
     _require_fitting(config, drawing, train)
     assert config.batch_size is not None
     population = Population(
@@ -163,19 +161,21 @@ def make_sampler(config: TrainConfig, train: Tensors) -> Sampler:
         subsample=config.subsample,
         oversample=config.oversample,
     )
+    draw = samplers.bound(drawing, config)
     with torch.random.fork_rng(devices=[]):
-        rows = drawing.make(population)
+        rows = draw(population)
     _require_rows(rows, len(train))
-    return Sampler(population, drawing.make, len(rows), drawing.weighs)
+    return Sampler(population, draw, len(rows), drawing.weighs)
 
 
 def _require_fitting(config: TrainConfig, drawing: Drawing, train: Tensors) -> None:
-    chosen = f"sampling={config.sampling!r}"
+    chosen = f"sampling={said(config.sampling)}"
     if train.target.is_floating_point() and (drawing.classes or config.oversample):
         what = chosen if drawing.classes else f"oversample={config.oversample:g}"
         raise ParameterError(f"{what} is for classification; this task is a regression, which has no classes: leave it out")
-    if config.oversample and not drawing.copies:
-        raise ParameterError(f"{chosen} says itself how often a row comes: leave out oversample={config.oversample:g}")
+    for name, idle in (("subsample", 1.0), ("oversample", 0.0)):
+        if (value := getattr(config, name)) != idle and name not in drawing.takes:
+            raise ParameterError(f"{chosen} says itself how often a row comes: leave out {name}={value:g}")
     if drawing.weighs and train.weight is None:
         raise ParameterError(
             f"{chosen} draws rows by their weights, and these have none: name a weight column, or give class_weight"
