@@ -259,3 +259,12 @@ def test_measures_of_ones_own_are_part_of_a_design(tmp_path):
     ol.resample(task, learner(share), ol.Holdout(0.3), ["acc"], store=tmp_path / "a", progress=False)
     with pytest.raises(OnnxlearnError, match="design"):
         ol.resample(task, learner(other), ol.Holdout(0.3), ["acc"], store=tmp_path / "a", progress=False)
+
+
+def test_a_network_is_made_without_the_rows_that_its_epoch_is_chosen_by():
+    learner = ol.learner("mlp", **QUICK, monitor="auc", measures=("f1",))
+    assert learner.untrained(task_of("y")) is not None
+    assert learner.bare(task_of("y")) is not None
+    assert ol.lr_find(task_of("y"), learner, n_steps=20).losses.size
+    # Without rows to choose by the last epoch is kept, as by any other monitored value.
+    assert learner.train(task_of("y"), None, progress=False).result.best_epoch == QUICK["max_epochs"]

@@ -189,14 +189,15 @@ class Training:
         """
         epoch = self.history[-1]
         if name not in OWN:
-            assert self.measuring is not None
-            return self._defined(name, self.measuring.low(epoch.measures))
+            return None if self.valid is None else self._defined(name, epoch)
         if name == "loss" or epoch.valid_score is None:
             return epoch.valid_loss
         return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
 
-    def _defined(self, name: str, value: float | None) -> float | None:
-        """No epoch would ever be the best one by a measure that has no value."""
+    def _defined(self, name: str, epoch: Epoch) -> float | None:
+        """The monitored measure. No epoch would ever be the best one by one that has no value."""
+        assert self.measuring is not None
+        value = self.measuring.low(epoch.measures)
         if value is None and len(self.history) == 1:
             raise ParameterError(
                 f"monitor={name!r} has no value on the {len(self.valid or ())} validation rows: choose another measure, or "

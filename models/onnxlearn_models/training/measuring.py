@@ -129,8 +129,6 @@ def make_measuring(
     Raises: UnknownNameError, ParameterError for a measure that does not suit the task, or cannot be known in training.
     """
     monitored = None if monitor in OWN else _named(monitor, measures)
-    if monitored is not None and valid is None:
-        raise ParameterError(f"monitor={monitor!r} is of validation rows, and there are none: leave it out, or set rows aside")
     wanted = [*measures, *([] if monitored is None else [monitored])]
     if not wanted:
         return None
@@ -170,3 +168,9 @@ def _require_measurable(measure: Measure, measuring: Measuring) -> None:
         measure.require(measuring.outcome(nothing, Known(measuring.train.truth[:1], None)))
     except DataError as error:
         raise ParameterError(str(error)) from None
+
+
+def require_monitored(monitor: str, validation: object) -> None:
+    """Raise ``ParameterError`` where there are to be no rows that could choose the epoch by a measure."""
+    if monitor not in OWN and validation is None:
+        raise ParameterError(f"monitor={monitor!r} is of validation rows, and there are none: leave it out, or set rows aside")
