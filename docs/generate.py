@@ -212,7 +212,7 @@ def _settings() -> list[str]:
             what = (entry.make.__doc__ or "").strip().splitlines()[0]
             settings = [p for p in list_params([train_config_type({parameter: name})]) if p.name.startswith(registry.prefix)]
             brings = [f"`{p.name}={p.default}`, {p.type} {p.range}".strip() + f": {p.meaning}" for p in settings]
-            rows.append([f"`{name}`", what.removesuffix("."), "; ".join(brings)])
+            rows.append([f"`{name}`", what.removesuffix(".").replace("``", "`"), "; ".join(brings)])
         parts += [f"### {parameter}", _table([parameter, "what it is", "settings"], rows)]
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -68,6 +69,8 @@ class NetworkLearner(Learner):
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
                 params[name] = named_object(choice)
+        # What happens to the caller's own mappings later must not change this recipe.
+        params |= {name: copy.deepcopy(value) for name, value in params.items() if type(value) is dict}
         with owned(f"learner {self.name!r}"):
             training = train_config_type({**self.defaults, **params})
         self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
