@@ -95,7 +95,8 @@ def train_network(
 class Training:
     """One training: its state, and what callbacks see.
 
-    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
+    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how; ``source``: the
+    training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
     ``history``: the epochs that are over.
@@ -141,8 +142,8 @@ class Training:
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
         # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
-        self._drawn = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
-        self._buffer = self._drawn.like(self.sampler.n_rows) if self.n_members == 1 else None
+        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
+        self._buffer = self.source.like(self.sampler.n_rows) if self.n_members == 1 else None
         self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
 
     @property
@@ -350,13 +351,13 @@ class Training:
     def _batches(self) -> Iterator[Tensors]:
         """The rows of one epoch, as they are drawn."""
         if self._buffer is not None:
-            self._drawn.gather(self.sampler.order().to(self.device), self._buffer)
+            self.source.gather(self.sampler.order().to(self.device), self._buffer)
             yield from self._views
             return
         # An order of its own for each member: rows times members would not fit one buffer.
         orders = torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1).to(self.device)
         for rows in torch.split(orders, self.sizes):
-            yield self._drawn.take(rows)
+            yield self.source.take(rows)
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
