@@ -10,7 +10,6 @@ from torch import nn
 
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
-from onnxlearn.params import to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -28,6 +27,7 @@ from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
@@ -51,12 +51,6 @@ class NetworkLearner(Learner):
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
         super().__init__(**params)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of every learner; without callbacks that only watch."""
-        document = super().to_dict()
-        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
-        return document
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -116,9 +110,7 @@ class NetworkLearner(Learner):
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
-        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
-        model.callbacks = tuple(network.result.callbacks)
-        return model
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
@@ -165,6 +157,7 @@ class NetworkLearner(Learner):
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
+        chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
             train=WeighedRows.of(train, class_weights, "training"),
@@ -175,7 +168,8 @@ class NetworkLearner(Learner):
             objective=objective,
             architecture=architecture,
             config=config,
-            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            chosen=chosen,
+            info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
         )
@@ -206,6 +200,7 @@ class NetworkLearner(Learner):
                     groups=self.parameter_groups(module, config),
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
+                    info=prepared.info,
                     keep_on_interrupt=keep_on_interrupt,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()

@@ -22,6 +22,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,7 +32,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
-    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
+    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
+    what callbacks call the training.
     ``generators``: where torch's random numbers stand after the network was built.
     """
 
@@ -45,6 +47,7 @@ class Prepared:
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
+    info: RunInfo
     device: torch.device
     generators: Generators
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from onnxlearn.params import to_json
 
 if TYPE_CHECKING:
+    from onnxlearn.model import Model
     from onnxlearn_models.training.loop import Training
 
 STAGES = (
@@ -91,6 +92,9 @@ class Callback:
 
     def exit(self, ctx: Training) -> None:
         """At last, whatever ended the training."""
+
+    def shipped(self, model: Model) -> None:
+        """When the network is in a file: ``model`` is what the fit gives, with the scores of that file."""
 
     def state(self) -> State:
         """What a training that goes on later needs: tensors and plain JSON by name."""

@@ -15,6 +15,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.loss import LOSSES
 from onnxlearn_models.training.schedule import SCHEDULES
 
@@ -67,7 +68,9 @@ class TrainConfig:
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
-    callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    callbacks: tuple[Callback | str, ...] = param(
+        (), "what stands beside the steps: MyCallback(), or by name, such as tensorboard or unfreeze('head.*', epoch={3: '*'})"
+    )
     device: Literal["auto", "cpu", "cuda"] = param(
         "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
     )
@@ -77,6 +80,10 @@ class TrainConfig:
         low=1,
         recorded=False,
     )
+
+    def __post_init__(self) -> None:
+        """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
+        object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
 
 
 def plain_validation(validation: Any) -> Any:

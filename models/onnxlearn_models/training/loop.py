@@ -15,6 +15,7 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
@@ -22,6 +23,7 @@ from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResu
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.tensors import Tensors
@@ -63,6 +65,7 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    info: RunInfo | None = None,
     keep_on_interrupt: bool = False,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
@@ -80,7 +83,7 @@ def train_network(
     interrupted training is to be kept and no epoch has ended.
     """
     training = Training(
-        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch, info=info
     )
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
@@ -91,7 +94,7 @@ class Training:
     ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of.
     """
 
     def __init__(
@@ -105,10 +108,12 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        info: RunInfo | None = None,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config = objective, config
         self._settle, self._on_epoch = settle, on_epoch
+        self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -117,7 +122,7 @@ class Training:
         self.sampler = make_sampler(config, train)
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
         self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
-        own, usual = [callback.fresh() for callback in config.callbacks], usual_callbacks(config)
+        own, usual = [callback_of(each).fresh() for each in config.callbacks], usual_callbacks(config)
         self.callbacks = Callbacks([*usual, *own])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0

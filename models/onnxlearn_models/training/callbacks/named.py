@@ -1,0 +1,88 @@
+"""Callbacks by their names, and in text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from onnxlearn.errors import ParameterError, UnknownNameError
+from onnxlearn.named import named_object
+from onnxlearn.params import to_json
+from onnxlearn_models.training.callback import Callback
+
+CALLBACKS: dict[str, type[Callback]] = {}
+"""The callbacks that a learner's ``callbacks`` may name."""
+
+C = TypeVar("C", bound=type[Callback])
+
+_TEXT = re.compile(r"([\w.:]+)\s*(?:\((.*)\))?", re.DOTALL)
+
+
+def register(name: str) -> Callable[[C], C]:
+    """Give a callback a name, by which every learner takes it from then on.
+
+    >>> from onnxlearn_models.training import callbacks
+    >>> callbacks.callback_of("steps")
+    StepHistory()
+
+    Raises: ParameterError for a name that another one has.
+    """
+
+    def add(cls: C) -> C:
+        # What is defined once more, as in a notebook, takes its own place.
+        if to_json(CALLBACKS.get(name, cls)) != to_json(cls):
+            raise ParameterError(f"the callback {name!r} is {to_json(CALLBACKS[name])} already: choose another name")
+        CALLBACKS[name] = cls
+        return cls
+
+    return add
+
+
+def callback_of(what: str | Callback) -> Callback:
+    """A callback itself, or the one of a text: a name, or ``package.module:Class``, and arguments as in Python.
+
+    >>> callback_of("unfreeze('head.*', epoch={3: '*'})").epoch
+    {3: ('*',)}
+
+    Raises: ParameterError, UnknownNameError; OnnxlearnError where the module of somebody's own fails.
+    """
+    if isinstance(what, Callback):
+        return what
+    name, args, kwargs = _read(what.strip())
+    cls = _find(name)
+    try:
+        return cls(*args, **kwargs)
+    except TypeError as error:
+        raise ParameterError(f"callback {name!r} cannot be made from these arguments: {error}") from error
+
+
+def _find(name: str) -> type[Callback]:
+    if ":" not in name:
+        if name not in CALLBACKS:
+            raise UnknownNameError.of("callback", name, CALLBACKS)
+        return CALLBACKS[name]
+    found = named_object(name)
+    if not (isinstance(found, type) and issubclass(found, Callback)):
+        raise ParameterError(f"{name} has to be a class of callbacks, a subclass of Callback; it is {found!r}")
+    return found
+
+
+def _read(text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Name and arguments; these are constants."""
+    match = _TEXT.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        call = ast.parse(f"f({match[2] or ''})", mode="eval").body
+        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError
+        args = [ast.literal_eval(each) for each in call.args]
+        kwargs = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (ValueError, SyntaxError):
+        raise ParameterError(
+            f"{text!r} is no callback: write its name, with arguments as in Python and texts in quotes, such as "
+            "tensorboard('runs/a')"
+        ) from None
+    return match[1], args, kwargs
