@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
@@ -50,6 +51,10 @@ class NetworkLearner(Learner):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        if params.get("swa") is not None and params.get("ema"):
+            raise ParameterError(
+                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
+            )
         super().__init__(**params)
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -63,7 +63,13 @@ class TrainConfig:
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
     accumulate: int = param(1, "batches whose gradients make one step", low=1)
     time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
-    ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
+    ema: float = param(
+        0.99, "decay of the averaged weights that are validated and kept (0: no average; not with swa)", low=0, high=0.9999
+    )
+    swa: float | None = param(
+        None, "share of max_epochs after which the mean of the weights at epochs' ends is validated and kept (None: no mean)",
+        low=0, high=1, high_open=True,
+    )  # fmt: skip
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")

@@ -12,6 +12,7 @@ from onnxlearn_models.training.callbacks.history_file import HistoryFile
 from onnxlearn_models.training.callbacks.mlflow import MLflow
 from onnxlearn_models.training.callbacks.named import CALLBACKS, callback_of, register
 from onnxlearn_models.training.callbacks.step_history import StepHistory
+from onnxlearn_models.training.callbacks.stochastic_average import StochasticAverage
 from onnxlearn_models.training.callbacks.tensorboard import TensorBoard
 from onnxlearn_models.training.callbacks.time_budget import TimeBudget
 from onnxlearn_models.training.callbacks.tracker import Tracker
@@ -27,6 +28,7 @@ __all__ = [
     "MLflow",
     "MovingAverage",
     "StepHistory",
+    "StochasticAverage",
     "TensorBoard",
     "TimeBudget",
     "Tracker",

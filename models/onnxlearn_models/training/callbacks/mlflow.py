@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn.errors import MissingExtraError, OutputError
+from onnxlearn.errors import MissingExtraError
 from onnxlearn_models.training.callback import State
 from onnxlearn_models.training.callbacks.named import register
 from onnxlearn_models.training.callbacks.tracker import Numbers, Tracker, file_scores, grouped
@@ -44,13 +44,10 @@ class MLflow(Tracker):
         exceptions, _ = _import_mlflow()
         # What goes wrong later must not end the training.
         self.errors = (*Tracker.errors, exceptions.MlflowException)
-        try:
-            if self.run_id:
-                self._client().update_run(self.run_id, status="RUNNING")
-            else:
-                self._begin(ctx)
-        except self.errors as error:
-            raise OutputError(f"callback 'mlflow': no run can be begun: {' '.join(str(error).split())}") from error
+        if self.run_id:
+            self._client().update_run(self.run_id, status="RUNNING")
+        else:
+            self._begin(ctx)
 
     def write_steps(self, rows: Sequence[tuple[int, Numbers]]) -> None:
         """As metrics."""
@@ -91,7 +88,9 @@ class MLflow(Tracker):
         from mlflow.entities import Param
 
         client, info = self._client(), ctx.info
-        tags = {"mlflow.runName": info.name, "task": info.task, "learner": info.learner, "parts": ", ".join(info.parts)}
+        tags = {"mlflow.runName": info.name, "task": info.task, "learner": info.learner}
+        if info.parts:
+            tags["parts"] = ", ".join(info.parts)
         if (parent := active_run()) is not None:
             tags["mlflow.parentRunId"] = parent.info.run_id
         self.run_id = client.create_run(self._experiment_id(info.task), tags=tags).info.run_id

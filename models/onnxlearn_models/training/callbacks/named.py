@@ -43,8 +43,8 @@ def register(name: str) -> Callable[[C], C]:
 def callback_of(what: str | Callback) -> Callback:
     """A callback itself, or the one of a text: a name, or ``package.module:Class``, and arguments as in Python.
 
-    >>> callback_of("unfreeze('head.*', epoch={3: '*'})").epoch
-    {3: ('*',)}
+    >>> callback_of("history('curves/{run}.jsonl')").path
+    'curves/{run}.jsonl'
 
     Raises: ParameterError, UnknownNameError; OnnxlearnError where the module of somebody's own fails.
     """
@@ -76,7 +76,9 @@ def _read(text: str) -> tuple[str, list[Any], dict[str, Any]]:
         if match is None:
             raise ValueError
         call = ast.parse(f"f({match[2] or ''})", mode="eval").body
-        if not isinstance(call, ast.Call) or any(keyword.arg is None for keyword in call.keywords):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError
+        if any(keyword.arg is None for keyword in call.keywords):
             raise ValueError
         args = [ast.literal_eval(each) for each in call.args]
         kwargs = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}

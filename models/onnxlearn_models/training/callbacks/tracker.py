@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from onnxlearn.errors import OnnxlearnError, OutputError
 from onnxlearn_models.training.callback import Callback
 
 if TYPE_CHECKING:
@@ -58,8 +59,13 @@ class Tracker(Callback):
         """Keep what the file was scored with."""
 
     def begin(self, ctx: Training) -> None:
-        """Open."""
-        self.open(ctx)
+        """Open. Raises: OutputError."""
+        try:
+            self.open(ctx)
+        except self.errors as error:
+            if isinstance(error, OnnxlearnError):
+                raise
+            raise OutputError(f"{self!r} has nowhere to write: {_one_line(error)}") from error
 
     def epoch_begin(self, ctx: Training) -> None:
         """Start the clock."""
@@ -106,9 +112,13 @@ class Tracker(Callback):
             write()
         except self.errors as error:
             if not self._has_failed:
-                text = " ".join(f"{type(error).__name__}: {error}".split())
-                warnings.warn(f"{self!r} could not write, and misses something: {text}", RuntimeWarning, stacklevel=2)
+                text = f"{self!r} could not write, and misses something: {_one_line(error)}"
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
             self._has_failed = True
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def grouped(name: str) -> str:
