@@ -13,7 +13,7 @@ import hashlib
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,8 +212,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _checked(config: type, name: str, value: Any, owner: str) -> Any:
-    try:
+    with owned(owner):
         return check_value(config, name, value)
+
+
+@contextlib.contextmanager
+def owned(owner: str) -> Iterator[None]:
+    """Errors inside say whose parameter it is."""
+    try:
+        yield
     except ParameterError as error:
         raise ParameterError(f"{owner}: {error}") from None
 

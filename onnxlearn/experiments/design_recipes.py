@@ -95,8 +95,12 @@ def _configured(
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
     known = {param.name for param in recipe.params}
     before, grows = document.n_mistakes, "config_types" in vars(recipe)
-    for names in ([name for name in values if name in known], [name for name in values if name not in known]):
-        some = {name: _none_read(recipe.config_types, name, values[name]) for name in names}
+    for known_here in (True, False):
+        names = [name for name in values if (name in known) is known_here]
+        told = {name: reason for name in names if name not in known and (reason := recipe.stranger(name))}
+        for name, reason in told.items():
+            document.wrong((places or {}).get(name, (*place, name)), f"learner {recipe.name!r} has no such parameter: {reason}")
+        some = {name: _none_read(recipe.config_types, name, values[name]) for name in names if name not in told}
         some_places = {name: found for name, found in (places or {}).items() if name in some}
         right = document.checked(
             place, some, *recipe.config_types, what=f"learner {recipe.name!r} has no such parameter", places=some_places

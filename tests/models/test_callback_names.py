@@ -10,6 +10,7 @@ from onnxlearn.testing import example_tasks
 from onnxlearn_models.training import callbacks
 from onnxlearn_models.training.callbacks import CALLBACKS, Callback, EarlyStopping, StepHistory, callback_of
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.registry import Entry
 
 
 class Doubling(Callback):
@@ -24,17 +25,17 @@ class Doubling(Callback):
 
 @pytest.fixture
 def doubling(monkeypatch):
-    monkeypatch.setitem(CALLBACKS, "doubling", Doubling)
+    monkeypatch.setitem(CALLBACKS, "doubling", Entry(make=Doubling))
     return "doubling"
 
 
 def test_a_decorator_gives_a_callback_a_name(monkeypatch):
-    monkeypatch.setitem(CALLBACKS, "mine", Doubling)
+    monkeypatch.setitem(CALLBACKS, "mine", Entry(make=Doubling))
     del CALLBACKS["mine"]
     assert callbacks.register("mine")(Doubling) is Doubling
     # The same class once more, as in a notebook.
     callbacks.register("mine")(Doubling)
-    with pytest.raises(ParameterError, match=r"the callback 'mine' is .*:Doubling already: choose another name"):
+    with pytest.raises(ParameterError, match=r"callback='mine' is .*:Doubling already: choose another name"):
         callbacks.register("mine")(EarlyStopping)
     assert ol.learner("linear", callbacks=["mine(times=2)"]).values["callbacks"] == (Doubling(times=2),)
 

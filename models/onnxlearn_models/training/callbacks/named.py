@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from onnxlearn.errors import ParameterError, UnknownNameError
 from onnxlearn.named import named_object
-from onnxlearn.params import to_json
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.registry import Entry, Registry
 
-CALLBACKS: dict[str, type[Callback]] = {}
+CALLBACKS: Registry[Entry] = Registry(Entry, parameter="callback", prefix="")
 """The callbacks that a learner's ``callbacks`` may name."""
 
-C = TypeVar("C", bound=type[Callback])
+register = CALLBACKS.register
 
 _TEXT = re.compile(r"([\w.:]+)\s*(?:\((.*)\))?", re.DOTALL)
-
-
-def register(name: str) -> Callable[[C], C]:
-    """Give a callback a name, by which every learner takes it from then on.
-
-    >>> from onnxlearn_models.training import callbacks
-    >>> callbacks.callback_of("steps")
-    StepHistory()
-
-    Raises: ParameterError for a name that another one has.
-    """
-
-    def add(cls: C) -> C:
-        # What is defined once more, as in a notebook, takes its own place.
-        if to_json(CALLBACKS.get(name, cls)) != to_json(cls):
-            raise ParameterError(f"the callback {name!r} is {to_json(CALLBACKS[name])} already: choose another name")
-        CALLBACKS[name] = cls
-        return cls
-
-    return add
 
 
 def callback_of(what: str | Callback) -> Callback:
@@ -59,11 +38,9 @@ def callback_of(what: str | Callback) -> Callback:
 
 
 def _find(name: str) -> type[Callback]:
-    if ":" not in name:
-        if name not in CALLBACKS:
-            raise UnknownNameError.of("callback", name, CALLBACKS)
-        return CALLBACKS[name]
-    found = named_object(name)
+    if ":" not in name and name not in CALLBACKS:
+        raise UnknownNameError.of("callback", name, CALLBACKS)
+    found = CALLBACKS[name].make if ":" not in name else named_object(name)
     if not (isinstance(found, type) and issubclass(found, Callback)):
         raise ParameterError(f"{name} has to be a class of callbacks, a subclass of Callback; it is {found!r}")
     return found
