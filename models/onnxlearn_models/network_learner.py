@@ -34,6 +34,7 @@ from onnxlearn_models.training.config import (
     stranger,
     train_config_type,
 )
+from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
@@ -220,6 +221,7 @@ class NetworkLearner(Learner):
         generators = Generators(config.seed, device)
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
+        freeze(module, config.freeze)
         require_trainable(module, self.groups(module, config), config, train.n_rows, self)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(

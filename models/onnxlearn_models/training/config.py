@@ -74,6 +74,7 @@ class TrainConfig:
     param_groups: Mapping[str, Any] | Callable[..., Any] | None = param(
         None, "rates of some parameters: {name pattern: {'lr': factor, 'weight_decay': value}}, or a function (name, parameter)"
     )
+    freeze: tuple[str, ...] = param((), "names of parameters that are not trained, or patterns of them, such as 'blocks.*'")
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
     l2: float | None = param(
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0

@@ -16,6 +16,7 @@ from onnxlearn_models.training.callbacks.stochastic_average import StochasticAve
 from onnxlearn_models.training.callbacks.tensorboard import TensorBoard
 from onnxlearn_models.training.callbacks.time_budget import TimeBudget
 from onnxlearn_models.training.callbacks.tracker import Tracker
+from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
 
 __all__ = [
     "CALLBACKS",
@@ -32,6 +33,7 @@ __all__ = [
     "TensorBoard",
     "TimeBudget",
     "Tracker",
+    "Unfreeze",
     "callback_of",
     "register",
 ]
