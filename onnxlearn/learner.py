@@ -63,6 +63,11 @@ class Learner(ABC):
         del name
         return ""
 
+    def may_bring(self, name: str) -> bool:
+        """Whether a name that is none of the parameters may become one by another value of one of them."""
+        del name
+        return False
+
     @property
     def params(self) -> tuple[Param, ...]:
         """Every parameter with its type, default, range and meaning."""

@@ -60,13 +60,14 @@ REQUIRED = Required()
 
 @dataclass(frozen=True, kw_only=True)
 class Param:
-    """One parameter of a learner, for people to read."""
+    """One parameter of a learner, for people to read. ``brings``: further parameters that come with some of its values."""
 
     name: str
     type: str
     default: Any
     range: str
     meaning: str
+    brings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:

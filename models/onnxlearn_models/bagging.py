@@ -65,6 +65,11 @@ class Bagging(Averaging):
         super().__init__(**params)
         single(self._member(), of=self.name)
 
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a parameter of another base: any name may."""
+        del name
+        return True
+
     def fold_learners(self) -> list[NetworkLearner]:
         """The learner of each fold; their seeds follow each other.
 

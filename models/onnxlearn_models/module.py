@@ -182,6 +182,11 @@ class ModuleLearner(NetworkLearner):
             if name != "module":
                 to_json(value)
 
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be an argument of another network: any name may."""
+        del name
+        return True
+
     def __repr__(self) -> str:
         if self.configs[0].module is None:
             return super().__repr__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -72,6 +73,8 @@ class NetworkLearner(Learner):
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
                 params[name] = named_object(choice)
+        # What happens to the caller's own mappings later must not change this recipe.
+        params |= {name: copy.deepcopy(value) for name, value in params.items() if type(value) is dict}
         with owned(f"learner {self.name!r}"):
             training = train_config_type({**self.defaults, **params})
         self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
@@ -84,7 +87,11 @@ class NetworkLearner(Learner):
         """What a setting is that the choices here do not bring."""
         training = next(config for config in self.config_types if issubclass(config, TrainConfig))
         values = {field.name: field.default for field in dataclasses.fields(training)}
-        return stranger(name, {**values, **self.defaults, **self._given})
+        return "" if name in values else stranger(name, {**values, **self.defaults, **self._given})
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a setting of another optimizer, loss or schedule."""
+        return is_setting(name)
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -93,10 +100,11 @@ class NetworkLearner(Learner):
         settings = [each for each in found if is_setting(each.name)]
         ordered: list[Param] = []
         for each in found:
-            if each not in settings:
+            if registry := CHOICES.get(each.name):
+                ordered.append(dataclasses.replace(each, brings=registry.settings()))
+                ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
+            elif each not in settings:
                 ordered.append(each)
-                if registry := CHOICES.get(each.name):
-                    ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
         return tuple(ordered)
 
     def __init_subclass__(cls, **options: Any) -> None:

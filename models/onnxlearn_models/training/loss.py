@@ -48,15 +48,11 @@ losses: Registry[LossInfo] = Registry(LossInfo, parameter="loss", prefix="loss_"
 """The choices of ``loss``."""
 
 
-def cross_entropy(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Minus the logarithm of the probability of the true class."""
-    return functional.cross_entropy(logits, target, reduction="none", label_smoothing=label_smoothing)
-
-
 # Its smoothing is a parameter of every learner, since it is the usual loss.
 @losses.register("cross_entropy", task="classification")
-def _plain_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return cross_entropy(logits, target)
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Minus the logarithm of the probability of the true class."""
+    return functional.cross_entropy(logits, target, reduction="none")
 
 
 @losses.register("bce", task="classification", n_classes=2)
@@ -210,7 +206,7 @@ def row_loss(
             raise ParameterError(
                 f"label_smoothing goes with loss='cross_entropy', not with {said(choice)}: leave one of them out"
             )
-        return partial(cross_entropy, label_smoothing=label_smoothing)
+        return partial(functional.cross_entropy, reduction="none", label_smoothing=label_smoothing)
     # Nothing may learn from one training to the next.
     each = copy.deepcopy(info.make) if isinstance(info.make, nn.Module) else losses.bound(info, config)
     return partial(each, unit=unit) if "unit" in signature(info.make).parameters else each

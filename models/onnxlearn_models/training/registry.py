@@ -61,9 +61,14 @@ class Registry(dict[str, E], Generic[E]):
         """Name, type and dataclass field of the settings that come with a choice."""
         return list(_fields(entry.make, self.prefix, self._n_first, self._filled))
 
+    def settings(self) -> dict[str, tuple[str, ...]]:
+        """The names of the settings that each choice brings; without choices that bring none."""
+        found = {name: tuple(setting for setting, _, _ in self.fields(entry)) for name, entry in self.items()}
+        return {name: settings for name, settings in found.items() if settings}
+
     def choices_with(self, setting: str) -> list[str]:
         """The names of those that have a setting, such as ``opt_momentum``."""
-        return [name for name, entry in self.items() if setting in (known for known, _, _ in self.fields(entry))]
+        return [name for name, settings in self.settings().items() if setting in settings]
 
     def bound(self, entry: E, config: Any) -> Callable[..., Any]:
         """What is registered, with the settings in ``config``; those that it has not are left to their defaults."""
