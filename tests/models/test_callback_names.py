@@ -3,12 +3,12 @@
 import pytest
 
 import onnxlearn as ol
-from onnxlearn.errors import OnnxlearnError, ParameterError, UnknownNameError
+from onnxlearn.errors import DesignError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.experiments.design import describe, outline
 from onnxlearn.params import parse_text
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.training import callbacks
-from onnxlearn_models.training.callbacks import CALLBACKS, Callback, EarlyStopping, StepHistory, callback_of
+from onnxlearn_models.training.callbacks import CALLBACKS, Callback, EarlyStopping, StepHistory, Unfreeze, callback_of
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.registry import Entry
 
@@ -138,3 +138,20 @@ def test_callbacks_are_told_of_the_file(doubling):
         params = {} if name == "linear" else {"base": "linear", "n_folds": 2}
         model = ol.learner(name, **params, max_epochs=1, callbacks=[Told()]).fit(task, progress=False)
         assert [told.scores for told in model.callbacks] == [model.scores] * (1 if name == "linear" else 2)
+
+
+def test_a_design_file_names_callbacks(tmp_path):
+    text = """
+resamplings = { cv = { folds = 2 } }
+[tasks.flowers]
+data = "example:iris"
+[learners.linear]
+callbacks = ["unfreeze('head.*', epoch={3: '*'})", "steps"]
+"""
+    path = tmp_path / "design.toml"
+    path.write_text(text)
+    (cell, *_) = ol.read_design(path).cells
+    assert cell.learner == ol.learner("linear", callbacks=[Unfreeze("head.*", epoch={3: "*"}), StepHistory()])
+    path.write_text(text.replace("steps", "stepz"))
+    with pytest.raises(DesignError, match=r"design.toml:6: learners.linear.callbacks: there is no callback 'stepz'"):
+        ol.read_design(path)
