@@ -15,10 +15,10 @@ from onnxlearn_models.layers.ghost_norm import GhostBatchNorm
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.loop import Training, even_sizes
+from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.loss import row_loss
 from onnxlearn_models.training.objective import Objective, root_mean_squared_error
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Tensors, even_sizes
 
 SQUARED = Objective(row_loss("mse", "regression"), classes=False, score=root_mean_squared_error(torch.ones(1)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,7 +27,7 @@ from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Tensors, even_sizes
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -383,16 +382,3 @@ def evaluate(
             on_batch("valid_batch_end", part)
     score /= len(rows)
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
-
-
-def even_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
-
-    >>> even_sizes(10, 4)
-    [5, 5]
-    >>> even_sizes(3, 8)
-    [3]
-    """
-    n_batches = max(1, n_rows // batch_size)
-    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
-    return [end - start for start, end in itertools.pairwise(bounds)]

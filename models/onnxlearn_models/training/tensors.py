@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,3 +44,16 @@ class Tensors:
         targets = torch.split(self.target, list(sizes))
         weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes))
         return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]
+
+
+def even_sizes(n_rows: int, batch_size: int) -> list[int]:
+    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
+
+    >>> even_sizes(10, 4)
+    [5, 5]
+    >>> even_sizes(3, 8)
+    [3]
+    """
+    n_batches = max(1, n_rows // batch_size)
+    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
+    return [end - start for start, end in itertools.pairwise(bounds)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from onnxlearn_models.training.callback import Callback, State, copied
 from onnxlearn_models.training.callbacks.averaged import FIRST, put
+from onnxlearn_models.training.tensors import even_sizes
 
 if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
@@ -65,9 +66,6 @@ class StochasticAverage(Callback):
 
 def _measure_statistics(ctx: Training) -> None:
     """Set running statistics to those of the training rows under the weights that are in place."""
-    # Here and not at the top: the loop imports this.
-    from onnxlearn_models.training.loop import even_sizes
-
     norms = [part for part in ctx.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     tracking = [norm for norm in norms if norm.running_mean is not None]
     if not tracking:
