@@ -37,9 +37,9 @@ class Rows:
     calibration: Task | None
 
     @classmethod
-    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int) -> Rows:
-        """Set rows aside. Raises: ParameterError, DataError."""
-        train, valid = hold_out(task, validation, seed)
+    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int, test: Task | None = None) -> Rows:
+        """Set rows aside; ``test``: rows that may choose the epoch. Raises: ParameterError, DataError."""
+        train, valid = hold_out(task, validation, seed, test)
         calibration = None
         if outputs.needs_calibration:
             # The share is one of all rows.
@@ -93,6 +93,8 @@ def ship(
             f"coverage={post.coverage:g} is promised for rows like the calibration rows, which are the latest by {order!r} but "
             "those for validation: for later rows it holds as far as they are like those"
         )
+    if learner.uses_test:
+        told.append("the test rows chose the epoch (validation='test'): their scores are better than those of new rows")
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     model = pack(
         opened,
@@ -176,7 +178,8 @@ def _prove(
 def summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training of one network."""
     rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
-    history = {name: [row[name] for row in rows] for name in rows[0]}
+    # Measures may be those of some epochs alone.
+    history = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

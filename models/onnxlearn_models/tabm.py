@@ -31,7 +31,8 @@ from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group
-from onnxlearn_models.training.tensors import Tensors, even_sizes
+from onnxlearn_models.training.sampling import even_sizes
+from onnxlearn_models.training.tensors import Tensors
 
 # Smallest scaling that the output layer takes over: dividing by less would cost digits.
 SMALLEST_SCALE = 1e-3

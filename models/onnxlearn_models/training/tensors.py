@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +29,10 @@ class Tensors:
         """Room for so many rows of this kind."""
         return self.map(lambda tensor: tensor.new_empty((n_rows, *tensor.shape[1:])))
 
+    def take(self, rows: Tensor) -> Tensors:
+        """The rows with these numbers, int64."""
+        return self.map(lambda tensor: tensor[rows])
+
     def gather(self, rows: Tensor, out: Tensors) -> None:
         """Write the rows with these numbers, int64 ``[n]``, to ``out``, which has room for ``n``."""
         for name, tensor in self.inputs.items():
@@ -44,16 +47,3 @@ class Tensors:
         targets = torch.split(self.target, list(sizes))
         weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes))
         return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]
-
-
-def even_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
-
-    >>> even_sizes(10, 4)
-    [5, 5]
-    >>> even_sizes(3, 8)
-    [3]
-    """
-    n_batches = max(1, n_rows // batch_size)
-    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
-    return [end - start for start, end in itertools.pairwise(bounds)]

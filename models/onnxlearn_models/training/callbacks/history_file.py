@@ -39,11 +39,11 @@ class HistoryFile(Tracker):
         self.file = self.file or ctx.info.file(self.path)
         self.file.write_text("", encoding="utf-8")
         for epoch in ctx.history:
-            self._append(epoch, ctx.objective.score.name)
+            self._append(epoch, ctx)
 
     def epoch_end(self, ctx: Training) -> None:
         """Write the line."""
-        self._safely(lambda: self._append(ctx.history[-1], ctx.objective.score.name))
+        self._safely(lambda: self._append(ctx.history[-1], ctx))
 
     def state(self) -> State:
         """Which file it is."""
@@ -53,9 +53,12 @@ class HistoryFile(Tracker):
         """Go on with it."""
         self.file = Path(state["file"])
 
-    def _append(self, epoch: Epoch, score_name: str) -> None:
+    def _append(self, epoch: Epoch, ctx: Training) -> None:
         assert self.file is not None
-        row = {"epoch": epoch.number, **epoch.values(score_name)}
+        values = epoch.values(ctx.objective.score.name)
+        # Measures may belong to some epochs alone, and every line has the same columns.
+        measures = () if ctx.measuring is None else ctx.measuring.names
+        row = {"epoch": epoch.number, **dict.fromkeys((*values, *measures)), **values}
         with self.file.open("a", encoding="utf-8", newline="") as file:
             if self.file.suffix == ".jsonl":
                 file.write(json.dumps(row) + "\n")

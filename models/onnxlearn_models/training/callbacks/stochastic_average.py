@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onnxlearn_models.training.callback import Callback, State, copied
 from onnxlearn_models.training.callbacks.averaged import FIRST, put
-from onnxlearn_models.training.tensors import even_sizes
+from onnxlearn_models.training.sampling import even_sizes
 
 if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
