@@ -7,6 +7,7 @@ import sys
 import warnings
 from unittest.mock import ANY
 
+import pandas as pd
 import pytest
 
 import onnxlearn as ol
@@ -255,3 +256,14 @@ def test_warnings_of_trackers_are_no_errors_of_theirs():
         for _ in range(2):
             tracker._safely(lambda: open("/nowhere/at/all"))  # noqa: SIM115, PTH123
     assert len(seen) == 1
+
+
+def test_measures_of_some_epochs_are_columns_from_the_first_line_on(task, tmp_path):
+    watching = HistoryFile("h.csv"), HistoryFile("h.jsonl"), TensorBoard("tb")
+    model = fit(task, *watching, measures=["r2"], monitor="mae", eval_every=2)
+    header = (tmp_path / "h.csv").read_text().splitlines()[0]
+    assert {*header.split(",")} == {*model.history} == {*json.loads((tmp_path / "h.jsonl").read_text().splitlines()[0])}
+    read = pd.read_csv(tmp_path / "h.csv")
+    assert read[list(model.history)].equals(model.history.astype(read[list(model.history)].dtypes))
+    assert [step for step, _ in scalars(tmp_path / "tb")[0]["r2/train"]] == [2, 3]
+    assert [step for step, _ in scalars(tmp_path / "tb")[0]["mae/valid"]] == [1, 2, 3]

@@ -58,7 +58,8 @@ class HistoryFile(Tracker):
         values = epoch.values(ctx.objective.score.name)
         # Measures may belong to some epochs alone, and every line has the same columns.
         measures = () if ctx.measuring is None else ctx.measuring.names
-        row = {"epoch": epoch.number, **dict.fromkeys((*values, *measures)), **values}
+        columns = (*(name for name in values if name not in measures), *measures)
+        row = {"epoch": epoch.number, **{name: values.get(name) for name in columns}}
         with self.file.open("a", encoding="utf-8", newline="") as file:
             if self.file.suffix == ".jsonl":
                 file.write(json.dumps(row) + "\n")
