@@ -20,14 +20,17 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
+from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
+from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
@@ -164,7 +167,7 @@ class NetworkLearner(Learner):
         generators = Generators(config.seed, device)
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
+        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self, device)
         return Prepared(
             module=module,
             train=WeighedRows.of(train, class_weights, "training"),
@@ -190,13 +193,16 @@ class NetworkLearner(Learner):
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
         assert config.batch_size is not None
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+        team = join(prepared.device)
+        show = progress if team.is_first else False
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
             n_weights = sum(parameter.numel() for parameter in module.parameters())
             rows = config.batch_size * getattr(module, "n_batch_members", 1)
-            with threads(choose_threads(config.n_threads, n_weights, rows)):
+            n_threads = choose_threads(config.n_threads, n_weights, rows)
+            with threads(n_threads), numerics(config.precision, prepared.device, deterministic=config.deterministic):
                 result = train_network(
                     module,
                     train,
@@ -207,6 +213,7 @@ class NetworkLearner(Learner):
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
+                    team=team,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -21,6 +21,7 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.tensors import Tensors
 
@@ -97,32 +98,18 @@ class Generators:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
+        self._device = device
+        with _STREAM, kept_random(device):
             torch.manual_seed(seed)
-            self._states = self._read()
+            self._states = random_states(device)
 
     @contextlib.contextmanager
     def resumed(self) -> Iterator[None]:
         """Inside, random numbers go on where the block before ended."""
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
-            torch.set_rng_state(self._states[0])
-            for device, state in zip(self._devices, self._states[1:], strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with _STREAM, kept_random(self._device):
+            set_random_states(self._device, self._states)
             yield
-            self._states = self._read()
-
-    def _read(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on. Raises: ProviderError where there is no GPU and one is asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError("device='cuda' is not available: torch finds no GPU; use device='cpu' or device='auto'")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+            self._states = random_states(self._device)
 
 
 def scale_target(train: Task, config: PreprocessConfig) -> TargetScaling | None:

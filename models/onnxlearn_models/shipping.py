@@ -179,6 +179,8 @@ def summary(result: TrainResult) -> dict[str, Any]:
     if result.epochs[0].valid_loss is not None:
         history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
         history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
+    if any(epoch.skipped_steps for epoch in result.epochs):
+        history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

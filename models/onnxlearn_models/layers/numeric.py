@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, NumKind
+from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.idle import refuse_idle
 
 # Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
@@ -102,7 +103,7 @@ class PBLDEmbedding(NumEmbedding):
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
-        if self.training:
+        if self.training and may_fuse(num):
             parameters = (self.frequency, self.phase, self.linear.weight, self.linear.bias)
             embedded: Tensor = _PBLD.apply(num, *parameters)  # type: ignore[no-untyped-call]
         else:

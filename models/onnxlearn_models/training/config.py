@@ -15,7 +15,9 @@ from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.devices import DEVICES
 from onnxlearn_models.training.loss import LOSSES
+from onnxlearn_models.training.precision import Precision
 from onnxlearn_models.training.schedule import SCHEDULES
 
 
@@ -68,8 +70,15 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
-    device: Literal["auto", "cpu", "cuda"] = param(
-        "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
+    precision: Precision = param(
+        "float32", "numbers of matrix products in training: bf16 and fp16 pay for wide networks, tf32 on NVIDIA GPUs"
+    )
+    device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, recorded=False)
+    compile: bool = param(
+        False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", recorded=False
+    )
+    deterministic: bool = param(
+        False, "on a GPU use only algorithms that give the same numbers in every run, which may be slower", recorded=False
     )
     n_threads: int | None = param(
         None,

@@ -11,13 +11,17 @@ from onnxlearn_models.training.callback import Callback
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows."""
+    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
+
+    ``skipped_steps``: those left out since a gradient was too large for fp16.
+    """
 
     number: int
     train_loss: float
     valid_loss: float | None
     lr: float
     valid_score: float | None = None
+    skipped_steps: int = 0
 
 
 OnEpoch: TypeAlias = Callable[[Epoch], None]
