@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.processes import place
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import (
     Data,
@@ -104,8 +106,8 @@ def fit(
     recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
     with contextlib.ExitStack() as files:
         # Also refuses now, not after training, where nothing can be written.
-        temporary = files.enter_context(atomic_path(out))
-        beside = files.enter_context(atomic_path(out_of_fold)) if out_of_fold is not None else None
+        temporary = files.enter_context(atomic_path(_written(out)))
+        beside = files.enter_context(atomic_path(_written(out_of_fold))) if out_of_fold is not None else None
         table = read_task(
             data,
             target,
@@ -130,8 +132,14 @@ def fit(
             write_out_of_fold(model, beside, out_of_fold)
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
-    report(model, data, out, out_of_fold)
+    if place().is_first:
+        report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
+
+
+def _written(path: Path) -> Path:
+    """Where this process writes: of several that train together the first one writes files."""
+    return path if place().is_first else Path(os.devnull)
 
 
 def read_task(data: str, target: list[str], **options: Any) -> Task:

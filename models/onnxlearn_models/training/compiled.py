@@ -11,8 +11,20 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.layers.dropout import register_mask
+from onnxlearn_models.layers.ghost_norm import GhostBatchNorm
+from onnxlearn_models.training.config import TrainConfig
 
 _WAY_OUT = "leave compile out"
+
+
+def require_compilable(module: nn.Module, config: TrainConfig) -> None:
+    """Raise ``ParameterError`` for what changes in each step, and so would be compiled in each."""
+    if config.dropout_schedule == "fade":
+        raise ParameterError(
+            "compile=True compiles dropout as it is, and dropout_schedule='fade' changes it in each step: leave one of them out"
+        )
+    if any(isinstance(part, GhostBatchNorm) for part in module.modules()):
+        raise ParameterError(f"compile=True is not for ghost batch norm, which weighs each step differently: {_WAY_OUT}")
 
 
 def compiled(module: nn.Module, device: torch.device) -> Callable[..., Tensor]:

@@ -17,7 +17,7 @@ from onnxlearn.processes import place
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
-from onnxlearn_models.training.compiled import compiled
+from onnxlearn_models.training.compiled import compiled, require_compilable
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
@@ -42,10 +42,8 @@ def require_trainable(
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
     require_precision(config.precision, module, device)
-    if config.compile and config.dropout_schedule == "fade":
-        raise ParameterError(
-            "compile=True compiles dropout as it is, and dropout_schedule='fade' changes it in each step: leave one of them out"
-        )
+    if config.compile:
+        require_compilable(module, config)
     assert config.batch_size is not None
     n_processes = place().n_processes
     smallest = min(even_sizes(n_rows, config.batch_size)) // n_processes

@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import datetime as dt
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -186,7 +187,8 @@ def _answered() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        # The lines of torch's own code and what it guesses are of no use here.
+        reason = re.sub(r"^\[\S*\] ", "", str(error).strip()).partition("\n")[0].partition(". ")[0]
         raise ProviderError(
             f"another process of this training has ended or does not answer ({reason}): the first error of all of them says why"
         ) from error
