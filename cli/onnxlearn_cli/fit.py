@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    figure_file,
     learner_record,
     make_learner,
     pairs,
@@ -82,6 +84,10 @@ def fit(
             help="Learner bagging: also write what it predicts for unseen rows; .csv, .tsv, .jsonl, .parquet or .feather.",
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Also draw the learning curves: .svg, .png or .pdf (extra plot)."),
+    ] = None,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
     ] = False,
@@ -108,6 +114,7 @@ def fit(
         # Also refuses now, not after training, where nothing can be written.
         temporary = files.enter_context(atomic_path(_written(out)))
         beside = files.enter_context(atomic_path(_written(out_of_fold))) if out_of_fold is not None else None
+        draw = files.enter_context(figure_file(plot if place().is_first else None, data, str(out)))
         table = read_task(
             data,
             target,
@@ -130,6 +137,7 @@ def fit(
         temporary.write_bytes(model.to_bytes())
         if beside is not None and out_of_fold is not None:
             write_out_of_fold(model, beside, out_of_fold)
+        draw(LearningCurves(model))
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
     if place().is_first:
@@ -140,6 +148,19 @@ def fit(
 def _written(path: Path) -> Path:
     """Where this process writes: of several that train together the first one writes files."""
     return path if place().is_first else Path(os.devnull)
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """The curves of a model's training."""
+
+    model: Model
+
+    def plot(self) -> Any:
+        """Draw them on new axes."""
+        from onnxlearn.plots import learning_curves
+
+        return learning_curves(self.model)
 
 
 def read_task(data: str, target: list[str], **options: Any) -> Task:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,13 +26,12 @@ from onnxlearn_models.training.config import TrainConfig, choose_training, plain
 from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
+from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
-from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads, threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -133,6 +132,18 @@ class NetworkLearner(Learner):
         """The network that training begins with, on the CPU."""
         return bare_networks([self.begun(task)])
 
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float]:
+        """See :meth:`onnxlearn.learner.Learner.losses_at`; by the network that :meth:`fit` begins with."""
+        self.require_tasks(task)
+        config = self.configs[2]
+        prepared = self.prepare(Rows.of(task, config.validation, self.configs[3], config.seed).train)
+        with prepared.generators.resumed():
+            train = prepared.tensors(prepared.train)
+            prepared.initialize(train)
+            module, config = prepared.module, prepared.config
+            with prepared.computing():
+                return range_test(module, train, prepared.objective, config, self.parameter_groups(module, config), lrs)
+
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
         prepared = self.replace(device="cpu").prepare(task)
@@ -192,17 +203,13 @@ class NetworkLearner(Learner):
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
-        assert config.batch_size is not None
         team = join(prepared.device)
         show = progress if team.is_first else False
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
-            n_weights = sum(parameter.numel() for parameter in module.parameters())
-            rows = config.batch_size * getattr(module, "n_batch_members", 1)
-            n_threads = choose_threads(config.n_threads, n_weights, rows)
-            with threads(n_threads), numerics(config.precision, prepared.device, deterministic=config.deterministic):
+            with prepared.computing():
                 result = train_network(
                     module,
                     train,

@@ -23,7 +23,9 @@ from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -62,6 +64,16 @@ class Prepared:
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.inputs)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run."""
+        config, size = self.config, self.config.batch_size
+        assert size is not None
+        n_weights = sum(parameter.numel() for parameter in self.module.parameters())
+        n_threads = choose_threads(config.n_threads, n_weights, size * getattr(self.module, "n_batch_members", 1))
+        with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
+            yield
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
