@@ -1,5 +1,7 @@
-"""One of several processes that train together: fits what the first argument names and writes what it sees to the second."""
+"""One of several processes that train together: does what is asked for and writes what it sees of it to a folder."""
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -7,29 +9,32 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 import onnxlearn as ol
+from onnxlearn.errors import OnnxlearnError
+from onnxlearn_cli import main as onnxlearn
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.team import join
 
+RANK = int(os.environ.get("RANK", "0"))
 QUICK = {"max_epochs": 4, "device": "cpu", "n_threads": 1, "lr": 0.01, "d_block": 16, "n_blocks": 2, "dropout": 0.0}
 SAME = {"weight_decay": 0.1, "batch_size": 33, "accumulate": 2, "grad_clip": 0.5, "schedule": "constant"}
 
 
 class Watcher(Callback):
-    """Sees the epochs, and stops the training in the middle of one."""
+    """Only watches, and stops the training in the middle of its second epoch."""
 
     recorded = False
 
-    def __init__(self, stop_at=10**6):
-        self.stop_at = stop_at
-
     def batch_end(self, ctx):
-        if ctx.n_steps == self.stop_at:
+        if ctx.n_steps == ctx.n_batches + 5:
             ctx.stop()
 
 
-class Dies(Callback):
-    """An error in one process alone."""
+class Fails(Callback):
+    """In one process alone."""
 
     def batch_end(self, ctx):
         if ctx.team.rank == 1 and ctx.n_steps == 3:
@@ -37,41 +42,87 @@ class Dies(Callback):
 
 
 class Interrupted(Callback):
-    """Ctrl-C in all processes."""
+    """In all processes, as Ctrl-C comes."""
 
     def batch_end(self, ctx):
-        if ctx.epoch == 2 and ctx.n_steps % 3 == 0:
+        if ctx.epoch == 3 and ctx.n_steps % 3 == 0:
             raise KeyboardInterrupt
 
 
-def table():
-    generator = np.random.default_rng(0)
+def table(seed=0):
+    generator = np.random.default_rng(seed)
     x = generator.normal(size=(400, 3))
     target = np.where(x @ [1.0, -2.0, 0.5] + generator.normal(size=400) > 0, "yes", "no")
+    letters = generator.choice(["u", "v", "w"], 400)
     weight = generator.uniform(0.5, 1.5, size=400)
-    return pd.DataFrame(
-        {"a": x[:, 0], "b": x[:, 1], "c": generator.choice(["u", "v", "w"], 400), "y": target, "weight": weight}
-    )
+    return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": letters, "y": target, "weight": weight})
 
 
-def learners():
-    return {
-        "same": ol.learner("mlp", **QUICK, **SAME),
-        "members": ol.learner("tabm", **QUICK, batch_size=40, share_batches=False),
-        "norms": ol.learner("mlp", **{**QUICK, "dropout": 0.3}, norm="batch", mixup=0.2),
-        "stopped": ol.learner("mlp", **QUICK, batch_size=8, callbacks=[Watcher(50)]),
-        "half": ol.learner("mlp", **{**QUICK, "max_epochs": 2}, precision="fp16"),
-    }
+def make_task(seed=0):
+    return ol.Task.from_frame(table(seed), target="y", weight="weight")
+
+
+LEARNERS = {
+    "same": lambda: ol.learner("mlp", **QUICK, **SAME),
+    "members": lambda: ol.learner("tabm", **QUICK, batch_size=40),
+    "norms": lambda: ol.learner("mlp", **{**QUICK, "dropout": 0.3}, norm="batch", mixup=0.2),
+    "stopped": lambda: ol.learner("mlp", **QUICK, batch_size=8, callbacks=[Watcher()]),
+    "bagging": lambda: ol.learner("bagging", n_folds=2, **QUICK),
+    "fails": lambda: ol.learner("mlp", **QUICK, callbacks=[Fails()]),
+    "interrupted": lambda: ol.learner("mlp", **QUICK, callbacks=[Interrupted()]),
+}
+
+
+def fit(name, folder):
+    model = LEARNERS[name]().fit(make_task(), progress=False, keep_on_interrupt=name == "interrupted")
+    Path(folder, f"{name}-{RANK}.onnx").write_bytes(model.to_bytes())
+    return {"training": model.metadata["training"], "callbacks": len(model.callbacks)}
+
+
+def other_rows(folder):
+    """Each process reads another table, which is refused in both."""
+    LEARNERS["same"]().fit(make_task(seed=RANK), progress=False)
+
+
+def too_small(folder):
+    ol.learner("mlp", **QUICK, batch_size=1).fit(make_task(), progress=False)
+
+
+def command(folder):
+    """What the command line writes and says."""
+    table().to_csv(Path(folder, f"table-{RANK}.csv"), index=False)
+    out, err = io.StringIO(), io.StringIO()
+    arguments = [
+        "fit", str(Path(folder, f"table-{RANK}.csv")), "--target", "y", "--out", str(Path(folder, f"out-{RANK}.onnx")),
+        *(text for name, value in QUICK.items() for text in ("--set", f"{name}={value}")),
+    ]  # fmt: skip
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = onnxlearn(arguments)
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+
+
+def oracle(folder):
+    """Gradients as ours are added up, and as torch's DistributedDataParallel has them, of shares of one size."""
+    team = join(torch.device("cpu"))
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1)), torch.randn(8, 3)
+    (own,) = team.share([8])
+    ours = torch.autograd.grad(network(x[own]).square().mean() * len(own) / 8, network.parameters())
+    ours = torch.cat([team.add(gradient).flatten() for gradient in ours])
+    parallel = nn.parallel.DistributedDataParallel(network)
+    parallel(x[own]).square().mean().backward()
+    theirs = torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+    return {"ours": ours.tolist(), "theirs": theirs.tolist()}
 
 
 def main(names, folder):
-    task = ol.Task.from_frame(table(), target="y", weight="weight")
-    rank = os.environ.get("RANK", "0")
+    others = {"other_rows": other_rows, "too_small": too_small, "command": command, "oracle": oracle}
     for name in names.split(","):
-        model = learners()[name].fit(task, progress=False)
-        Path(folder, f"{name}-{rank}.onnx").write_bytes(model.to_bytes())
-        told = {"training": model.metadata["training"], "callbacks": len(model.callbacks)}
-        Path(folder, f"{name}-{rank}.json").write_text(json.dumps(told))
+        try:
+            told = others[name](folder) if name in others else fit(name, folder)
+        except (OnnxlearnError, OSError, KeyboardInterrupt) as error:
+            told = {"error": type(error).__name__, "message": str(error)}
+        Path(folder, f"{name}-{RANK}.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

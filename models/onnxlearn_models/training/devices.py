@@ -87,7 +87,7 @@ def _gpu(name: str) -> torch.device:
     return torch.device(name)
 
 
-_WAY_OUT = "use device='cpu' or device='auto'"
+_WAY_OUT = "use device='cpu' or 'auto'"
 
 
 def random_states(device: torch.device) -> list[Tensor]:
