@@ -124,7 +124,9 @@ def test_gradients_that_no_scale_helps_end_the_training():
 
     _, result = train(Broken(), precision="fp16", max_epochs=10)
     assert (result.stopped, result.best_epoch) == ("diverged", 1)
-    assert result.why.startswith("gradients overflow fp16 in epoch 3 however they are scaled, with lr=0.05: choose a lower lr")
+    assert result.why.startswith(
+        "gradients overflow fp16 in epoch 3 however they are scaled, with lr=0.0408: choose a lower lr"
+    )
 
 
 @pytest.mark.parametrize(

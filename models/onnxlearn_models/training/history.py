@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,7 @@ from onnxlearn_models.training.callback import Callback
 class Epoch:
     """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
 
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where the rows do not define it.
     ``skipped_steps``: those left out since a gradient was too large for fp16.
     """
 
@@ -21,6 +22,7 @@ class Epoch:
     valid_loss: float | None
     lr: float
     valid_score: float | None = None
+    measures: Mapping[str, float | None] = field(default_factory=dict)
     skipped_steps: int = 0
 
 

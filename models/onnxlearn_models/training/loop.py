@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,16 +17,18 @@ from onnxlearn.processes import place
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.compiled import compiled, require_compilable
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
+from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.precision import GradientScale, computing, require_precision
-from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
 from onnxlearn_models.training.tensors import Tensors
@@ -41,6 +43,7 @@ def require_trainable(
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    require_choices(config, groups)
     require_precision(config.precision, module, device)
     if config.compile:
         require_compilable(module, config)
@@ -57,6 +60,8 @@ def require_trainable(
         of, way_out = f"of {n_rows} training rows a step would have one{each}", "choose a larger batch_size"
         if n_rows == 1:
             of, way_out = "there is 1 training row", "give more rows"
+            if config.subsample < 1:
+                of, way_out = f"subsample={config.subsample:g} leaves 1", "choose a larger share"
         raise ParameterError(
             f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
             f"{_without_batch_norm(learner)}"
@@ -80,6 +85,7 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
 ) -> TrainResult:
@@ -90,23 +96,25 @@ def train_network(
     ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
     loss of the step before it. ``team``: the processes that train it together, each of which calls this.
 
-    The best epoch is the one with the lowest validation loss (or best score, by ``config.monitor``), or the last one without
-    validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
-    weights.
+    The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
+    one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
+    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
 
     Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
     interrupted training is to be kept and no epoch has ended.
     """
     training = Training(
-        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch, team=team
-    )
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
+        measuring=measuring, team=team,
+    )  # fmt: skip
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
 class Training:
     """One training: its state, and what callbacks see.
 
-    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
+    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how; ``source``: the
+    training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
     ``history``: the epochs that are over.
@@ -123,11 +131,12 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        measuring: Measuring | None = None,
         team: Team | None = None,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config, self.team = objective, config, team or Team()
-        self._settle, self._on_epoch = settle, on_epoch
+        self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -156,8 +165,9 @@ class Training:
         own_rows = self.team.share(self.sizes)
         self._own_sizes = [len(rows) for rows in own_rows]
         self._own_rows = None if self.team.size == 1 else torch.cat([torch.arange(rows.start, rows.stop) for rows in own_rows])
-        # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
-        self._buffer = train.like(sum(self._own_sizes)) if self.n_members == 1 else None
+        # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
+        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
+        self._buffer = self.source.like(sum(self._own_sizes)) if self.n_members == 1 else None
         self._views = self._buffer.batches(self._own_sizes) if self._buffer is not None else []
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
@@ -201,11 +211,27 @@ class Training:
         return [self.optimizer.flat.values, *self._statistics]
 
     def monitored(self, name: str) -> float | None:
-        """What has to be low in the last epoch: its validation loss or, by the name ``score``, its score."""
+        """What has to be low in the last epoch, by name: its validation ``loss``, its ``score``, or the monitored measure.
+
+        Raises: ParameterError for a measure that these rows do not define.
+        """
         epoch = self.history[-1]
+        if name not in OWN:
+            return None if self.valid is None else self._defined(name, epoch)
         if name == "loss" or epoch.valid_score is None:
             return epoch.valid_loss
         return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
+
+    def _defined(self, name: str, epoch: Epoch) -> float | None:
+        """The monitored measure. No epoch would ever be the best one by one that has no value."""
+        assert self.measuring is not None
+        value = self.measuring.low(epoch.measures)
+        if value is None and len(self.history) == 1:
+            raise ParameterError(
+                f"monitor={name!r} has no value on the {len(self.valid or ())} validation rows: choose another measure, or "
+                "rows that define it"
+            )
+        return value
 
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
@@ -230,10 +256,8 @@ class Training:
         return self.finish()
 
     def _begin(self) -> None:
-        if self.team.size > 1:
-            rows, weights = self.train, self.optimizer.flat.values
-            numbers = [_checksum(tensor) for tensor in (*rows.inputs.values(), rows.target, weights)]
-            self.team.require_same(*numbers, self.config.seed, self.max_epochs, self.n_batches)
+        rows, config = self.train, self.config
+        self.team.require_same(*rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs)
         self.call("begin")
 
     def _is_over(self) -> bool:
@@ -250,25 +274,33 @@ class Training:
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
         for statistic in self._statistics:
             self.team.mean(statistic)
-        valid_loss, valid_score = self._validate()
-        skipped = 0 if self._scale is None else self._scale.skipped - sum(epoch.skipped_steps for epoch in self.history)
-        # Elsewhere rounding may differ.
-        epoch = self.team.told(
-            Epoch(
-                number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score,
-                skipped_steps=skipped,
-            )
-        )  # fmt: skip
-        if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.valid_loss or 0.0):
+        measuring, read = self.measuring, list[Outputs]()
+        valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
+        if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
             raise DivergedError(describe_divergence(self, None))
-        self.history.append(epoch)
+        epoch = Epoch(
+            number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score,
+            skipped_steps=self._newly_skipped(),
+        )  # fmt: skip
+        # Processes decide by the same numbers: elsewhere rounding may differ.
+        self.history.append(self.team.told(epoch if measuring is None else self._measured(epoch, measuring, read)))
+        stopped = self.stopped
         self.call("valid_end")
-        self.schedule.after_epoch(epoch.valid_loss)
+        if measuring is not None and self.stopped != stopped:
+            # It was not known to be the last one.
+            self.history[-1] = self._measured(epoch, measuring, read)
+        self.schedule.after_epoch(self.monitored(self.config.monitor))
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
+
+    def _newly_skipped(self) -> int:
+        """Steps of this epoch that were left out."""
+        return 0 if self._scale is None else self._scale.skipped - sum(epoch.skipped_steps for epoch in self.history)
 
     def finish(self) -> TrainResult:
         """Put the weights in place that are kept."""
@@ -327,7 +359,7 @@ class Training:
     def train_epoch(self) -> float:
         """The steps of one epoch; its mean loss."""
         self.module.train()
-        before, grads = self.callbacks.at("batch_begin"), self.optimizer.flat.grads
+        before = self.callbacks.at("batch_begin")
         # Looking at a number waits for a GPU, and what another process sees this one does not know: once an epoch.
         looks = self.device.type == "cpu" and self.team.size == 1
         accumulate, n_batches = self.config.accumulate, len(self.sizes)
@@ -342,12 +374,12 @@ class Training:
             if looks and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
             self._backward(loss, self._own_sizes[index] / (self.sizes[index] * n_summed))
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
-            self._step()
+            self._step(index)
             if self._stops_here():
                 break
         return self._mean_loss(losses)
@@ -357,16 +389,27 @@ class Training:
         loss = loss if share == 1 else loss * share
         (loss if self._scale is None else self._scale.scaled(loss)).backward()  # type: ignore[no-untyped-call]
 
-    def _step(self) -> None:
-        """One step by the gradients that are there."""
+    def _step(self, index: int) -> None:
+        """One step by the gradients that are there, those of batch ``index`` the last."""
         self.team.add(self.optimizer.flat.grads)
         self.n_steps += 1
         if self._scale is None or self._is_finite(self._scale):
             for call in self.callbacks.at("after_backward"):
                 call(self)
-            self.optimizer.step(self.lr, fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0)
+            if self.schedule.cycles_momentum:
+                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
+            decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+            closure = functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None
+            self.optimizer.step(self.lr, decay, closure)
         for call in self.callbacks.at("batch_end"):
             call(self)
+
+    def _loss_again(self, index: int) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss = self._loss(self.batch) * (self._own_sizes[index] / self.sizes[index])
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.team.add(self.optimizer.flat.grads)
+        return self.team.add(loss.detach())
 
     def _is_finite(self, scale: GradientScale) -> bool:
         """Whether a step can be made of scaled gradients."""
@@ -395,15 +438,15 @@ class Training:
         return float(each.double() @ sizes) / float(sizes.sum())
 
     def _batches(self) -> Iterator[Tensors]:
-        """The rows of one epoch, shuffled."""
+        """The rows of one epoch, as they are drawn."""
         if self._buffer is not None:
-            self.train.gather(self._own(self.sampler.order()), self._buffer)
+            self.source.gather(self._own(self.sampler.order()), self._buffer)
             yield from self._views
             return
         # An order of its own for each member: rows times members would not fit one buffer.
         orders = self._own(torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1))
         for rows in torch.split(orders, self._own_sizes):
-            yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
+            yield self.source.take(rows)
 
     def _own(self, order: Tensor) -> Tensor:
         """Of an epoch's rows those of this process, on its device."""
@@ -420,52 +463,62 @@ class Training:
             loss = self.objective.train(self._forward(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
 
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
         self.module.eval()
         self._settle()
-        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective, self._told_of)
+        if self.valid is None:
+            return None, None
+        return evaluate(self.module, self.valid, self.objective, on_batch=self._told_of, on_output=on_output)
+
+    def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
+        """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
+        due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
+        found = measuring.of_valid(read, due=due)
+        if due:
+            of = measuring.train.rows
+            rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))
+            found |= measuring.of_train([measuring.read(output) for _, output in predicted(self.module, rows)])
+        return dataclasses.replace(epoch, measures=found)
 
     def _told_of(self, stage: str, batch: Tensors) -> None:
         self.batch = batch
         self.call(stage)
 
 
-def _checksum(tensor: Tensor) -> float:
-    """A number that tells of other rows, and of the same ones in another order."""
-    sizes = tensor.reshape(len(tensor), -1).float().abs().sum(dim=1)
-    return float(sizes @ torch.linspace(1, 2, len(sizes), device=sizes.device))
-
-
 @torch.no_grad()
 def evaluate(
-    module: nn.Module, rows: Tensors, objective: Objective, on_batch: Callable[[str, Tensors], None] | None = None
+    module: nn.Module,
+    rows: Tensors,
+    objective: Objective,
+    on_batch: Callable[[str, Tensors], None] | None = None,
+    on_output: Callable[[Tensor], None] | None = None,
 ) -> tuple[float, float | None]:
-    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``.
+    """Mean loss and score over all rows, in parts as of :func:`predicted`; a score that is not finite is ``None``.
 
-    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it. ``on_batch`` is
-    called before and after each part.
+    ``on_batch`` is called before and after each part, ``on_output`` with the network's output of it.
     """
     loss = score = 0.0
-    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
-        if on_batch is not None:
-            on_batch("valid_batch_begin", part)
-        values = objective.valid(module(**part.inputs), part.target, part.weight)
+    for part, output in predicted(module, rows, on_batch):
+        values = objective.valid(output, part.target, part.weight)
         loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
+        if on_output is not None:
+            on_output(output)
         if on_batch is not None:
             on_batch("valid_batch_end", part)
     score /= len(rows)
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
 
-def even_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
+@torch.no_grad()
+def predicted(
+    module: nn.Module, rows: Tensors, on_batch: Callable[[str, Tensors], None] | None = None
+) -> Iterator[tuple[Tensors, Tensor]]:
+    """All rows in parts of bounded size, each with the network's output. ``on_batch`` is called before each part.
 
-    >>> even_sizes(10, 4)
-    [5, 5]
-    >>> even_sizes(3, 8)
-    [3]
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
     """
-    n_batches = max(1, n_rows // batch_size)
-    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
-    return [end - start for start, end in itertools.pairwise(bounds)]
+    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
+        if on_batch is not None:
+            on_batch("valid_batch_begin", part)
+        yield part, module(**part.inputs)

@@ -81,8 +81,8 @@ class Team:
         """What a process has that has something; the first of them."""
         return value
 
-    def require_same(self, *numbers: float) -> None:
-        """Raise ``ParameterError`` in all processes unless these numbers are the same in all of them."""
+    def require_same(self, *values: Tensor | float) -> None:
+        """Raise ``ParameterError`` in all processes unless numbers, and tensors that have rows, are the same in all of them."""
 
     def reseed(self, seed: int, epoch: int) -> None:
         """Let each process but the first draw random numbers of its own."""
@@ -115,11 +115,11 @@ class _Joined(Team):
     def any(self, value: T | None) -> T | None:
         return next((each for each in self._gathered(value) if each is not None), None)
 
-    def require_same(self, *numbers: float) -> None:
-        found = self._gathered(numbers)
+    def require_same(self, *values: Tensor | float) -> None:
+        found = self._gathered([_checksum(value) if isinstance(value, Tensor) else float(value) for value in values])
         for rank, others in enumerate(found):
             # Sums of many numbers may differ by rounding between machines.
-            if not np.allclose(others, found[0], rtol=1e-5, equal_nan=True):
+            if len(others) != len(found[0]) or not np.allclose(others, found[0], rtol=1e-5, equal_nan=True):
                 raise ParameterError(
                     f"process {rank} has other rows, another network or other settings than process 0: all processes of a "
                     "training have to read the same table and make the same learner"
@@ -146,6 +146,12 @@ class _Joined(Team):
         with _answered(), torch.cuda.device(self._device) if self._device.type == "cuda" else contextlib.nullcontext():
             dist.all_gather_object(found, value)
         return found
+
+
+def _checksum(tensor: Tensor) -> float:
+    """A number that tells of other rows, and of the same ones in another order."""
+    sizes = tensor.detach().reshape(len(tensor), -1).float().abs().sum(dim=1)
+    return float(sizes @ torch.linspace(1, 2, len(sizes), device=sizes.device))
 
 
 def join(device: torch.device) -> Team:
