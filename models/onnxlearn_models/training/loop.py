@@ -36,6 +36,11 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    if learner.given.get("dropout_schedule") == "fade" and not any(_drops(part) for part in module.modules()):
+        raise ParameterError(
+            f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
+            "give it dropout"
+        )
     require_choices(config, groups)
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
@@ -49,6 +54,10 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
             f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
             f"{_without_batch_norm(learner)}"
         )
+
+
+def _drops(part: nn.Module) -> bool:
+    return isinstance(part, nn.Dropout) and part.p > 0
 
 
 def _without_batch_norm(learner: Learner) -> str:
