@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +30,18 @@ ROUNDING = 1e-3
 _WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
 _MEASURES = [("acc",), ("rmse",)]
 BESIDE: Mapping[str, Sequence[Settings]] = {
-    **dict.fromkeys(("patience", "monitor", "min_delta", "keep"), _WILD),
+    **dict.fromkeys(("patience", "monitor", "min_delta", "keep", "opt_amsgrad"), _WILD),
     "warmup": [{"max_epochs": 4}],
     "accumulate": [{"batch_size": 8}],
     "weight_decay_schedule": [{"weight_decay": 0.5}],
     "dropout_schedule": [{"dropout": 0.5}],
     "eval_every": [{"measures": measures} for measures in _MEASURES],
 }
-OTHERS: Mapping[str, Sequence[Any]] = {"time_budget": [1e-9], "monitor": ["score"], "measures": _MEASURES}
+OTHERS: Mapping[str, Sequence[Any]] = {
+    "time_budget": [1e-9], "param_groups": [{"*": {"lr": 0.5}}], "monitor": ["score"], "measures": _MEASURES,
+}  # fmt: skip
+
+REFUSALS = (DataError, ParameterError, ProviderError)
 
 
 def check_effects(
@@ -45,6 +49,7 @@ def check_effects(
     *,
     others: Mapping[str, Sequence[Any]] | None = None,
     beside: Mapping[str, Sequence[Settings]] | None = None,
+    names: Collection[str] | None = None,
 ) -> None:
     """Each parameter of a learner changes its fits where it says that it counts, and one that says it is inert changes none.
 
@@ -52,11 +57,13 @@ def check_effects(
     fit has to differ from the one without: in the graph of the file or in how training went. A learner whose fits take a moment
     serves best. ``others``: other values of parameters whose type tells none; ``beside``: sets of settings beside which a
     parameter shows its effect in so short a training, of which one has to; both beside those of the training of networks.
+    ``names``: the parameters to look at, if not all.
 
     Raises: AssertionError that names all parameters without effect, and inert ones with one.
     """
     fits, values = _Fits(learner, {**BESIDE, **(beside or {})}), {**OTHERS, **(others or {})}
-    found = [fits.problem(param, values.get(param.name, ())) for param in learner.params]
+    chosen = [param for param in learner.params if names is None or param.name in names]
+    found = [fits.problem(param, values.get(param.name, ())) for param in chosen]
     problems = list(filter(None, found))
     expect(not problems, f"learner {learner.name!r}: " + "; ".join(problems))
 
@@ -145,14 +152,17 @@ class _Fits:
 
     def _pairs(self, context: Learner, param: Param, others: Sequence[Any]) -> Iterator[tuple[Any, Fit, Fit]]:
         """Other values of the parameter that are accepted, the fits with them and the one without."""
-        what = param.on if param.on in self.tasks else self.learner.tasks[0]
+        # Choices of the learner may be for one type of task.
+        whats = [param.on] if param.on in self.tasks else [*self.learner.tasks, "two classes"]
+        found = next(((what, fit) for what in whats if (fit := self._fit(context, what))), None)
+        if found is None:
+            return
+        what, without = found
         for value in others or other_values(context.config_types, param.name, context.values[param.name]):
-            try:
-                fit = self._fit(context.replace(**{param.name: value}), what)
-            except (DataError, ParameterError, ProviderError):
-                # It does not go with the other settings, or not with this task.
-                continue
-            yield value, fit, self._fit(context, what)
+            # It may not go with the other settings.
+            with contextlib.suppress(*REFUSALS):
+                if fit := self._fit(context.replace(**{param.name: value}), what):
+                    yield value, fit, without
 
     def _contexts(self, param: Param) -> Iterator[Learner]:
         """The learner with settings beside which the parameter counts."""
@@ -163,11 +173,13 @@ class _Fits:
                 with contextlib.suppress(ParameterError):
                     yield _with(self.learner.replace(**settings), needed)
 
-    def _fit(self, learner: Learner, what: str) -> Fit:
+    def _fit(self, learner: Learner, what: str) -> Fit | None:
+        """The fit; ``None`` where it is refused."""
         key = repr(learner), what
         if key not in self.known:
-            self.known[key] = Fit.of(learner, self.tasks[what])
-        return self.known[key]
+            with contextlib.suppress(*REFUSALS):
+                self.known[key] = Fit.of(learner, self.tasks[what])
+        return self.known.get(key)
 
 
 def _with(learner: Learner, needed: Mapping[str, Callable[[Any], bool]]) -> Learner:

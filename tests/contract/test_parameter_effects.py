@@ -8,6 +8,7 @@ from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.config import CHOICES
 
 
 class Own(nn.Module):
@@ -31,6 +32,10 @@ class Other(Own):
         self.layers[1] = nn.ReLU()
 
 
+def half(epoch):
+    return 0.5**epoch
+
+
 class Halved(Callback):
     """Makes every gradient half as large and adds a little, which Adam notices."""
 
@@ -45,7 +50,22 @@ SMALL = {
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
 SETTINGS = {"bagging": {"base": "linear"}}
-OTHERS = {"module": [Other], "base": ["entity_mlp"], "callbacks": [(Halved(),)]}
+# What choices ask for, and values of theirs that have no default.
+GO_WITH = {
+    "schedule_free": {"schedule": "constant", "ema": 0.0, "warmup": 0.5},
+    "cosine_restarts": {"schedule_size": 1},
+    "step": {"schedule_size": 1},
+    "plateau": {"schedule_patience": 0, "max_epochs": 12, "lr": 1.0},
+    "lambda": {"schedule_function": half},
+    "multiplicative": {"schedule_function": half},
+}
+OTHERS = {
+    "schedule_function": [abs],
+    "schedule_milestones": [(1,)],
+    "module": [Other],
+    "base": ["entity_mlp"],
+    "callbacks": [(Halved(),)],
+}
 
 
 def small(name):
@@ -57,3 +77,12 @@ def small(name):
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
     check_effects(small(name), others=OTHERS)
+
+
+BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for choice in registry.settings()]
+
+
+@pytest.mark.parametrize(("parameter", "choice"), BROUGHT)
+def test_every_setting_of_a_choice_has_an_effect(parameter, choice):
+    chosen = small("entity_mlp").replace(max_epochs=4, **{parameter: choice}, **GO_WITH.get(choice, {}))
+    check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice])

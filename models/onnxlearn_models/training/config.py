@@ -67,11 +67,9 @@ class TrainConfig:
         (), f"what the history tells of validation rows and of training rows ({MEASURED_ROWS:,} of them at most)"
     )
     eval_every: int = param(
-        1,
-        "epochs after which the measures are computed; always after the last one",
-        low=1,
+        1, "epochs after which the measures are computed; always after the last one", low=1,
         when={"measures": Values(" given", bool)},
-    )
+    )  # fmt: skip
     min_delta: float = param(
         0.0, "how much lower than the best one a monitored value has to be, to be better", low=0, when=JUDGED
     )
