@@ -97,8 +97,10 @@ def _registries_as_before() -> Iterator[None]:
     from onnxlearn.measures import MEASURES
     from onnxlearn_models.layers.activation import ACTIVATIONS
     from onnxlearn_models.training import losses, optimizers, schedules
+    from onnxlearn_models.training.callbacks import CALLBACKS
 
-    before = [(registry, dict(registry)) for registry in (ACTIVATIONS, MEASURES, losses, optimizers, schedules)]
+    registries = (ACTIVATIONS, MEASURES, CALLBACKS, losses, optimizers, schedules)
+    before = [(registry, dict(registry)) for registry in registries]
     try:
         yield
     finally:

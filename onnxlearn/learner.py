@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, ParameterError, listing
-from onnxlearn.params import Param, build_configs, list_params, to_json
+from onnxlearn.params import Param, build_configs, is_recorded, list_params, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +179,7 @@ def _rebuilt(cls: type[Learner], given: dict[str, Any]) -> Learner:
 def _is_same(value: Any, other: Any) -> bool:
     """Whether two values whose JSON is equal are: code is named there, and two functions or networks may share a name."""
     if isinstance(value, tuple | list):
-        return all(_is_same(a, b) for a, b in zip(value, other, strict=True))
+        return all(_is_same(a, b) for a, b in zip(filter(is_recorded, value), filter(is_recorded, other), strict=True))
     if isinstance(value, Learner) and isinstance(other, Learner):
         return value == other
     # Of networks, which are copied, the text shows what they are made of.

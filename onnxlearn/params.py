@@ -232,7 +232,7 @@ def to_json(value: Any) -> Any:
     """A parameter's value as plain JSON, which names code and never holds it.
 
     A callable is its ``module:qualname``, a data frame its row count and SHA-256. Whoever has values of another type
-    registers what becomes of them.
+    registers what becomes of them. A list leaves out what is not to be recorded (:func:`is_recorded`).
 
     Raises: ParameterError for a value of a type that nobody registered.
     """
@@ -243,10 +243,15 @@ def to_json(value: Any) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
+        return [to_json(item) for item in value if is_recorded(item)]
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     return _object_to_json(value)
+
+
+def is_recorded(value: Any) -> bool:
+    """Whether a value says more than what is watched: ``recorded = False`` stands on what changes no result."""
+    return getattr(value, "recorded", True) is not False
 
 
 def _object_to_json(value: Any) -> Any:
@@ -422,7 +427,28 @@ def _read(readers: Iterable[Callable[[str], Any]], text: str) -> Any:
 
 
 def _read_list(readers: Sequence[Callable[[str], Any]], text: str) -> tuple[Any, ...]:
-    return tuple(_read(readers, part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_read(readers, part.strip()) for part in split_text(text) if part.strip())
+
+
+def split_text(text: str) -> list[str]:
+    """The parts of a list in text: between commas, but for those inside brackets or quotes.
+
+    >>> split_text("swa, unfreeze('head.*', epoch={2: '*'})")
+    ['swa', " unfreeze('head.*', epoch={2: '*'})"]
+    """
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and depth:
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _read_choice(option: Any, text: str) -> Any:

@@ -21,6 +21,7 @@ from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.measuring import MEASURED_ROWS
 from onnxlearn_models.training.registry import Registry, said
@@ -99,6 +100,7 @@ class TrainConfig:
     param_groups: Mapping[str, Any] | Callable[..., Any] | None = param(
         None, "rates of some parameters: {name pattern: {'lr': factor, 'weight_decay': value}}, or a function (name, parameter)"
     )
+    freeze: tuple[str, ...] = param((), "names of parameters that are not trained, or patterns of them, such as 'blocks.*'")
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
     l2: float | None = param(
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
@@ -106,7 +108,13 @@ class TrainConfig:
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
     accumulate: int = param(1, "batches whose gradients make one step", low=1)
     time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
-    ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
+    ema: float = param(
+        0.99, "decay of the averaged weights that are validated and kept (0: no average; not with swa)", low=0, high=0.9999
+    )
+    swa: float | None = param(
+        None, "share of max_epochs after which the mean of the weights at epochs' ends is validated and kept (None: no mean)",
+        low=0, high=1, high_open=True,
+    )  # fmt: skip
     label_smoothing: float = param(
         0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9, on="classification"
     )
@@ -128,7 +136,9 @@ class TrainConfig:
         low=0, high=1, on="classification",
     )  # fmt: skip
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
-    callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    callbacks: tuple[Callback | str, ...] = param(
+        (), "what stands beside the steps: MyCallback(), or by name, such as tensorboard or unfreeze('head.*', epoch={3: '*'})"
+    )
     device: Literal["auto", "cpu", "cuda"] = param(
         "auto", "where the network is trained; auto: a GPU where there is one", inert=WHERE
     )
@@ -138,6 +148,10 @@ class TrainConfig:
         low=1,
         inert=WHERE,
     )
+
+    def __post_init__(self) -> None:
+        """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
+        object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
 
 
 CHOICES: dict[str, Registry[Any]] = {"optimizer": optimizers, "loss": losses, "schedule": schedules, "sampling": samplers}

@@ -15,6 +15,7 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
@@ -24,6 +25,7 @@ from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.tensors import Tensors
@@ -77,6 +79,7 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    info: RunInfo | None = None,
     measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
 ) -> TrainResult:
@@ -96,7 +99,7 @@ def train_network(
     """
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        measuring=measuring,
+        info=info, measuring=measuring,
     )  # fmt: skip
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
@@ -108,7 +111,7 @@ class Training:
     training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of.
     """
 
     def __init__(
@@ -122,11 +125,13 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        info: RunInfo | None = None,
         measuring: Measuring | None = None,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config = objective, config
         self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
+        self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -135,7 +140,7 @@ class Training:
         self.sampler = make_sampler(config, train)
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
         self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
-        own, usual = [callback.fresh() for callback in config.callbacks], usual_callbacks(config)
+        own, usual = [callback_of(each).fresh() for each in config.callbacks], usual_callbacks(config)
         self.callbacks = Callbacks([*usual, *own])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0

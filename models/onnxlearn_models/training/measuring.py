@@ -70,6 +70,13 @@ class Measuring:
     train: Known
     valid: Known | None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the values of all epochs are called."""
+        of_valid = () if self.valid is None else (*self.measures, *([] if self.monitored is None else [self.monitored]))
+        names = [f"train_{each.name}" for each in self.measures] + [f"valid_{each.name}" for each in of_valid]
+        return tuple(dict.fromkeys(names))
+
     def is_due(self, epoch: int, *, last: bool) -> bool:
         """Whether the measures belong to this epoch."""
         return bool(self.measures) and (last or epoch % self.every == 0)
