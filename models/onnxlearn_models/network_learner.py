@@ -41,7 +41,7 @@ from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
-from onnxlearn_models.training.measuring import make_measuring, require_monitored
+from onnxlearn_models.training.measuring import make_measuring
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
@@ -231,7 +231,6 @@ class NetworkLearner(Learner):
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
         weighed = WeighedRows.of(train, class_weights, "training")
-        require_monitored(config.monitor, config.validation)
         measuring = make_measuring(
             config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
             train=train, valid=valid,

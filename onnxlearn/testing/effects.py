@@ -28,14 +28,18 @@ ROUNDING = 1e-3
 
 # What it takes to see an effect in few steps: epochs that get worse or are as good as others, and much of what fades.
 _WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
+_MEASURES = [("acc",), ("rmse",)]
 BESIDE: Mapping[str, Sequence[Settings]] = {
     **dict.fromkeys(("patience", "monitor", "min_delta", "keep", "opt_amsgrad"), _WILD),
     "warmup": [{"max_epochs": 4}],
     "accumulate": [{"batch_size": 8}],
     "weight_decay_schedule": [{"weight_decay": 0.5}],
     "dropout_schedule": [{"dropout": 0.5}],
+    "eval_every": [{"measures": measures} for measures in _MEASURES],
 }
-OTHERS: Mapping[str, Sequence[Any]] = {"time_budget": [1e-9], "param_groups": [{"*": {"lr": 0.5}}]}
+OTHERS: Mapping[str, Sequence[Any]] = {
+    "time_budget": [1e-9], "param_groups": [{"*": {"lr": 0.5}}], "monitor": ["score"], "measures": _MEASURES,
+}  # fmt: skip
 
 REFUSALS = (DataError, ParameterError, ProviderError)
 

@@ -30,8 +30,6 @@ from onnxlearn_models.training.registry import Registry, said
 
 WHERE = "it says where and how to compute, not what; only rounding may differ"
 VALIDATED = {"validation": GIVEN}
-# What is monitored without a measure.
-PLAIN = ("loss", "score")
 # Where it matters which epoch is the best one.
 JUDGED = ({**VALIDATED, "keep": "best"}, {**VALIDATED, "patience": GIVEN})
 
@@ -73,7 +71,7 @@ class TrainConfig:
     )
     eval_every: int = param(
         1, "epochs after which the measures are computed; always after the last one", low=1,
-        when=({"measures": Values(" given", bool)}, {"monitor": Values(" a measure", lambda name: name not in PLAIN)}),
+        when={"measures": Values(" given", bool)},
     )  # fmt: skip
     min_delta: float = param(
         0.0, "how much lower than the best one a monitored value has to be, to be better", low=0, when=JUDGED
