@@ -272,8 +272,8 @@ def _learner_params(learner: Any) -> list[str]:
 
 
 def _param_table(params: Iterable[Any]) -> str:
-    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning] for p in params]
-    return _table(["parameter", "default", "type and range", "meaning"], rows)
+    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning, p.context] for p in params]
+    return _table(["parameter", "default", "type and range", "meaning", "where it counts"], rows)
 
 
 def _n_weights(info: Any) -> str:

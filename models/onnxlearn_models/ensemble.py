@@ -25,7 +25,7 @@ from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
-from onnxlearn_models.training.config import plain_validation
+from onnxlearn_models.training.config import WHERE, plain_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,8 @@ class EnsembleConfig:
     max_epochs: int | None = param(None, "passes over the training rows at most (None: each member's own)", low=1)
     seed: int = param(0, "added to the seeds of the members; seed of the validation rows", low=0, high=2**31)
     callbacks: tuple[Callback | str, ...] = param((), "what stands beside the steps of each member (none: each member's own)")
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", recorded=False)
-    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, recorded=False)
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", inert=WHERE)
+    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, inert=WHERE)
 
     def __post_init__(self) -> None:
         """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""

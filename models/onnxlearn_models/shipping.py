@@ -180,6 +180,8 @@ def summary(result: TrainResult) -> dict[str, Any]:
     rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
     # Measures may be those of some epochs alone.
     history = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    if any(epoch.skipped_steps for epoch in result.epochs):
+        history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

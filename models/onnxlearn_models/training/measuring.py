@@ -175,9 +175,3 @@ def _require_measurable(measure: Measure, measuring: Measuring) -> None:
         measure.require(measuring.outcome(nothing, Known(measuring.train.truth[:1], None)))
     except DataError as error:
         raise ParameterError(str(error)) from None
-
-
-def require_monitored(monitor: str, validation: object) -> None:
-    """Raise ``ParameterError`` where there are to be no rows that could choose the epoch by a measure."""
-    if monitor not in OWN and validation is None:
-        raise ParameterError(f"monitor={monitor!r} is of validation rows, and there are none: leave it out, or set rows aside")
