@@ -32,10 +32,16 @@ BESIDE: Mapping[str, Sequence[Settings]] = {
     **dict.fromkeys(("patience", "monitor", "min_delta", "keep", "opt_amsgrad"), _WILD),
     "warmup": [{"max_epochs": 4}],
     "accumulate": [{"batch_size": 8}],
+    "eval_every": [{"measures": ("acc",)}],
     "weight_decay_schedule": [{"weight_decay": 0.5}],
     "dropout_schedule": [{"dropout": 0.5}],
 }
-OTHERS: Mapping[str, Sequence[Any]] = {"time_budget": [1e-9], "param_groups": [{"*": {"lr": 0.5}}]}
+OTHERS: Mapping[str, Sequence[Any]] = {
+    "time_budget": [1e-9],
+    "param_groups": [{"*": {"lr": 0.5}}],
+    "monitor": ["score"],
+    "measures": [("acc",)],
+}
 
 REFUSALS = (DataError, ParameterError, ProviderError)
 
