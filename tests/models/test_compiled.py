@@ -40,8 +40,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch):
     from torch._inductor import cpp_builder
 
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("CXX", "")
-    cpp_builder.get_cpp_compiler.cache_clear()
+    cpp_builder.cpp_compiler_search.cache_clear()
     with pytest.raises(ParameterError, match=r"compile=True needs a C\+\+ compiler, and torch finds none: install g\+\+"):
         compiled(torch.nn.Linear(2, 2), CPU)
 
