@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
-from onnxlearn.params import Param, owned, to_json
+from onnxlearn.params import Param, owned
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -36,13 +37,15 @@ from onnxlearn_models.training.config import (
     train_config_type,
 )
 from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
-from onnxlearn_models.training.measuring import make_measuring, require_monitored
+from onnxlearn_models.training.measuring import make_measuring
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
@@ -66,6 +69,10 @@ class NetworkLearner(Learner):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        if params.get("swa") is not None and params.get("ema"):
+            raise ParameterError(
+                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
+            )
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
@@ -103,12 +110,6 @@ class NetworkLearner(Learner):
             elif each not in settings:
                 ordered.append(each)
         return tuple(ordered)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of every learner; without callbacks that only watch."""
-        document = super().to_dict()
-        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
-        return document
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -173,9 +174,7 @@ class NetworkLearner(Learner):
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
-        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
-        model.callbacks = tuple(network.result.callbacks)
-        return model
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
@@ -232,7 +231,6 @@ class NetworkLearner(Learner):
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
         weighed = WeighedRows.of(train, class_weights, "training")
-        require_monitored(config.monitor, config.validation)
         measuring = make_measuring(
             config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
             train=train, valid=valid,
@@ -241,7 +239,9 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
+        freeze(module, config.freeze)
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
+        chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
             train=weighed,
@@ -253,7 +253,8 @@ class NetworkLearner(Learner):
             measuring=measuring,
             architecture=architecture,
             config=config,
-            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            chosen=chosen,
+            info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
         )
@@ -283,6 +284,7 @@ class NetworkLearner(Learner):
                     groups=self.groups(module, config),
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
+                    info=prepared.info,
                     measuring=prepared.measuring,
                     keep_on_interrupt=keep_on_interrupt,
                     team=team,

@@ -28,6 +28,7 @@ from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.registry import said
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
@@ -38,7 +39,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
-    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
+    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
+    what callbacks call the training.
     ``generators``: where torch's random numbers stand after the network was built.
     """
 
@@ -53,6 +55,7 @@ class Prepared:
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
+    info: RunInfo
     device: torch.device
     generators: Generators
 

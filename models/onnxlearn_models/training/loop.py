@@ -16,6 +16,7 @@ from onnxlearn.learner import Learner
 from onnxlearn.processes import place
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.compiled import compiled, require_compilable
@@ -28,6 +29,7 @@ from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.precision import GradientScale, computing, require_precision
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
@@ -43,6 +45,11 @@ def require_trainable(
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    if learner.given.get("dropout_schedule") == "fade" and not any(_drops(part) for part in module.modules()):
+        raise ParameterError(
+            f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
+            "give it dropout"
+        )
     require_choices(config, groups)
     require_precision(config.precision, module, device)
     if config.compile:
@@ -68,6 +75,10 @@ def require_trainable(
         )
 
 
+def _drops(part: nn.Module) -> bool:
+    return isinstance(part, nn.Dropout) and part.p > 0
+
+
 def _without_batch_norm(learner: Learner) -> str:
     """How to do without it: by the learner's own settings, where it has such."""
     ways = ["norm='layer'"] if learner.values.get("norm") == "batch" else []
@@ -85,6 +96,7 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    info: RunInfo | None = None,
     measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
@@ -105,7 +117,7 @@ def train_network(
     """
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        measuring=measuring, team=team,
+        info=info, measuring=measuring, team=team,
     )  # fmt: skip
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
@@ -117,7 +129,7 @@ class Training:
     training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of.
     """
 
     def __init__(
@@ -131,12 +143,14 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        info: RunInfo | None = None,
         measuring: Measuring | None = None,
         team: Team | None = None,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config, self.team = objective, config, team or Team()
         self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
+        self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -146,7 +160,7 @@ class Training:
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
         self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
         # What only watches does so once.
-        given = [callback for callback in config.callbacks if callback.recorded or self.team.is_first]
+        given = [callback for callback in map(callback_of, config.callbacks) if callback.recorded or self.team.is_first]
         own, usual = [callback.fresh() for callback in given], usual_callbacks(config)
         self.callbacks = Callbacks([*usual, *own])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
