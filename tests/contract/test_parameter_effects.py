@@ -77,7 +77,14 @@ def small(name):
 
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
-    check_effects(small(name), others=OTHERS)
+    chosen = small(name)
+    check_effects(chosen, others=OTHERS, names={param.name for param in chosen.params} - {"compile"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["entity_mlp", "tab_resnet"])
+def test_a_compiled_training_gives_the_same_result(name):
+    check_effects(small(name), others=OTHERS, names={"compile"})
 
 
 BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for choice in registry.settings()]
