@@ -38,9 +38,10 @@ from onnxlearn_models.arguments import (
 from onnxlearn_models.layers.embedding import CodeEmbedding, Settled
 from onnxlearn_models.layers.lookup import Lookups
 from onnxlearn_models.network_learner import NetworkLearner
-from onnxlearn_models.prepared import Prepared, choose_device
+from onnxlearn_models.prepared import Prepared
 from onnxlearn_models.rehearsal import Rehearsal, bare
 from onnxlearn_models.training.config import TrainConfig, is_setting
+from onnxlearn_models.training.devices import choose_device
 
 INGRESSES = ("num", "cat")
 """The tensors that a network can ask for: numbers float32 ``[N, n_num]`` and codes int64 ``[N, n_cat]``."""

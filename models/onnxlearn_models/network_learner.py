@@ -24,7 +24,7 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.config import (
     CHOICES,
@@ -36,6 +36,7 @@ from onnxlearn_models.training.config import (
     stranger,
     train_config_type,
 )
+from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
@@ -46,8 +47,8 @@ from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads, threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -194,7 +195,7 @@ class NetworkLearner(Learner):
             train = prepared.tensors(prepared.train)
             prepared.initialize(train)
             module, config = prepared.module, prepared.config
-            with threads(self._n_threads(prepared)):
+            with prepared.computing():
                 return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
@@ -239,7 +240,7 @@ class NetworkLearner(Learner):
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         freeze(module, config.freeze)
-        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
@@ -267,11 +268,13 @@ class NetworkLearner(Learner):
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+        team = join(prepared.device)
+        show = progress if team.is_first else False
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
-            with threads(self._n_threads(prepared)):
+            with prepared.computing():
                 result = train_network(
                     module,
                     train,
@@ -284,13 +287,7 @@ class NetworkLearner(Learner):
                     info=prepared.info,
                     measuring=prepared.measuring,
                     keep_on_interrupt=keep_on_interrupt,
+                    team=team,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)
-
-    def _n_threads(self, prepared: Prepared) -> int:
-        """Threads that its training computes with."""
-        config, module = prepared.config, prepared.module
-        assert config.batch_size is not None
-        n_weights = sum(parameter.numel() for parameter in module.parameters())
-        return choose_threads(config.n_threads, n_weights, config.batch_size * getattr(module, "n_batch_members", 1))

@@ -26,6 +26,7 @@ from onnxlearn.schema import Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.layers.parametric import FAST, ParametricBlock, train_blocks
 from onnxlearn_models.network_learner import NetworkLearner
@@ -183,7 +184,7 @@ class RealMLPNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self._inputs(num, cat)
-        if self.training and self.fast is not None:
+        if self.training and self.fast is not None and may_fuse(x):
             blocks = [block for block in self.blocks() if isinstance(block, ParametricBlock)]
             return train_blocks(x, self.scale, blocks, self.head, self.fast)
         output: Tensor = self.head(self.hidden(x if self.scale is None else x * self.scale))

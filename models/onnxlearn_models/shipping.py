@@ -179,6 +179,8 @@ def summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training of one network."""
     rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
     history = {name: [row[name] for row in rows] for name in rows[0]}
+    if any(epoch.skipped_steps for epoch in result.epochs):
+        history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

@@ -25,6 +25,7 @@ from onnxlearn.schema import Column, Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.fused_members import Workspace, train_members
 from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_product, random_scaling, shared_product, uniform
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
@@ -184,7 +185,7 @@ class TabMNet(nn.Module):
             x = self._features_of_members(num, cat)
         else:
             x = self.features(num, cat).unsqueeze(1)
-        if self.training and self.is_relu and self.start is not None and x.device.type == "cpu":
+        if self.training and self.is_relu and self.start is not None and x.device.type == "cpu" and may_fuse(x):
             # The same, much faster.
             return train_members(x, self.start, self.layers(), self.head, self.dropout.p, self.workspace)
         product = member_product if self.sharing == "packed" else shared_product

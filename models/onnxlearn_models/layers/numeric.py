@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from onnxlearn.effects import Values
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, NumKind
+from onnxlearn_models.layers.fused import may_fuse
 
 # Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
 TIME_SCALES = (0.1, 20.0)
@@ -101,7 +102,7 @@ class PBLDEmbedding(NumEmbedding):
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
-        if self.training:
+        if self.training and may_fuse(num):
             parameters = (self.frequency, self.phase, self.linear.weight, self.linear.bias)
             embedded: Tensor = _PBLD.apply(num, *parameters)  # type: ignore[no-untyped-call]
         else:

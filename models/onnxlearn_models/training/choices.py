@@ -42,6 +42,8 @@ def _require_one_loss(config: TrainConfig, name: str) -> None:
     ):
         if getattr(config, setting) != idle:
             raise ParameterError(f"{setting}={getattr(config, setting)} does not go with optimizer={name}, which {why}")
+    if config.precision == "fp16":
+        raise ParameterError(f"precision='fp16' does not go with optimizer={name}, which scales no gradients: use 'float32'")
 
 
 def _stand_ins(config: TrainConfig, groups: Sequence[Group]) -> list[Group]:

@@ -22,8 +22,10 @@ from onnxlearn.task import Task
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
+from onnxlearn_models.training.devices import DEVICES
 from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.measuring import MEASURED_ROWS
+from onnxlearn_models.training.precision import Precision
 from onnxlearn_models.training.registry import Registry, said
 
 WHERE = "it says where and how to compute, not what; only rounding may differ"
@@ -139,8 +141,15 @@ class TrainConfig:
     callbacks: tuple[Callback | str, ...] = param(
         (), "what stands beside the steps: MyCallback(), or by name, such as tensorboard or unfreeze('head.*', epoch={3: '*'})"
     )
-    device: Literal["auto", "cpu", "cuda"] = param(
-        "auto", "where the network is trained; auto: a GPU where there is one", inert=WHERE
+    precision: Precision = param(
+        "float32", "numbers of matrix products in training: bf16 and fp16 pay for wide networks, tf32 on NVIDIA GPUs"
+    )
+    device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=WHERE)
+    compile: bool = param(
+        False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", inert=WHERE
+    )
+    deterministic: bool = param(
+        False, "on a GPU use only algorithms that give the same numbers in every run, which may be slower", inert=WHERE
     )
     n_threads: int | None = param(
         None,

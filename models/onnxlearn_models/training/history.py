@@ -13,8 +13,8 @@ from onnxlearn_models.training.callback import Callback
 class Epoch:
     """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
 
-    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where it was not, and
-    where the rows do not define it.
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where it was not, and where the rows do
+    not define it. ``skipped_steps``: those left out since a gradient was too large for fp16.
     """
 
     number: int
@@ -23,6 +23,7 @@ class Epoch:
     lr: float
     valid_score: float | None = None
     measures: Mapping[str, float | None] = field(default_factory=dict)
+    skipped_steps: int = 0
 
     def values(self, score_name: str) -> dict[str, float | None]:
         """By the names of the history's columns.

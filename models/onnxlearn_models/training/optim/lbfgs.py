@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.arguments import About
+from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, optimizers, trained_spans
 from onnxlearn_models.training.optim.states import flattened, restored
 
@@ -104,15 +105,11 @@ class _RandomNumbers:
     """Torch's random numbers from here on, again and again."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device if device.type == "cuda" else None
+        self._device = device
         self._states: list[Tensor] = []
 
     def again(self) -> None:
-        if not self._states:
-            self._states = [torch.get_rng_state()]
-            if self._device is not None:
-                self._states.append(torch.cuda.get_rng_state(self._device))
-            return
-        torch.set_rng_state(self._states[0])
-        if self._device is not None:
-            torch.cuda.set_rng_state(self._states[1], self._device)
+        if self._states:
+            set_random_states(self._device, self._states)
+        else:
+            self._states = random_states(self._device)
