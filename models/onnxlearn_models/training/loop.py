@@ -488,7 +488,7 @@ class Training:
     def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
         """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
         due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
-        found = measuring.of_valid(read, due=due)
+        found = dict.fromkeys(measuring.names) | measuring.of_valid(read, due=due)
         if due:
             of = measuring.train.rows
             rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))
