@@ -17,6 +17,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
@@ -76,7 +77,7 @@ class MLPNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self.inputs(num, cat)
-        output: Tensor = self.head(self.blocks(x))
+        output = dense(x, self.blocks, self.head)
         return output if self.linear_path is None else output + self.linear_path(x)
 
 

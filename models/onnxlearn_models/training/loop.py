@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
+from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
@@ -134,6 +135,7 @@ class Training:
         self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
         self._buffer = train.like(self.sampler.n_rows) if self.n_members == 1 else None
+        self._tape = Tape()
         self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
 
     @property
@@ -283,16 +285,15 @@ class Training:
             self.batch = batch
             for call in before:
                 call(self)
-            loss = self._loss(batch)
-            self.loss = loss.detach()
+            way_back = self._through(batch)
             # Elsewhere looking at a number waits for the device: there it is done once an epoch.
-            losses.append(loss.item() if on_cpu else self.loss)
+            losses.append(self.loss.item() if on_cpu else self.loss)
             if on_cpu and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
                 grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
+            way_back(1 / n_summed)
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             for call in after:
@@ -323,6 +324,19 @@ class Training:
         orders = torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1).to(self.device)
         for rows in torch.split(orders, self.sizes):
             yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
+
+    def _through(self, batch: Tensors) -> Callable[[float], None]:
+        """Send a batch through the network: its loss, and what adds the gradients of so many times the loss."""
+        if self.config.mixup or self._penalty is not None or self.objective.slope is None:
+            with self._tape:
+                loss = self._loss(batch)
+            self.loss = loss.detach()
+            return lambda factor: self._tape.backward(loss, torch.full_like(loss, factor))
+        with self._tape:
+            output = self.module(**batch.inputs)
+        with torch.no_grad():
+            self.loss, slope = self.objective.slope(output, batch.target, batch.weight)
+        return lambda factor: self._tape.backward(output, slope if factor == 1 else slope * factor)
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:

@@ -47,7 +47,7 @@ def _log_cosh(output: Tensor, target: Tensor) -> Tensor:
 LOSSES: dict[str, LossInfo] = {
     "cross_entropy": LossInfo("classification", _cross_entropy),
     "focal": LossInfo("classification", _focal),
-    "mse": LossInfo("regression", lambda output, target: (output - target).square().mean(dim=1)),
+    "mse": LossInfo("regression", lambda output, target: functional.mse_loss(output, target, reduction='none').mean(dim=1)),
     "mae": LossInfo("regression", lambda output, target: (output - target).abs().mean(dim=1)),
     "huber": LossInfo("regression", lambda o, t: functional.huber_loss(o, t, reduction="none").mean(dim=1)),
     "log_cosh": LossInfo("regression", _log_cosh),

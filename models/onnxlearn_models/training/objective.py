@@ -56,6 +56,10 @@ class Objective:
     score: Score
     point: Callable[[Tensor], Tensor] = lambda output: output
 
+    @property
+    def slope(self):
+        return SLOPES.get(self.each)
+
     def train(self, output: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         """Mean loss over rows and members; output ``[N, D]``, or ``[N, k, D]`` of k members.
 
@@ -113,3 +117,21 @@ def _by_member(output: Tensor, target: Tensor, weight: Tensor | None, *, shared:
         return x.repeat_interleave(n_members, dim=0) if shared else x.flatten(0, 1)
 
     return output.flatten(0, 1), spread(target), None if weight is None else spread(weight)
+
+
+def mse_slope(output, target, weight):
+    error = output - target
+    slope = error * (2 / error.numel())
+    if weight is not None: slope *= weight.unsqueeze(1)
+    return torch.dot(error.view(-1), slope.view(-1)) / 2, slope
+
+
+def ce_slope(output, target, weight):
+    logs = functional.log_softmax(output, dim=1)
+    if weight is None:
+        loss = functional.nll_loss(logs, target)
+        slope = logs.exp_().scatter_(1, target.unsqueeze(1), -1.0, reduce="add").mul_(1/len(target))
+    return loss, slope
+
+from onnxlearn_models.training.loss import LOSSES
+SLOPES = {LOSSES["mse"].each: mse_slope, LOSSES["cross_entropy"].each: ce_slope}

@@ -1,0 +1,110 @@
+"""Layers that follow one another, as one part of a network that knows its own derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onnxlearn_models.layers.dropout import Dropout, dropout_mask
+from onnxlearn_models.layers.tape import Tape
+
+Back: TypeAlias = Callable[[Tensor, Tensor, bool], Tensor]
+"""(gradient of a layer's output, ones [N], whether the gradient of its input is wanted) -> that, in the same memory."""
+Step: TypeAlias = Callable[[Any, Tensor, list[Back]], Tensor]
+"""(layer, what another layer made, ways back so far) -> output, in the same memory; adds its own way back, if it has one."""
+
+
+def dense(x: Tensor, *parts: nn.Module) -> Tensor:
+    """``x [N, d_in]`` through layers and sequences of layers, one after the other: ``[N, d_out]``.
+
+    While a :class:`~onnxlearn_models.layers.tape.Tape` notes, what stands from the first linear layer to the last is one part,
+    if :data:`STEPS` has all layers in between.
+
+    >>> layers = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    >>> dense(torch.zeros(2, 3), layers, nn.Linear(4, 1)).shape
+    torch.Size([2, 1])
+    """
+    if Tape.active is None:
+        for part in parts:
+            x = part(x)
+        return x
+    layers = [layer for part in parts for layer in (part if type(part) is nn.Sequential else (part,))]
+    linear = [i for i, layer in enumerate(layers) if type(layer) is nn.Linear]
+    start, end = (linear[0], linear[-1] + 1) if linear else (0, 0)
+    if not all(map(_is_known, layers[start:end])):
+        end = start
+    for layer in layers[:start]:
+        x = layer(x)
+    if end > start:
+        x = _through(Tape.active, x, layers[start:end])
+    for layer in layers[end:]:
+        x = layer(x)
+    return x
+
+
+def _is_known(layer: nn.Module) -> bool:
+    """Whether there is a step for it, and nobody listens to it."""
+    return type(layer) in STEPS and not (
+        layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    )
+
+
+def _through(tape: Tape, x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
+    output, way = x, list[Back]()
+    with torch.no_grad():
+        for layer in layers:
+            output = STEPS[type(layer)](layer, output, way)
+
+    def back(grad: Tensor, wanted: bool) -> Tensor:
+        ones = grad.new_ones(grad.shape[0])
+        # What is behind is freed at once.
+        while way:
+            grad = way.pop()(grad, ones, wanted or bool(way))
+        return grad
+
+    return tape.note(output, x, back)
+
+
+def _linear(layer: nn.Linear, x: Tensor, way: list[Back]) -> Tensor:
+    weight, bias = layer._parameters["weight"], layer._parameters["bias"]
+    assert weight is not None
+
+    def back(grad: Tensor, ones: Tensor, wanted: bool) -> Tensor:
+        transposed = grad.t()
+        if weight.requires_grad:
+            assert weight.grad is not None
+            weight.grad.addmm_(transposed, x)
+        if bias is not None and bias.requires_grad:
+            assert bias.grad is not None
+            # A product with ones takes half the time of a sum over the rows.
+            bias.grad.addmv_(transposed, ones)
+        return torch.mm(grad, weight) if wanted else grad
+
+    way.append(back)
+    return functional.linear(x, weight, bias)
+
+
+def _relu(_layer: nn.ReLU, x: Tensor, way: list[Back]) -> Tensor:
+    x.relu_()
+    way.append(lambda grad, _ones, _wanted: grad.mul_(x.sign()))
+    return x
+
+
+def _dropout(layer: nn.Dropout, x: Tensor, way: list[Back]) -> Tensor:
+    if not layer.p:
+        return x
+    mask = dropout_mask(x, layer.p)
+    way.append(lambda grad, _ones, _wanted: grad.mul_(mask))
+    return x * mask
+
+
+def _identity(_layer: nn.Identity, x: Tensor, _way: list[Back]) -> Tensor:
+    return x
+
+
+STEPS: dict[type[nn.Module], Step] = {nn.Linear: _linear, nn.ReLU: _relu, Dropout: _dropout, nn.Identity: _identity}
+"""What :func:`dense` makes of layers in training mode, by their exact type."""

@@ -1,0 +1,86 @@
+"""The way back through parts of a network that autograd is not told of.
+
+In small networks a step costs what its operations cost to start. Autograd notes each of them, calls its derivative, makes a
+tensor of each gradient and adds it up. What knows its own derivative can go without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd import Variable
+from torch.autograd.function import Function, once_differentiable
+
+WayBack: TypeAlias = Callable[[Tensor, bool], Tensor | None]
+"""(gradient of an output, whether that of the input is wanted) -> the latter; it adds those of parameters to their ``.grad``."""
+
+
+class Tape:
+    """Notes the way back of parts of a network while it is run inside ``with``; :meth:`backward` goes it.
+
+    Parameters of such parts are unknown to autograd: neither ``torch.autograd.grad`` nor hooks of parameters see them, and their
+    ``.grad`` has to be there. Outside, such parts are as autograd likes them.
+
+    >>> import torch
+    >>> weight = torch.ones(2, requires_grad=True)
+    >>> weight.grad = torch.zeros(2)
+    >>> with Tape() as tape, torch.no_grad():
+    ...     output = tape.note(weight * 3, torch.zeros(2), lambda grad, wanted: weight.grad.add_(3 * grad))
+    >>> tape.backward(output, torch.ones(2))
+    >>> weight.grad
+    tensor([3., 3.])
+    """
+
+    active: ClassVar[Tape | None] = None
+
+    def __init__(self) -> None:
+        self._notes: list[tuple[Tensor, WayBack]] = []
+
+    def __enter__(self) -> Tape:
+        self._notes = []
+        Tape.active = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Tape.active = None
+
+    def note(self, output: Tensor, x: Tensor, way_back: WayBack) -> Tensor:
+        """The output that a part makes of ``x``, computed without gradients, as something that has one."""
+        if x.requires_grad:
+            # Autograd has to go on from here.
+            noted: Tensor = _Noted.apply(x, output, way_back)  # type: ignore[no-untyped-call]
+            return noted
+        self._notes.append((output.requires_grad_(), way_back))
+        return output
+
+    def backward(self, output: Tensor, grad: Tensor) -> None:
+        """Add the gradients of all parameters, where ``grad`` is that of ``output``."""
+        notes, self._notes = self._notes, []
+        if not notes or notes[-1][0] is not output:
+            # What Tensor.backward calls; what that prepares for compiled code takes a tenth of a small step.
+            Variable._execution_engine.run_backward(  # type: ignore[attr-defined]
+                (output,), (grad,), False, False, (), allow_unreachable=True, accumulate_grad=True
+            )
+        with torch.no_grad():
+            for noted, way_back in notes:
+                own = grad if noted is output else noted.grad
+                if own is not None:
+                    way_back(own, False)
+
+
+class _Noted(Function):
+    """An output whose way back autograd calls."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, output: Tensor, way_back: WayBack) -> Tensor:
+        del x
+        ctx.way_back = way_back
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
+        return ctx.way_back(grad, True), None, None
