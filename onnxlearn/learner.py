@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -97,6 +97,15 @@ class Learner(ABC):
         :func:`onnxlearn.bench` asks for it.
         """
         del task
+        return None
+
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float] | None:
+        """Train a network for a step at each of these learning rates, one after the other: the loss of the batch after each.
+
+        Fewer where it was no longer finite; ``None`` where the learner does not train one network. :func:`onnxlearn.lr_find`
+        asks for it.
+        """
+        del task, lrs
         return None
 
     def require_tasks(self, task: Task, test: Task | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +25,7 @@ from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_ref
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
+from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
@@ -130,6 +131,18 @@ class NetworkLearner(Learner):
         """The network that training begins with, on the CPU."""
         return bare_networks([self.begun(task)])
 
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float]:
+        """See :meth:`onnxlearn.learner.Learner.losses_at`; by the network that :meth:`fit` begins with."""
+        self.require_tasks(task)
+        config = self.configs[2]
+        prepared = self.prepare(Rows.of(task, config.validation, self.configs[3], config.seed).train)
+        with prepared.generators.resumed():
+            train = prepared.tensors(prepared.train)
+            prepared.initialize(train)
+            module, config = prepared.module, prepared.config
+            with threads(self._n_threads(prepared)):
+                return range_test(module, train, prepared.objective, config, self.parameter_groups(module, config), lrs)
+
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
         prepared = self.replace(device="cpu").prepare(task)
@@ -189,14 +202,11 @@ class NetworkLearner(Learner):
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
-        assert config.batch_size is not None
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
-            n_weights = sum(parameter.numel() for parameter in module.parameters())
-            rows = config.batch_size * getattr(module, "n_batch_members", 1)
-            with threads(choose_threads(config.n_threads, n_weights, rows)):
+            with threads(self._n_threads(prepared)):
                 result = train_network(
                     module,
                     train,
@@ -210,3 +220,10 @@ class NetworkLearner(Learner):
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)
+
+    def _n_threads(self, prepared: Prepared) -> int:
+        """Threads that its training computes with."""
+        config, module = prepared.config, prepared.module
+        assert config.batch_size is not None
+        n_weights = sum(parameter.numel() for parameter in module.parameters())
+        return choose_threads(config.n_threads, n_weights, config.batch_size * getattr(module, "n_batch_members", 1))
