@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.initializer import start_linear
@@ -61,8 +62,7 @@ class EntityMLPNet(EntityNet):
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        output: Tensor = self.head(self.blocks(self.inputs(num, cat)))
-        return output
+        return dense(self.inputs(num, cat), self.blocks, self.head)
 
 
 def build_entity_mlp(schema: Schema, config: EntityMLPConfig) -> nn.Module:

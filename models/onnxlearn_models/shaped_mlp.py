@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
@@ -57,8 +58,7 @@ class ShapedMLPNet(EntityNet):
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        output: Tensor = self.head(self.blocks(self.inputs(num, cat)))
-        return output
+        return dense(self.inputs(num, cat), self.blocks, self.head)
 
 
 def build_shaped_mlp(schema: Schema, config: ShapedMLPConfig) -> nn.Module:

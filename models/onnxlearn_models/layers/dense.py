@@ -12,10 +12,13 @@ from torch.nn import functional
 from onnxlearn_models.layers.dropout import Dropout, dropout_mask
 from onnxlearn_models.layers.tape import Tape
 
+# Of torch's SELU.
+_ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
+
 Back: TypeAlias = Callable[[Tensor, Tensor, bool], Tensor]
 """(gradient of a layer's output, ones [N], whether the gradient of its input is wanted) -> that, in the same memory."""
 Step: TypeAlias = Callable[[Any, Tensor, list[Back]], Tensor]
-"""(layer, what another layer made, ways back so far) -> output, in the same memory; adds its own way back, if it has one."""
+"""(layer, what another layer made, ways back so far) -> output, perhaps in the same memory; adds its own way back, if any."""
 
 
 def dense(x: Tensor, *parts: nn.Module) -> Tensor:
@@ -47,9 +50,11 @@ def dense(x: Tensor, *parts: nn.Module) -> Tensor:
 
 
 def _is_known(layer: nn.Module) -> bool:
-    """Whether there is a step for it, and nobody listens to it."""
-    return type(layer) in STEPS and not (
-        layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    """Whether there is a step for it, nobody listens to it, and its parameters have gradients to add to."""
+    return (
+        type(layer) in STEPS
+        and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+        and all(p is None or p.grad is not None or not p.requires_grad for p in layer._parameters.values())
     )
 
 
@@ -106,5 +111,32 @@ def _identity(_layer: nn.Identity, x: Tensor, _way: list[Back]) -> Tensor:
     return x
 
 
-STEPS: dict[type[nn.Module], Step] = {nn.Linear: _linear, nn.ReLU: _relu, Dropout: _dropout, nn.Identity: _identity}
+def _smooth(slope: Callable[[Any, Tensor, Tensor], Tensor]) -> Step:
+    """Of an activation; ``slope``: (layer, gradient of its output, its input) -> gradient of its input."""
+
+    def step(layer: nn.Module, x: Tensor, way: list[Back]) -> Tensor:
+        way.append(lambda grad, _ones, _wanted: slope(layer, grad, x))
+        output: Tensor = layer(x)
+        return output
+
+    return step
+
+
+_aten = torch.ops.aten
+STEPS: dict[type[nn.Module], Step] = {
+    nn.Linear: _linear,
+    nn.Identity: _identity,
+    Dropout: _dropout,
+    nn.ReLU: _relu,
+    nn.GELU: _smooth(lambda layer, grad, x: _aten.gelu_backward(grad, x, approximate=layer.approximate)),
+    nn.SiLU: _smooth(lambda _, grad, x: _aten.silu_backward(grad, x)),
+    nn.Mish: _smooth(lambda _, grad, x: _aten.mish_backward(grad, x)),
+    nn.SELU: _smooth(lambda _, grad, x: _aten.elu_backward(grad, _ALPHA, _SCALE, 1.0, False, x)),
+    nn.ELU: _smooth(lambda layer, grad, x: _aten.elu_backward(grad, layer.alpha, 1.0, 1.0, False, x)),
+    nn.LeakyReLU: _smooth(lambda layer, grad, x: _aten.leaky_relu_backward(grad, x, layer.negative_slope, False)),
+    nn.Tanh: _smooth(lambda _, grad, x: _aten.tanh_backward(grad, x.tanh())),
+    nn.Sigmoid: _smooth(lambda _, grad, x: _aten.sigmoid_backward(grad, x.sigmoid())),
+    nn.Softplus: _smooth(lambda layer, grad, x: _aten.softplus_backward(grad, x, layer.beta, layer.threshold)),
+    nn.Hardswish: _smooth(lambda _, grad, x: _aten.hardswish_backward(grad, x)),
+}
 """What :func:`dense` makes of layers in training mode, by their exact type."""

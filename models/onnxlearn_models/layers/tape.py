@@ -21,6 +21,8 @@ WayBack: TypeAlias = Callable[[Tensor, bool], Tensor | None]
 class Tape:
     """Notes the way back of parts of a network while it is run inside ``with``; :meth:`backward` goes it.
 
+    ``notes=False``: it leaves everything to autograd, as whoever compiles, casts or wraps the network needs it.
+
     Parameters of such parts are unknown to autograd: neither ``torch.autograd.grad`` nor hooks of parameters see them, and their
     ``.grad`` has to be there. Outside, such parts are as autograd likes them.
 
@@ -36,12 +38,13 @@ class Tape:
 
     active: ClassVar[Tape | None] = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, notes: bool = True) -> None:
+        self.notes = notes
         self._notes: list[tuple[Tensor, WayBack]] = []
 
     def __enter__(self) -> Tape:
         self._notes = []
-        Tape.active = self
+        Tape.active = self if self.notes else None
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -58,6 +61,9 @@ class Tape:
 
     def backward(self, output: Tensor, grad: Tensor) -> None:
         """Add the gradients of all parameters, where ``grad`` is that of ``output``."""
+        if not self.notes:
+            torch.autograd.backward(output, grad)
+            return
         notes, self._notes = self._notes, []
         if not notes or notes[-1][0] is not output:
             # What Tensor.backward calls; what that prepares for compiled code takes a tenth of a small step.

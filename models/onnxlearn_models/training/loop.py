@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
@@ -25,6 +27,7 @@ from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
+from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.tensors import Tensors
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
@@ -35,6 +38,7 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    require_choices(config, groups)
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
@@ -133,9 +137,10 @@ class Training:
         ]
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
+        self.tape = Tape()
+        self._slope = None if config.mixup or self._penalty is not None else slope_of(objective.each)
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
         self._buffer = train.like(self.sampler.n_rows) if self.n_members == 1 else None
-        self._tape = Tape()
         self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
 
     @property
@@ -211,6 +216,7 @@ class Training:
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
         valid_loss, valid_score = self._validate()
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
@@ -220,6 +226,7 @@ class Training:
         )
         self.call("valid_end")
         self.schedule.after_epoch(valid_loss)
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
 
@@ -279,27 +286,30 @@ class Training:
         self.module.train()
         before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
         on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        decays = self.config.weight_decay_schedule == "fade"
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
             for call in before:
                 call(self)
-            way_back = self._through(batch)
+            self.loss, last, slope = self._through(batch)
             # Elsewhere looking at a number waits for the device: there it is done once an epoch.
             losses.append(self.loss.item() if on_cpu else self.loss)
             if on_cpu and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            way_back(1 / n_summed)
+            self.tape.backward(last, slope if n_summed == 1 else slope / n_summed)
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             for call in after:
                 call(self)
             self.n_steps += 1
-            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
+            if self.schedule.cycles_momentum:
+                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
+            closure = functools.partial(self._loss_again, batch) if self.optimizer.needs_closure else None
+            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0, closure)
             for call in end:
                 call(self)
             if self.stopped is not None:
@@ -325,18 +335,19 @@ class Training:
         for rows in torch.split(orders, self.sizes):
             yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
 
-    def _through(self, batch: Tensors) -> Callable[[float], None]:
-        """Send a batch through the network: its loss, and what adds the gradients of so many times the loss."""
-        if self.config.mixup or self._penalty is not None or self.objective.slope is None:
-            with self._tape:
+    def _through(self, batch: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Send a batch through the network: its loss, a tensor to go back from, and the loss's derivative by that tensor."""
+        if self._slope is None:
+            with self.tape:
                 loss = self._loss(batch)
-            self.loss = loss.detach()
-            return lambda factor: self._tape.backward(loss, torch.full_like(loss, factor))
-        with self._tape:
+            return loss.detach(), loss, torch.ones_like(loss)
+        with self.tape:
             output = self.module(**batch.inputs)
-        with torch.no_grad():
-            self.loss, slope = self.objective.slope(output, batch.target, batch.weight)
-        return lambda factor: self._tape.backward(output, slope if factor == 1 else slope * factor)
+        if output.ndim == 2:
+            loss, slope = self._slope(output.detach(), batch.target, batch.weight)
+            return loss, output, slope
+        loss = self.objective.train(output, batch.target, batch.weight)
+        return loss.detach(), loss, torch.ones_like(loss)
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
@@ -347,6 +358,12 @@ class Training:
         else:
             loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
+
+    def _loss_again(self, batch: Tensors) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss, last, slope = self._through(batch)
+        self.tape.backward(last, slope)
+        return loss
 
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
