@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from onnxlearn_models.layers.dropout import Dropout, dropout_mask
-from onnxlearn_models.layers.tape import Tape
+from onnxlearn_models.layers.tape import Tape, active_tape
 
 # Of torch's SELU.
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 
-Back: TypeAlias = Callable[[Tensor, Tensor, bool], Tensor]
-"""(gradient of a layer's output, ones [N], whether the gradient of its input is wanted) -> that, in the same memory."""
+Back: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(gradient of a layer's output, ones [N]) -> that of its input, perhaps in the same memory, or anything if none wants it."""
 Step: TypeAlias = Callable[[Any, Tensor, list[Back]], Tensor]
 """(layer, what another layer made, ways back so far) -> output, perhaps in the same memory; adds its own way back, if any."""
 
@@ -31,7 +31,8 @@ def dense(x: Tensor, *parts: nn.Module) -> Tensor:
     >>> dense(torch.zeros(2, 3), layers, nn.Linear(4, 1)).shape
     torch.Size([2, 1])
     """
-    if Tape.active is None:
+    tape = active_tape()
+    if tape is None:
         for part in parts:
             x = part(x)
         return x
@@ -43,7 +44,7 @@ def dense(x: Tensor, *parts: nn.Module) -> Tensor:
     for layer in layers[:start]:
         x = layer(x)
     if end > start:
-        x = _through(Tape.active, x, layers[start:end])
+        x = _through(tape, x, layers[start:end])
     for layer in layers[end:]:
         x = layer(x)
     return x
@@ -64,11 +65,11 @@ def _through(tape: Tape, x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
         for layer in layers:
             output = STEPS[type(layer)](layer, output, way)
 
-    def back(grad: Tensor, wanted: bool) -> Tensor:
+    def back(grad: Tensor) -> Tensor:
         ones = grad.new_ones(grad.shape[0])
         # What is behind is freed at once.
         while way:
-            grad = way.pop()(grad, ones, wanted or bool(way))
+            grad = way.pop()(grad, ones)
         return grad
 
     return tape.note(output, x, back)
@@ -77,8 +78,9 @@ def _through(tape: Tape, x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
 def _linear(layer: nn.Linear, x: Tensor, way: list[Back]) -> Tensor:
     weight, bias = layer._parameters["weight"], layer._parameters["bias"]
     assert weight is not None
+    wanted = bool(way) or x.requires_grad
 
-    def back(grad: Tensor, ones: Tensor, wanted: bool) -> Tensor:
+    def back(grad: Tensor, ones: Tensor) -> Tensor:
         transposed = grad.t()
         if weight.requires_grad:
             assert weight.grad is not None
@@ -95,15 +97,15 @@ def _linear(layer: nn.Linear, x: Tensor, way: list[Back]) -> Tensor:
 
 def _relu(_layer: nn.ReLU, x: Tensor, way: list[Back]) -> Tensor:
     x.relu_()
-    way.append(lambda grad, _ones, _wanted: grad.mul_(x.sign()))
+    way.append(lambda grad, _: grad.mul_(x.sign()))
     return x
 
 
 def _dropout(layer: nn.Dropout, x: Tensor, way: list[Back]) -> Tensor:
-    if not layer.p:
+    if not (layer.p and layer.training):
         return x
     mask = dropout_mask(x, layer.p)
-    way.append(lambda grad, _ones, _wanted: grad.mul_(mask))
+    way.append(lambda grad, _: grad.mul_(mask))
     return x * mask
 
 
@@ -115,11 +117,16 @@ def _smooth(slope: Callable[[Any, Tensor, Tensor], Tensor]) -> Step:
     """Of an activation; ``slope``: (layer, gradient of its output, its input) -> gradient of its input."""
 
     def step(layer: nn.Module, x: Tensor, way: list[Back]) -> Tensor:
-        way.append(lambda grad, _ones, _wanted: slope(layer, grad, x))
+        way.append(lambda grad, _: slope(layer, grad, x))
         output: Tensor = layer(x)
         return output
 
     return step
+
+
+def _elu_slope(grad: Tensor, x: Tensor, alpha: float, scale: float) -> Tensor:
+    slope: Tensor = _aten.elu_backward(grad, alpha, scale, 1.0, is_result=False, self_or_result=x)
+    return slope
 
 
 _aten = torch.ops.aten
@@ -131,9 +138,11 @@ STEPS: dict[type[nn.Module], Step] = {
     nn.GELU: _smooth(lambda layer, grad, x: _aten.gelu_backward(grad, x, approximate=layer.approximate)),
     nn.SiLU: _smooth(lambda _, grad, x: _aten.silu_backward(grad, x)),
     nn.Mish: _smooth(lambda _, grad, x: _aten.mish_backward(grad, x)),
-    nn.SELU: _smooth(lambda _, grad, x: _aten.elu_backward(grad, _ALPHA, _SCALE, 1.0, False, x)),
-    nn.ELU: _smooth(lambda layer, grad, x: _aten.elu_backward(grad, layer.alpha, 1.0, 1.0, False, x)),
-    nn.LeakyReLU: _smooth(lambda layer, grad, x: _aten.leaky_relu_backward(grad, x, layer.negative_slope, False)),
+    nn.SELU: _smooth(lambda _, grad, x: _elu_slope(grad, x, _ALPHA, _SCALE)),
+    nn.ELU: _smooth(lambda layer, grad, x: _elu_slope(grad, x, layer.alpha, 1.0)),
+    nn.LeakyReLU: _smooth(
+        lambda layer, grad, x: _aten.leaky_relu_backward(grad, x, layer.negative_slope, self_is_result=False)
+    ),
     nn.Tanh: _smooth(lambda _, grad, x: _aten.tanh_backward(grad, x.tanh())),
     nn.Sigmoid: _smooth(lambda _, grad, x: _aten.sigmoid_backward(grad, x.sigmoid())),
     nn.Softplus: _smooth(lambda layer, grad, x: _aten.softplus_backward(grad, x, layer.beta, layer.threshold)),

@@ -6,16 +6,30 @@ tensor of each gradient and adds it up. What knows its own derivative can go wit
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.autograd import Variable
 from torch.autograd.function import Function, once_differentiable
 
-WayBack: TypeAlias = Callable[[Tensor, bool], Tensor | None]
-"""(gradient of an output, whether that of the input is wanted) -> the latter; it adds those of parameters to their ``.grad``."""
+run_backward: Any = torch.autograd.Variable._execution_engine.run_backward
+
+WayBack: TypeAlias = Callable[[Tensor], Tensor]
+"""From the gradient of an output, which stays as it is, to that of the input; adds those of parameters to their ``.grad``."""
+
+
+class _Active(threading.local):
+    tape: Tape | None = None
+
+
+_active = _Active()
+
+
+def active_tape() -> Tape | None:
+    """The one that notes what this thread runs."""
+    return _active.tape
 
 
 class Tape:
@@ -23,20 +37,18 @@ class Tape:
 
     ``notes=False``: it leaves everything to autograd, as whoever compiles, casts or wraps the network needs it.
 
-    Parameters of such parts are unknown to autograd: neither ``torch.autograd.grad`` nor hooks of parameters see them, and their
-    ``.grad`` has to be there. Outside, such parts are as autograd likes them.
+    Parameters of such parts, which need a ``.grad``, are unknown to autograd: neither ``torch.autograd.grad`` nor their own
+    hooks see them. Outside, such parts are as autograd likes them.
 
     >>> import torch
     >>> weight = torch.ones(2, requires_grad=True)
     >>> weight.grad = torch.zeros(2)
     >>> with Tape() as tape, torch.no_grad():
-    ...     output = tape.note(weight * 3, torch.zeros(2), lambda grad, wanted: weight.grad.add_(3 * grad))
+    ...     output = tape.note(weight * 3, torch.zeros(2), lambda grad: weight.grad.add_(3 * grad))
     >>> tape.backward(output, torch.ones(2))
     >>> weight.grad
     tensor([3., 3.])
     """
-
-    active: ClassVar[Tape | None] = None
 
     def __init__(self, *, notes: bool = True) -> None:
         self.notes = notes
@@ -44,14 +56,17 @@ class Tape:
 
     def __enter__(self) -> Tape:
         self._notes = []
-        Tape.active = self if self.notes else None
+        _active.tape = self if self.notes else None
         return self
 
     def __exit__(self, *error: object) -> None:
-        Tape.active = None
+        _active.tape = None
 
     def note(self, output: Tensor, x: Tensor, way_back: WayBack) -> Tensor:
-        """The output that a part makes of ``x``, computed without gradients, as something that has one."""
+        """The output that a part makes of ``x``, computed without gradients, as something that has one.
+
+        ``way_back`` may give anything where ``x`` wants no gradient.
+        """
         if x.requires_grad:
             # Autograd has to go on from here.
             noted: Tensor = _Noted.apply(x, output, way_back)  # type: ignore[no-untyped-call]
@@ -67,14 +82,12 @@ class Tape:
         notes, self._notes = self._notes, []
         if not notes or notes[-1][0] is not output:
             # What Tensor.backward calls; what that prepares for compiled code takes a tenth of a small step.
-            Variable._execution_engine.run_backward(  # type: ignore[attr-defined]
-                (output,), (grad,), False, False, (), allow_unreachable=True, accumulate_grad=True
-            )
+            run_backward((output,), (grad,), False, False, (), allow_unreachable=True, accumulate_grad=True)  # noqa: FBT003
         with torch.no_grad():
             for noted, way_back in notes:
                 own = grad if noted is output else noted.grad
                 if own is not None:
-                    way_back(own, False)
+                    way_back(own)
 
 
 class _Noted(Function):
@@ -89,4 +102,4 @@ class _Noted(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
-        return ctx.way_back(grad, True), None, None
+        return ctx.way_back(grad), None, None
