@@ -83,6 +83,12 @@ class Learner(ABC):
         """The values of the parameters that were given to this learner; the others are defaults."""
         return {name: self.values[name] for name in self._given}
 
+    @property
+    def uses_test(self) -> bool:
+        """Whether a fit needs the test rows of a resampling, since they choose the epoch: ``validation="test"``."""
+        validation = self.values.get("validation")
+        return isinstance(validation, str) and validation == "test"
+
     def replace(self, **params: Any) -> Self:
         """A copy with some parameters changed; unknown names raise ``ParameterError``."""
         return type(self)(**{**self._given, **params})

@@ -15,6 +15,7 @@ from onnxlearn.model import Model
 from onnxlearn.named import named_object
 from onnxlearn.params import Param, owned, to_json
 from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
@@ -37,9 +38,11 @@ from onnxlearn_models.training.config import (
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
+from onnxlearn_models.training.measuring import make_measuring, require_monitored
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
@@ -165,7 +168,7 @@ class NetworkLearner(Learner):
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed)
+        rows = Rows.of(task, config.validation, outputs, config.seed, test)
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
@@ -227,18 +230,26 @@ class NetworkLearner(Learner):
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
+        weighed = WeighedRows.of(train, class_weights, "training")
+        require_monitored(config.monitor, config.validation)
+        measuring = make_measuring(
+            config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
+            train=train, valid=valid,
+        )  # fmt: skip
         generators = Generators(config.seed, device)
         with generators.resumed():
+            sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.groups(module, config), config, train.n_rows, self)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self)
         return Prepared(
             module=module,
-            train=WeighedRows.of(train, class_weights, "training"),
+            train=weighed,
             valid=None if valid is None else WeighedRows.of(valid, class_weights, "validation"),
             preprocessing=preprocessing,
             head=head,
             scaling=scaling,
             objective=objective,
+            measuring=measuring,
             architecture=architecture,
             config=config,
             chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
@@ -269,6 +280,7 @@ class NetworkLearner(Learner):
                     groups=self.groups(module, config),
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
+                    measuring=prepared.measuring,
                     keep_on_interrupt=keep_on_interrupt,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()

@@ -60,7 +60,7 @@ class Settings:
         """Plain JSON: what results depend on."""
         return {
             "measures": [measure.name for measure in self.measures],
-            "code": {measure.name: code_digest(measure.function) for measure in self.measures if _is_own(measure)},
+            "code": {measure.name: code_digest(measure.function) for measure in self.measures if is_own(measure)},
             "time_limit": self.time_limit,
             "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "predictions": self.predictions,
@@ -120,7 +120,7 @@ class Job:
         train, test = task.select(self.train), task.select(self.test)
         with _FITTING, time_limit(settings.time_limit):
             start = time.perf_counter()
-            model = single_threaded(learner).fit(train, progress=False)
+            model = single_threaded(learner).fit(train, test=test if learner.uses_test else None, progress=False)
         fitted = time.perf_counter()
         prediction = replace(model.predict(test), row_ids=self.test)
         predicted = time.perf_counter()
@@ -175,8 +175,8 @@ def single_threaded(learner: Learner) -> Learner:
     return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
 
 
-def _is_own(measure: Measure) -> bool:
-    """Whether there is more to a measure than its name tells."""
+def is_own(measure: Measure) -> bool:
+    """Whether there is more to a measure than its name tells: code, or a matrix of costs."""
     try:
         return _measures.get(measure.name) != measure or not is_installed(measure.function)
     except (UnknownNameError, ParameterError):

@@ -11,9 +11,10 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.training import optimizers
 from onnxlearn_models.training.config import make_train_config
+from onnxlearn_models.training.optim.base import Elementwise
 from onnxlearn_models.training.optim.fused import SGD, Adam
 from onnxlearn_models.training.optim.lbfgs import LBFGS
-from onnxlearn_models.training.optimizer import Elementwise, Group, make_optimizer
+from onnxlearn_models.training.optimizer import Group, make_optimizer
 
 N_STEPS = 12
 

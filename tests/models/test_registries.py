@@ -12,7 +12,7 @@ from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbedding
 from onnxlearn_models.lowering import lower
 from onnxlearn_models.training import losses, optimizers, schedules
 from onnxlearn_models.training.loss import LossInfo
-from onnxlearn_models.training.optimizer import OptimizerInfo
+from onnxlearn_models.training.optim.base import OptimizerInfo
 from onnxlearn_models.training.schedule import ScheduleInfo
 
 SMALL = {"max_epochs": 2, "d_block": 8, "n_members": 2, "n_max": 8, "layer_units": [8], "attention_n_heads": 2, "device": "cpu"}

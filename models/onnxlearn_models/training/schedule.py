@@ -30,7 +30,7 @@ class Schedule:
     """The course of the learning rate over the steps of a training, which are counted from 1.
 
     A class of one's own takes the :class:`Plan` first, then settings by their names. ``needs_validation``: it looks at the
-    validation loss of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
+    monitored value of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
     """
 
     needs_validation: ClassVar[bool] = False
@@ -46,7 +46,7 @@ class Schedule:
         return None
 
     def after_epoch(self, value: float | None) -> None:
-        """Take note of an epoch's validation loss."""
+        """Take note of an epoch's monitored value, of which less is better."""
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as plain JSON."""
@@ -64,24 +64,29 @@ class Course(Schedule):
     """
 
     def __init__(self, function: Callable[..., float], plan: Plan) -> None:
-        self._function, self._plan = function, plan
-        self._asked = [name for name in ASKED if name in signature(function).parameters]
-        self._last: tuple[tuple[float, ...], float] = ((), 1.0)
+        asked = [name for name in ASKED if name in signature(function).parameters]
+        self._function, self._n_epoch_steps = function, plan.n_epoch_steps
+        # Most ask for the progress alone: every step does.
+        self._n_steps = plan.n_steps if asked == ["progress"] else 0
+        self._fixed = {"n_epochs": plan.n_epochs} if "n_epochs" in asked else {}
+        # What is divided by the number of steps: all of them, or those of an epoch.
+        sizes = {"progress": plan.n_steps, "time": plan.n_epoch_steps}
+        self._shares = [(name, sizes[name]) for name in asked if name in sizes]
+        self._epoch, self._value = -1, 1.0
+        self._takes_epoch = "epoch" in asked
 
     def factor(self, step: int) -> float:
         """What the function says."""
-        plan = self._plan
-        known = {
-            "progress": step / plan.n_steps,
-            "time": step / plan.n_epoch_steps,
-            "epoch": max(0, step - 1) // plan.n_epoch_steps,
-            "n_epochs": plan.n_epochs,
-        }
-        values = tuple(known[name] for name in self._asked)
+        if self._n_steps:
+            return self._function(progress=step / self._n_steps)
+        epoch = max(0, step - 1) // self._n_epoch_steps
         # What depends on the epoch alone is asked for once an epoch.
-        if values != self._last[0] or not values:
-            self._last = values, float(self._function(**dict(zip(self._asked, values, strict=True))))
-        return self._last[1]
+        if self._shares or epoch != self._epoch:
+            shares = {name: step / size for name, size in self._shares}
+            if self._takes_epoch:
+                shares["epoch"] = epoch
+            self._epoch, self._value = epoch, float(self._function(**shares, **self._fixed))
+        return self._value
 
 
 class WarmUp(Schedule):
@@ -93,7 +98,8 @@ class WarmUp(Schedule):
 
     def factor(self, step: int) -> float:
         """Both factors."""
-        return min(1.0, step / self._n_rising) * self._schedule.factor(step)
+        factor = self._schedule.factor(step)
+        return factor if step >= self._n_rising else factor * step / self._n_rising
 
     def momentum(self, step: int) -> float | None:
         """That of the other."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.arguments import About
-from onnxlearn_models.training.optimizer import Closure, Elementwise, Group, optimizers
+from onnxlearn_models.training.optim.base import Closure, Elementwise, Group, optimizers
 
 Decay = Annotated[float, About("decay of the gradient's mean", low=0, high=0.9999)]
 SquareDecay = Annotated[float, About("decay of the gradient's square", low=0, high=0.99999)]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.arguments import About
+from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, forget, optimizers
 from onnxlearn_models.training.optim.states import flattened, restored
-from onnxlearn_models.training.optimizer import Closure, Group, Optimizer, forget, optimizers
 
 
 @optimizers.register("lbfgs", lr=1.0, full_batch=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from onnxlearn_models.arguments import About
+from onnxlearn_models.training.optim.base import Elementwise, Group, optimizers
 from onnxlearn_models.training.optim.fused import Decay, Eps, SquareDecay
-from onnxlearn_models.training.optimizer import Elementwise, Group, optimizers
 
 Decoupled = Annotated[bool, About("weight decay shrinks the weights themselves instead of being added to the gradient")]
 

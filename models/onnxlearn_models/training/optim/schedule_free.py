@@ -8,8 +8,8 @@ import torch
 
 from onnxlearn.errors import MissingExtraError
 from onnxlearn_models.arguments import About
+from onnxlearn_models.training.optim.base import optimizers
 from onnxlearn_models.training.optim.fused import Decay, Eps, SquareDecay
-from onnxlearn_models.training.optimizer import optimizers
 
 
 @optimizers.register("schedule_free", lr=2.5e-3)

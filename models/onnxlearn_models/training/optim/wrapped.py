@@ -12,8 +12,8 @@ from torch import Tensor
 from onnxlearn.errors import ParameterError
 from onnxlearn.named import reason
 from onnxlearn_models.arguments import EMPTY, signature, title
+from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, OptimizerInfo, forget, optimizers
 from onnxlearn_models.training.optim.states import flattened, restored
-from onnxlearn_models.training.optimizer import Closure, Group, Optimizer, OptimizerInfo, forget, optimizers
 
 
 def is_foreign(make: Callable[..., Any]) -> bool:
