@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
-from onnxlearn.params import Param, owned, to_json
+from onnxlearn.params import Param, owned
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -23,7 +24,7 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.config import (
     CHOICES,
@@ -35,16 +36,19 @@ from onnxlearn_models.training.config import (
     stranger,
     train_config_type,
 )
+from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
-from onnxlearn_models.training.measuring import make_measuring, require_monitored
+from onnxlearn_models.training.measuring import make_measuring
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads, threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -65,6 +69,10 @@ class NetworkLearner(Learner):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        if params.get("swa") is not None and params.get("ema"):
+            raise ParameterError(
+                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
+            )
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
@@ -102,12 +110,6 @@ class NetworkLearner(Learner):
             elif each not in settings:
                 ordered.append(each)
         return tuple(ordered)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of every learner; without callbacks that only watch."""
-        document = super().to_dict()
-        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
-        return document
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -172,9 +174,7 @@ class NetworkLearner(Learner):
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
-        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
-        model.callbacks = tuple(network.result.callbacks)
-        return model
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
@@ -195,7 +195,7 @@ class NetworkLearner(Learner):
             train = prepared.tensors(prepared.train)
             prepared.initialize(train)
             module, config = prepared.module, prepared.config
-            with threads(self._n_threads(prepared)):
+            with prepared.computing():
                 return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
@@ -231,7 +231,6 @@ class NetworkLearner(Learner):
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
         weighed = WeighedRows.of(train, class_weights, "training")
-        require_monitored(config.monitor, config.validation)
         measuring = make_measuring(
             config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
             train=train, valid=valid,
@@ -240,7 +239,9 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self)
+        freeze(module, config.freeze)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
+        chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
             train=weighed,
@@ -252,7 +253,8 @@ class NetworkLearner(Learner):
             measuring=measuring,
             architecture=architecture,
             config=config,
-            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            chosen=chosen,
+            info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
         )
@@ -266,11 +268,13 @@ class NetworkLearner(Learner):
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+        team = join(prepared.device)
+        show = progress if team.is_first else False
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
-            with threads(self._n_threads(prepared)):
+            with prepared.computing():
                 result = train_network(
                     module,
                     train,
@@ -280,15 +284,10 @@ class NetworkLearner(Learner):
                     groups=self.groups(module, config),
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
+                    info=prepared.info,
                     measuring=prepared.measuring,
                     keep_on_interrupt=keep_on_interrupt,
+                    team=team,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)
-
-    def _n_threads(self, prepared: Prepared) -> int:
-        """Threads that its training computes with."""
-        config, module = prepared.config, prepared.module
-        assert config.batch_size is not None
-        n_weights = sum(parameter.numel() for parameter in module.parameters())
-        return choose_threads(config.n_threads, n_weights, config.batch_size * getattr(module, "n_batch_members", 1))

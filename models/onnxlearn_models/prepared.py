@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError, listing
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -22,11 +22,15 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.loss import losses
 from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.registry import said
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,7 +39,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
-    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
+    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
+    what callbacks call the training.
     ``generators``: where torch's random numbers stand after the network was built.
     """
 
@@ -50,6 +55,7 @@ class Prepared:
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
+    info: RunInfo
     device: torch.device
     generators: Generators
 
@@ -66,6 +72,16 @@ class Prepared:
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.inputs)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run."""
+        config, size = self.config, self.config.batch_size
+        assert size is not None
+        n_weights = sum(parameter.numel() for parameter in self.module.parameters())
+        n_threads = choose_threads(config.n_threads, n_weights, size * getattr(self.module, "n_batch_members", 1))
+        with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
+            yield
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -106,32 +122,18 @@ class Generators:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
+        self._device = device
+        with _STREAM, kept_random(device):
             torch.manual_seed(seed)
-            self._states = self._read()
+            self._states = random_states(device)
 
     @contextlib.contextmanager
     def resumed(self) -> Iterator[None]:
         """Inside, random numbers go on where the block before ended."""
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
-            torch.set_rng_state(self._states[0])
-            for device, state in zip(self._devices, self._states[1:], strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with _STREAM, kept_random(self._device):
+            set_random_states(self._device, self._states)
             yield
-            self._states = self._read()
-
-    def _read(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on. Raises: ProviderError where there is no GPU and one is asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError("device='cuda' is not available: torch finds no GPU; use device='cpu' or device='auto'")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+            self._states = random_states(self._device)
 
 
 def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:

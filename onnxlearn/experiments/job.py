@@ -19,6 +19,7 @@ from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.record import Finished, Key, Record, Status
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
+from onnxlearn.parts import part_of
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import on_one_core
 from onnxlearn.task import Task
@@ -116,9 +117,15 @@ class Job:
         target = task.schema.target
         return Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
 
+    def _title(self, learner: Learner) -> str:
+        """What the iteration is called beside its task and its kind of learner."""
+        inner = "" if self.key.inner is None else f".{self.key.inner}"
+        own = "" if self.key.learner == learner.name else f"{self.key.learner} "
+        return f"{own}{self.key.resampling} {self.key.iteration}{inner}"
+
     def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings) -> Finished:
         train, test = task.select(self.train), task.select(self.test)
-        with _FITTING, time_limit(settings.time_limit):
+        with _FITTING, time_limit(settings.time_limit), part_of(self._title(learner)):
             start = time.perf_counter()
             model = single_threaded(learner).fit(train, test=test if learner.uses_test else None, progress=False)
         fitted = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,7 +32,8 @@ def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None) -> tup
     logs = functional.log_softmax(logits, dim=1)
     loss = functional.nll_loss(logs, target) if weight is None else _weighted(logs, target, weight)
     # Of the mean over rows: probabilities, less 1 at the true class.
-    slope = logs.exp_().scatter_(1, target.unsqueeze(1), -1.0, reduce="add").mul_(1 / len(target))
+    is_true = target.unsqueeze(1) == torch.arange(logs.shape[1], device=logs.device)
+    slope = logs.exp_().sub_(is_true.to(logs.dtype)).mul_(1 / len(target))
     return loss, slope if weight is None else slope.mul_(weight.unsqueeze(1))
 
 
