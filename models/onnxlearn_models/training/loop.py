@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn.processes import place
+from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.named import callback_of
@@ -28,10 +29,11 @@ from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.precision import GradientScale, computing, require_precision
+from onnxlearn_models.training.precision import HALF, GradientScale, computing, require_precision
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
+from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
 from onnxlearn_models.training.tensors import Tensors
 
@@ -186,6 +188,10 @@ class Training:
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
         self._forward = computing(forward, config.precision, self.device)
+        # Compiled code and types that change on the way are autograd's.
+        self.tape = Tape(notes=not config.compile and config.precision not in HALF)
+        is_plain = self.tape.notes and not config.mixup and self._penalty is None
+        self._slope = slope_of(objective.each) if is_plain else None
 
     @property
     def device(self) -> torch.device:
@@ -382,15 +388,14 @@ class Training:
             self.batch = batch
             for call in before:
                 call(self)
-            loss = self._loss(batch)
-            self.loss = loss.detach()
-            losses.append(loss.item() if looks else self.loss)
+            self.loss, last, slope = self._through(batch)
+            losses.append(self.loss.item() if looks else self.loss)
             if looks and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
                 self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            self._backward(loss, self._own_sizes[index] / (self.sizes[index] * n_summed))
+            self._backward(last, slope, self._own_sizes[index] / (self.sizes[index] * n_summed))
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             self._step(index)
@@ -398,10 +403,10 @@ class Training:
                 break
         return self._mean_loss(losses)
 
-    def _backward(self, loss: Tensor, share: float) -> None:
-        """Add the gradients of a loss that counts so much."""
-        loss = loss if share == 1 else loss * share
-        (loss if self._scale is None else self._scale.scaled(loss)).backward()  # type: ignore[no-untyped-call]
+    def _backward(self, last: Tensor, slope: Tensor, share: float) -> None:
+        """Add the gradients of a loss that counts so much; its derivative by ``last`` is ``slope``."""
+        slope = slope if share == 1 else slope * share
+        self.tape.backward(last, slope if self._scale is None else self._scale.scaled(slope))
 
     def _step(self, index: int) -> None:
         """One step by the gradients that are there, those of batch ``index`` the last."""
@@ -420,10 +425,11 @@ class Training:
 
     def _loss_again(self, index: int) -> Tensor:
         """The loss of the weights as they are now, and its gradients."""
-        loss = self._loss(self.batch) * (self._own_sizes[index] / self.sizes[index])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, last, slope = self._through(self.batch)
+        share = self._own_sizes[index] / self.sizes[index]
+        self.tape.backward(last, slope * share)
         self.team.add(self.optimizer.flat.grads)
-        return self.team.add(loss.detach())
+        return self.team.add(loss * share)
 
     def _is_finite(self, scale: GradientScale) -> bool:
         """Whether a step can be made of scaled gradients."""
@@ -466,6 +472,20 @@ class Training:
         """Of an epoch's rows those of this process, on its device."""
         order = order.to(self.device, non_blocking=True)
         return order if self._own_rows is None else self.team.first(order)[self._own_rows.to(self.device)]
+
+    def _through(self, batch: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Send a batch through the network: its loss, a tensor to go back from, and the loss's derivative by that tensor."""
+        if self._slope is None:
+            with self.tape:
+                loss = self._loss(batch)
+            return loss.detach(), loss, torch.ones_like(loss)
+        with self.tape:
+            output = self._forward(**batch.inputs)
+        if output.ndim == 2:
+            loss, slope = self._slope(output.detach(), batch.target, batch.weight)
+            return loss, output, slope
+        loss = self.objective.train(output, batch.target, batch.weight)
+        return loss.detach(), loss, torch.ones_like(loss)
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
