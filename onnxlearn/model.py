@@ -53,6 +53,7 @@ class Model:
 
     ``out_of_fold``: where the model was just fitted by folds (learner ``bagging``), what the file of each fold predicted for
     the rows that it had not seen. It is no part of the file, which tells the scores of these predictions alone.
+    ``callbacks``: where it was just fitted, those that its learner was given, as they are after the training.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Model:
         self._classes = class_array(self.schema.target) if self.metadata.get("labels") == "indices" else None
         self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
         self.out_of_fold: Prediction | None = None
+        self.callbacks: tuple[Any, ...] = ()
 
     @property
     def providers(self) -> list[str]:

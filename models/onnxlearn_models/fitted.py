@@ -19,7 +19,7 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.lowering.lower import MAIN_OUTPUT, emit_outputs
-from onnxlearn_models.training.loop import TrainResult
+from onnxlearn_models.training.history import TrainResult
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

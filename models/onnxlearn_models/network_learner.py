@@ -10,6 +10,7 @@ from torch import nn
 
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
+from onnxlearn.params import to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -50,6 +51,12 @@ class NetworkLearner(Learner):
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
         super().__init__(**params)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every learner; without callbacks that only watch."""
+        document = super().to_dict()
+        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
+        return document
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -109,7 +116,9 @@ class NetworkLearner(Learner):
         network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
-        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
+        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
+        model.callbacks = tuple(network.result.callbacks)
+        return model
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""

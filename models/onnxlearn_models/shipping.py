@@ -22,7 +22,7 @@ from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.packing import Opened, open_checked, pack, score_rows
 from onnxlearn_models.parity import prove_parity
-from onnxlearn_models.training.loop import TrainResult
+from onnxlearn_models.training.history import TrainResult
 from onnxlearn_models.training.split import hold_out
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -195,7 +195,9 @@ def _notes(network: FittedNetwork, title: str) -> list[str]:
     if result.stopped == "interrupted":
         notes.append(f"training{title} was interrupted in epoch {len(result.epochs) + 1}: {best}")
     if result.stopped == "diverged":
-        notes.append(f"the loss{title} was not finite in epoch {len(result.epochs) + 1}: {best}; a lower lr would help")
+        notes.append(f"training{title} diverged: {result.why}; {best}")
+    if result.stopped == "time":
+        notes.append(f"training{title} was ended by time_budget in epoch {len(result.epochs)}: {best}")
     if network.dtype == torch.float64:
         notes.append("the network computes in DOUBLE by design: in FLOAT rounding errors grow from layer to layer of it")
     return notes

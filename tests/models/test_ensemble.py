@@ -164,7 +164,7 @@ def test_a_member_without_its_gpu_is_refused_before_the_first_is_trained():
 
 def test_a_member_that_diverges_is_named():
     members = [small(max_epochs=1), small(max_epochs=1, lr=1e30, optimizer="sgd", warmup=0.0)]
-    with pytest.raises(ParameterError, match=r"^member 2, 'mlp': the loss is not finite in the first epoch with lr=1e\+30"):
+    with pytest.raises(ParameterError, match=r"^member 2, 'mlp': the loss is not finite in epoch 1, .*: choose a lower lr"):
         learner("ensemble", members=members, device="cpu").fit(example_tasks()["number"], progress=False)
 
 

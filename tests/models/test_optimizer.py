@@ -28,6 +28,7 @@ def run(net, step, n_steps=20):
     generator = torch.Generator().manual_seed(1)
     for _ in range(n_steps):
         x = torch.randn(16, 5, generator=generator)
+        net.zero_grad(set_to_none=False)
         net(x).square().mean().backward()
         step()
     return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
@@ -97,6 +98,7 @@ def penalized(factory, l1, l2, n_steps=1500):
     weight = nn.Parameter(torch.full((5,), 0.1))
     optimizer = factory([Group(parameters=(weight,), l1=l1, l2=l2, lr_factor=2.0)])
     for i in range(n_steps):
+        optimizer.flat.grads.zero_()
         (x @ weight - y).square().mean().backward()
         optimizer.step(0.01 * (1 - i / n_steps))
     return x.double().numpy(), y.double().numpy(), weight.detach().numpy()

@@ -252,6 +252,7 @@ def test_training_steps_are_the_same(pytabkit, kind):
         loss(found["x_cont"], found["y"].squeeze(1) if kind == "classification" else found["y"]).backward()
         optimizer.step()
         optimizer.opt.zero_grad()
+        adam.flat.grads.zero_()
         loss(mine.net(**mine.tensors), scaled).backward()
         adam.step(config.lr * lr_factor(config.schedule, step / n_steps), fade(step / n_steps))
     mine_end = copy_of(mine.net)

@@ -362,7 +362,7 @@ def test_virtual_batches_have_more_than_one_row(n_rows):
         ({"mask_type": "softmax"}, r"mask_type has to be sparsemax \| entmax, not 'softmax'"),
         ({"gamma": 0.5}, r"gamma has to be float >= 1, <= 10, not 0.5"),
         ({"gamma": 1e30}, r"gamma has to be float >= 1, <= 10, not 1e\+30"),
-        ({"activation": "relu"}, r"learner 'tabnet' has no parameter 'activation'\. It has 'batch_size', "),
+        ({"activation": "relu"}, r"learner 'tabnet' has no parameter 'activation'\. It has 'accumulate', "),
         ({"epochs": 3}, r"learner 'tabnet' has no parameter 'epochs'\. Did you mean 'max_epochs'"),
         ({"masks": "rows"}, r"masks has to be none \| steps \| features, not 'rows'"),
     ],

@@ -14,6 +14,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.loss import LOSSES
 from onnxlearn_models.training.schedule import SCHEDULES
 
@@ -39,6 +40,8 @@ class TrainConfig:
     monitor: Literal["loss", "score"] = param(
         "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)"
     )
+    min_delta: float = param(0.0, "how much lower than the best one a monitored value has to be, to be better", low=0)
+    keep: Literal["best", "last"] = param("best", "which weights are kept: those of the best epoch, or the last ones")
     dropout_schedule: Literal["constant", "fade"] | None = param(
         None, "fade: dropout goes to 0 over the second half of max_epochs (None: as suits the task)"
     )
@@ -57,11 +60,14 @@ class TrainConfig:
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
     )
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
+    accumulate: int = param(1, "batches whose gradients make one step", low=1)
+    time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
     ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
     label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
+    callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
     device: Literal["auto", "cpu", "cuda"] = param(
         "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
     )

@@ -1,43 +1,33 @@
-"""The training loop: tensors in memory, early stopping on held-out rows, the best weights restored."""
+"""The training loop: tensors in memory, callbacks beside the steps, the best weights restored."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
+from onnxlearn_models.training.callback import Callbacks, State
+from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
+from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.divergence import DivergedError, describe_divergence
+from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
-from onnxlearn_models.training.optimizer import SGD, AdamW, Group, Optimizer
-from onnxlearn_models.training.progress import Epoch, OnEpoch
-from onnxlearn_models.training.schedule import fade, lr_factor
+from onnxlearn_models.training.optimizer import Group, make_optimizer
+from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.tensors import Tensors
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
-
-
-@dataclass
-class TrainResult:
-    """What training came to. ``best_epoch`` counts from 1; its weights are in the network.
-
-    ``score_name`` names the epochs' ``valid_score``.
-    """
-
-    batch_size: int
-    lr: float
-    epochs: list[Epoch] = field(default_factory=list)
-    best_epoch: int = 0
-    score_name: str = ""
-    stopped: Literal["max_epochs", "patience", "interrupted", "diverged"] = "max_epochs"
 
 
 def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner) -> None:
@@ -89,111 +79,248 @@ def train_network(
     Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
     interrupted training is to be kept and no epoch has ended.
     """
-    run = _Run(module, train, valid, objective, config, groups, settle)
-    try:
-        run.epochs(on_epoch)
-    except KeyboardInterrupt:
-        if not keep_on_interrupt:
-            raise
-        if not run.result.best_epoch:
-            raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
-        run.result.stopped = "interrupted"
-    run.restore_best()
-    return run.result
+    training = Training(
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch
+    )
+    return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
-class _Run:
-    """The state of one training."""
+class Training:
+    """One training: its state, and what callbacks see.
+
+    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
+    all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
+    the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
+    ``history``: the epochs that are over.
+    """
 
     def __init__(
         self,
         module: nn.Module,
         train: Tensors,
         valid: Tensors | None,
+        *,
         objective: Objective,
         config: TrainConfig,
         groups: Sequence[Group],
         settle: Callable[[], None],
+        on_epoch: OnEpoch,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
-        self.objective, self.config, self.settle = objective, config, settle
+        self.objective, self.config = objective, config
+        self._settle, self._on_epoch = settle, on_epoch
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
-        self.max_epochs, self.patience = config.max_epochs, config.patience
-        self.result = TrainResult(min(config.batch_size, len(train)), config.lr, score_name=objective.score.name)
-        self.optimizer = _optimizer(config, groups)
-        self.values = self.optimizer.flat.values
+        self.max_epochs = config.max_epochs
+        self.optimizer = make_optimizer(config, groups)
+        self.sampler = make_sampler(config, train)
+        self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
+        self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
+        own, usual = [callback.fresh() for callback in config.callbacks], usual_callbacks(config)
+        self.callbacks = Callbacks([*usual, *own])
+        self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
+        self.epoch = self.n_steps = 0
+        self.batch, self.loss = train, torch.zeros(())
+        self.history: list[Epoch] = []
+        self.stopped: Stopped | None = None
+        size = min(config.batch_size, self.sampler.n_rows)
+        self.result = TrainResult(size, config.lr, self.history, score_name=objective.score.name, callbacks=own)
         # Of running statistics too: those of the last weights do not suit averaged ones.
-        statistics = [b for name, b in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")]
-        self.moving = [self.values, *statistics]
-        self.average = [tensor.clone() for tensor in self.moving] if config.ema else []
-        self.sizes = even_sizes(len(train), self.result.batch_size)
+        self._statistics = [
+            b for name, b in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
+        ]
         self.n_members: int = getattr(module, "n_batch_members", 1)
-        self.penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
+        self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
         # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
-        self.buffer = train.map(torch.empty_like) if self.n_members == 1 else None
-        self.views = self.buffer.batches(self.sizes) if self.buffer is not None else []
-        self.n_steps = 0
-        parts = module.modules() if config.dropout_schedule == "fade" else ()
-        self.dropouts = [(part, part.p) for part in parts if isinstance(part, nn.Dropout)]
-        self.best_value = math.inf
-        self.best: list[Tensor] = []
+        self._buffer = train.like(self.sampler.n_rows) if self.n_members == 1 else None
+        self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
 
-    def epochs(self, on_epoch: OnEpoch) -> None:
-        for number in range(1, self.max_epochs + 1):
-            train_loss = self._train_epoch()
-            trained = self._use_average()
-            valid_loss, valid_score = self._validate()
-            if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
-                self._diverged()
-                return
-            epoch = Epoch(number=number, train_loss=train_loss, valid_loss=valid_loss, lr=self._lr(), valid_score=valid_score)
-            self._keep_if_best(epoch)
-            self._put(trained)
-            on_epoch(epoch)
-            if self._out_of_patience(number):
-                self.result.stopped = "patience"
-                return
+    @property
+    def device(self) -> torch.device:
+        """Where the network and its rows are."""
+        return self.optimizer.flat.values.device
 
-    def restore_best(self) -> None:
-        with torch.no_grad():
-            for tensor, best in zip(self._state(), self.best, strict=True):
-                tensor.copy_(best)
+    @property
+    def n_batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self.sizes)
+
+    @property
+    def n_epoch_steps(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        return -(-len(self.sizes) // self.config.accumulate)
+
+    @property
+    def progress(self) -> float:
+        """Share of all planned steps that is done."""
+        return self.n_steps / (self.max_epochs * self.n_epoch_steps)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the step that is being made."""
+        return self.result.lr * self.schedule.factor(self.n_steps)
+
+    def stop(self, reason: Stopped = "callback") -> None:
+        """Let this batch, and the epoch that it ends, be the last."""
+        self.stopped = self.stopped or reason
+
+    def weights(self) -> list[Tensor]:
+        """Everything that an epoch changes: parameters and, where there are norms, running statistics."""
+        return [self.optimizer.flat.values, *self.module.buffers()]
+
+    def moving(self) -> list[Tensor]:
+        """What averages are made of: parameters and running statistics."""
+        return [self.optimizer.flat.values, *self._statistics]
+
+    def monitored(self, name: str) -> float | None:
+        """What has to be low in the last epoch: its validation loss or, by the name ``score``, its score."""
+        epoch = self.history[-1]
+        if name == "loss" or epoch.valid_score is None:
+            return epoch.valid_loss
+        return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
+
+    def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
+        """Train to the end; errors as of :func:`train_network`."""
+        try:
+            self.call("begin")
+            while self.epoch < self.max_epochs and self.stopped is None:
+                self.run_epoch()
+            self.call("end")
+        except DivergedError as error:
+            if not self.keeper.kept_epoch:
+                raise ParameterError(str(error)) from None
+            self.stopped, self.result.why = "diverged", str(error)
+        except KeyboardInterrupt:
+            if not keep_on_interrupt:
+                raise
+            if not self.keeper.kept_epoch:
+                raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
+            self.stopped = "interrupted"
+        finally:
+            self.call("exit")
+        return self.finish()
+
+    def run_epoch(self) -> None:
+        """The steps of one epoch, and what follows them."""
+        self.epoch += 1
+        self.call("epoch_begin")
+        self.end_epoch(self.train_epoch())
+
+    def end_epoch(self, train_loss: float) -> None:
+        """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.call("valid_begin")
+        valid_loss, valid_score = self._validate()
+        if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
+            raise DivergedError(describe_divergence(self, None))
+        self.history.append(
+            Epoch(number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score)
+        )
+        self.call("valid_end")
+        self.schedule.after_epoch(valid_loss)
+        self.call("epoch_end")
+        self._on_epoch(self.history[-1])
+
+    def finish(self) -> TrainResult:
+        """Put the weights in place that are kept."""
+        self.keeper.restore(self)
         self.module.eval()
-        self.settle()
+        self._settle()
+        self.result.best_epoch = self.keeper.kept_epoch
+        self.result.stopped = self.stopped or "max_epochs"
+        return self.result
 
-    def _train_epoch(self) -> float:
+    def call(self, stage: str) -> None:
+        """Every callback that has a method for this stage."""
+        for method in self.callbacks.at(stage):
+            method(self)
+
+    def state(self) -> State:
+        """All that the next epoch depends on: tensors and plain JSON by name."""
+        parts: dict[str, Mapping[str, Any]] = {
+            "buffer": dict(self.module.named_buffers()),
+            "optimizer": self.optimizer.state(),
+            "schedule": self.schedule.state(),
+            "callback": self.callbacks.state(),
+        }
+        return {
+            "epoch": self.epoch,
+            "n_steps": self.n_steps,
+            "history": [dataclasses.asdict(epoch) for epoch in self.history],
+            "values": self.optimizer.flat.values,
+            "random": torch.get_rng_state(),
+            **({"random_cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}),
+            **{f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on after the epoch at whose end :meth:`state` gave this."""
+
+        def part(name: str) -> dict[str, Any]:
+            return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+
+        self.epoch, self.n_steps = state["epoch"], state["n_steps"]
+        self.history[:] = [Epoch(**epoch) for epoch in state["history"]]
+        self.optimizer.flat.values.copy_(state["values"])
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(part("buffer")[name])
+        self.optimizer.load_state(part("optimizer"))
+        self.schedule.load_state(part("schedule"))
+        self.callbacks.load_state(part("callback"))
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+    def train_epoch(self) -> float:
+        """The steps of one epoch; its mean loss."""
         self.module.train()
-        losses = []
-        for batch in self._batches():
-            for dropout, share in self.dropouts:
-                dropout.p = share * fade(self._progress())
+        before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
+        on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
+        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        losses: list[Any] = []
+        for index, batch in enumerate(self._batches()):
+            self.batch = batch
+            for call in before:
+                call(self)
             loss = self._loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.config.grad_clip is not None:
-                _clip(self.optimizer.flat.grads, self.config.grad_clip)
+            self.loss = loss.detach()
+            # Elsewhere looking at a number waits for the device: there it is done once an epoch.
+            losses.append(loss.item() if on_cpu else self.loss)
+            if on_cpu and not math.isfinite(losses[-1]):
+                raise DivergedError(describe_divergence(self, index + 1))
+            if index % accumulate == 0:
+                grads.zero_()
+            n_summed = min(accumulate, n_batches - index + index % accumulate)
+            (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
+            if (index + 1) % accumulate and index + 1 < n_batches:
+                continue
+            for call in after:
+                call(self)
             self.n_steps += 1
-            decay = fade(self._progress()) if self.config.weight_decay_schedule == "fade" else 1.0
-            self.optimizer.step(self._lr(), decay)
-            if self.average:
-                # A young average forgets its start quickly (the correction that TensorFlow's moving average uses).
-                decay = min(self.config.ema, (1 + self.n_steps) / (10 + self.n_steps))
-                for average, tensor in zip(self.average, self.moving, strict=True):
-                    average.lerp_(tensor, 1 - decay)
-            losses.append(loss.detach())
-        sizes = torch.tensor(self.sizes, dtype=torch.float64, device=self.values.device)
-        return float(torch.stack(losses).double() @ sizes) / len(self.train)
+            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
+            for call in end:
+                call(self)
+            if self.stopped is not None:
+                break
+        return self._mean_loss(losses)
+
+    def _mean_loss(self, losses: Sequence[Any]) -> float:
+        """Of the rows of the batches that went through the network."""
+        sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
+        each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses)).cpu()
+        if not bool(torch.isfinite(each).all()):
+            raise DivergedError(describe_divergence(self, int(torch.isfinite(each).logical_not().nonzero()[0]) + 1))
+        return float(each.double() @ sizes) / float(sizes.sum())
 
     def _batches(self) -> Iterator[Tensors]:
         """The rows of one epoch, shuffled."""
-        device = self.values.device
-        if self.buffer is not None:
-            _shuffle(self.train, torch.randperm(len(self.train)).to(device), self.buffer)
-            yield from self.views
+        if self._buffer is not None:
+            self.train.gather(self.sampler.order().to(self.device), self._buffer)
+            yield from self._views
             return
         # An order of its own for each member: rows times members would not fit one buffer.
-        orders = torch.stack([torch.randperm(len(self.train)) for _ in range(self.n_members)], dim=1).to(device)
+        orders = torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1).to(self.device)
         for rows in torch.split(orders, self.sizes):
             yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
 
@@ -205,74 +332,36 @@ class _Run:
             loss = mixed.share * first + (1 - mixed.share) * self.objective.train(output, mixed.target, mixed.weight)
         else:
             loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
-        return loss if self.penalty is None else loss + self.penalty()
+        return loss if self._penalty is None else loss + self._penalty()
 
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
         self.module.eval()
-        self.settle()
-        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective)
+        self._settle()
+        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective, self._told_of)
 
-    def _use_average(self) -> list[Tensor]:
-        """Put the averaged weights in place; what training goes on from."""
-        trained = [tensor.clone() for tensor in self.moving] if self.average else []
-        self._put(self.average)
-        if trained and self.config.l1:
-            # What the penalty holds at 0 now: its average has only not forgotten where it began.
-            self.values.mul_(trained[0] != 0)
-        return trained
-
-    def _put(self, values: list[Tensor]) -> None:
-        for tensor, value in zip(self.moving, values, strict=False):
-            tensor.copy_(value)
-
-    def _keep_if_best(self, epoch: Epoch) -> None:
-        self.result.epochs.append(epoch)
-        value = self._monitored(epoch)
-        # Of scores, which are coarse, the later of equal ones; a loss has to fall.
-        if value is None or value < self.best_value or (self.config.monitor == "score" and value == self.best_value):
-            self.best_value = math.inf if value is None else value
-            # In this order: an interruption in between must not leave a best epoch without its weights.
-            self.best = [tensor.detach().clone() for tensor in self._state()]
-            self.result.best_epoch = epoch.number
-
-    def _monitored(self, epoch: Epoch) -> float | None:
-        """What has to be low in the epoch to keep."""
-        if self.config.monitor == "loss" or epoch.valid_score is None:
-            return epoch.valid_loss
-        return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
-
-    def _out_of_patience(self, number: int) -> bool:
-        return isinstance(self.patience, int) and number - self.result.best_epoch >= self.patience
-
-    def _diverged(self) -> None:
-        if not self.result.best_epoch:
-            raise ParameterError(f"the loss is not finite in the first epoch with lr={self.result.lr:g}: choose a lower lr")
-        self.result.stopped = "diverged"
-
-    def _state(self) -> list[Tensor]:
-        """Everything that an epoch changes: parameters and, where there are norms, running statistics."""
-        return [self.values, *self.module.buffers()]
-
-    def _lr(self) -> float:
-        """The learning rate of the step that is being made."""
-        return self.result.lr * lr_factor(self.config.schedule, self._progress(), self.config.warmup)
-
-    def _progress(self) -> float:
-        """Share of all planned steps that is done."""
-        return self.n_steps / (self.max_epochs * len(self.sizes))
+    def _told_of(self, stage: str, batch: Tensors) -> None:
+        self.batch = batch
+        self.call(stage)
 
 
 @torch.no_grad()
-def evaluate(module: nn.Module, rows: Tensors, objective: Objective) -> tuple[float, float | None]:
+def evaluate(
+    module: nn.Module, rows: Tensors, objective: Objective, on_batch: Callable[[str, Tensors], None] | None = None
+) -> tuple[float, float | None]:
     """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``.
 
-    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it. ``on_batch`` is
+    called before and after each part.
     """
     loss = score = 0.0
     for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
+        if on_batch is not None:
+            on_batch("valid_batch_begin", part)
         values = objective.valid(module(**part.inputs), part.target, part.weight)
         loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
+        if on_batch is not None:
+            on_batch("valid_batch_end", part)
     score /= len(rows)
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
@@ -288,22 +377,3 @@ def even_sizes(n_rows: int, batch_size: int) -> list[int]:
     n_batches = max(1, n_rows // batch_size)
     bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
     return [end - start for start, end in itertools.pairwise(bounds)]
-
-
-def _optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
-    if config.optimizer == "sgd":
-        return SGD(groups, momentum=config.beta1)
-    return AdamW(groups, beta1=config.beta1, beta2=config.beta2)
-
-
-def _shuffle(rows: Tensors, order: Tensor, out: Tensors) -> None:
-    for name, tensor in rows.inputs.items():
-        torch.index_select(tensor, 0, order, out=out.inputs[name])
-    torch.index_select(rows.target, 0, order, out=out.target)
-    if rows.weight is not None and out.weight is not None:
-        torch.index_select(rows.weight, 0, order, out=out.weight)
-
-
-def _clip(grads: Tensor, max_norm: float) -> None:
-    norm = torch.linalg.vector_norm(grads)
-    grads.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))

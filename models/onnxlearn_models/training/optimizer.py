@@ -8,13 +8,17 @@ imports ``torch._dynamo`` and sympy, over a second.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import ParameterError
+
+if TYPE_CHECKING:
+    from onnxlearn_models.training.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,7 @@ class Optimizer(ABC):
         self._rows = list(zip(groups, self.flat.slices, strict=True))
 
     def step(self, lr: float, decay: float = 1.0) -> None:
-        """Update the parameters with this learning rate and set the gradients to zero; ``decay``: factor on weight decays."""
+        """Update the parameters with this learning rate; ``decay``: factor on weight decays."""
         for index, (group, (values, grads)) in enumerate(self._rows):
             if group.l2:
                 grads.add_(values, alpha=2 * group.l2)
@@ -78,7 +82,16 @@ class Optimizer(ABC):
                 # A proximal step: unlike a gradient it ends at exactly 0, and stays there.
                 size = (values.abs() - lr * group.lr_factor * group.l1 * self._rate(index)).clamp_(min=0)
                 torch.mul(values.sign(), size, out=values)
-        self.flat.grads.zero_()
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers of former steps, by name: the tensors themselves."""
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
     @abstractmethod
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None: ...
@@ -103,6 +116,15 @@ class AdamW(Optimizer):
         self._n_steps.add_(1)
         super().step(lr, decay)
 
+    def state(self) -> dict[str, Tensor]:
+        """Means of gradients and of their squares, and the number of steps."""
+        pairs = {
+            f"{name}.{i}": tensor
+            for i, each in enumerate(self._state)
+            for name, tensor in zip(("mean", "square"), each, strict=True)
+        }
+        return {**pairs, "n_steps": self._n_steps}
+
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
         mean, square = self._state[index]
         torch._fused_adamw_(
@@ -123,15 +145,24 @@ class SGD(Optimizer):
         self._momentum = momentum
         # The kernel takes one momentum buffer for each tensor, or none at all.
         self._buffers = [[torch.zeros_like(values)] if momentum else [] for values, _ in self.flat.slices]
-        self._started = [False] * len(self._buffers)
+
+    def state(self) -> dict[str, Tensor]:
+        """The momentum."""
+        return {f"momentum.{i}": buffer for i, buffers in enumerate(self._buffers) for buffer in buffers}
 
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
         torch._fused_sgd_(
             [values], [grads], self._buffers[index], weight_decay=weight_decay, momentum=self._momentum, lr=lr,
-            dampening=0.0, nesterov=self._momentum > 0, maximize=False, is_first_step=not self._started[index],
+            dampening=0.0, nesterov=self._momentum > 0, maximize=False, is_first_step=False,
         )  # fmt: skip
-        self._started[index] = True
 
     def _rate(self, index: int) -> float:
         del index
         return 1 / (1 - self._momentum)
+
+
+def make_optimizer(config: TrainConfig, groups: Sequence[Group]) -> Optimizer:
+    """The optimizer that the settings name."""
+    if config.optimizer == "sgd":
+        return SGD(groups, momentum=config.beta1)
+    return AdamW(groups, beta1=config.beta1, beta2=config.beta2)

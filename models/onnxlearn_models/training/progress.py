@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
 
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows."""
-
-    number: int
-    train_loss: float
-    valid_loss: float | None
-    lr: float
-    valid_score: float | None = None
-
-
-OnEpoch: TypeAlias = Callable[[Epoch], None]
+from onnxlearn_models.training.history import Epoch, OnEpoch
 
 
 @contextlib.contextmanager

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from onnxlearn_models.training.config import TrainConfig
 
 # A cosine ends here, not at zero: an epoch without any learning would be waste.
 FLOOR = 0.01
@@ -22,6 +26,42 @@ def lr_factor(schedule: str, progress: float, warmup: float = 0.0) -> float:
     """
     rise = min(1.0, progress / warmup) if warmup else 1.0
     return rise * SCHEDULES[schedule](progress)
+
+
+class Schedule:
+    """The course of the learning rate over the steps of a training, which are counted from 1 to ``n_epochs * n_epoch_steps``.
+
+    ``needs_validation``: it looks at the validation loss of each epoch.
+    """
+
+    needs_validation: ClassVar[bool] = False
+
+    def __init__(self, name: str, warmup: float, n_steps: int) -> None:
+        self._name, self._warmup, self._n_steps = name, warmup, n_steps
+
+    def factor(self, step: int) -> float:
+        """Factor on the learning rate in this step."""
+        return lr_factor(self._name, step / self._n_steps, self._warmup)
+
+    def momentum(self, step: int) -> float | None:
+        """The optimizer's momentum in this step; ``None``: its own."""
+        del step
+        return None
+
+    def after_epoch(self, value: float | None) -> None:
+        """Take note of an epoch's validation loss."""
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as plain JSON."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+
+
+def make_schedule(config: TrainConfig, n_epochs: int, n_epoch_steps: int) -> Schedule:
+    """The schedule that the settings name."""
+    return Schedule(config.schedule, config.warmup, n_epochs * n_epoch_steps)
 
 
 def fade(progress: float) -> float:

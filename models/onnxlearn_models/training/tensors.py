@@ -25,6 +25,18 @@ class Tensors:
         inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
         return Tensors(inputs, change(self.target), None if self.weight is None else change(self.weight))
 
+    def like(self, n_rows: int) -> Tensors:
+        """Room for so many rows of this kind."""
+        return self.map(lambda tensor: tensor.new_empty((n_rows, *tensor.shape[1:])))
+
+    def gather(self, rows: Tensor, out: Tensors) -> None:
+        """Write the rows with these numbers, int64 ``[n]``, to ``out``, which has room for ``n``."""
+        for name, tensor in self.inputs.items():
+            torch.index_select(tensor, 0, rows, out=out.inputs[name])
+        torch.index_select(self.target, 0, rows, out=out.target)
+        if self.weight is not None and out.weight is not None:
+            torch.index_select(self.weight, 0, rows, out=out.weight)
+
     def batches(self, sizes: Sequence[int]) -> list[Tensors]:
         """Consecutive parts of these sizes, as views."""
         inputs = {name: torch.split(tensor, list(sizes)) for name, tensor in self.inputs.items()}
