@@ -37,6 +37,10 @@ class Lanes:
         yield
         generator.set_state(torch.get_rng_state())
 
+    def states(self) -> list[Tensor]:
+        """Where the random numbers of each model stand."""
+        return [generator.get_state() for generator in self.generators]
+
     def keep(self, alive: Sequence[int]) -> None:
         """Go on with some of the models."""
         self.generators = [self.generators[i] for i in alive]

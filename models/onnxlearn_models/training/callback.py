@@ -32,7 +32,8 @@ class Callback:
     is a recipe: every fit makes its callbacks anew, from the arguments that they were made with; the fitted Model has those
     of its training as ``model.callbacks``.
 
-    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``.
+    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it also works
+    in trainings of several networks at once, where ``ctx.batch`` tells nothing; it must not change which parameters are trained.
 
     >>> class Largest(Callback):
     ...     def begin(self, ctx):
@@ -43,6 +44,7 @@ class Callback:
 
     order: ClassVar[int] = 0
     recorded: ClassVar[bool] = True
+    stackable: ClassVar[bool] = False
     given: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -183,23 +184,35 @@ class Training:
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
         try:
-            self.call("begin")
-            while self.epoch < self.max_epochs and self.stopped is None:
-                self.run_epoch()
-            self.call("end")
+            with self.keeping(on_interrupt=keep_on_interrupt):
+                self.call("begin")
+                while self.goes_on:
+                    self.run_epoch()
+                self.call("end")
+        finally:
+            self.call("exit")
+        return self.finish()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        return self.epoch < self.max_epochs and self.stopped is None
+
+    @contextlib.contextmanager
+    def keeping(self, *, on_interrupt: bool = False) -> Iterator[None]:
+        """End the training, instead of the error that ends the block, where there are weights to keep."""
+        try:
+            yield
         except DivergedError as error:
             if not self.keeper.kept_epoch:
                 raise ParameterError(str(error)) from None
             self.stopped, self.result.why = "diverged", str(error)
         except KeyboardInterrupt:
-            if not keep_on_interrupt:
+            if not on_interrupt:
                 raise
             if not self.keeper.kept_epoch:
                 raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
             self.stopped = "interrupted"
-        finally:
-            self.call("exit")
-        return self.finish()
 
     def run_epoch(self) -> None:
         """The steps of one epoch, and what follows them."""
@@ -277,7 +290,7 @@ class Training:
         self.module.train()
         before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
         on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        grads = self.optimizer.flat.grads
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
@@ -297,15 +310,24 @@ class Training:
                 continue
             for call in after:
                 call(self)
-            self.n_steps += 1
-            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
+            self.step()
             for call in end:
                 call(self)
             if self.stopped is not None:
                 break
-        return self._mean_loss(losses)
+        return self.mean_loss(losses)
 
-    def _mean_loss(self, losses: Sequence[Any]) -> float:
+    def step(self, others: Sequence[Training] = ()) -> None:
+        """A step of the optimizer; of ``others`` too, which have the same settings and have made as many steps."""
+        for training in (self, *others):
+            training.n_steps += 1
+        decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+        if others:
+            self.optimizer.step_with([training.optimizer for training in others], self.lr, decay)
+        else:
+            self.optimizer.step(self.lr, decay)
+
+    def mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
         sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
         each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses)).cpu()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class FlatParameters:
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        parameters = [parameter for group in groups for parameter in group.parameters]
+        self.parameters = parameters = [parameter for group in groups for parameter in group.parameters]
         kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
         if len(kinds) > 1:
             found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
@@ -51,14 +51,26 @@ class FlatParameters:
         flat = [parameter.detach().reshape(-1) for parameter in parameters]
         self.values = torch.cat(flat) if flat else torch.empty(0)
         self.grads = torch.zeros_like(self.values)
-        self._adopt(parameters)
+        self._adopt()
         sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
         self.slices = list(zip(torch.split(self.values, sizes), torch.split(self.grads, sizes), strict=True))
 
-    def _adopt(self, parameters: Sequence[nn.Parameter]) -> None:
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Take this memory, contiguous and as long, for values and gradients; every tensor that shows them stays the same one."""
+        for mine, new, which in ((self.values, values, 0), (self.grads, grads, 1)):
+            new.copy_(mine)
+            start = 0
+            for pair in self.slices:
+                end = start + pair[which].numel()
+                pair[which].set_(new[start:end])  # type: ignore[call-overload]
+                start = end
+            mine.set_(new)  # type: ignore[call-overload]
+        self._adopt()
+
+    def _adopt(self) -> None:
         """Make every parameter and its gradient a view."""
         start = 0
-        for parameter in parameters:
+        for parameter in self.parameters:
             end = start + parameter.numel()
             parameter.data = self.values[start:end].view_as(parameter)
             parameter.grad = self.grads[start:end].view_as(parameter)
@@ -82,6 +94,11 @@ class Optimizer(ABC):
                 # A proximal step: unlike a gradient it ends at exactly 0, and stays there.
                 size = (values.abs() - lr * group.lr_factor * group.l1 * self._rate(index)).clamp_(min=0)
                 torch.mul(values.sign(), size, out=values)
+
+    def step_with(self, others: Sequence[Self], lr: float, decay: float = 1.0) -> None:
+        """The step of this optimizer and of others with the same settings, which have made as many steps."""
+        for optimizer in (self, *others):
+            optimizer.step(lr, decay)
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -115,6 +132,22 @@ class AdamW(Optimizer):
         """Update all groups."""
         self._n_steps.add_(1)
         super().step(lr, decay)
+
+    def step_with(self, others: Sequence[Self], lr: float, decay: float = 1.0) -> None:
+        """One call for each group."""
+        if any(group.l1 or group.l2 for group, _ in self._rows):
+            super().step_with(others, lr, decay)
+            return
+        all_of_them = (self, *others)
+        counts = [optimizer._n_steps for optimizer in all_of_them]
+        torch._foreach_add_(counts, 1)
+        for index, (group, _) in enumerate(self._rows):
+            values, grads = zip(*(optimizer.flat.slices[index] for optimizer in all_of_them), strict=True)
+            means, squares = zip(*(optimizer._state[index] for optimizer in all_of_them), strict=True)
+            torch._fused_adamw_(
+                values, grads, means, squares, (), counts, lr=lr * group.lr_factor, beta1=self._beta1, beta2=self._beta2,
+                weight_decay=decay * group.weight_decay, eps=self._eps, amsgrad=False, maximize=False,
+            )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
         """Means of gradients and of their squares, and the number of steps."""
