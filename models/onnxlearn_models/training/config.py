@@ -68,6 +68,10 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    fold_parallel: Literal["auto", "never"] = param(
+        "auto", "auto: folds and seeds are trained as one batched network where that is quicker; it changes rounding alone",
+        recorded=False,
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = param(
         "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
     )
