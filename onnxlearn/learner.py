@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, listing
@@ -122,6 +123,18 @@ class Learner(ABC):
         ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """
+
+    def n_together(self, task: Task) -> int:
+        """How many fits on such a task are quicker at once than one after the other; 1: they are not.
+
+        It must not depend on the machine. Resampling gives so many iterations to :meth:`fit_together`.
+        """
+        del task
+        return 1
+
+    def fit_together(self, tasks: Sequence[Task]) -> list[Callable[[], Model]]:
+        """Fit a model on each of several tasks of one schema; calling a function gives the model, as :meth:`fit` does."""
+        return [partial(self.fit, task, progress=False) for task in tasks]
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())

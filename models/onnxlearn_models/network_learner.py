@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.params import to_json
@@ -20,16 +23,19 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
+from onnxlearn_models.stacked.choice import MOST, is_quicker
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.loop import require_trainable, train_network
+from onnxlearn_models.training.history import OnEpoch
+from onnxlearn_models.training.loop import Training, require_trainable
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads, threads
+from onnxlearn_models.training.threads import threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -108,14 +114,37 @@ class NetworkLearner(Learner):
 
         Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
         """
+        rows = self._rows(task, test)
+        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self._ship(network, rows, task, test)
+
+    def n_together(self, task: Task) -> int:
+        """As many as one batched network takes, where its step is quicker than one of each after the other."""
+        config: TrainConfig = self.configs[2]
+        # That which cannot be prepared says so where it is fitted.
+        with contextlib.suppress(OnnxlearnError):
+            if config.fold_parallel == "auto" and is_quicker(self.prepare(task), MOST):
+                return MOST
+        return 1
+
+    def fit_together(self, tasks: Sequence[Task]) -> list[Callable[[], Model]]:
+        """Train one network for each task, several as one where that is quicker."""
+        rows = [self._rows(task, None) for task in tasks]
+        ready: list[Ready] = [(self, self.prepare(each.train, each.valid)) for each in rows]
+        networks = [network for group in in_groups(ready) for network in train_group([ready[i] for i in group])]
+        return [partial(self._ship, *each, None) for each in zip(networks, rows, tasks, strict=True)]
+
+    def _rows(self, task: Task, test: Task | None) -> Rows:
+        """The rows by what they are for. Raises: DataError, ParameterError."""
         self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed)
-        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
-        post = calibrated((network,), rows, outputs)
+        return Rows.of(task, config.validation, outputs, config.seed)
+
+    def _ship(self, network: FittedNetwork, rows: Rows, task: Task, test: Task | None) -> Model:
+        training = {**summary(network.result), "chosen": network.chosen, "seed": self.configs[2].seed}
+        post = calibrated((network,), rows, self.configs[3])
         model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
         model.callbacks = tuple(network.result.callbacks)
         return model
@@ -187,26 +216,32 @@ class NetworkLearner(Learner):
 
         Raises: ParameterError where the loss is not finite in the first epoch, InterruptedFit.
         """
-        module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
+        config = prepared.config
         assert config.max_epochs is not None
-        assert config.batch_size is not None
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
-            train = prepared.tensors(prepared.train)
-            valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
-            prepared.initialize(train)
-            n_weights = sum(parameter.numel() for parameter in module.parameters())
-            rows = config.batch_size * getattr(module, "n_batch_members", 1)
-            with threads(choose_threads(config.n_threads, n_weights, rows)):
-                result = train_network(
-                    module,
-                    train,
-                    valid,
-                    objective=prepared.objective,
-                    config=config,
-                    groups=self.parameter_groups(module, config),
-                    settle=lambda: settle(module, code_counts),
-                    on_epoch=on_epoch,
-                    keep_on_interrupt=keep_on_interrupt,
-                )
-                shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
-        return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)
+            training = self.begin(prepared, on_epoch)
+            with threads(prepared.n_threads()):
+                training.run(keep_on_interrupt=keep_on_interrupt)
+                return self.end(prepared, training)
+
+    def begin(self, prepared: Prepared, on_epoch: OnEpoch) -> Training:
+        """The training of what :meth:`prepare` gave, of which no step has been made; random numbers are the network's."""
+        module, code_counts = prepared.module, prepared.preprocessing.code_counts
+        train = prepared.tensors(prepared.train)
+        valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
+        prepared.initialize(train)
+        return Training(
+            module,
+            train,
+            valid,
+            objective=prepared.objective,
+            config=prepared.config,
+            groups=self.parameter_groups(module, prepared.config),
+            settle=lambda: settle(module, code_counts),
+            on_epoch=on_epoch,
+        )
+
+    def end(self, prepared: Prepared, training: Training) -> FittedNetwork:
+        """What is shipped of a training that is over; random numbers are the network's."""
+        shipped = self.finish(prepared.module, prepared.architecture, training.valid, prepared.objective).cpu()
+        return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, training.result, prepared.chosen)

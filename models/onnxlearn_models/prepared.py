@@ -23,6 +23,7 @@ from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.threads import choose_threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -62,6 +63,17 @@ class Prepared:
         if initialize is not None:
             initialize(train.inputs)
 
+    @property
+    def n_weights(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def n_threads(self, n_models: int = 1) -> int:
+        """How many threads train it; ``n_models``: networks of its form that are trained as one."""
+        assert self.config.batch_size is not None
+        rows = self.config.batch_size * getattr(self.module, "n_batch_members", 1)
+        return choose_threads(self.config.n_threads, self.n_weights * n_models, rows)
+
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
@@ -90,6 +102,13 @@ class WeighedRows:
 _STREAM = threading.RLock()
 
 
+@contextlib.contextmanager
+def own_stream() -> Iterator[None]:
+    """Inside, torch's random numbers on the CPU may be set at will; other threads wait, and afterwards they are as before."""
+    with _STREAM, torch.random.fork_rng(devices=[]):
+        yield
+
+
 class Generators:
     """Torch's random numbers from a seed on; the caller's generators are as before after each block.
 
@@ -111,6 +130,15 @@ class Generators:
                 torch.cuda.set_rng_state(state, device)
             yield
             self._states = self._read()
+
+    @property
+    def state(self) -> Tensor:
+        """Where the random numbers of the CPU stand."""
+        return self._states[0]
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._states[0] = state
 
     def _read(self) -> list[Tensor]:
         return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]

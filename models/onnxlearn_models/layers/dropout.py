@@ -44,7 +44,7 @@ def draw_bytes(numbers: Tensor, size: int, share: float, generator: torch.Genera
 
 
 def byte_mask(random: Tensor, n_dropped: int | Tensor, dtype: torch.dtype) -> Tensor:
-    """What dropout multiplies by, of uint8 ``random``; ``n_dropped``: one number, or some of that type that are spread over it."""
+    """What dropout multiplies by, of uint8 ``random``; ``n_dropped``: one number, or some of that type."""
     # Compared as numbers of their own type, bytes would take several times longer.
     return random.to(dtype).ge_(n_dropped).mul_(_STEPS / (_STEPS - n_dropped))
 

@@ -221,7 +221,7 @@ class StackedPBLD(Form):
         linear = layer.linear.layer
         parameters = [tensor.flatten(0, 1) for tensor in (layer.frequency, layer.phase, linear.weight, linear.bias)]
         columns = num.transpose(0, 1).reshape(shape[1], -1)
-        return embed_columns(columns, *parameters).unflatten(1, (shape[0], shape[2])).transpose(0, 1)
+        return embed_columns(columns, *parameters).view(shape[1], shape[0], shape[2], -1).transpose(0, 1)
 
 
 class _Shaken(Form):

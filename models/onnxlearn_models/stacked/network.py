@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -41,17 +41,19 @@ class _Stacking:
         if any(type(module) is not type(first) or module._modules.keys() != first._modules.keys() for module in modules):
             raise UnstackableError(f"the networks differ in what stands at {type(first).__name__}")
         form = FORMS.get(type(first))
+        if form is not None and (first._forward_hooks or first._forward_pre_hooks or first._backward_hooks):
+            raise UnstackableError(f"hooks of {type(first).__name__}")
         stacked = copy.copy(first)
         # A form has all models' tensors as they are; other layers take them for one more dimension of the rows.
-        stacked._parameters = {name: self._parameter(modules, name, form is not None) for name in first._parameters}
-        stacked._buffers = {name: self._buffer(modules, name, form is not None) for name in first._buffers}
+        stacked._parameters = {name: self._parameter(modules, name, raw=form is not None) for name in first._parameters}
+        stacked._buffers = {name: self._buffer(modules, name, raw=form is not None) for name in first._buffers}
         stacked._modules = {
-            name: None if child is None else self.stack([module._modules[name] for module in modules])
+            name: None if child is None else self.stack([module.get_submodule(name) for module in modules])
             for name, child in first._modules.items()
         }
         return stacked if form is None else form(stacked, modules, self.lanes)
 
-    def _parameter(self, modules: Sequence[nn.Module], name: str, raw: bool) -> nn.Parameter | None:
+    def _parameter(self, modules: Sequence[nn.Module], name: str, *, raw: bool) -> nn.Parameter | None:
         parameters = [module._parameters[name] for module in modules]
         first = parameters[0]
         if first is None:
@@ -63,7 +65,7 @@ class _Stacking:
             stacked.grad = gradient if raw else _in_rows(gradient)
         return stacked
 
-    def _buffer(self, modules: Sequence[nn.Module], name: str, raw: bool) -> Tensor | None:
+    def _buffer(self, modules: Sequence[nn.Module], name: str, *, raw: bool) -> Tensor | None:
         buffers = [module._buffers[name] for module in modules]
         if buffers[0] is None:
             return None
@@ -85,7 +87,7 @@ def share_buffers(buffers: Sequence[Tensor]) -> Tensor:
     """All of them in one tensor ``[k, *shape]``, which each shows its part of from now on."""
     merged = torch.stack(list(buffers))
     for buffer, own in zip(buffers, merged, strict=True):
-        buffer.set_(own)  # type: ignore[call-overload]
+        buffer.set_(own)
     return merged
 
 

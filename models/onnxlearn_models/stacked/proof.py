@@ -70,9 +70,7 @@ def _together(network: nn.Module, rows: Sequence[Tensors], lanes: Lanes, trainin
     """The output of each model."""
     n_rows = [len(part) for part in rows]
     lanes.set_rows(n_rows, padding_mask(n_rows))
-    inputs = {
-        name: torch.stack([_padded(part.inputs[name], max(n_rows)) for part in rows]) for name in rows[0].inputs
-    }
+    inputs = {name: torch.stack([_padded(part.inputs[name], max(n_rows)) for part in rows]) for name in rows[0].inputs}
     output = network.train(training_mode)(**inputs)
     if output.ndim != 3:
         raise ValueError("members of a model are not members of a stack")

@@ -33,7 +33,7 @@ class Callback:
     of its training as ``model.callbacks``.
 
     ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it also works
-    in trainings of several networks at once, where ``ctx.batch`` tells nothing; it must not change which parameters are trained.
+    where several networks are trained as one: it looks at no ``ctx.batch`` and ends a training only after an epoch.
 
     >>> class Largest(Callback):
     ...     def begin(self, ctx):

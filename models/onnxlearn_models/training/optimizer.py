@@ -56,7 +56,7 @@ class FlatParameters:
         self.slices = list(zip(torch.split(self.values, sizes), torch.split(self.grads, sizes), strict=True))
 
     def move(self, values: Tensor, grads: Tensor) -> None:
-        """Take this memory, contiguous and as long, for values and gradients; every tensor that shows them stays the same one."""
+        """Take other memory, contiguous and as long, for values and gradients; every tensor that shows them stays the same."""
         for mine, new, which in ((self.values, values, 0), (self.grads, grads, 1)):
             new.copy_(mine)
             start = 0
