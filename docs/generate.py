@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "fit", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
+    "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
     "inspect", "learners", "measures", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110

@@ -100,6 +100,15 @@ class Learner(ABC):
         del task
         return None
 
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float] | None:
+        """Train a network for a step at each of these learning rates, one after the other: the loss of the batch after each.
+
+        Fewer where it was no longer finite; ``None`` where the learner does not train one network. :func:`onnxlearn.lr_find`
+        asks for it.
+        """
+        del task, lrs
+        return None
+
     def require_tasks(self, task: Task, test: Task | None = None) -> None:
         """Raise ``DataError`` unless this learner can fit ``task`` and score on ``test``; ``fit`` begins with it."""
         from onnxlearn.task import require_tasks

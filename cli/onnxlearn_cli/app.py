@@ -13,6 +13,7 @@ from onnxlearn_cli.bench import bench
 from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
+from onnxlearn_cli.lr_find import lr_find
 from onnxlearn_cli.predict import evaluate, predict
 from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
@@ -67,7 +68,7 @@ def _onnxlearn(
 
 
 _COMMANDS = (
-    fit, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
+    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
     inspect, learners, measures, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    figure_file,
     learner_record,
     make_learner,
     pairs,
@@ -80,6 +82,10 @@ def fit(
             help="Learner bagging: also write what it predicts for unseen rows; .csv, .tsv, .jsonl, .parquet or .feather.",
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Also draw the learning curves: .svg, .png or .pdf (extra plot)."),
+    ] = None,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
     ] = False,
@@ -106,6 +112,7 @@ def fit(
         # Also refuses now, not after training, where nothing can be written.
         temporary = files.enter_context(atomic_path(out))
         beside = files.enter_context(atomic_path(out_of_fold)) if out_of_fold is not None else None
+        draw = files.enter_context(figure_file(plot, data, str(out)))
         table = read_task(
             data,
             target,
@@ -128,10 +135,24 @@ def fit(
         temporary.write_bytes(model.to_bytes())
         if beside is not None and out_of_fold is not None:
             write_out_of_fold(model, beside, out_of_fold)
+        draw(LearningCurves(model))
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
     report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """The curves of a model's training."""
+
+    model: Model
+
+    def plot(self) -> Any:
+        """Draw them on new axes."""
+        from onnxlearn.plots import learning_curves
+
+        return learning_curves(self.model)
 
 
 def read_task(data: str, target: list[str], **options: Any) -> Task:

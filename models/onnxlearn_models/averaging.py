@@ -88,7 +88,9 @@ def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool 
     networks: list[FittedNetwork] = []
     for group in in_groups(ready):
         try:
-            networks += _train([parts[i] for i in group], [ready[i] for i in group], keep_on_interrupt, progress)
+            networks += _train(
+                [parts[i] for i in group], [ready[i] for i in group], keep_on_interrupt=keep_on_interrupt, progress=progress
+            )
         except InterruptedFit:
             if not networks:
                 raise
@@ -99,10 +101,7 @@ def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool 
 
 
 def _train(
-    parts: Sequence[Part],
-    ready: Sequence[Ready],
-    keep_on_interrupt: bool,
-    progress: bool | None,  # noqa: FBT001
+    parts: Sequence[Part], ready: Sequence[Ready], *, keep_on_interrupt: bool, progress: bool | None
 ) -> list[FittedNetwork]:
     if len(parts) > 1:
         with contextlib.suppress(ParameterError):

@@ -31,6 +31,7 @@ from onnxlearn_models.training.config import TrainConfig, choose_training, plain
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.history import OnEpoch
 from onnxlearn_models.training.loop import Training, require_trainable
+from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
@@ -158,6 +159,18 @@ class NetworkLearner(Learner):
     def bare(self, task: Task) -> Bare:
         """The network that training begins with, on the CPU."""
         return bare_networks([self.begun(task)])
+
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float]:
+        """See :meth:`onnxlearn.learner.Learner.losses_at`; by the network that :meth:`fit` begins with."""
+        self.require_tasks(task)
+        config = self.configs[2]
+        prepared = self.prepare(Rows.of(task, config.validation, self.configs[3], config.seed).train)
+        with prepared.generators.resumed():
+            train = prepared.tensors(prepared.train)
+            prepared.initialize(train)
+            module, config = prepared.module, prepared.config
+            with threads(prepared.n_threads()):
+                return range_test(module, train, prepared.objective, config, self.parameter_groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""

@@ -124,27 +124,28 @@ def benchmark(
     done = {} if opened is None else {record.key: record for record in opened.records()}
     keys = [job.key for cell in cells for job in cell.jobs()]
     kept: dict[Key, Finished] = {}
-    left = groups_left(cells, done, settings)
-    if opened is not None:
-        left = in_own_order(left)
+    left = groups_left(cells, done, settings, own_order=opened is not None)
     with progress_over(len(keys), len(done.keys() & keys), show=progress) as on_finished:
         for finished in run_all(left, settings, opened, n_jobs):
-            key = finished.record.key
-            if opened is not None and opened.find(key) is None:
+            if finished.record.key in done:  # of a group of which others were left
+                continue
+            if opened is not None and opened.find(finished.record.key) is None:
                 opened.write(finished)
-            kept[key] = finished
-            if key not in done:
-                on_finished(finished.record)
+            kept[finished.record.key] = finished
+            on_finished(finished.record)
     records = [kept[key].record if key in kept else done[key] for key in keys]
     fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
     return BenchmarkResult(records, fetch, chosen, design)
 
 
-def groups_left(cells: Iterable[Cell], done: Collection[Key], settings: Settings) -> list[tuple[Group, Task]]:
-    """The groups of iterations that are not all done yet, with their task."""
+def groups_left(
+    cells: Iterable[Cell], done: Collection[Key], settings: Settings, *, own_order: bool
+) -> list[tuple[Group, Task]]:
+    """The groups of iterations that are not all done yet, with their task; ``own_order``: see :func:`in_own_order`."""
     missing = [cell for cell in cells if any(job.key not in done for job in cell.jobs())]
     groups = [(group, cell.task) for cell in missing for group in groups_of(cell, settings)]
-    return [(group, task) for group, task in groups if any(job.key not in done for job in group)]
+    left = [(group, task) for group, task in groups if any(job.key not in done for job in group)]
+    return in_own_order(left) if own_order else left
 
 
 def in_own_order(calls: Iterable[tuple[Group, Task]]) -> list[tuple[Group, Task]]:
@@ -189,8 +190,8 @@ def run_left(group: Group, task: Task, *, settings: Settings, store: Store | Non
     """Run the iterations that are not there yet. A store keeps their predictions and models, which are then not given back."""
     if store is None:
         return list(run_group(group, group, task, settings))
-    there = [record for job in group if (record := store.find(job.key)) is not None]
-    found, left = [Finished(record) for record in there], [job for job in group if job.key not in {r.key for r in there}]
+    left = [job for job in group if store.find(job.key) is None]
+    found = [Finished(record) for job in group if job not in left and (record := store.find(job.key)) is not None]
     for finished in run_group(group, left, task, settings) if left else ():
         # Another machine may not see the folder: what it found goes back, to be kept by who called.
         if store.is_here():

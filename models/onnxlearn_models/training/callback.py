@@ -32,7 +32,7 @@ class Callback:
     is a recipe: every fit makes its callbacks anew, from the arguments that they were made with; the fitted Model has those
     of its training as ``model.callbacks``.
 
-    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it also works
+    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it works
     where several networks are trained as one: it looks at no ``ctx.batch`` and ends a training only after an epoch.
 
     >>> class Largest(Callback):
