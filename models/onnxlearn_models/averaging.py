@@ -39,7 +39,9 @@ def _recipe(what: Any) -> Any:
     if isinstance(what, tuple | list):
         return [_recipe(each) for each in what]
     if isinstance(what, Learner):
-        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items()}}
+        # Without what only says where and how to compute.
+        recorded = what.to_dict()["params"]
+        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items() if name in recorded}}
     return {"name": what, "params": {}}
 
 

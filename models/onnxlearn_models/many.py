@@ -48,7 +48,7 @@ def train_group(
         trainings = []
         for learner, prepared in ready:
             with prepared.generators.resumed():
-                trainings.append(learner.begin(prepared, on_epoch))
+                trainings.append(Training(**learner.arguments(prepared, on_epoch)))
         if not (are_stackable(trainings) and _train_as_one(ready, trainings, keep_on_interrupt=keep_on_interrupt)):
             _train_in_turn(ready, trainings, keep_on_interrupt=keep_on_interrupt)
         return _ended(ready, trainings)
@@ -81,5 +81,5 @@ def _ended(ready: Sequence[Ready], trainings: Sequence[Training]) -> list[Fitted
     for (learner, prepared), training in zip(ready, trainings, strict=True):
         if training.keeper.kept_epoch:
             with prepared.generators.resumed():
-                networks.append(learner.end(prepared, training))
+                networks.append(learner.trained(prepared, training.valid, training.result))
     return networks

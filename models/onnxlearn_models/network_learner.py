@@ -26,11 +26,11 @@ from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
-from onnxlearn_models.stacked.choice import MOST, is_quicker
+from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.history import OnEpoch
-from onnxlearn_models.training.loop import Training, require_trainable
+from onnxlearn_models.training.history import OnEpoch, TrainResult
+from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
@@ -132,8 +132,12 @@ class NetworkLearner(Learner):
         """Train one network for each task, several as one where that is quicker."""
         rows = [self._rows(task, None) for task in tasks]
         ready: list[Ready] = [(self, self.prepare(each.train, each.valid)) for each in rows]
-        networks = [network for group in in_groups(ready) for network in train_group([ready[i] for i in group])]
-        return [partial(self._ship, *each, None) for each in zip(networks, rows, tasks, strict=True)]
+        # Those of one form side by side: folds may differ in their numbers of batches.
+        forms = [form_of(prepared) for _, prepared in ready]
+        order = sorted(range(len(ready)), key=lambda i: forms.index(forms[i]))
+        ordered = [ready[i] for i in order]
+        networks = [network for group in in_groups(ordered) for network in train_group([ordered[i] for i in group])]
+        return [partial(self._ship, networks[order.index(i)], rows[i], task, None) for i, task in enumerate(tasks)]
 
     def _rows(self, task: Task, test: Task | None) -> Rows:
         """The rows by what they are for. Raises: DataError, ParameterError."""
@@ -232,29 +236,32 @@ class NetworkLearner(Learner):
         config = prepared.config
         assert config.max_epochs is not None
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
-            training = self.begin(prepared, on_epoch)
+            arguments = self.arguments(prepared, on_epoch)
             with threads(prepared.n_threads()):
-                training.run(keep_on_interrupt=keep_on_interrupt)
-                return self.end(prepared, training)
+                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt)
+                return self.trained(prepared, arguments["valid"], result)
 
-    def begin(self, prepared: Prepared, on_epoch: OnEpoch) -> Training:
-        """The training of what :meth:`prepare` gave, of which no step has been made; random numbers are the network's."""
+    def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
+        """What a :class:`~onnxlearn_models.training.loop.Training` takes, before its first step.
+
+        Random numbers have to be the network's.
+        """
         module, code_counts = prepared.module, prepared.preprocessing.code_counts
         train = prepared.tensors(prepared.train)
         valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
         prepared.initialize(train)
-        return Training(
-            module,
-            train,
-            valid,
-            objective=prepared.objective,
-            config=prepared.config,
-            groups=self.parameter_groups(module, prepared.config),
-            settle=lambda: settle(module, code_counts),
-            on_epoch=on_epoch,
-        )
+        return {
+            "module": module,
+            "train": train,
+            "valid": valid,
+            "objective": prepared.objective,
+            "config": prepared.config,
+            "groups": self.parameter_groups(module, prepared.config),
+            "settle": lambda: settle(module, code_counts),
+            "on_epoch": on_epoch,
+        }
 
-    def end(self, prepared: Prepared, training: Training) -> FittedNetwork:
-        """What is shipped of a training that is over; random numbers are the network's."""
-        shipped = self.finish(prepared.module, prepared.architecture, training.valid, prepared.objective).cpu()
-        return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, training.result, prepared.chosen)
+    def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:
+        """What is shipped when the training is over. Random numbers have to be the network's."""
+        shipped = self.finish(prepared.module, prepared.architecture, valid, prepared.objective).cpu()
+        return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)
