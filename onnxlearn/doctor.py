@@ -18,6 +18,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "plot": ("plots", ("matplotlib",)),
     "report": ("reports", ("matplotlib", "jinja2")),
     "export": ("rewriting model files", ("onnx",)),
+    "optim": ("schedule-free optimizers", ("schedulefree",)),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
 }
 CORE = ("onnxlearn", "numpy", "pandas")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from onnxlearn.errors import DataError, listing
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import Param, build_configs, list_params, to_json
 
 if TYPE_CHECKING:
@@ -53,7 +53,21 @@ class Learner(ABC):
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
+        known = {field.name for config in self.config_types for field in dataclasses.fields(config)}
+        for name in params:
+            if name not in known and (reason := self.stranger(name)):
+                raise ParameterError(f"learner {self.name!r} has no parameter {name!r}: {reason}")
         self.configs = build_configs(self.config_types, {**self.defaults, **params}, owner=f"learner {self.name!r}")
+
+    def stranger(self, name: str) -> str:
+        """What a name is that is none of the parameters, where that is known: for messages; else an empty text."""
+        del name
+        return ""
+
+    def may_bring(self, name: str) -> bool:
+        """Whether a name that is none of the parameters may become one by another value of one of them."""
+        del name
+        return False
 
     @property
     def params(self) -> tuple[Param, ...]:

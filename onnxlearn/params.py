@@ -13,7 +13,7 @@ import hashlib
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,13 +60,14 @@ REQUIRED = Required()
 
 @dataclass(frozen=True, kw_only=True)
 class Param:
-    """One parameter of a learner, for people to read."""
+    """One parameter of a learner, for people to read. ``brings``: further parameters that come with some of its values."""
 
     name: str
     type: str
     default: Any
     range: str
     meaning: str
+    brings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:
@@ -207,8 +208,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _checked(config: type, name: str, value: Any, owner: str) -> Any:
-    try:
+    with owned(owner):
         return check_value(config, name, value)
+
+
+@contextlib.contextmanager
+def owned(owner: str) -> Iterator[None]:
+    """Errors inside say whose parameter it is."""
+    try:
+        yield
     except ParameterError as error:
         raise ParameterError(f"{owner}: {error}") from None
 

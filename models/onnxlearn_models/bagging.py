@@ -24,6 +24,7 @@ from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
 from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, torch_reference
+from onnxlearn_models.training.config import CHOICES, is_setting
 from onnxlearn_models.training.split import hold_out
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -56,11 +57,18 @@ class Bagging(Averaging):
     def __init__(self, **params: Any) -> None:
         base = params.get("base", "mlp")
         self.base = single(base, of=self.name)
-        self.config_types = (BaggingConfig, *self.base.config_types)
+        # What is chosen here for all networks brings its own settings.
+        chosen = self.base.replace(**{name: value for name, value in params.items() if name in CHOICES or is_setting(name)})
+        self.config_types = (BaggingConfig, *chosen.config_types)
         # What the base was given are the defaults here.
-        self.defaults = self.base.values
+        self.defaults = chosen.values
         super().__init__(**params)
         single(self._member(), of=self.name)
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a parameter of another base: any name may."""
+        del name
+        return True
 
     def fold_learners(self) -> list[NetworkLearner]:
         """The learner of each fold; their seeds follow each other.

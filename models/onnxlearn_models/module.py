@@ -40,7 +40,7 @@ from onnxlearn_models.layers.lookup import Lookups
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.prepared import Prepared, choose_device
 from onnxlearn_models.rehearsal import Rehearsal, bare
-from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.config import TrainConfig, is_setting
 
 INGRESSES = ("num", "cat")
 """The tensors that a network can ask for: numbers float32 ``[N, n_num]`` and codes int64 ``[N, n_cat]``."""
@@ -114,7 +114,10 @@ class UserNetwork(Settled):
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, to what
     the network gives. Its own methods stay its own: one that is called like a hook of training is none.
+    ``own_prefix``: what stands before the names of its own parameters.
     """
+
+    own_prefix = "network."
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -178,6 +181,11 @@ class ModuleLearner(NetworkLearner):
             # After training it would be late to find that the metadata cannot tell it.
             if name != "module":
                 to_json(value)
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be an argument of another network: any name may."""
+        del name
+        return True
 
     def __repr__(self) -> str:
         if self.configs[0].module is None:
@@ -290,6 +298,11 @@ def _config_of(what: Any, params: dict[str, Any]) -> type:
     if isinstance(what, nn.Module):
         return ModuleConfig
     refuse_clashes(what, ModuleConfig, SHARED)
+    if taken := [name for name in parameters(what) if is_setting(name)]:
+        raise ParameterError(
+            f"{title(what)} has the argument {taken[0]!r}, and names that begin so are settings of the training: "
+            "call it something else"
+        )
     filled = [name for name in params if name in FROM_SCHEMA and name in signature(what).parameters]
     if filled:
         raise ParameterError(f"{filled[0]} of {title(what)} is filled in from the task: leave it out")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -13,9 +15,9 @@ from torch import nn
 from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
-from onnxlearn.params import to_json
+from onnxlearn.named import named_object
+from onnxlearn.params import Param, owned, to_json
 from onnxlearn.postprocess.config import OutputConfig
-from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
@@ -27,12 +29,21 @@ from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
-from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
-from onnxlearn_models.training.groups import parameter_groups
+from onnxlearn_models.training.config import (
+    CHOICES,
+    TrainConfig,
+    choose_training,
+    is_setting,
+    plain_validation,
+    require_settings,
+    stranger,
+    train_config_type,
+)
+from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
-from onnxlearn_models.training.objective import Objective, make_objective
+from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.tensors import Tensors
@@ -57,7 +68,43 @@ class NetworkLearner(Learner):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        for name in CHOICES:
+            # Code of the user's own, as the command line names it.
+            if isinstance(choice := params.get(name), str) and ":" in choice:
+                params[name] = named_object(choice)
+        # What happens to the caller's own mappings later must not change this recipe.
+        params |= {name: copy.deepcopy(value) for name, value in params.items() if type(value) is dict}
+        with owned(f"learner {self.name!r}"):
+            training = train_config_type({**self.defaults, **params})
+        self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
+        # A default of a setting that another choice does not bring has nothing to say.
+        known = {field.name for field in dataclasses.fields(training)}
+        self.defaults = {name: value for name, value in self.defaults.items() if name in known or not is_setting(name)}
         super().__init__(**params)
+
+    def stranger(self, name: str) -> str:
+        """What a setting is that the choices here do not bring."""
+        training = next(config for config in self.config_types if issubclass(config, TrainConfig))
+        values = {field.name: field.default for field in dataclasses.fields(training)}
+        return "" if name in values else stranger(name, {**values, **self.defaults, **self._given})
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a setting of another optimizer, loss or schedule."""
+        return is_setting(name)
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Every parameter with its type, default, range and meaning; settings stand behind the choice that brings them."""
+        found = super().params
+        settings = [each for each in found if is_setting(each.name)]
+        ordered: list[Param] = []
+        for each in found:
+            if registry := CHOICES.get(each.name):
+                ordered.append(dataclasses.replace(each, brings=registry.settings()))
+                ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
+            elif each not in settings:
+                ordered.append(each)
+        return tuple(ordered)
 
     def to_dict(self) -> dict[str, Any]:
         """As of every learner; without callbacks that only watch."""
@@ -84,6 +131,11 @@ class NetworkLearner(Learner):
         """The parameters to train, by their weight decay and factor on the learning rate."""
         del cls
         return parameter_groups(module, config)
+
+    @classmethod
+    def groups(cls, module: nn.Module, config: TrainConfig) -> list[Group]:
+        """The parameters to train, with the rates of ``param_groups`` where they are meant by one."""
+        return regrouped(cls.parameter_groups(module, config), module, config.param_groups)
 
     @classmethod
     def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
@@ -174,7 +226,7 @@ class NetworkLearner(Learner):
             prepared.initialize(train)
             module, config = prepared.module, prepared.config
             with threads(prepared.n_threads()):
-                return range_test(module, train, prepared.objective, config, self.parameter_groups(module, config), lrs)
+                return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
@@ -202,15 +254,16 @@ class NetworkLearner(Learner):
         preprocess_config = self.choose_preprocessing(given_preprocessing, train.schema, train.n_rows)
         pairs = ((given, architecture), (given_preprocessing, preprocess_config), (given_training, config))
         device = choose_device(config.device)
-        head = Head.of(train.schema.target, outputs)
+        require_settings(config)
+        head = choose_head(train.schema.target, outputs, config)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
-        scaling = scale_target(train, preprocess_config)
+        scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
         generators = Generators(config.seed, device)
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
+        require_trainable(module, self.groups(module, config), config, train.n_rows, self)
         return Prepared(
             module=module,
             train=WeighedRows.of(train, class_weights, "training"),
@@ -256,7 +309,7 @@ class NetworkLearner(Learner):
             "valid": valid,
             "objective": prepared.objective,
             "config": prepared.config,
-            "groups": self.parameter_groups(module, prepared.config),
+            "groups": self.groups(module, prepared.config),
             "settle": lambda: settle(module, code_counts),
             "on_epoch": on_epoch,
         }

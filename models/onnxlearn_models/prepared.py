@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError
+from onnxlearn.errors import DataError, ParameterError, ProviderError, listing
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -21,7 +22,9 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.loss import losses
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.registry import said
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads
 
@@ -153,25 +156,58 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def scale_target(train: Task, config: PreprocessConfig) -> TargetScaling | None:
-    """The scaling of the numbers to predict; ``None`` for classes."""
+def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:
+    """The scaling of the numbers to predict; ``None`` for classes.
+
+    Raises: DataError, ParameterError for numbers, or a scaling, that do not suit the loss.
+    """
     if train.schema.target.type == "classification":
         return None
-    return TargetScaling.fit(train.truth(), config.target_scaler, train.weights(), clip=config.target_clip)
+    y, weights = train.truth(), train.weights()
+    info = losses.entry(training.loss)
+    if info is None or not info.positive:
+        return TargetScaling.fit(y, config.target_scaler, weights, clip=config.target_clip)
+    name = said(training.loss)
+    if not (y.min(initial=math.inf) > 0 if info.above_zero else y.min(initial=math.inf) >= 0):
+        rule = "above 0" if info.above_zero else "not negative"
+        raise DataError(f"loss={name} is for numbers that are {rule}, and the target has {y.min():g}: choose another loss")
+    if config.target_scaler not in ("standard", "none"):
+        raise ParameterError(
+            f"loss={name} predicts a logarithm, for which the target is divided by its mean: target_scaler is 'standard' then, "
+            f"or 'none' to leave it as it is, not {config.target_scaler!r}"
+        )
+    scaling = TargetScaling.fit(y, "none", weights, clip=config.target_clip)
+    mean = np.average(y, axis=0, weights=weights) if config.target_scaler == "standard" else scaling.scale
+    return dataclasses.replace(scaling, scale=mean)
 
 
 def balance_classes(train: Task, config: TrainConfig) -> Array | None:
-    """Weight of each class such that all count the same, float64 ``[C]``; 0 for a class without rows.
+    """Weight of each class, float64 ``[C]``: as given, or such that all count the same; 0 for a class without rows then.
 
-    ``None`` where that is not asked for. Raises: ParameterError for a regression.
+    ``None`` where that is not asked for. Raises: ParameterError for a regression, and for a class that is none.
     """
     if config.class_weight == "none":
         return None
     target = train.schema.target
     if target.type != "classification":
-        raise ParameterError("class_weight='balanced' is for classification; this task is a regression")
-    counts = np.bincount(train.truth(), weights=train.weights(), minlength=len(target.classes))
-    return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
+        raise ParameterError(f"class_weight={config.class_weight!r} is for classification; this task is a regression")
+    if config.class_weight == "balanced":
+        counts = np.bincount(train.truth(), weights=train.weights(), minlength=len(target.classes))
+        return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
+    return _weights_of(target.classes, config.class_weight)
+
+
+def _weights_of(classes: Sequence[Any], given: Mapping[Any, float]) -> Array:
+    """Those of a mapping; classes that it does not name count 1."""
+    if unknown := [name for name in given if name not in classes]:
+        raise ParameterError(
+            f"class_weight has a weight for {unknown[0]!r}, which is none of the classes {listing(classes)}: correct it, or "
+            "leave it out"
+        )
+    for name, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise ParameterError(f"class_weight of {name!r} has to be a number >= 0, not {weight!r}")
+    return np.array([float(given.get(name, 1.0)) for name in classes])
 
 
 def filled_in(given: Any, used: Any) -> dict[str, Any]:

@@ -339,7 +339,7 @@ class RealMLP(NetworkLearner):
         "dropout_schedule": "fade",
         "schedule": "coslog4",
         "warmup": 0.0,
-        "beta2": 0.95,
+        "opt_beta2": 0.95,
         "weight_decay": 0.02,
         "weight_decay_schedule": "fade",
         "ema": 0.0,

@@ -12,7 +12,8 @@ from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.realmlp import RealMLP
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.optimizer import SGD, AdamW, FlatParameters, Group
+from onnxlearn_models.training.optim.fused import SGD, AdamW
+from onnxlearn_models.training.optimizer import FlatParameters, Group
 
 
 def make_net():

@@ -54,4 +54,5 @@ def are_stackable(trainings: Sequence[Training]) -> bool:
     callbacks = [callback for training in trainings for callback in training.callbacks.all]
     sizes = {training.n_batches for training in trainings}
     flats = {tuple(p.shape for p in training.optimizer.flat.parameters) for training in trainings}
-    return len(sizes) == len(flats) == 1 and flats != {()} and all(callback.stackable for callback in callbacks)
+    parts = [*(callback.stackable for callback in callbacks), *(training.optimizer.stackable for training in trainings)]
+    return len(sizes) == len(flats) == 1 and flats != {()} and all(parts)

@@ -32,6 +32,11 @@ class StackedRows:
         ]
         self._places = [_places(own, widths) for own in sizes]
 
+    def batches_of(self, index: int) -> list[Tensors]:
+        """A batch of each model, without padding."""
+        batch, sizes = self.batches[index], self.sizes[index]
+        return [batch.map(lambda tensor, lane=lane, n=n: tensor[lane, :n]) for lane, n in enumerate(sizes)]  # type: ignore[misc]
+
     def set_order(self, index: int, order: Tensor) -> None:
         """The order of one model's rows for the next epoch, int64 ``[n]``."""
         self.rows[index].gather(order[self._places[index]], self.buffer.map(lambda tensor: tensor[index]))

@@ -40,6 +40,7 @@ class Together:
         self._numbers = list(range(len(trainings)))
         self.states = list(states)
         self.network: nn.Module = nn.Identity()
+        self._one_loss = False
 
     def start(self) -> bool:
         """Make one network of them; whether there is a form of it that has shown to be right. If not, nothing has changed."""
@@ -49,7 +50,8 @@ class Together:
                 self.network = make()
             except UnstackableError:
                 continue
-            if is_proven(self.network, self.running, self.lanes) and self._is_one_loss():
+            if is_proven(self.network, self.running, self.lanes):
+                self._one_loss = is_one_loss(self.running)
                 return True
         for training in self.running:
             own_memory(training)
@@ -147,6 +149,10 @@ class Together:
     def _losses(self, output: Tensor, index: int) -> Tensor:
         """The mean loss of each model's rows, ``[k]``."""
         batch, shares = self._rows.batches[index], self._rows.shares[index]
+        if not self._one_loss:
+            rows = zip(self.running, output, self._rows.batches_of(index), strict=True)
+            own = [(t.objective, part[: len(of)], of) for t, part, of in rows]
+            return torch.stack([objective.train(part, of.target, of.weight) for objective, part, of in own])
         each = self.running[0].objective.each(output.flatten(0, 1), batch.target.flatten(0, 1)).view(output.shape[:2])
         if batch.weight is not None:
             each = each * batch.weight
@@ -202,29 +208,41 @@ class Together:
     def _vmap(self) -> nn.Module:
         return Vmapped([training.module for training in self.running], self._merge)
 
-    @torch.no_grad()
-    def _is_one_loss(self) -> bool:
-        """Whether the loss of all is the same function of outputs and targets: then one call is enough."""
-        first, *others = self.running
-        n_rows = min(len(first.train), 16)
-        output = first.module.eval()(**first.train.map(lambda tensor: tensor[:n_rows]).inputs)
-        output = output + torch.linspace(-1, 1, output.numel(), device=output.device).view_as(output)
-        expected = first.objective.each(output, first.train.target[:n_rows])
-        return all(torch.equal(other.objective.each(output, first.train.target[:n_rows]), expected) for other in others)
+
+@torch.no_grad()
+def is_one_loss(trainings: Sequence[Training]) -> bool:
+    """Whether the loss of all is the same function, of each row by itself: then one call is enough for all rows of all."""
+    first = trainings[0]
+    n_rows = min(len(first.train), 16)
+    target = first.train.target[:n_rows]
+    output = first.module.eval()(**first.train.map(lambda tensor: tensor[:n_rows]).inputs)
+    output = output + torch.linspace(-1, 1, output.numel(), device=output.device).view_as(output)
+    expected = first.objective.each(output, target)
+    halves = zip(torch.split(output, n_rows // 2 + 1), torch.split(target, n_rows // 2 + 1), strict=True)
+    by_row = torch.cat([first.objective.each(*half) for half in halves])
+    return torch.allclose(by_row, expected) and all(
+        torch.equal(other.objective.each(output, target), expected) for other in trainings[1:]
+    )
 
 
 def alike(trainings: Sequence[Training]) -> list[list[Training]]:
     """Those together whose steps are the same function of weights and gradients."""
     found: list[list[Training]] = []
     for training in trainings:
-        config = dataclasses.replace(training.config, seed=0, validation=None)
-        for several in found:
-            if dataclasses.replace(several[0].config, seed=0, validation=None) == config:
-                several.append(training)
-                break
+        same = (several for several in found if _steps_alike(training, several[0]))
+        if several := next(same, None):
+            several.append(training)
         else:
             found.append([training])
     return found
+
+
+def _steps_alike(one: Training, other: Training) -> bool:
+    # A rate that follows the validation loss is one of each.
+    if one.schedule.needs_validation:
+        return False
+    first, second = (dataclasses.replace(training.config, seed=0, validation=None) for training in (one, other))
+    return type(one.optimizer) is type(other.optimizer) and first == second
 
 
 def own_memory(training: Training) -> None:

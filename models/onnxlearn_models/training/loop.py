@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from onnxlearn.learner import Learner
 from onnxlearn_models.training.callback import Callbacks, State
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
@@ -35,6 +38,7 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    require_choices(config, groups)
     assert config.batch_size is not None
     smallest = min(even_sizes(n_rows, config.batch_size))
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
@@ -222,6 +226,7 @@ class Training:
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
         valid_loss, valid_score = self._validate()
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
@@ -231,6 +236,7 @@ class Training:
         )
         self.call("valid_end")
         self.schedule.after_epoch(valid_loss)
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
 
@@ -290,7 +296,6 @@ class Training:
         self.module.train()
         before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
         on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads = self.optimizer.flat.grads
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
@@ -303,29 +308,31 @@ class Training:
             if on_cpu and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
             (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             for call in after:
                 call(self)
-            self.step()
+            self.step(closure=functools.partial(self._loss_again, batch) if self.optimizer.needs_closure else None)
             for call in end:
                 call(self)
             if self.stopped is not None:
                 break
         return self.mean_loss(losses)
 
-    def step(self, others: Sequence[Training] = ()) -> None:
+    def step(self, others: Sequence[Training] = (), *, closure: Closure | None = None) -> None:
         """A step of the optimizer; of ``others`` too, which have the same settings and have made as many steps."""
         for training in (self, *others):
             training.n_steps += 1
+            if training.schedule.cycles_momentum:
+                training.optimizer.momentum = training.schedule.momentum(training.n_steps)
         decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
         if others:
             self.optimizer.step_with([training.optimizer for training in others], self.lr, decay)
         else:
-            self.optimizer.step(self.lr, decay)
+            self.optimizer.step(self.lr, decay, closure)
 
     def mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
@@ -355,6 +362,12 @@ class Training:
         else:
             loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
+
+    def _loss_again(self, batch: Tensors) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _validate(self) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
