@@ -84,6 +84,12 @@ class Learner(ABC):
         """The values of the parameters that were given to this learner; the others are defaults."""
         return {name: self.values[name] for name in self._given}
 
+    @property
+    def uses_test(self) -> bool:
+        """Whether a fit needs the test rows of a resampling, since they choose the epoch: ``validation="test"``."""
+        validation = self.values.get("validation")
+        return isinstance(validation, str) and validation == "test"
+
     def replace(self, **params: Any) -> Self:
         """A copy with some parameters changed; unknown names raise ``ParameterError``."""
         return type(self)(**{**self._given, **params})
@@ -155,9 +161,12 @@ class Learner(ABC):
         del task
         return 1
 
-    def fit_together(self, tasks: Sequence[Task]) -> list[Callable[[], Model]]:
-        """Fit a model on each of several tasks of one schema; calling a function gives the model, as :meth:`fit` does."""
-        return [partial(self.fit, task, progress=False) for task in tasks]
+    def fit_together(self, tasks: Sequence[Task], tests: Sequence[Task | None]) -> list[Callable[[], Model]]:
+        """Fit a model on each of several tasks of one schema; calling a function gives the model.
+
+        ``tests``: for each task what :meth:`fit` takes as ``test``.
+        """
+        return [partial(self.fit, task, test=test, progress=False) for task, test in zip(tasks, tests, strict=True)]
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())

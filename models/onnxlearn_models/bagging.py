@@ -92,7 +92,7 @@ class Bagging(Averaging):
         outputs, seed = self._outputs(), self.values["seed"]
         outputs.require(task.schema.target)
         rows = Rows.of(task, None, outputs, seed)
-        folds, parts = self._parts(rows)
+        folds, parts = self._parts(rows, test)
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         post = calibrated(networks, rows, outputs)
         prediction = out_of_fold(networks, post, rows.train, folds)
@@ -122,14 +122,15 @@ class Bagging(Averaging):
         """The networks of all folds."""
         return bare_networks([member.begun(task) for member in self.fold_learners()])
 
-    def _parts(self, rows: Rows) -> tuple[Array, list[Part]]:
+    def _parts(self, rows: Rows, test: Task | None = None) -> tuple[Array, list[Part]]:
         """The fold of each row, and a network to train for each fold."""
         learners, parts = self.fold_learners(), []
         folds = rows.train.folds(len(learners), self.values["seed"])
         for fold, member in enumerate(learners):
             title = f"fold {fold + 1} of {len(learners)}"
             with told_of(title):
-                held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
+                validation, seed = member.values["validation"], member.values["seed"]
+                held_out = hold_out(rows.train.select(folds != fold), validation, seed, test)
             parts.append(Part(title, member, *held_out))
         return folds, parts
 

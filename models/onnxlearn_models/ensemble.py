@@ -34,9 +34,9 @@ class EnsembleConfig:
         ("mlp", "realmlp", "tab_resnet"), "learners, or names of learners with their defaults"
     )
     n_seeds: int = param(1, "networks of each member, which differ by their seed", low=1)
-    validation: float | tuple[int, ...] | pd.DataFrame | None = param(
-        0.15, "what chooses the epoch of every member: a share of the rows, their numbers, a table, or None", low=0,
-        low_open=True, high=0.9,
+    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
+        0.15, "what chooses the epoch of every member: a share of the rows, their numbers, a table, the test rows, or None",
+        low=0, low_open=True, high=0.9,
     )  # fmt: skip
     max_epochs: int | None = param(None, "passes over the training rows at most (None: each member's own)", low=1)
     seed: int = param(0, "added to the seeds of the members; seed of the validation rows", low=0, high=2**31)
@@ -89,7 +89,7 @@ class Ensemble(Averaging):
         self.require_tasks(task, test)
         config, outputs = self.configs
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed)
+        rows = Rows.of(task, config.validation, outputs, config.seed, test)
         parts = self._parts(rows)
         networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {"seed": config.seed, **describe(parts, networks)}

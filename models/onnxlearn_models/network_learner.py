@@ -18,6 +18,7 @@ from onnxlearn.model import Model
 from onnxlearn.named import named_object
 from onnxlearn.params import Param, owned, to_json
 from onnxlearn.postprocess.config import OutputConfig
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
@@ -43,9 +44,11 @@ from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
+from onnxlearn_models.training.measuring import make_measuring, require_monitored
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import threads
 
@@ -180,16 +183,16 @@ class NetworkLearner(Learner):
                 return MOST
         return 1
 
-    def fit_together(self, tasks: Sequence[Task]) -> list[Callable[[], Model]]:
+    def fit_together(self, tasks: Sequence[Task], tests: Sequence[Task | None]) -> list[Callable[[], Model]]:
         """Train one network for each task, several as one where that is quicker."""
-        rows = [self._rows(task, None) for task in tasks]
+        rows = [self._rows(task, test) for task, test in zip(tasks, tests, strict=True)]
         ready: list[Ready] = [(self, self.prepare(each.train, each.valid)) for each in rows]
         # Those of one form side by side: folds may differ in their numbers of batches.
         forms = [form_of(prepared) for _, prepared in ready]
         order = sorted(range(len(ready)), key=lambda i: forms.index(forms[i]))
         ordered = [ready[i] for i in order]
         networks = [network for group in in_groups(ordered) for network in train_group([ordered[i] for i in group])]
-        return [partial(self._ship, networks[order.index(i)], rows[i], task, None) for i, task in enumerate(tasks)]
+        return [partial(self._ship, networks[order.index(i)], rows[i], tasks[i], tests[i]) for i in range(len(tasks))]
 
     def _rows(self, task: Task, test: Task | None) -> Rows:
         """The rows by what they are for. Raises: DataError, ParameterError."""
@@ -197,7 +200,7 @@ class NetworkLearner(Learner):
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        return Rows.of(task, config.validation, outputs, config.seed)
+        return Rows.of(task, config.validation, outputs, config.seed, test)
 
     def _ship(self, network: FittedNetwork, rows: Rows, task: Task, test: Task | None) -> Model:
         training = {**summary(network.result), "chosen": network.chosen, "seed": self.configs[2].seed}
@@ -260,18 +263,26 @@ class NetworkLearner(Learner):
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
+        weighed = WeighedRows.of(train, class_weights, "training")
+        require_monitored(config.monitor, config.validation)
+        measuring = make_measuring(
+            config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
+            train=train, valid=valid,
+        )  # fmt: skip
         generators = Generators(config.seed, device)
         with generators.resumed():
+            sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.groups(module, config), config, train.n_rows, self)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self)
         return Prepared(
             module=module,
-            train=WeighedRows.of(train, class_weights, "training"),
+            train=weighed,
             valid=None if valid is None else WeighedRows.of(valid, class_weights, "validation"),
             preprocessing=preprocessing,
             head=head,
             scaling=scaling,
             objective=objective,
+            measuring=measuring,
             architecture=architecture,
             config=config,
             chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
@@ -312,6 +323,7 @@ class NetworkLearner(Learner):
             "groups": self.groups(module, prepared.config),
             "settle": lambda: settle(module, code_counts),
             "on_epoch": on_epoch,
+            "measuring": prepared.measuring,
         }
 
     def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:

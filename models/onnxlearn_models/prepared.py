@@ -23,6 +23,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.loss import losses
+from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.registry import said
 from onnxlearn_models.training.tensors import Tensors
@@ -46,6 +47,7 @@ class Prepared:
     head: Head
     scaling: TargetScaling | None
     objective: Objective
+    measuring: Measuring | None
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
@@ -99,6 +101,10 @@ class WeighedRows:
         if not weights.sum() > 0:
             raise DataError(f"the weights of the {task.n_rows} {what} rows sum to 0: at least one has to be positive")
         return cls(task, (weights / weights.mean()).astype(np.float32))
+
+    def bare(self) -> Tensors:
+        """Targets and weights alone, on the CPU: what a sampler looks at, before any preprocessing."""
+        return Tensors({}, torch.from_numpy(self.task.truth()), None if self.weights is None else torch.as_tensor(self.weights))
 
 
 # Torch has one stream of random numbers for all threads of a process: fits side by side would draw from each other's.

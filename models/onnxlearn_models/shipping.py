@@ -37,9 +37,9 @@ class Rows:
     calibration: Task | None
 
     @classmethod
-    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int) -> Rows:
-        """Set rows aside. Raises: ParameterError, DataError."""
-        train, valid = hold_out(task, validation, seed)
+    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int, test: Task | None = None) -> Rows:
+        """Set rows aside; ``test``: rows that may choose the epoch. Raises: ParameterError, DataError."""
+        train, valid = hold_out(task, validation, seed, test)
         calibration = None
         if outputs.needs_calibration:
             # The share is one of all rows.
@@ -93,6 +93,8 @@ def ship(
             f"coverage={post.coverage:g} is promised for rows like the calibration rows, which are the latest by {order!r} but "
             "those for validation: for later rows it holds as far as they are like those"
         )
+    if learner.uses_test:
+        told.append("the test rows chose the epoch (validation='test'): their scores are better than those of new rows")
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
     return pack(
         opened,
@@ -179,6 +181,9 @@ def summary(result: TrainResult) -> dict[str, Any]:
     if result.epochs[0].valid_loss is not None:
         history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
         history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
+    # A measure that is called as the score takes its place: it counts rows as the file's scores do, without weights of classes.
+    for name in dict.fromkeys(name for epoch in result.epochs for name in epoch.measures):
+        history[name] = [epoch.measures.get(name) for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

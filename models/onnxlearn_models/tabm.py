@@ -29,9 +29,9 @@ from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_pr
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
-from onnxlearn_models.training.loop import even_sizes
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group
+from onnxlearn_models.training.sampling import even_sizes
 from onnxlearn_models.training.tensors import Tensors
 
 # Smallest scaling that the output layer takes over: dividing by less would cost digits.

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from onnxlearn.code_digest import code_digest, is_installed
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.experiments.job import Job
+from onnxlearn.experiments.job import Job, is_own
 from onnxlearn.experiments.record import Key
 from onnxlearn.learner import Learner
+from onnxlearn.measures import Measure
 from onnxlearn.params import to_json
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
@@ -145,6 +146,8 @@ def _code(value: object) -> Any:
     if isinstance(value, list | tuple):
         codes = [_code(each) for each in value]
         return codes if any(codes) else None
+    if isinstance(value, Measure):
+        return code_digest(value.function) if is_own(value) else None
     return code_digest(value) if callable(value) and not is_installed(value) else None
 
 

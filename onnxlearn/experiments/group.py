@@ -69,7 +69,9 @@ def begin(jobs: Group, task: Task) -> dict[tuple[object, ...], Begun]:
     try:
         with on_one_core(), FITTING:
             start = time.perf_counter()
-            fits = single_threaded(jobs[0].learner).fit_together([task.select(job.train) for job in jobs])
+            learner = single_threaded(jobs[0].learner)
+            tests = [task.select(job.test) if learner.uses_test else None for job in jobs]
+            fits = learner.fit_together([task.select(job.train) for job in jobs], tests)
             seconds = (time.perf_counter() - start) / len(jobs)
     except (Exception, SystemExit):  # noqa: BLE001  - whatever a learner raises
         return {}

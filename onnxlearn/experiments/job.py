@@ -65,7 +65,7 @@ class Settings:
         """Plain JSON: what results depend on."""
         return {
             "measures": [measure.name for measure in self.measures],
-            "code": {measure.name: code_digest(measure.function) for measure in self.measures if _is_own(measure)},
+            "code": {measure.name: code_digest(measure.function) for measure in self.measures if is_own(measure)},
             "time_limit": self.time_limit,
             "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "predictions": self.predictions,
@@ -132,7 +132,8 @@ class Job:
     def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings, begun: Begun | None = None) -> Finished:
         train, test = task.select(self.train), task.select(self.test)
         if begun is None:
-            begun = Begun(partial(single_threaded(learner).fit, train, progress=False), 0.0)
+            known = test if learner.uses_test else None
+            begun = Begun(partial(single_threaded(learner).fit, train, test=known, progress=False), 0.0)
         with FITTING, time_limit(settings.time_limit):
             start = time.perf_counter() - begun.seconds
             model = begun.fit()
@@ -190,8 +191,8 @@ def single_threaded(learner: Learner) -> Learner:
     return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
 
 
-def _is_own(measure: Measure) -> bool:
-    """Whether there is more to a measure than its name tells."""
+def is_own(measure: Measure) -> bool:
+    """Whether there is more to a measure than its name tells: code, or a matrix of costs."""
     try:
         return _measures.get(measure.name) != measure or not is_installed(measure.function)
     except (UnknownNameError, ParameterError):

@@ -14,9 +14,10 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.schema import Schema, Target
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.loop import evaluate, even_sizes, train_network
+from onnxlearn_models.training.loop import evaluate, train_network
 from onnxlearn_models.training.loss import row_loss
 from onnxlearn_models.training.objective import Objective, accuracy, root_mean_squared_error
+from onnxlearn_models.training.sampling import even_sizes
 from onnxlearn_models.training.tensors import Tensors
 
 SQUARED = Objective(row_loss("mse", "regression"), classes=False, score=root_mean_squared_error(torch.ones(1)))

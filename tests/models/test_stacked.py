@@ -355,7 +355,7 @@ import sys
 import onnxlearn as ol
 task = ol.Task.from_file("example:penguins", "species")
 learner = ol.learner("mlp", d_block=16, max_epochs=1)
-assert len(learner.fit_together([task, task])) == 2
+assert len(learner.fit_together([task, task], [None, None])) == 2
 for name in ("torch._dynamo", "sympy", "rich"):
     assert name not in sys.modules, name
 """

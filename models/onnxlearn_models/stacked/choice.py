@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from onnxlearn_models.prepared import Prepared
-from onnxlearn_models.training.loop import Training, even_sizes
+from onnxlearn_models.training.loop import Training
+from onnxlearn_models.training.sampling import even_sizes
 
 # Multiplications of one model's step, forwards, above which its arithmetic takes so long that nothing is saved beside it.
 # Speed-up of 10 models of three hidden layers on one core, against one after the other by the plainest loop:

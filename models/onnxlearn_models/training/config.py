@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.measures import Measure
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
-from onnxlearn_models.training import losses, optimizers, schedules
+from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.loss import ELSEWHERE
+from onnxlearn_models.training.measuring import MEASURED_ROWS
 from onnxlearn_models.training.registry import Registry, said
 
 
@@ -32,8 +34,8 @@ class TrainConfig:
     patience: int | Literal["auto"] | None = param(
         "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)", low=1
     )
-    validation: float | tuple[int, ...] | pd.DataFrame | None = param(
-        0.15, "what chooses the epoch: a share of the rows, their numbers, a table, or None (train all epochs on all rows)",
+    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
+        0.15, "what chooses the epoch: a share of the rows, their numbers, a table, the test rows, or None (train all epochs)",
         low=0, low_open=True, high=0.9,
     )  # fmt: skip
     batch_size: int | None = param(None, "rows per step (None: by the number of rows)", low=1)
@@ -48,9 +50,14 @@ class TrainConfig:
         None, "what training minimises, or a function (output, target) (None: cross_entropy or mse); its settings: loss_...",
         choices=losses, refused=ELSEWHERE,
     )  # fmt: skip
-    monitor: Literal["loss", "score"] = param(
-        "loss", "what chooses the epoch on the validation rows: the loss, or accuracy or RMSE (of equal ones the later)"
+    monitor: str = param(
+        "loss",
+        "what chooses the epoch by validation rows: loss, score (accuracy or RMSE) or a measure (of equals the later)",
     )
+    measures: tuple[str | Measure, ...] = param(
+        (), f"what the history tells of validation rows and of training rows ({MEASURED_ROWS:,} of them at most)"
+    )
+    eval_every: int = param(1, "epochs after which the measures are computed; always after the last one", low=1)
     min_delta: float = param(0.0, "how much lower than the best one a monitored value has to be, to be better", low=0)
     keep: Literal["best", "last"] = param("best", "which weights are kept: those of the best epoch, or the last ones")
     dropout_schedule: Literal["constant", "fade"] | None = param(
@@ -86,6 +93,18 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] | Mapping[Any, Any] = param(
         "none", "balanced: every class counts the same in the loss; or what each counts, {class: weight}"
     )
+    sampling: str | Callable[..., Any] = param(
+        "shuffled", "rows of an epoch: all; as many of each class (balanced); by weights, not in the loss (weighted); all, "
+        "with each class's share in every batch (stratified); or a function (rows); its settings: sampling_...",
+        choices=samplers,
+    )  # fmt: skip
+    subsample: float = param(
+        1.0, "rows of an epoch as a share of those there are, drawn anew for each", low=0, low_open=True, high=1
+    )
+    oversample: float = param(
+        0.0, "rows of small classes come so often that these have this share of the largest one's rows (0: each row once)",
+        low=0, high=1,
+    )  # fmt: skip
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
     fold_parallel: Literal["auto", "never"] = param(
@@ -103,7 +122,7 @@ class TrainConfig:
     )
 
 
-CHOICES: dict[str, Registry[Any]] = {"optimizer": optimizers, "loss": losses, "schedule": schedules}
+CHOICES: dict[str, Registry[Any]] = {"optimizer": optimizers, "loss": losses, "schedule": schedules, "sampling": samplers}
 """The parameters whose choice brings settings, which are parameters too."""
 
 

@@ -198,7 +198,7 @@ def _along_line(start: float, end: float, share: float) -> float:
 
 @schedules.register("plateau")
 class Plateau(Schedule):
-    """Down by a factor where the validation loss has not fallen for some epochs."""
+    """Down by a factor where the monitored value, usually the validation loss, has not fallen for some epochs."""
 
     needs_validation = True
 
@@ -209,8 +209,8 @@ class Plateau(Schedule):
         gamma: Annotated[
             float, About("factor on the learning rate each time", low=0, low_open=True, high=1, high_open=True)
         ] = 0.2,
-        patience: Annotated[int, About("epochs without a better validation loss that it waits", low=0)] = 4,
-        threshold: Annotated[float, About("share by which a better loss has to be lower", low=0, high=1)] = 1e-4,
+        patience: Annotated[int, About("epochs without a better monitored value that it waits", low=0)] = 4,
+        threshold: Annotated[float, About("share by which a better value has to be lower", low=0, high=1)] = 1e-4,
         cooldown: Annotated[int, About("epochs after a fall that do not count", low=0)] = 0,
         floor: Annotated[float, About("lowest factor on the learning rate", low=0, high=1)] = 0.0,
     ) -> None:
@@ -228,7 +228,7 @@ class Plateau(Schedule):
         """Compare with the best so far."""
         if value is None:
             return
-        # A loss may be negative, as that of a density is.
+        # A value may be negative: that of a density, or of a measure that should be large.
         if value < self._best - self._threshold * abs(self._best) or math.isinf(self._best):
             self._best, self._n_bad = value, 0
         else:

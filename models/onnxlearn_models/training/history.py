@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -11,13 +11,17 @@ from onnxlearn_models.training.callback import Callback
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows."""
+    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
+
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where the rows do not define it.
+    """
 
     number: int
     train_loss: float
     valid_loss: float | None
     lr: float
     valid_score: float | None = None
+    measures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 OnEpoch: TypeAlias = Callable[[Epoch], None]

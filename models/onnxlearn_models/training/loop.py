@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,11 +21,12 @@ from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
+from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.tensors import Tensors
 
@@ -45,6 +45,8 @@ def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainC
         of, way_out = f"of {n_rows} training rows a step would have one", "choose a larger batch_size"
         if n_rows == 1:
             of, way_out = "there is 1 training row", "give more rows"
+            if config.subsample < 1:
+                of, way_out = f"subsample={config.subsample:g} leaves 1", "choose a larger share"
         raise ParameterError(
             f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
             f"{_without_batch_norm(learner)}"
@@ -68,6 +70,7 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
@@ -77,23 +80,25 @@ def train_network(
     ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
     loss of the step before it.
 
-    The best epoch is the one with the lowest validation loss (or best score, by ``config.monitor``), or the last one without
-    validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
-    weights.
+    The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
+    one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
+    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
 
     Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
     interrupted training is to be kept and no epoch has ended.
     """
     training = Training(
-        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch
-    )
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
+        measuring=measuring,
+    )  # fmt: skip
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
 class Training:
     """One training: its state, and what callbacks see.
 
-    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
+    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how; ``source``: the
+    training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
     ``history``: the epochs that are over.
@@ -110,10 +115,11 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        measuring: Measuring | None = None,
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config = objective, config
-        self._settle, self._on_epoch = settle, on_epoch
+        self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -137,8 +143,9 @@ class Training:
         ]
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
-        # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
-        self._buffer = train.like(self.sampler.n_rows) if self.n_members == 1 else None
+        # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
+        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
+        self._buffer = self.source.like(self.sampler.n_rows) if self.n_members == 1 else None
         self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
 
     @property
@@ -179,11 +186,27 @@ class Training:
         return [self.optimizer.flat.values, *self._statistics]
 
     def monitored(self, name: str) -> float | None:
-        """What has to be low in the last epoch: its validation loss or, by the name ``score``, its score."""
+        """What has to be low in the last epoch, by name: its validation ``loss``, its ``score``, or the monitored measure.
+
+        Raises: ParameterError for a measure that these rows do not define.
+        """
         epoch = self.history[-1]
+        if name not in OWN:
+            return None if self.valid is None else self._defined(name, epoch)
         if name == "loss" or epoch.valid_score is None:
             return epoch.valid_loss
         return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
+
+    def _defined(self, name: str, epoch: Epoch) -> float | None:
+        """The monitored measure. No epoch would ever be the best one by one that has no value."""
+        assert self.measuring is not None
+        value = self.measuring.low(epoch.measures)
+        if value is None and len(self.history) == 1:
+            raise ParameterError(
+                f"monitor={name!r} has no value on the {len(self.valid or ())} validation rows: choose another measure, or "
+                "rows that define it"
+            )
+        return value
 
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
@@ -228,14 +251,18 @@ class Training:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
         self.optimizer.show()
         self.call("valid_begin")
-        valid_loss, valid_score = self._validate()
+        measuring, read = self.measuring, list[Outputs]()
+        valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
             raise DivergedError(describe_divergence(self, None))
-        self.history.append(
-            Epoch(number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score)
-        )
+        epoch = Epoch(number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score)
+        self.history.append(epoch if measuring is None else self._measured(epoch, measuring, read))
+        stopped = self.stopped
         self.call("valid_end")
-        self.schedule.after_epoch(valid_loss)
+        if measuring is not None and self.stopped != stopped:
+            # It was not known to be the last one.
+            self.history[-1] = self._measured(epoch, measuring, read)
+        self.schedule.after_epoch(self.monitored(self.config.monitor))
         self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
@@ -343,15 +370,15 @@ class Training:
         return float(each.double() @ sizes) / float(sizes.sum())
 
     def _batches(self) -> Iterator[Tensors]:
-        """The rows of one epoch, shuffled."""
+        """The rows of one epoch, as they are drawn."""
         if self._buffer is not None:
-            self.train.gather(self.sampler.order().to(self.device), self._buffer)
+            self.source.gather(self.sampler.order().to(self.device), self._buffer)
             yield from self._views
             return
         # An order of its own for each member: rows times members would not fit one buffer.
         orders = torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1).to(self.device)
         for rows in torch.split(orders, self.sizes):
-            yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
+            yield self.source.take(rows)
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
@@ -369,11 +396,23 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
         self.module.eval()
         self._settle()
-        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective, self._told_of)
+        if self.valid is None:
+            return None, None
+        return evaluate(self.module, self.valid, self.objective, on_batch=self._told_of, on_output=on_output)
+
+    def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
+        """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
+        due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
+        found = measuring.of_valid(read, due=due)
+        if due:
+            of = measuring.train.rows
+            rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))
+            found |= measuring.of_train([measuring.read(output) for _, output in predicted(self.module, rows)])
+        return dataclasses.replace(epoch, measures=found)
 
     def _told_of(self, stage: str, batch: Tensors) -> None:
         self.batch = batch
@@ -382,33 +421,37 @@ class Training:
 
 @torch.no_grad()
 def evaluate(
-    module: nn.Module, rows: Tensors, objective: Objective, on_batch: Callable[[str, Tensors], None] | None = None
+    module: nn.Module,
+    rows: Tensors,
+    objective: Objective,
+    on_batch: Callable[[str, Tensors], None] | None = None,
+    on_output: Callable[[Tensor], None] | None = None,
 ) -> tuple[float, float | None]:
-    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``.
+    """Mean loss and score over all rows, in parts as of :func:`predicted`; a score that is not finite is ``None``.
 
-    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it. ``on_batch`` is
-    called before and after each part.
+    ``on_batch`` is called before and after each part, ``on_output`` with the network's output of it.
     """
     loss = score = 0.0
-    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
-        if on_batch is not None:
-            on_batch("valid_batch_begin", part)
-        values = objective.valid(module(**part.inputs), part.target, part.weight)
+    for part, output in predicted(module, rows, on_batch):
+        values = objective.valid(output, part.target, part.weight)
         loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
+        if on_output is not None:
+            on_output(output)
         if on_batch is not None:
             on_batch("valid_batch_end", part)
     score /= len(rows)
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
 
-def even_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
+@torch.no_grad()
+def predicted(
+    module: nn.Module, rows: Tensors, on_batch: Callable[[str, Tensors], None] | None = None
+) -> Iterator[tuple[Tensors, Tensor]]:
+    """All rows in parts of bounded size, each with the network's output. ``on_batch`` is called before each part.
 
-    >>> even_sizes(10, 4)
-    [5, 5]
-    >>> even_sizes(3, 8)
-    [3]
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
     """
-    n_batches = max(1, n_rows // batch_size)
-    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
-    return [end - start for start, end in itertools.pairwise(bounds)]
+    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
+        if on_batch is not None:
+            on_batch("valid_batch_begin", part)
+        yield part, module(**part.inputs)

@@ -30,7 +30,7 @@ class Schedule:
     """The course of the learning rate over the steps of a training, which are counted from 1.
 
     A class of one's own takes the :class:`Plan` first, then settings by their names. ``needs_validation``: it looks at the
-    validation loss of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
+    monitored value of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
     """
 
     needs_validation: bool = False
@@ -46,7 +46,7 @@ class Schedule:
         return None
 
     def after_epoch(self, value: float | None) -> None:
-        """Take note of an epoch's validation loss."""
+        """Take note of an epoch's monitored value, of which less is better."""
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as plain JSON."""
