@@ -30,6 +30,11 @@ from onnxlearn_models.training.split import hold_out
 QUICK = {"max_epochs": 4, "batch_size": 32, "device": "cpu"}
 # Folds of 96, 96 and 95 rows, less a share for validation: some have a row more in a batch than others.
 TASKS = example_tasks(143)
+TASKS["count"] = ol.Task.from_frame(
+    TASKS["number"].frame.assign(**{TASKS["number"].schema.target.names[0]: np.arange(143) % 7 + 1.0}),
+    TASKS["number"].schema.target.names[0],
+    type="regression",
+)
 
 
 def prepared_folds(learner, task, k=3):
@@ -100,6 +105,11 @@ RECIPES = {
     "rms norm": ("classes", ol.learner("mlp", norm="rms", num_embedding="linear", l1=1e-4, l2=1e-3), 1e-5),
     "shared map": ("number", ol.learner("mlp", num_embedding="periodic", periodic_lite=True, linear_path=True), 1e-5),
     "faded": ("number", ol.learner("mlp", dropout_schedule="fade", weight_decay_schedule="fade", input_dropout=0.1), 1e-5),
+    "plateau": ("number", ol.learner("mlp", schedule="plateau", schedule_patience=0, lr=0.05, optimizer="sgd"), 1e-4),
+    "one cycle": ("two", ol.learner("mlp", schedule="one_cycle", warmup=0.0, optimizer="adam"), 1e-5),
+    "rmsprop": ("two", ol.learner("mlp", optimizer="rmsprop"), 1e-4),
+    "loss in units": ("count", ol.learner("mlp", loss="poisson"), 1e-4),
+    "balanced rows": ("two", ol.learner("mlp", sampling="balanced", measures=("auc",), monitor="auc"), 1e-5),
     "entity_mlp": ("two", ol.learner("entity_mlp", dropout=0.2, embedding_dropout=0.2), 1e-4),
     "deep_wide": ("classes", ol.learner("deep_wide"), 1e-4),
     "shaped_mlp": ("number", ol.learner("shaped_mlp", n_max=16), 1e-4),
