@@ -97,8 +97,10 @@ def _registries_as_before() -> Iterator[None]:
     from onnxlearn.measures import MEASURES
     from onnxlearn_models.layers.activation import ACTIVATIONS
     from onnxlearn_models.training import losses, optimizers, schedules
+    from onnxlearn_models.training.callbacks import CALLBACKS
 
-    before = [(registry, dict(registry)) for registry in (ACTIVATIONS, MEASURES, losses, optimizers, schedules)]
+    registries = (ACTIVATIONS, MEASURES, CALLBACKS, losses, optimizers, schedules)
+    before = [(registry, dict(registry)) for registry in registries]
     try:
         yield
     finally:
@@ -270,8 +272,8 @@ def _learner_params(learner: Any) -> list[str]:
 
 
 def _param_table(params: Iterable[Any]) -> str:
-    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning] for p in params]
-    return _table(["parameter", "default", "type and range", "meaning"], rows)
+    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning, p.context] for p in params]
+    return _table(["parameter", "default", "type and range", "meaning", "where it counts"], rows)
 
 
 def _n_weights(info: Any) -> str:

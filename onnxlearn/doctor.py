@@ -19,6 +19,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("reports", ("matplotlib", "jinja2")),
     "export": ("rewriting model files", ("onnx",)),
     "optim": ("schedule-free optimizers", ("schedulefree",)),
+    "track": ("TensorBoard and MLflow", ("tensorboard", "mlflow-skinny", "sqlalchemy", "alembic")),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
 }
 CORE = ("onnxlearn", "numpy", "pandas")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, ParameterError, listing
-from onnxlearn.params import Param, build_configs, list_params, to_json
+from onnxlearn.params import Param, build_configs, is_recorded, list_params, to_json
+from onnxlearn.parts import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,21 +44,24 @@ class Learner(ABC):
 
     A subclass names itself and the dataclasses that hold its parameters; parameter names are unique across them.
     ``tasks``: the types of task that it does, as in its record. ``defaults``: its own defaults of parameters that it shares
-    with other learners.
+    with other learners. ``without``: parameters of these dataclasses that it does not take, since they would change nothing,
+    and why.
     """
 
     name: ClassVar[str]
     config_types: tuple[type, ...]
     tasks: ClassVar[tuple[TaskType, ...]] = ("classification", "regression")
     defaults: Mapping[str, Any] = {}
+    without: Mapping[str, str] = {}
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
-        known = {field.name for config in self.config_types for field in dataclasses.fields(config)}
+        owner = f"learner {self.name!r}"
+        known = {field.name for config in self.config_types for field in dataclasses.fields(config)} - set(self.without)
         for name in params:
-            if name not in known and (reason := self.stranger(name)):
-                raise ParameterError(f"learner {self.name!r} has no parameter {name!r}: {reason}")
-        self.configs = build_configs(self.config_types, {**self.defaults, **params}, owner=f"learner {self.name!r}")
+            if name not in known and (reason := self.without.get(name) or self.stranger(name)):
+                raise ParameterError(f"{owner} has no parameter {name!r}: {reason}")
+        self.configs = build_configs(self.config_types, params, owner=owner, defaults=self.defaults)
 
     def stranger(self, name: str) -> str:
         """What a name is that is none of the parameters, where that is known: for messages; else an empty text."""
@@ -72,12 +76,12 @@ class Learner(ABC):
     @property
     def params(self) -> tuple[Param, ...]:
         """Every parameter with its type, default, range and meaning."""
-        return list_params(self.config_types, self.defaults)
+        return tuple(param for param in list_params(self.config_types, self.defaults) if param.name not in self.without)
 
     @property
     def values(self) -> dict[str, Any]:
         """Every parameter's value in this learner."""
-        return {field.name: getattr(config, field.name) for config in self.configs for field in dataclasses.fields(config)}
+        return {field.name: getattr(config, field.name) for config, field in self._fields()}
 
     @property
     def given(self) -> dict[str, Any]:
@@ -95,14 +99,9 @@ class Learner(ABC):
         return type(self)(**{**self._given, **params})
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and all parameters as plain JSON, for a model's metadata; without those that only say where to compute."""
-        recorded = {
-            field.name: to_json(getattr(config, field.name))
-            for config in self.configs
-            for field in dataclasses.fields(config)
-            if field.metadata["recorded"]
-        }
-        return {"name": self.name, "params": recorded}
+        """Name and all parameters as plain JSON, for a model's metadata; without those that change no result."""
+        fields = ((config, field.name) for config, field in self._fields() if not field.metadata["inert"])
+        return {"name": self.name, "params": {name: to_json(getattr(config, name)) for config, name in fields}}
 
     def reference(self, task: Task) -> Reference | None:
         """What a fit on this task trains, to compare its file with: gives outputs of the file by name, of rows.
@@ -161,12 +160,23 @@ class Learner(ABC):
         del task
         return 1
 
-    def fit_together(self, tasks: Sequence[Task], tests: Sequence[Task | None]) -> list[Callable[[], Model]]:
+    def fit_together(
+        self, tasks: Sequence[Task], tests: Sequence[Task | None], titles: Sequence[str]
+    ) -> list[Callable[[], Model]]:
         """Fit a model on each of several tasks of one schema; calling a function gives the model.
 
-        ``tests``: for each task what :meth:`fit` takes as ``test``.
+        ``tests``: for each task what :meth:`fit` takes as ``test``; ``titles``: what each is called as a part of the whole.
         """
-        return [partial(self.fit, task, test=test, progress=False) for task, test in zip(tasks, tests, strict=True)]
+        return [partial(self._fit_part, *each) for each in zip(tasks, tests, titles, strict=True)]
+
+    def _fit_part(self, task: Task, test: Task | None, title: str) -> Model:
+        with part_of(title):
+            return self.fit(task, test=test, progress=False)
+
+    def _fields(self) -> Iterator[tuple[Any, dataclasses.Field[Any]]]:
+        """Every parameter, and the dataclass that holds its value."""
+        every = ((config, field) for config in self.configs for field in dataclasses.fields(config))
+        return ((config, field) for config, field in every if field.name not in self.without)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
@@ -192,7 +202,7 @@ def _rebuilt(cls: type[Learner], given: dict[str, Any]) -> Learner:
 def _is_same(value: Any, other: Any) -> bool:
     """Whether two values whose JSON is equal are: code is named there, and two functions or networks may share a name."""
     if isinstance(value, tuple | list):
-        return all(_is_same(a, b) for a, b in zip(value, other, strict=True))
+        return all(_is_same(a, b) for a, b in zip(filter(is_recorded, value), filter(is_recorded, other), strict=True))
     if isinstance(value, Learner) and isinstance(other, Learner):
         return value == other
     # Of networks, which are copied, the text shows what they are made of.

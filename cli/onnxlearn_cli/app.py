@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.processes import place, require_alone
 from onnxlearn_cli.bench import bench
 from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
@@ -35,7 +36,9 @@ class Command(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raise ``ParameterError`` for an option of one value that is given twice."""
+        """Raise ``ParameterError`` for an option of one value that is given twice, and for what several processes cannot do."""
+        if place().n_processes > 1 and self.name != "fit":
+            require_alone(f"onnxlearn {self.name}", "start it without torchrun, which is for onnxlearn fit")
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(given).items():
             if times > 1 and not parameter.multiple and not getattr(parameter, "is_flag", False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import warnings
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.processes import place
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import (
     Data,
@@ -110,9 +112,9 @@ def fit(
     recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
     with contextlib.ExitStack() as files:
         # Also refuses now, not after training, where nothing can be written.
-        temporary = files.enter_context(atomic_path(out))
-        beside = files.enter_context(atomic_path(out_of_fold)) if out_of_fold is not None else None
-        draw = files.enter_context(figure_file(plot, data, str(out)))
+        temporary = files.enter_context(atomic_path(_written(out)))
+        beside = files.enter_context(atomic_path(_written(out_of_fold))) if out_of_fold is not None else None
+        draw = files.enter_context(figure_file(plot if place().is_first else None, data, str(out)))
         table = read_task(
             data,
             target,
@@ -138,8 +140,14 @@ def fit(
         draw(LearningCurves(model))
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
-    report(model, data, out, out_of_fold)
+    if place().is_first:
+        report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
+
+
+def _written(path: Path) -> Path:
+    """Where this process writes: of several that train together the first one writes files."""
+    return path if place().is_first else Path(os.devnull)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from onnxlearn.effects import Beside
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import REQUIRED, param, to_json
 from onnxlearn.schema import Ingress, Schema
@@ -29,7 +30,9 @@ _PLAIN = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class About:
-    """What an argument means and in which range it lies, as of :func:`onnxlearn.params.param`, in its annotation.
+    """What an argument means, in which range it lies and where it counts, as of :func:`onnxlearn.params.param`.
+
+    It stands in the argument's annotation. ``when`` has the names of parameters, which settings have a prefix in.
 
     >>> def winsorized(output, target, *, limit: Annotated[float, About("errors beyond count as this", low=0)] = 3.0): ...
     >>> argument_fields(winsorized, without=("output", "target"))[0][2].metadata["meaning"]
@@ -41,6 +44,7 @@ class About:
     high: float | None = None
     low_open: bool = False
     high_open: bool = False
+    when: Beside = ()
 
 
 def _of_ingress(name: str) -> Callable[[Schema], Any]:
@@ -103,7 +107,7 @@ def argument_fields(
         if name not in without:
             default = REQUIRED if argument.default is EMPTY else argument.default
             hint, about = _parted(hints.get(name, EMPTY), About(_meaning(target)))
-            fields.append((prefix + name, _hint(hint, argument.default), param(default, **dataclasses.asdict(about))))
+            fields.append((prefix + name, _hint(hint, argument.default), param(default, **vars(about))))
     return fields
 
 

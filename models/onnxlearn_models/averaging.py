@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
+from onnxlearn.parts import part_of
 from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import title
@@ -82,11 +83,7 @@ def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool 
 
     After an interruption that is to be kept: those that were trained at least an epoch.
     """
-    ready: list[Ready] = []
-    for part in parts:
-        with told_of(part.title):
-            part.learner.require_tasks(part.train)
-            ready.append((part.learner, part.learner.prepare(part.train, part.valid)))
+    ready = [_prepare(part) for part in parts]
     networks: list[FittedNetwork] = []
     for group in in_groups(ready):
         try:
@@ -102,6 +99,12 @@ def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool 
     return networks
 
 
+def _prepare(part: Part) -> Ready:
+    with told_of(part.title):
+        part.learner.require_tasks(part.train)
+        return part.learner, part.learner.prepare(part.train, part.valid)
+
+
 def _train(
     parts: Sequence[Part], ready: Sequence[Ready], *, keep_on_interrupt: bool, progress: bool | None
 ) -> list[FittedNetwork]:
@@ -109,7 +112,7 @@ def _train(
         with contextlib.suppress(ParameterError):
             return train_group(ready, keep_on_interrupt=keep_on_interrupt, progress=progress)
         # Something is wrong with one of them: one by one the error says which.
-        ready = [(part.learner, part.learner.prepare(part.train, part.valid)) for part in parts]
+        ready = [_prepare(part) for part in parts]
     networks = []
     for part, one in zip(parts, ready, strict=True):
         with told_of(part.title):
@@ -121,7 +124,7 @@ def _train(
 
 @contextlib.contextmanager
 def told_of(title: str) -> Iterator[None]:
-    """Errors inside name one of several.
+    """What is done inside is for one of several, which errors name.
 
     >>> with told_of("member 2"):
     ...     raise ParameterError("lr is too high")
@@ -129,7 +132,8 @@ def told_of(title: str) -> Iterator[None]:
     onnxlearn.errors.ParameterError: member 2: lr is too high
     """
     try:
-        yield
+        with part_of(title):
+            yield
     except OnnxlearnError as error:
         error.args = (f"{title}: {error}",)
         raise

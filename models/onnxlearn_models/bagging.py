@@ -61,7 +61,7 @@ class Bagging(Averaging):
         chosen = self.base.replace(**{name: value for name, value in params.items() if name in CHOICES or is_setting(name)})
         self.config_types = (BaggingConfig, *chosen.config_types)
         # What the base was given are the defaults here.
-        self.defaults = chosen.values
+        self.defaults, self.without = chosen.values, chosen.without
         super().__init__(**params)
         single(self._member(), of=self.name)
 

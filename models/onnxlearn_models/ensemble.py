@@ -23,7 +23,9 @@ from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, sin
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
-from onnxlearn_models.training.config import plain_validation
+from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.callbacks.named import callback_of
+from onnxlearn_models.training.config import WHERE, plain_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,13 @@ class EnsembleConfig:
     )  # fmt: skip
     max_epochs: int | None = param(None, "passes over the training rows at most (None: each member's own)", low=1)
     seed: int = param(0, "added to the seeds of the members; seed of the validation rows", low=0, high=2**31)
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", recorded=False)
-    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, recorded=False)
+    callbacks: tuple[Callback | str, ...] = param((), "what stands beside the steps of each member (none: each member's own)")
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", inert=WHERE)
+    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, inert=WHERE)
+
+    def __post_init__(self) -> None:
+        """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
+        object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
 
 
 class Ensemble(Averaging):
@@ -115,7 +122,7 @@ class Ensemble(Averaging):
 
     def _of_all(self) -> dict[str, Any]:
         """What is the same for all members; without what is left to each of them."""
-        left = {"max_epochs": None, "n_threads": None, "device": "auto"}
+        left = {"max_epochs": None, "n_threads": None, "device": "auto", "callbacks": ()}
         of_all = {name: value for name, value in self.values.items() if name not in ("members", "n_seeds", "seed")}
         return {name: value for name, value in of_all.items() if name not in left or value != left[name]}
 

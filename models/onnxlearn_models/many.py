@@ -13,7 +13,6 @@ from onnxlearn_models.stacked.choice import MOST, are_stackable, form_of, is_qui
 from onnxlearn_models.stacked.together import Together
 from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.progress import progress_bar
-from onnxlearn_models.training.threads import threads
 
 if TYPE_CHECKING:
     from onnxlearn_models.network_learner import NetworkLearner
@@ -43,8 +42,7 @@ def train_group(
         learner, prepared = ready[0]
         return [learner.train_prepared(prepared, keep_on_interrupt=keep_on_interrupt, progress=progress)]
     max_epochs = max(prepared.config.max_epochs or 0 for _, prepared in ready)
-    n_threads = ready[0][1].n_threads(len(ready))
-    with progress_bar(max_epochs, show=progress) as on_epoch, threads(n_threads):
+    with progress_bar(max_epochs, show=progress) as on_epoch, ready[0][1].computing(len(ready)):
         trainings = []
         for learner, prepared in ready:
             with prepared.generators.resumed():
@@ -69,7 +67,7 @@ def _train_as_one(ready: Sequence[Ready], trainings: Sequence[Training], *, keep
 
 def _train_in_turn(ready: Sequence[Ready], trainings: Sequence[Training], *, keep_on_interrupt: bool) -> None:
     for (_, prepared), training in zip(ready, trainings, strict=True):
-        with prepared.generators.resumed(), threads(prepared.n_threads()):
+        with prepared.generators.resumed(), prepared.computing():
             training.run(keep_on_interrupt=keep_on_interrupt)
         if training.stopped == "interrupted":
             return

@@ -35,15 +35,18 @@ from onnxlearn_models.arguments import (
     takes_any,
     title,
 )
-from onnxlearn_models.layers.embedding import Settled
+from onnxlearn_models.layers.embedding import CodeEmbedding, Settled
 from onnxlearn_models.layers.lookup import Lookups
 from onnxlearn_models.network_learner import NetworkLearner
-from onnxlearn_models.prepared import Prepared, choose_device
+from onnxlearn_models.prepared import Prepared
 from onnxlearn_models.rehearsal import Rehearsal, bare
 from onnxlearn_models.training.config import TrainConfig, is_setting
+from onnxlearn_models.training.devices import choose_device
 
 INGRESSES = ("num", "cat")
 """The tensors that a network can ask for: numbers float32 ``[N, n_num]`` and codes int64 ``[N, n_cat]``."""
+
+OF_EMBEDDINGS = ("embedding_lr", "embedding_weight_decay")
 
 SHARED = (PreprocessConfig, TrainConfig, OutputConfig)
 
@@ -237,6 +240,7 @@ class ModuleLearner(NetworkLearner):
         owner = title(type(network.network))
         rehearsal = Rehearsal(network, schema, owner=owner, asked=network.asked.names)
         rehearsal.train(choose_device(self.configs[2].device))
+        self._require_embedding(network, schema)
         network.lookups = rehearsal.lookups()
         rehearsal.export()
         if network.lookups.unknown:
@@ -249,6 +253,16 @@ class ModuleLearner(NetworkLearner):
                 stacklevel=2,
             )
         return network
+
+    def _require_embedding(self, network: nn.Module, schema: Schema) -> None:
+        """Raise ``ParameterError`` where settings of embeddings were given and categories enter none that they could find."""
+        given = [name for name in OF_EMBEDDINGS if self.given.get(name) is not None]
+        embeds = any(isinstance(part, CodeEmbedding) for part in network.modules())
+        if given and not embeds and schema.of_kind("categorical", "ordered"):
+            raise ParameterError(
+                f"{given[0]} changes nothing in {title(self.configs[0].module)}: it is for the codes that a CodeEmbedding "
+                "(onnxlearn_models.layers.embedding) looks up; use one, or leave it out"
+            )
 
     def _asked(self, config: PreprocessConfig, schema: Schema) -> Asked:
         """What ``forward`` asks for; for a function that makes networks this takes making one."""

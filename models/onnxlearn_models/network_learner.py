@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from onnxlearn.errors import OnnxlearnError
+from onnxlearn.errors import OnnxlearnError, ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
-from onnxlearn.params import Param, owned, to_json
+from onnxlearn.params import Param, owned
+from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -27,7 +28,7 @@ from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.many import Ready, in_groups, train_group
-from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
 from onnxlearn_models.training.config import (
@@ -40,17 +41,20 @@ from onnxlearn_models.training.config import (
     stranger,
     train_config_type,
 )
+from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
-from onnxlearn_models.training.measuring import make_measuring, require_monitored
+from onnxlearn_models.training.measuring import make_measuring
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -71,6 +75,10 @@ class NetworkLearner(Learner):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        if params.get("swa") is not None and params.get("ema"):
+            raise ParameterError(
+                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
+            )
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
@@ -108,12 +116,6 @@ class NetworkLearner(Learner):
             elif each not in settings:
                 ordered.append(each)
         return tuple(ordered)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As of every learner; without callbacks that only watch."""
-        document = super().to_dict()
-        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
-        return document
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -183,10 +185,15 @@ class NetworkLearner(Learner):
                 return MOST
         return 1
 
-    def fit_together(self, tasks: Sequence[Task], tests: Sequence[Task | None]) -> list[Callable[[], Model]]:
+    def fit_together(
+        self, tasks: Sequence[Task], tests: Sequence[Task | None], titles: Sequence[str]
+    ) -> list[Callable[[], Model]]:
         """Train one network for each task, several as one where that is quicker."""
         rows = [self._rows(task, test) for task, test in zip(tasks, tests, strict=True)]
-        ready: list[Ready] = [(self, self.prepare(each.train, each.valid)) for each in rows]
+        ready: list[Ready] = []
+        for each, title in zip(rows, titles, strict=True):
+            with part_of(title):
+                ready.append((self, self.prepare(each.train, each.valid)))
         # Those of one form side by side: folds may differ in their numbers of batches.
         forms = [form_of(prepared) for _, prepared in ready]
         order = sorted(range(len(ready)), key=lambda i: forms.index(forms[i]))
@@ -205,9 +212,7 @@ class NetworkLearner(Learner):
     def _ship(self, network: FittedNetwork, rows: Rows, task: Task, test: Task | None) -> Model:
         training = {**summary(network.result), "chosen": network.chosen, "seed": self.configs[2].seed}
         post = calibrated((network,), rows, self.configs[3])
-        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
-        model.callbacks = tuple(network.result.callbacks)
-        return model
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
@@ -228,7 +233,7 @@ class NetworkLearner(Learner):
             train = prepared.tensors(prepared.train)
             prepared.initialize(train)
             module, config = prepared.module, prepared.config
-            with threads(prepared.n_threads()):
+            with prepared.computing():
                 return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
@@ -264,7 +269,6 @@ class NetworkLearner(Learner):
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
         weighed = WeighedRows.of(train, class_weights, "training")
-        require_monitored(config.monitor, config.validation)
         measuring = make_measuring(
             config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
             train=train, valid=valid,
@@ -273,7 +277,9 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self)
+        freeze(module, config.freeze)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
+        chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
             train=weighed,
@@ -285,7 +291,8 @@ class NetworkLearner(Learner):
             measuring=measuring,
             architecture=architecture,
             config=config,
-            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            chosen=chosen,
+            info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
         )
@@ -299,10 +306,12 @@ class NetworkLearner(Learner):
         """
         config = prepared.config
         assert config.max_epochs is not None
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+        team = join(prepared.device)
+        show = progress if team.is_first else False
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             arguments = self.arguments(prepared, on_epoch)
-            with threads(prepared.n_threads()):
-                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt)
+            with prepared.computing():
+                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team)
                 return self.trained(prepared, arguments["valid"], result)
 
     def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
@@ -323,6 +332,7 @@ class NetworkLearner(Learner):
             "groups": self.groups(module, prepared.config),
             "settle": lambda: settle(module, code_counts),
             "on_epoch": on_epoch,
+            "info": prepared.info,
             "measuring": prepared.measuring,
         }
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError, listing
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -22,12 +22,15 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.loss import losses
 from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.registry import said
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads
+from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,7 +39,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
-    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
+    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
+    what callbacks call the training.
     ``generators``: where torch's random numbers stand after the network was built.
     """
 
@@ -51,6 +55,7 @@ class Prepared:
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
+    info: RunInfo
     device: torch.device
     generators: Generators
 
@@ -73,11 +78,18 @@ class Prepared:
         """How many numbers are trained."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
-    def n_threads(self, n_models: int = 1) -> int:
-        """How many threads train it; ``n_models``: networks of its form that are trained as one."""
-        assert self.config.batch_size is not None
-        rows = self.config.batch_size * getattr(self.module, "n_batch_members", 1)
-        return choose_threads(self.config.n_threads, self.n_weights * n_models, rows)
+    @contextlib.contextmanager
+    def computing(self, n_models: int = 1) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run.
+
+        ``n_models``: networks of this form that are trained as one.
+        """
+        config, size = self.config, self.config.batch_size
+        assert size is not None
+        n_rows = n_models * size * getattr(self.module, "n_batch_members", 1)
+        n_threads = choose_threads(config.n_threads, self.n_weights, n_rows)
+        with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
+            yield
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -125,20 +137,18 @@ class Generators:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
+        self._device = device
+        with _STREAM, kept_random(device):
             torch.manual_seed(seed)
-            self._states = self._read()
+            self._states = random_states(device)
 
     @contextlib.contextmanager
     def resumed(self) -> Iterator[None]:
         """Inside, random numbers go on where the block before ended."""
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
-            torch.set_rng_state(self._states[0])
-            for device, state in zip(self._devices, self._states[1:], strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with _STREAM, kept_random(self._device):
+            set_random_states(self._device, self._states)
             yield
-            self._states = self._read()
+            self._states = random_states(self._device)
 
     @property
     def state(self) -> Tensor:
@@ -148,18 +158,6 @@ class Generators:
     @state.setter
     def state(self, state: Tensor) -> None:
         self._states[0] = state
-
-    def _read(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on. Raises: ProviderError where there is no GPU and one is asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError("device='cuda' is not available: torch finds no GPU; use device='cpu' or device='auto'")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:

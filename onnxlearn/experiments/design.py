@@ -15,7 +15,7 @@ from onnxlearn.experiments.job import Job, is_own
 from onnxlearn.experiments.record import Key
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
-from onnxlearn.params import to_json
+from onnxlearn.params import is_recorded, to_json
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
@@ -144,11 +144,11 @@ def _code(value: object) -> Any:
     if isinstance(value, Learner):
         return {name: code for name, each in value.values.items() if (code := _code(each))}
     if isinstance(value, list | tuple):
-        codes = [_code(each) for each in value]
+        codes = [_code(each) for each in value if is_recorded(each)]
         return codes if any(codes) else None
     if isinstance(value, Measure):
         return code_digest(value.function) if is_own(value) else None
-    return code_digest(value) if callable(value) and not is_installed(value) else None
+    return None if is_installed(value if callable(value) else type(value)) else code_digest(value)
 
 
 def _splits_name(cell: Cell) -> str:

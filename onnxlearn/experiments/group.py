@@ -71,7 +71,8 @@ def begin(jobs: Group, task: Task) -> dict[tuple[object, ...], Begun]:
             start = time.perf_counter()
             learner = single_threaded(jobs[0].learner)
             tests = [task.select(job.test) if learner.uses_test else None for job in jobs]
-            fits = learner.fit_together([task.select(job.train) for job in jobs], tests)
+            titles = [job.title(learner) for job in jobs]
+            fits = learner.fit_together([task.select(job.train) for job in jobs], tests, titles)
             seconds = (time.perf_counter() - start) / len(jobs)
     except (Exception, SystemExit):  # noqa: BLE001  - whatever a learner raises
         return {}

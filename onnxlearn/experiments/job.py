@@ -21,6 +21,7 @@ from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.record import Finished, Key, Record, Status
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
+from onnxlearn.parts import part_of
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import on_one_core
 from onnxlearn.task import Task
@@ -129,11 +130,20 @@ class Job:
         target = task.schema.target
         return Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
 
+    def _fit(self, learner: Learner, train: Task, test: Task | None) -> Model:
+        with part_of(self.title(learner)):
+            return single_threaded(learner).fit(train, test=test, progress=False)
+
+    def title(self, learner: Learner) -> str:
+        """What the iteration is called beside its task and its kind of learner."""
+        inner = "" if self.key.inner is None else f".{self.key.inner}"
+        own = "" if self.key.learner == learner.name else f"{self.key.learner} "
+        return f"{own}{self.key.resampling} {self.key.iteration}{inner}"
+
     def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings, begun: Begun | None = None) -> Finished:
         train, test = task.select(self.train), task.select(self.test)
         if begun is None:
-            known = test if learner.uses_test else None
-            begun = Begun(partial(single_threaded(learner).fit, train, test=known, progress=False), 0.0)
+            begun = Begun(partial(self._fit, learner, train, test if learner.uses_test else None), 0.0)
         with FITTING, time_limit(settings.time_limit):
             start = time.perf_counter() - begun.seconds
             model = begun.fit()

@@ -226,13 +226,16 @@ def test_settings_that_do_not_suit_the_target(target, settings, message):
         ({"head": "quantile", "quantiles": (0.5, 0.5)}, "in ascending order, each once"),
         ({"head": "quantile", "quantiles": (0.0, 0.5)}, "quantiles have to lie between 0 and 1"),
         ({"head": "quantile", "quantiles": ()}, r"not \(\): for example \(0.05, 0.5, 0.95\)"),
-        ({"quantiles": (0.1, 0.5)}, "are for head='quantile', not for head='point': set it too"),
+        (
+            {"quantiles": (0.1, 0.5)},
+            r"quantiles=\(0.1, 0.5\) changes nothing with head='point': leave it out",
+        ),
         ({"coverage": 1.0}, r"coverage has to be float \| None > 0, < 1, not 1.0"),
         ({"threshold": 1.0}, r"threshold has to be .* > 0, < 1, not 1.0"),
         ({"calibration": 1.0}, r"calibration has to be float > 0, < 1, not 1.0"),
         (
             {"calibration": 0.3, "threshold": 0.4},
-            r"calibration=0.3 sets rows aside for nothing: ask for coverage, .* leave it out",
+            r"calibration=0.3 changes nothing with coverage=None: .* with coverage given; or temperature=True; or",
         ),
         ({"calibration": 0.0}, r"calibration has to be float > 0, < 1, not 0.0"),
         ({"threshold": 0.0}, r"threshold has to be float | acc"),

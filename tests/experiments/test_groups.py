@@ -97,9 +97,9 @@ def test_an_error_in_a_group_is_one_of_its_fold(penguins) -> None:
 def test_times_of_a_group_are_shares(penguins, monkeypatch) -> None:
     fit_together = MLP.fit_together
 
-    def slow(self, tasks, tests):
+    def slow(self, tasks, tests, titles):
         time.sleep(0.4)
-        return fit_together(self, tasks, tests)
+        return fit_together(self, tasks, tests, titles)
 
     monkeypatch.setattr(MLP, "fit_together", slow)
     seconds = ol.resample(penguins, SMALL, ol.CV(4), ["acc", "time_train"]).scores["time_train"]

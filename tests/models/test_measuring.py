@@ -78,15 +78,16 @@ def test_measures_come_after_an_epoch_that_patience_makes_the_last():
 
 
 def test_without_validation_rows_training_rows_are_measured():
-    model = ol.learner("mlp", **{**QUICK, "validation": None}, measures=("auc",)).fit(task_of("y"), progress=False)
+    learner = ol.learner("mlp", max_epochs=3, d_block=8, device="cpu", validation=None, measures=("auc",))
+    model = learner.fit(task_of("y"), progress=False)
     assert "train_auc" in model.history
     assert "valid_auc" not in model.history
 
 
 def test_measuring_changes_no_weights():
     files = [
-        ol.learner("tabm", **QUICK, n_members=4, measures=measures, eval_every=2).fit(task_of("y"), progress=False)
-        for measures in ((), ("auc", "f1"))
+        ol.learner("tabm", **QUICK, n_members=4, **options).fit(task_of("y"), progress=False)
+        for options in ({}, {"measures": ("auc", "f1"), "eval_every": 2})
     ]
     task = task_of("y")
     np.testing.assert_array_equal(*(file.predict(task).prob for file in files))
@@ -163,7 +164,7 @@ def test_a_measure_that_is_called_as_the_score_is_the_files():
         ("y", {"measures": ("time_train",)}, ParameterError, "what a run took is known when it is over"),
         ("z", {"measures": ("winkler_0.8",), "coverage": 0.8}, ParameterError, "calibrated after the training"),
         ("z", {"measures": ("nll",)}, ParameterError, "needs standard deviations"),
-        ("y", {"monitor": "auc", "validation": None}, ParameterError, "is of validation rows, and there are none"),
+        ("y", {"monitor": "auc", "validation": None}, ParameterError, "changes nothing with validation=None"),
         (
             "y",
             {"measures": ("auc", dataclasses.replace(MEASURES["acc"], name="auc"))},

@@ -110,6 +110,8 @@ RECIPES = {
     "rmsprop": ("two", ol.learner("mlp", optimizer="rmsprop"), 1e-4),
     "loss in units": ("count", ol.learner("mlp", loss="poisson"), 1e-4),
     "balanced rows": ("two", ol.learner("mlp", sampling="balanced", measures=("auc",), monitor="auc"), 1e-5),
+    "frozen": ("two", ol.learner("mlp", freeze=("blocks.0.*",)), 1e-5),
+    "swa": ("number", ol.learner("mlp", swa=0.25, norm="batch", optimizer="sgd", lr=0.01), 1e-4),
     "entity_mlp": ("two", ol.learner("entity_mlp", dropout=0.2, embedding_dropout=0.2), 1e-4),
     "deep_wide": ("classes", ol.learner("deep_wide"), 1e-4),
     "shaped_mlp": ("number", ol.learner("shaped_mlp", n_max=16), 1e-4),
@@ -365,7 +367,7 @@ import sys
 import onnxlearn as ol
 task = ol.Task.from_file("example:penguins", "species")
 learner = ol.learner("mlp", d_block=16, max_epochs=1)
-assert len(learner.fit_together([task, task], [None, None])) == 2
+assert len(learner.fit_together([task, task], [None, None], ["a", "b"])) == 2
 for name in ("torch._dynamo", "sympy", "rich"):
     assert name not in sys.modules, name
 """

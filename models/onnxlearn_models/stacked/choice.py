@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from onnxlearn.processes import place
 from onnxlearn_models.prepared import Prepared
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.sampling import even_sizes
 
@@ -36,9 +38,10 @@ def is_quicker(prepared: Prepared, n_models: int) -> bool:
 def _is_plain(prepared: Prepared) -> bool:
     """Whether its steps are such that the engine makes them: one batch, one pass, one step, on the CPU."""
     config, module = prepared.config, prepared.module
-    settings = config.fold_parallel == "auto" and config.accumulate == 1 and not config.mixup
+    settings = config.fold_parallel == "auto" and config.accumulate == 1 and not config.mixup and not config.compile
+    settings = settings and config.precision == "float32" and place().n_processes == 1
     own = getattr(module, "n_batch_members", 1) > 1 or hasattr(module, "penalty")
-    return settings and not own and prepared.device.type == "cpu" and all(c.stackable for c in config.callbacks)
+    return settings and not own and prepared.device.type == "cpu" and all(callback_of(c).stackable for c in config.callbacks)
 
 
 def form_of(prepared: Prepared) -> Hashable:

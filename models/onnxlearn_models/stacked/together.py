@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -111,8 +112,7 @@ class Together:
         """The steps of one epoch of all, and for each what follows them."""
         for lane, training in enumerate(self.running):
             with self.lanes.drawing(lane):
-                training.epoch += 1
-                training.call("epoch_begin")
+                training.begin_epoch()
                 self._rows.set_order(lane, training.sampler.order())
         self.network.train()
         losses = [self._step(index) for index in range(len(self._rows.batches))]
@@ -136,10 +136,12 @@ class Together:
                     raise DivergedError(describe_divergence(training, index + 1))
         self._grads.zero_()
         losses.sum().backward()  # type: ignore[no-untyped-call]
+        for training in self.running:
+            training.n_steps += 1
         for call, training in self._after:
             call(training)
         for first, *others in self._alike:
-            first.step(others)
+            first.move(others=others)
         for averages in self._averages:
             MovingAverage.take(averages)
         for call, training in self._behind:
@@ -161,7 +163,7 @@ class Together:
     def _arrange(self) -> None:
         """What the steps to come need: rows, callbacks, and who makes the same steps."""
         running = self.running
-        self._rows = StackedRows([training.train for training in running], [training.sizes for training in running])
+        self._rows = StackedRows([training.source for training in running], [training.sizes for training in running])
         self._before, self._after, self._behind = (
             self._calls(stage) for stage in ("batch_begin", "after_backward", "batch_end")
         )
@@ -183,13 +185,14 @@ class Together:
 
     def _share_memory(self) -> None:
         """Parameters and gradients of all in one tensor each, ``[k, n]``."""
-        flats = [training.optimizer.flat for training in self.running]
-        values = torch.stack([flat.values for flat in flats])
-        self._values, self._grads = values, torch.zeros_like(values)
-        for flat, *own in zip(flats, self._values, self._grads, strict=True):
-            flat.move(*own)
-        bounds = torch.tensor([0, *(parameter.numel() for parameter in flats[0].parameters)]).cumsum(0).tolist()
-        self._starts = {id(parameter): start for parameter, start in zip(flats[0].parameters, bounds, strict=False)}
+        optimizers = [training.optimizer for training in self.running]
+        self._values = torch.stack([optimizer.flat.values for optimizer in optimizers])
+        self._grads = torch.zeros_like(self._values)
+        for optimizer, *own in zip(optimizers, self._values, self._grads, strict=True):
+            optimizer.move(*own)
+        parameters = optimizers[0].flat.parameters
+        bounds = itertools.accumulate((parameter.numel() for parameter in parameters), initial=0)
+        self._starts = {id(parameter): start for parameter, start in zip(parameters, bounds, strict=False)}
 
     def _merge(self, parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor | None]:
         """See :data:`~onnxlearn_models.stacked.network.Merge`."""
@@ -200,7 +203,8 @@ class Together:
                 parameter.data = own
             return merged, None
         shape, end = (len(parameters), *parameters[0].shape), start + parameters[0].numel()
-        return self._values[:, start:end].view(shape), self._grads[:, start:end].view(shape)
+        grads = self._grads[:, start:end].view(shape) if parameters[0].requires_grad else None
+        return self._values[:, start:end].view(shape), grads
 
     def _stack(self) -> nn.Module:
         return stack([training.module for training in self.running], self.lanes, self._merge)
@@ -248,7 +252,7 @@ def _steps_alike(one: Training, other: Training) -> bool:
 def own_memory(training: Training) -> None:
     """Parameters, gradients and buffers in memory that nothing else uses."""
     flat = training.optimizer.flat
-    flat.move(torch.empty_like(flat.values), torch.empty_like(flat.grads))
+    training.optimizer.move(torch.empty_like(flat.values), torch.empty_like(flat.grads))
     own = {id(parameter) for parameter in flat.parameters}
     for parameter in training.module.parameters():
         if id(parameter) not in own:

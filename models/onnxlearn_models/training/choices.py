@@ -26,8 +26,9 @@ def require_choices(config: TrainConfig, groups: Sequence[Group]) -> None:
         )
     if optimizer.needs_closure:
         _require_one_loss(config, name)
-    if optimizer.averages and config.ema:
-        raise ParameterError(f"optimizer={name} averages the weights itself: set ema=0")
+    if optimizer.averages and (config.ema or config.swa is not None):
+        way_out = "set ema=0" if config.swa is None else "leave swa out and set ema=0"
+        raise ParameterError(f"optimizer={name} averages the weights itself: {way_out}")
     if optimizer.averages and config.schedule != "constant":
         raise ParameterError(f"optimizer={name} takes the place of a schedule: set schedule='constant'")
     require_schedule(config, optimizer.momentum)
@@ -41,6 +42,8 @@ def _require_one_loss(config: TrainConfig, name: str) -> None:
     ):
         if getattr(config, setting) != idle:
             raise ParameterError(f"{setting}={getattr(config, setting)} does not go with optimizer={name}, which {why}")
+    if config.precision == "fp16":
+        raise ParameterError(f"precision='fp16' does not go with optimizer={name}, which scales no gradients: use 'float32'")
 
 
 def _stand_ins(config: TrainConfig, groups: Sequence[Group]) -> list[Group]:

@@ -12,16 +12,26 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError
 from onnxlearn.measures import Measure
 from onnxlearn.params import REQUIRED, check_value, param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.callbacks.named import callback_of
+from onnxlearn_models.training.devices import DEVICES
 from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.measuring import MEASURED_ROWS
+from onnxlearn_models.training.precision import Precision
 from onnxlearn_models.training.registry import Registry, said
+
+WHERE = "it says where and how to compute, not what; only rounding may differ"
+VALIDATED = {"validation": GIVEN}
+# Where it matters which epoch is the best one.
+JUDGED = ({**VALIDATED, "keep": "best"}, {**VALIDATED, "patience": GIVEN})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +42,9 @@ class TrainConfig:
         None, "passes over the training rows at most (None: 40, or 24 for many rows of classes)", low=1
     )
     patience: int | Literal["auto"] | None = param(
-        "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)", low=1
-    )
+        "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)",
+        low=1, when=VALIDATED,
+    )  # fmt: skip
     validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
         0.15, "what chooses the epoch: a share of the rows, their numbers, a table, the test rows, or None (train all epochs)",
         low=0, low_open=True, high=0.9,
@@ -53,13 +64,21 @@ class TrainConfig:
     monitor: str = param(
         "loss",
         "what chooses the epoch by validation rows: loss, score (accuracy or RMSE) or a measure (of equals the later)",
+        when=JUDGED,
     )
     measures: tuple[str | Measure, ...] = param(
         (), f"what the history tells of validation rows and of training rows ({MEASURED_ROWS:,} of them at most)"
     )
-    eval_every: int = param(1, "epochs after which the measures are computed; always after the last one", low=1)
-    min_delta: float = param(0.0, "how much lower than the best one a monitored value has to be, to be better", low=0)
-    keep: Literal["best", "last"] = param("best", "which weights are kept: those of the best epoch, or the last ones")
+    eval_every: int = param(
+        1, "epochs after which the measures are computed; always after the last one", low=1,
+        when={"measures": Values(" given", bool)},
+    )  # fmt: skip
+    min_delta: float = param(
+        0.0, "how much lower than the best one a monitored value has to be, to be better", low=0, when=JUDGED
+    )
+    keep: Literal["best", "last"] = param(
+        "best", "which weights are kept: those of the best epoch, or the last ones", when=VALIDATED
+    )
     dropout_schedule: Literal["constant", "fade"] | None = param(
         None, "fade: dropout goes to 0 over the second half of max_epochs (None: as suits the task)"
     )
@@ -73,13 +92,17 @@ class TrainConfig:
         "gradient", low=0,
     )  # fmt: skip
     weight_decay_schedule: Literal["constant", "fade"] = param(
-        "constant", "fade: weight decay goes to 0 over the second half of max_epochs"
+        "constant", "fade: weight decay goes to 0 over the second half of max_epochs",
+        when=({"weight_decay": above(0)}, {"embedding_weight_decay": Values(" > 0", bool)}),
+    )  # fmt: skip
+    embedding_weight_decay: float | None = param(
+        None, "weight decay of embeddings (None: as weight_decay)", low=0, when=AS_CODES, on="categories"
     )
-    embedding_weight_decay: float | None = param(None, "weight decay of embeddings (None: as weight_decay)", low=0)
-    embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0)
+    embedding_lr: float = param(1.0, "factor on the learning rate of embeddings", low=0, when=AS_CODES, on="categories")
     param_groups: Mapping[str, Any] | Callable[..., Any] | None = param(
         None, "rates of some parameters: {name pattern: {'lr': factor, 'weight_decay': value}}, or a function (name, parameter)"
     )
+    freeze: tuple[str, ...] = param((), "names of parameters that are not trained, or patterns of them, such as 'blocks.*'")
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
     l2: float | None = param(
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
@@ -87,12 +110,21 @@ class TrainConfig:
     grad_clip: float | None = param(None, "largest norm of the gradient (None: no limit)", low=0, low_open=True)
     accumulate: int = param(1, "batches whose gradients make one step", low=1)
     time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
-    ema: float = param(0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999)
-    label_smoothing: float = param(0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9)
+    ema: float = param(
+        0.99, "decay of the averaged weights that are validated and kept (0: no average; not with swa)", low=0, high=0.9999
+    )
+    swa: float | None = param(
+        None, "share of max_epochs after which the mean of the weights at epochs' ends is validated and kept (None: no mean)",
+        low=0, high=1, high_open=True,
+    )  # fmt: skip
+    label_smoothing: float = param(
+        0.0, "share of the target's weight that is spread over all classes", low=0, high=0.9, on="classification"
+    )
     mixup: float = param(0.0, "alpha of the Beta distribution that pairs of rows are mixed by in training (0: none)", low=0)
     class_weight: Literal["none", "balanced"] | Mapping[Any, Any] = param(
-        "none", "balanced: every class counts the same in the loss; or what each counts, {class: weight}"
-    )
+        "none", "balanced: every class counts the same in the loss; or what each counts, {class: weight}",
+        on="classification",
+    )  # fmt: skip
     sampling: str | Callable[..., Any] = param(
         "shuffled", "rows of an epoch: all; as many of each class (balanced); by weights, not in the loss (weighted); all, "
         "with each class's share in every batch (stratified); or a function (rows); its settings: sampling_...",
@@ -103,23 +135,35 @@ class TrainConfig:
     )
     oversample: float = param(
         0.0, "rows of small classes come so often that these have this share of the largest one's rows (0: each row once)",
-        low=0, high=1,
+        low=0, high=1, on="classification",
     )  # fmt: skip
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
-    callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    callbacks: tuple[Callback | str, ...] = param(
+        (), "what stands beside the steps: MyCallback(), or by name, such as tensorboard or unfreeze('head.*', epoch={3: '*'})"
+    )
+    precision: Precision = param(
+        "float32", "numbers of matrix products in training: bf16 and fp16 pay for wide networks, tf32 on NVIDIA GPUs"
+    )
     fold_parallel: Literal["auto", "never"] = param(
-        "auto", "auto: folds and seeds are trained as one batched network where that is quicker; it changes rounding alone",
-        recorded=False,
-    )  # fmt: skip
-    device: Literal["auto", "cpu", "cuda"] = param(
-        "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
+        "auto", "auto: folds and seeds are trained as one network where that is quicker", inert="it changes rounding alone"
+    )
+    device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=WHERE)
+    compile: bool = param(
+        False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", inert=WHERE
+    )
+    deterministic: bool = param(
+        False, "on a GPU use only algorithms that give the same numbers in every run, which may be slower", inert=WHERE
     )
     n_threads: int | None = param(
         None,
         "threads of training (None: one for small networks, else torch's own; on a busy machine one is quickest)",
         low=1,
-        recorded=False,
+        inert=WHERE,
     )
+
+    def __post_init__(self) -> None:
+        """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
+        object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
 
 
 CHOICES: dict[str, Registry[Any]] = {"optimizer": optimizers, "loss": losses, "schedule": schedules, "sampling": samplers}

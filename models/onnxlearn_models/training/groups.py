@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from onnxlearn.errors import ParameterError, listing
+from onnxlearn.errors import ParameterError
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.freezing import matching, parameter_names
 from onnxlearn_models.training.optimizer import Group
 
 
@@ -60,9 +61,9 @@ def regrouped(groups: Sequence[Group], module: nn.Module, rates: Mapping[str, An
     """
     if rates is None:
         return list(groups)
-    names = {id(p): name.removeprefix(getattr(module, "own_prefix", "")) for name, p in module.named_parameters()}
+    names = {id(parameter): name for name, parameter in parameter_names(module).items()}
     if isinstance(rates, Mapping):
-        _require_patterns(rates, [names[id(p)] for group in groups for p in group.parameters])
+        matching(list(rates), [names[id(p)] for group in groups for p in group.parameters], "param_groups")
     found: dict[tuple[int, float, float], list[nn.Parameter]] = {}
     for i, group in enumerate(groups):
         for parameter in group.parameters:
@@ -73,14 +74,6 @@ def regrouped(groups: Sequence[Group], module: nn.Module, rates: Mapping[str, An
         dataclasses.replace(groups[i], parameters=tuple(parameters), lr_factor=lr, weight_decay=decay)
         for (i, lr, decay), parameters in found.items()
     ]
-
-
-def _require_patterns(rates: Mapping[str, Any], names: Sequence[str]) -> None:
-    for pattern in rates:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise ParameterError(
-                f"param_groups has {pattern!r}, which is the name of no trained parameter; there are {listing(names, 40)}"
-            )
 
 
 def _rates_of(name: str, parameter: nn.Parameter, rates: Mapping[str, Any] | Callable[..., Any]) -> dict[str, float]:

@@ -70,6 +70,13 @@ class Measuring:
     train: Known
     valid: Known | None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the values of all epochs are called."""
+        of_valid = () if self.valid is None else (*self.measures, *([] if self.monitored is None else [self.monitored]))
+        names = [f"train_{each.name}" for each in self.measures] + [f"valid_{each.name}" for each in of_valid]
+        return tuple(dict.fromkeys(names))
+
     def is_due(self, epoch: int, *, last: bool) -> bool:
         """Whether the measures belong to this epoch."""
         return bool(self.measures) and (last or epoch % self.every == 0)
@@ -168,9 +175,3 @@ def _require_measurable(measure: Measure, measuring: Measuring) -> None:
         measure.require(measuring.outcome(nothing, Known(measuring.train.truth[:1], None)))
     except DataError as error:
         raise ParameterError(str(error)) from None
-
-
-def require_monitored(monitor: str, validation: object) -> None:
-    """Raise ``ParameterError`` where there are to be no rows that could choose the epoch by a measure."""
-    if monitor not in OWN and validation is None:
-        raise ParameterError(f"monitor={monitor!r} is of validation rows, and there are none: leave it out, or set rows aside")

@@ -7,7 +7,7 @@ imports ``torch._dynamo`` and sympy, over a second.
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,46 +38,48 @@ class Group:
 
 
 class FlatParameters:
-    """The trainable parameters of a network and their gradients as slices of two flat tensors.
+    """The parameters of a network and their gradients as slices of two flat tensors.
 
     ``slices`` holds the values and gradients of each group. Parameters keep their identity and shape: only their storage moves.
+    Those with ``requires_grad=False`` have their place too, which no gradient reaches.
     Raises: ParameterError where the parameters differ in type or device.
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        self.parameters = parameters = [parameter for group in groups for parameter in group.parameters]
-        kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        kinds = {(parameter.dtype, parameter.device) for parameter in self.parameters}
         if len(kinds) > 1:
             found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
             raise ParameterError(f"the parameters of a network have to share one type and device, not {found}")
-        flat = [parameter.detach().reshape(-1) for parameter in parameters]
-        self.values = torch.cat(flat) if flat else torch.empty(0)
-        self.grads = torch.zeros_like(self.values)
-        self._adopt()
-        self.sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
-        self.slices = list(zip(self.split(self.values), self.split(self.grads), strict=True))
+        flat = [parameter.detach().reshape(-1) for parameter in self.parameters]
+        values = torch.cat(flat) if flat else torch.empty(0)
+        self._sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
+        self._take(values, torch.zeros_like(values))
 
-    def split(self, flat: Tensor) -> list[Tensor]:
-        """The part of each group, of a tensor as long as the values."""
-        return list(torch.split(flat, self.sizes))
+    def pieces(self, flat: Tensor) -> tuple[Tensor, ...]:
+        """What each parameter has of a tensor as long as the values."""
+        return torch.split(flat, [parameter.numel() for parameter in self.parameters])
 
     def move(self, values: Tensor, grads: Tensor) -> None:
-        """Take other memory, contiguous and as long, for values and gradients; every tensor that shows them stays the same."""
-        for mine, new, which in ((self.values, values, 0), (self.grads, grads, 1)):
-            new.copy_(mine)
-            for pair, part in zip(self.slices, self.split(new), strict=True):
-                pair[which].set_(part)  # type: ignore[call-overload]
-            mine.set_(new)  # type: ignore[call-overload]
-        self._adopt()
+        """Take other memory, contiguous and as long, for values and gradients."""
+        values.copy_(self.values)
+        grads.copy_(self.grads)
+        self._take(values, grads)
 
-    def _adopt(self) -> None:
+    def _take(self, values: Tensor, grads: Tensor) -> None:
         """Make every parameter and its gradient a view."""
-        start = 0
-        for parameter in self.parameters:
-            end = start + parameter.numel()
-            parameter.data = self.values[start:end].view_as(parameter)
-            parameter.grad = self.grads[start:end].view_as(parameter)
-            start = end
+        self.values, self.grads = values, grads
+        for parameter, piece in zip(self.parameters, self.pieces(values), strict=True):
+            parameter.data = piece.view_as(parameter)
+        self.adopt_grads()
+        self.slices = list(zip(torch.split(values, self._sizes), torch.split(grads, self._sizes), strict=True))
+
+    def adopt_grads(self) -> None:
+        """Make the gradient of every parameter that is trained a view; the others have none."""
+        for parameter, grads in zip(self.parameters, self.pieces(self.grads), strict=True):
+            if not parameter.requires_grad:
+                grads.zero_()
+            parameter.grad = grads.view_as(parameter) if parameter.requires_grad else None
 
 
 class Optimizer(ABC):
@@ -116,9 +118,16 @@ class Optimizer(ABC):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from :meth:`state` of an optimizer of the same groups and settings."""
 
-    @abstractmethod
-    def regroup(self, groups: Sequence[Group]) -> None:
-        """Train other parameters from now on; those that stay keep their state, new ones begin with none."""
+    def regroup(self) -> None:
+        """Train the parameters of the groups that have ``requires_grad`` now; each keeps what is remembered of it.
+
+        Who changes that calls this. One that joins later begins with no memory, and counts its own steps.
+        """
+        self.flat.adopt_grads()
+
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Take other memory for values and gradients: see :meth:`FlatParameters.move`."""
+        self.flat.move(values, grads)
 
     def show(self) -> None:  # noqa: B027  most have nothing to show
         """Put the weights to be judged in place of those that training goes on from, where they are not the same."""
@@ -128,26 +137,38 @@ class Optimizer(ABC):
 
 
 class Elementwise(Optimizer):
-    """Optimizers whose state are flat tensors as long as the values, by name; ``buffers``: names and first values."""
+    """Optimizers whose state are flat tensors as long as the values, by name; ``buffers``: names and first values.
+
+    What is moved at once are neighbours in the flat tensors which share a group and the number of their steps: a whole group,
+    unless some of its parameters are not trained or have joined later.
+    """
 
     def __init__(self, groups: Sequence[Group], buffers: Mapping[str, float]) -> None:
         super().__init__(groups)
-        self._first = dict(buffers)
         self._buffers = {name: torch.full_like(self.flat.values, first) for name, first in buffers.items()}
-        # Steps that each group has made: those of parameters that join later begin with the first.
-        self._counts = [0] * len(self.groups)
+        # Steps of each parameter, up to when what is moved at once was found last.
+        self._ages = [0] * len(self.flat.parameters)
         self._arrange()
 
     def _arrange(self) -> None:
-        """Find the parts of each group anew."""
-        parts = {name: self.flat.split(buffer) for name, buffer in self._buffers.items()}
-        self._parts = [{name: part[i] for name, part in parts.items()} for i in range(len(self.groups))]
-        self._rows = list(zip(self.groups, self.flat.slices, self._parts, strict=True))
+        """Find anew what is moved at once."""
+        self._spans = trained_spans(self.groups, self._ages)
+        self._counts = [span.age for span in self._spans]
+        self._parts = [{name: buffer[span.places] for name, buffer in self._buffers.items()} for span in self._spans]
+        values, grads = self.flat.values, self.flat.grads
+        self._rows = [
+            (span.group, values[span.places], grads[span.places], parts)
+            for span, parts in zip(self._spans, self._parts, strict=True)
+        ]
+
+    def _note_ages(self) -> None:
+        for span, count in zip(self._spans, self._counts, strict=True):
+            self._ages[span.members] = [count] * len(self._ages[span.members])
 
     def step(self, lr: float, decay: float = 1.0, closure: Closure | None = None) -> None:
         """Update all groups."""
         del closure
-        for i, (group, (values, grads), parts) in enumerate(self._rows):
+        for i, (group, values, grads, parts) in enumerate(self._rows):
             self._counts[i] += 1
             if group.l2:
                 grads.add_(values, alpha=2 * group.l2)
@@ -165,72 +186,74 @@ class Elementwise(Optimizer):
         together = (self, *others)
         for optimizer in together:
             optimizer._counts = [count + 1 for count in optimizer._counts]
-        for i, group in enumerate(self.groups):
-            self._update_all(i, together, lr * group.lr_factor, decay * group.weight_decay)
+        for i, span in enumerate(self._spans):
+            self._update_all(i, together, lr * span.group.lr_factor, decay * span.group.weight_decay)
 
     def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
-        """Move the values of this group of several optimizers, which this one is the first of."""
+        """Move values of several optimizers, which this one is the first of; ``index`` as in :meth:`_update`."""
         for optimizer in optimizers:
-            optimizer._update(index, *optimizer.flat.slices[index], lr, weight_decay)
+            _, values, grads, _ = optimizer._rows[index]
+            optimizer._update(index, values, grads, lr, weight_decay)
 
     @abstractmethod
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
-        """Move the values of a group."""
+        """Move values; ``index``: their place in ``_counts`` and ``_parts``."""
 
     @abstractmethod
     def _rate(self, count: int, parts: Mapping[str, Tensor]) -> Tensor | float:
-        """By how much, over time, a gradient of 1 in every step moves the values of a group with a learning rate of 1."""
+        """By how much, over time, a gradient of 1 in every step moves values with a learning rate of 1."""
 
     def state(self) -> dict[str, Tensor]:
-        """The buffers and the numbers of steps."""
-        return {**self._buffers, "n_steps": torch.tensor(self._counts)}
+        """The buffers, and the number of steps of each parameter."""
+        self._note_ages()
+        return {**self._buffers, "n_steps": torch.tensor(self._ages)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Copy them."""
         for name, buffer in self._buffers.items():
             buffer.copy_(state[name])
-        self._counts = [int(count) for count in state["n_steps"]]
+        self._ages = [int(age) for age in state["n_steps"]]
         self._arrange()
 
-    def regroup(self, groups: Sequence[Group]) -> None:
-        """Carry the state of each parameter over."""
-        counts = {id(p): count for group, count in zip(self.groups, self._counts, strict=True) for p in group.parameters}
-        before = [p for group in self.groups for p in group.parameters]
-        pieces = {name: _pieces(before, buffer) for name, buffer in self._buffers.items()}
-        # Of a group some parameters may be younger than others.
-        aged = [
-            _of_age(group, counts, age) for group in groups for age in sorted({counts.get(id(p), 0) for p in group.parameters})
-        ]
-        super().__init__(aged)
-        forget(before, aged)
-        self._counts = [counts.get(id(group.parameters[0]), 0) for group in aged]
-        after = [p for group in aged for p in group.parameters]
-        for name, first in self._first.items():
-            old, flat = pieces[name], torch.full_like(self.flat.values, first)
-            for p, piece in zip(after, _pieces(after, flat).values(), strict=True):
-                if id(p) in old:
-                    piece.copy_(old[id(p)])
-            self._buffers[name] = flat
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Move what is there now."""
+        super().move(values, grads)
+        self._note_ages()
+        self._arrange()
+
+    def regroup(self) -> None:
+        """Move what is trained now."""
+        super().regroup()
+        self._note_ages()
         self._arrange()
 
 
-def _of_age(group: Group, counts: Mapping[int, int], age: int) -> Group:
-    """The parameters of a group that have made so many steps."""
-    return dataclasses.replace(group, parameters=tuple(p for p in group.parameters if counts.get(id(p), 0) == age))
+@dataclass(frozen=True)
+class Span:
+    """Parameters that are moved at once: which ones, and which places of the flat tensors are theirs."""
+
+    group: Group
+    age: int
+    members: slice
+    places: slice
 
 
-def _pieces(parameters: Sequence[nn.Parameter], flat: Tensor) -> dict[int, Tensor]:
-    """What each parameter has of a flat tensor, by identity."""
-    parts = torch.split(flat, [p.numel() for p in parameters])
-    return {id(p): part for p, part in zip(parameters, parts, strict=True)}
+def trained_spans(groups: Sequence[Group], ages: Sequence[int]) -> list[Span]:
+    """Neighbours that are trained and share group and age; ``ages``: the number of steps of each parameter."""
+    parameters = [(i, parameter) for i, group in enumerate(groups) for parameter in group.parameters]
+    ends = [0, *itertools.accumulate(parameter.numel() for _, parameter in parameters)]
 
+    def kind(number: int) -> tuple[int, int, bool]:
+        i, parameter = parameters[number]
+        return i, ages[number], parameter.requires_grad
 
-def forget(before: Sequence[nn.Parameter], groups: Sequence[Group]) -> None:
-    """Take the gradients off parameters that are not trained any more."""
-    trained = {id(p) for group in groups for p in group.parameters}
-    for parameter in before:
-        if id(parameter) not in trained:
-            parameter.grad = None
+    spans = []
+    for (i, age, trained), run in itertools.groupby(range(len(parameters)), key=kind):
+        numbers = list(run)
+        first, end = numbers[0], numbers[-1] + 1
+        if trained:
+            spans.append(Span(groups[i], age, slice(first, end), slice(ends[first], ends[end])))
+    return spans
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ class Adam(Elementwise):
         super().step_with(others, lr, decay)
 
     def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
-        values, grads = zip(*(optimizer.flat.slices[index] for optimizer in optimizers), strict=True)
+        values, grads = zip(*(optimizer._rows[index][1:3] for optimizer in optimizers), strict=True)
         lists = [optimizer._lists[index] for optimizer in optimizers]
         state = [[tensor for held, _ in lists for tensor in held[i]] for i in range(3)]
         self.kernel(
@@ -118,7 +118,7 @@ class SGD(Elementwise):
         self._move([values], [grads], self._means[index], index, lr, weight_decay)
 
     def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
-        values, grads = map(list, zip(*(optimizer.flat.slices[index] for optimizer in optimizers), strict=True))
+        values, grads = map(list, zip(*(optimizer._rows[index][1:3] for optimizer in optimizers), strict=True))
         means = [mean for optimizer in optimizers for mean in optimizer._means[index]]
         self._move(values, grads, means, index, lr, weight_decay)
 

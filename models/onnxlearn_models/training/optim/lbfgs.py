@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.arguments import About
-from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, forget, optimizers
+from onnxlearn_models.training.devices import random_states, set_random_states
+from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, optimizers, trained_spans
 from onnxlearn_models.training.optim.states import flattened, restored
 
 
@@ -43,21 +44,26 @@ class LBFGS(Optimizer):
             "tolerance_change": tolerance_change, "history_size": history_size,
             "line_search_fn": "strong_wolfe" if line_search else None,
         }  # fmt: skip
-        self.regroup(groups)
-
-    def regroup(self, groups: Sequence[Group]) -> None:
-        """Begin anew: curvature of other parameters says nothing."""
         if any(group.lr_factor != 1 for group in groups):
             raise ParameterError(
                 "optimizer='lbfgs' has one learning rate for all parameters, and some have a factor of their own: leave "
                 "embedding_lr and the lr of param_groups out, or choose another learner or optimizer"
             )
-        before = [p for group in getattr(self, "groups", []) for p in group.parameters]
         super().__init__(groups)
-        forget(before, self.groups)
-        self._whole = nn.Parameter(self.flat.values)
-        self._whole.grad = self.flat.grads
-        self._torch = torch.optim.LBFGS([self._whole], **self._settings)  # type: ignore[arg-type]
+        self._trained: list[bool] = []
+        self.regroup()
+
+    def regroup(self) -> None:
+        """Begin anew where other parameters are trained now: the curvature of former ones says nothing of them."""
+        super().regroup()
+        values, grads = self.flat.values, self.flat.grads
+        spans = trained_spans(self.groups, [0] * len(self.flat.parameters))
+        self._rows = [(span.group, values[span.places], grads[span.places]) for span in spans]
+        trained = [parameter.requires_grad for parameter in self.flat.parameters]
+        if trained != self._trained:
+            self._trained, self._whole = trained, nn.Parameter(values)
+            self._whole.grad = grads
+            self._torch = torch.optim.LBFGS([self._whole], **self._settings)  # type: ignore[arg-type]
 
     def step(self, lr: float, decay: float = 1.0, closure: Closure | None = None) -> None:
         """Several moves towards the minimum of the closure's loss."""
@@ -72,7 +78,7 @@ class LBFGS(Optimizer):
             random.again()
             self.flat.grads.zero_()
             loss = closure().detach()
-            for group, (values, grads) in zip(self.groups, self.flat.slices, strict=True):
+            for group, values, grads in self._rows:
                 penalty = group.l2 + 0.5 * decay * group.weight_decay
                 if penalty:
                     grads.add_(values, alpha=2 * penalty)
@@ -84,27 +90,26 @@ class LBFGS(Optimizer):
     def state(self) -> dict[str, Tensor]:
         """The gradients and moves that it remembers."""
         # What al holds is of no use after a step.
-        return flattened({name: value for name, value in self._torch.state[self._whole].items() if name != "al"}, "")
+        memory = {name: value for name, value in self._torch.state[self._whole].items() if name != "al"}
+        return {**flattened(memory, "memory."), "trained": torch.tensor(self._trained)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Remember them again."""
+        self._trained = state["trained"].tolist()
+        memory = restored(state, "memory.")
         # Lists are none while they are empty.
-        self._torch.state[self._whole] = {"old_dirs": [], "old_stps": [], "ro": [], **restored(state, "")} if state else {}
+        self._torch.state[self._whole] = {"old_dirs": [], "old_stps": [], "ro": [], **memory} if memory else {}
 
 
 class _RandomNumbers:
     """Torch's random numbers from here on, again and again."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device if device.type == "cuda" else None
+        self._device = device
         self._states: list[Tensor] = []
 
     def again(self) -> None:
-        if not self._states:
-            self._states = [torch.get_rng_state()]
-            if self._device is not None:
-                self._states.append(torch.cuda.get_rng_state(self._device))
-            return
-        torch.set_rng_state(self._states[0])
-        if self._device is not None:
-            torch.cuda.set_rng_state(self._states[1], self._device)
+        if self._states:
+            set_random_states(self._device, self._states)
+        else:
+            self._states = random_states(self._device)

@@ -12,11 +12,17 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from onnxlearn.effects import above
 from onnxlearn_models.arguments import About
 from onnxlearn_models.training.optim.base import Elementwise, Group, optimizers
 from onnxlearn_models.training.optim.fused import Decay, Eps, SquareDecay
 
-Decoupled = Annotated[bool, About("weight decay shrinks the weights themselves instead of being added to the gradient")]
+Decoupled = Annotated[
+    bool,
+    About(
+        "weight decay shrinks the weights themselves instead of being added to the gradient", when={"weight_decay": above(0)}
+    ),
+]
 
 
 @optimizers.register("rmsprop", lr=1e-3)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import torch
 
+from onnxlearn.effects import above
 from onnxlearn.errors import MissingExtraError
 from onnxlearn_models.arguments import About
 from onnxlearn_models.training.optim.base import optimizers
@@ -24,7 +25,9 @@ def schedule_free(
     beta2: SquareDecay = 0.999,
     eps: Eps = 1e-8,
     r: Annotated[float, About("later steps count more in the average, by this power of their number", low=0)] = 0.0,
-    weight_lr_power: Annotated[float, About("steps of a higher lr count more, by this power", low=0)] = 2.0,
+    weight_lr_power: Annotated[
+        float, About("steps of a higher lr count more, by this power", low=0, when={"warmup": above(0)})
+    ] = 2.0,
 ) -> torch.optim.Optimizer:
     """Schedule-free AdamW (Defazio et al. 2024, "The Road Less Scheduled").
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from onnxlearn.errors import ParameterError
 from onnxlearn.named import reason
 from onnxlearn_models.arguments import EMPTY, signature, title
-from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, OptimizerInfo, forget, optimizers
+from onnxlearn_models.training.optim.base import Closure, Group, Optimizer, OptimizerInfo, optimizers
 from onnxlearn_models.training.optim.states import flattened, restored
 
 
@@ -113,19 +113,6 @@ class Wrapped(Optimizer):
                 self._torch.state[parameter] = own
         for i, torch_group in enumerate(self._torch.param_groups):
             torch_group.update(restored(state, f"group{i}."))
-
-    def regroup(self, groups: Sequence[Group]) -> None:
-        """Carry over what torch keeps of each parameter."""
-        before = [p for group in self.groups for p in group.parameters]
-        state, kept = self._torch.state, [dict(group) for group in self._torch.param_groups]
-        super().__init__(groups)
-        forget(before, self.groups)
-        self._torch = self._made()
-        for parameter in (p for group in self.groups for p in group.parameters):
-            if parameter in state:
-                self._torch.state[parameter] = state[parameter]
-        for torch_group in self._torch.param_groups:
-            torch_group.update({k: v for k, v in kept[0].items() if k not in ("params", "lr", "weight_decay")})
 
 
 def needs_closure(kind: type) -> bool:
