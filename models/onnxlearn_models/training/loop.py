@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -28,6 +29,7 @@ from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResu
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
 from onnxlearn_models.training.precision import HALF, GradientScale, computing, require_precision
 from onnxlearn_models.training.run_info import RunInfo
@@ -256,24 +258,35 @@ class Training:
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
         try:
-            with self.team.held():
+            with self.team.held(), self.keeping(on_interrupt=keep_on_interrupt):
                 self._begin()
-                while self.epoch < self.max_epochs and not self._is_over():
+                while self.goes_on:
                     self.run_epoch()
                 self.call("end")
+        finally:
+            self.call("exit")
+        return self.finish()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        return self.epoch < self.max_epochs and not self._is_over()
+
+    @contextlib.contextmanager
+    def keeping(self, *, on_interrupt: bool = False) -> Iterator[None]:
+        """End the training, instead of the error that ends the block, where there are weights to keep."""
+        try:
+            yield
         except DivergedError as error:
             if not self.keeper.kept_epoch:
                 raise ParameterError(str(error)) from None
             self.stopped, self.result.why = "diverged", str(error)
         except KeyboardInterrupt:
-            if not keep_on_interrupt or not self.team.is_first:
+            if not on_interrupt or not self.team.is_first:
                 raise
             if not self.keeper.kept_epoch:
                 raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
             self.stopped = "interrupted"
-        finally:
-            self.call("exit")
-        return self.finish()
 
     def _begin(self) -> None:
         rows, config = self.train, self.config
@@ -287,10 +300,14 @@ class Training:
 
     def run_epoch(self) -> None:
         """The steps of one epoch, and what follows them."""
+        self.begin_epoch()
+        self.end_epoch(self.train_epoch())
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch."""
         self.epoch += 1
         self.team.reseed(self.config.seed, self.epoch)
         self.call("epoch_begin")
-        self.end_epoch(self.train_epoch())
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
@@ -401,7 +418,7 @@ class Training:
             self._step(index)
             if self._stops_here():
                 break
-        return self._mean_loss(losses)
+        return self.mean_loss(losses)
 
     def _backward(self, last: Tensor, slope: Tensor, share: float) -> None:
         """Add the gradients of a loss that counts so much; its derivative by ``last`` is ``slope``."""
@@ -415,13 +432,20 @@ class Training:
         if self._scale is None or self._is_finite(self._scale):
             for call in self.callbacks.at("after_backward"):
                 call(self)
-            if self.schedule.cycles_momentum:
-                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
-            decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
-            closure = functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None
-            self.optimizer.step(self.lr, decay, closure)
+            self.move(functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None)
         for call in self.callbacks.at("batch_end"):
             call(self)
+
+    def move(self, closure: Closure | None = None, others: Sequence[Training] = ()) -> None:
+        """Move the weights by their gradients; those of ``others`` too, which have the same settings and number of steps."""
+        for training in (self, *others):
+            if training.schedule.cycles_momentum:
+                training.optimizer.momentum = training.schedule.momentum(training.n_steps)
+        decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+        if others:
+            self.optimizer.step_with([training.optimizer for training in others], self.lr, decay)
+        else:
+            self.optimizer.step(self.lr, decay, closure)
 
     def _loss_again(self, index: int) -> Tensor:
         """The loss of the weights as they are now, and its gradients."""
@@ -445,7 +469,7 @@ class Training:
         """Whether an epoch ends with this step; of several processes all have to know."""
         return not (self.team.size > 1 and self.n_steps % AGREEING_STEPS) and self._is_over()
 
-    def _mean_loss(self, losses: Sequence[Any]) -> float:
+    def mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
         sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
         each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses))
