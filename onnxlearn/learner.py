@@ -14,6 +14,7 @@ from onnxlearn.params import Param, build_configs, list_params, to_json
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -114,12 +115,19 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Train on the task and return the exported model.
 
         ``test``: rows set aside before anything was fitted; the exported file is scored on them and the scores are kept.
-        ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
+        ``folder``: where the training is kept, a new folder or one in which the same call was made before: it goes on from where
+        that ended. ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
+from onnxlearn_models.training.folder import Files
 
 
 class Averaging(Learner):
@@ -74,10 +76,17 @@ def single(what: str | Learner, of: str) -> NetworkLearner:
     return found
 
 
-def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool | None) -> list[FittedNetwork]:
+def train_all(
+    parts: Sequence[Part],
+    *,
+    files: AbstractContextManager[Files] | None = None,
+    keep_on_interrupt: bool = False,
+    progress: bool | None = None,
+) -> list[FittedNetwork]:
     """One network after the other; what can be refused of any of them is refused before the first is trained.
 
-    After an interruption that is to be kept: those that were trained at least an epoch.
+    ``files``: where they keep their checkpoints. After an interruption that is to be kept: those that were trained at least an
+    epoch.
     """
     prepared = []
     for part in parts:
@@ -85,17 +94,24 @@ def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool 
             part.learner.require_tasks(part.train)
             prepared.append(part.learner.prepare(part.train, part.valid))
     networks: list[FittedNetwork] = []
-    for part, ready in zip(parts, prepared, strict=True):
-        try:
-            with told_of(part.title):
-                networks.append(part.learner.train_prepared(ready, keep_on_interrupt=keep_on_interrupt, progress=progress))
-        except InterruptedFit:
-            if not networks:
-                raise
-            break
-        if networks[-1].result.stopped == "interrupted":
-            break
+    with files or contextlib.nullcontext(_no_file) as file_of:
+        for number, (part, ready) in enumerate(zip(parts, prepared, strict=True), start=1):
+            options = {"checkpoint": file_of(number), "keep_on_interrupt": keep_on_interrupt, "progress": progress}
+            try:
+                with told_of(part.title):
+                    networks.append(part.learner.train_prepared(ready, **options))
+            except InterruptedFit:
+                if not networks:
+                    raise
+                break
+            if networks[-1].result.stopped == "interrupted":
+                break
     return networks
+
+
+def _no_file(number: int) -> None:
+    """Nothing is kept of a network."""
+    del number
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +23,9 @@ from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
+from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.objective import Objective, make_objective
@@ -102,18 +105,28 @@ class NetworkLearner(Learner):
         return self.prepare(task).module
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Hold rows out, fit the preprocessing, train, export, prove parity and score the file.
 
-        Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
+        Raises: DataError, ParameterError, ProviderError (no GPU), OutputError (the folder), InterruptedFit, ParityError.
         """
         self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
         rows = Rows.of(task, config.validation, outputs, config.seed)
-        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        prepared = self.prepare(rows.train, rows.valid)
+        with training_folder(folder, self, task) as files:
+            network = self.train_prepared(
+                prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress
+            )
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
         model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
@@ -140,11 +153,9 @@ class NetworkLearner(Learner):
             module = self.finish(prepared.module.eval(), prepared.architecture, rows, prepared.objective)
         return module.eval(), prepared.preprocessing
 
-    def train(
-        self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
-    ) -> FittedNetwork:
+    def train(self, train: Task, valid: Task | None, *, progress: bool | None = None) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
-        return self.train_prepared(self.prepare(train, valid), keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self.train_prepared(self.prepare(train, valid), progress=progress)
 
     def prepare(self, train: Task, valid: Task | None = None) -> Prepared:
         """All that comes before the training: it is quick, and refuses what can be refused.
@@ -181,11 +192,16 @@ class NetworkLearner(Learner):
         )
 
     def train_prepared(
-        self, prepared: Prepared, *, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        prepared: Prepared,
+        *,
+        checkpoint: CheckpointFile | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> FittedNetwork:
-        """Train what :meth:`prepare` gave, which is used up by it.
+        """Train what :meth:`prepare` gave, which is used up by it; go on from a checkpoint, if there is one.
 
-        Raises: ParameterError where the loss is not finite in the first epoch, InterruptedFit.
+        Raises: ParameterError where the loss is not finite in the first epoch or the checkpoint does not fit, InterruptedFit.
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
@@ -207,6 +223,7 @@ class NetworkLearner(Learner):
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
                     keep_on_interrupt=keep_on_interrupt,
+                    checkpoint=checkpoint,
                 )
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from onnxlearn.code_digest import code_digest, is_installed
+from onnxlearn.code_digest import own_code
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job
 from onnxlearn.experiments.record import Key
@@ -129,23 +129,13 @@ def describe(cells: Sequence[Cell]) -> dict[str, Any]:
     """The outline with fingerprints, which tell it from any other: two designs with equal descriptions have equal results."""
     document = outline(cells)
     for cell in cells:
-        if code := _code(cell.learner):
+        if code := own_code(cell.learner):
             document["learners"][cell.learner_name]["code"] = code
     for cell in _first_by(cells, lambda cell: cell.task_name):
         document["tasks"][cell.task_name]["sha256"] = task_fingerprint(cell.task)
     for cell in _first_by(cells, _splits_name):
         document["splits"][_splits_name(cell)]["sha256"] = digest(cell.splits)
     return document
-
-
-def _code(value: object) -> Any:
-    """Digests of the user's own code that a value holds, as lists and dictionaries; nothing where there is none."""
-    if isinstance(value, Learner):
-        return {name: code for name, each in value.values.items() if (code := _code(each))}
-    if isinstance(value, list | tuple):
-        codes = [_code(each) for each in value]
-        return codes if any(codes) else None
-    return code_digest(value) if callable(value) and not is_installed(value) else None
 
 
 def _splits_name(cell: Cell) -> str:

@@ -68,6 +68,12 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    checkpoint_every: int | None = param(
+        None,
+        "epochs between two checkpoints, where the training has a folder (None: as often as takes little of the time)",
+        low=1,
+        recorded=False,
+    )
     device: Literal["auto", "cpu", "cuda"] = param(
         "auto", "where the network is trained; auto: a GPU where there is one", recorded=False
     )

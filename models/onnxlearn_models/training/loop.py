@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
-from onnxlearn_models.training.callback import Callbacks, State
+from onnxlearn_models.training.callback import Callback, Callbacks, State
+from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
+from onnxlearn_models.training.extra_state import extra_states, load_extra_states
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
@@ -64,6 +67,7 @@ def train_network(
     settle: Callable[[], None],
     on_epoch: OnEpoch,
     keep_on_interrupt: bool = False,
+    checkpoint: CheckpointFile | None = None,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
@@ -76,12 +80,17 @@ def train_network(
     validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
     weights.
 
-    Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
-    interrupted training is to be kept and no epoch has ended.
+    ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
+
+    Raises: ParameterError where the loss is not finite in the first epoch or a checkpoint does not fit, KeyboardInterrupt, or
+    InterruptedFit where the interrupted training is to be kept and no epoch has ended.
     """
+    beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
-        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch, beside=beside
     )
+    for callback in beside:
+        callback.resume(training)
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
@@ -91,7 +100,7 @@ class Training:
     ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over.
+    ``history``: the epochs that are over. ``beside``: callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        beside: Sequence[Callback] = (),
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config = objective, config
@@ -118,7 +128,7 @@ class Training:
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
         self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
         own, usual = [callback.fresh() for callback in config.callbacks], usual_callbacks(config)
-        self.callbacks = Callbacks([*usual, *own])
+        self.callbacks = Callbacks([*usual, *own, *beside])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0
         self.batch, self.loss = train, torch.zeros(())
@@ -238,7 +248,9 @@ class Training:
     def state(self) -> State:
         """All that the next epoch depends on: tensors and plain JSON by name."""
         parts: dict[str, Mapping[str, Any]] = {
+            "parameter": {name: parameter.detach() for name, parameter in self.module.named_parameters()},
             "buffer": dict(self.module.named_buffers()),
+            "module": extra_states(self.module),
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
             "callback": self.callbacks.state(),
@@ -246,8 +258,9 @@ class Training:
         return {
             "epoch": self.epoch,
             "n_steps": self.n_steps,
+            # Whether it ended for another reason is found out again, since the settings may be others.
+            "stopped": self.stopped if self.stopped == "callback" else None,
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "values": self.optimizer.flat.values,
             "random": torch.get_rng_state(),
             **({"random_cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}),
             **{f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
@@ -260,16 +273,20 @@ class Training:
         def part(name: str) -> dict[str, Any]:
             return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
-        self.epoch, self.n_steps = state["epoch"], state["n_steps"]
+        self.epoch, self.n_steps, self.stopped = state["epoch"], state["n_steps"], state["stopped"]
         self.history[:] = [Epoch(**epoch) for epoch in state["history"]]
-        self.optimizer.flat.values.copy_(state["values"])
-        for name, buffer in self.module.named_buffers():
-            buffer.copy_(part("buffer")[name])
+        for kind, tensors in (("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())):
+            saved = part(kind)
+            for name, tensor in tensors:
+                tensor.copy_(saved[name])
+        load_extra_states(self.module, part("module"))
         self.optimizer.load_state(part("optimizer"))
         self.schedule.load_state(part("schedule"))
-        self.callbacks.load_state(part("callback"))
+        # The training may have been on another device.
+        own = {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in part("callback").items()}
+        self.callbacks.load_state(own)
         torch.set_rng_state(state["random"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
     def train_epoch(self) -> float:

@@ -55,6 +55,13 @@ class FlatParameters:
         sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
         self.slices = list(zip(torch.split(self.values, sizes), torch.split(self.grads, sizes), strict=True))
 
+    def places(self, module: nn.Module) -> dict[str, int]:
+        """Where each trained parameter of the network begins in ``values``, by name."""
+        storage, start = self.values.untyped_storage().data_ptr(), self.values.storage_offset()
+        views = {name: p.data for name, p in module.named_parameters() if p.numel()}
+        inside = {name: view for name, view in views.items() if view.untyped_storage().data_ptr() == storage}
+        return {name: view.storage_offset() - start for name, view in inside.items()}
+
     def _adopt(self, parameters: Sequence[nn.Parameter]) -> None:
         """Make every parameter and its gradient a view."""
         start = 0
