@@ -126,8 +126,8 @@ class Learner(ABC):
         """Train on the task and return the exported model.
 
         ``test``: rows set aside before anything was fitted; the exported file is scored on them and the scores are kept.
-        ``folder``: where the training is kept, a new folder or one in which the same call was made before: it goes on from where
-        that ended. ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
+        ``folder``: where the training is kept: a new folder, or one of the same call before, from whose end it goes on.
+        ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import (
     Data,
@@ -80,6 +81,10 @@ def fit(
             help="Learner bagging: also write what it predicts for unseen rows; .csv, .tsv, .jsonl, .parquet or .feather.",
         ),
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="FOLDER", help="Keep the training there: the same command again goes on with it."),
+    ] = None,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
     ] = False,
@@ -124,7 +129,8 @@ def fit(
         )
         recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
-        model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
+        with kept_in(folder) as kept:
+            model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt, **kept)
         temporary.write_bytes(model.to_bytes())
         if beside is not None and out_of_fold is not None:
             write_out_of_fold(model, beside, out_of_fold)
@@ -132,6 +138,20 @@ def fit(
         say(note)
     report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
+
+
+@contextlib.contextmanager
+def kept_in(folder: Path | None) -> Iterator[dict[str, Path]]:
+    """The arguments of a fit that keep its training; after Ctrl-C it is said how to go on."""
+    if folder is None:
+        yield {}
+        return
+    if (folder / "training.json").exists():
+        say(f"the training in {folder} goes on")
+    try:
+        yield {"folder": folder}
+    except KeyboardInterrupt:
+        raise InterruptedFit(f"interrupted; the same command goes on with the training in {folder}") from None
 
 
 def read_task(data: str, target: list[str], **options: Any) -> Task:

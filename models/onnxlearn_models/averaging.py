@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
@@ -17,7 +18,7 @@ from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
-from onnxlearn_models.training.folder import Files
+from onnxlearn_models.training.folder import Files, no_file
 
 
 class Averaging(Learner):
@@ -94,12 +95,12 @@ def train_all(
             part.learner.require_tasks(part.train)
             prepared.append(part.learner.prepare(part.train, part.valid))
     networks: list[FittedNetwork] = []
-    with files or contextlib.nullcontext(_no_file) as file_of:
+    with files or contextlib.nullcontext(no_file) as file_of:
         for number, (part, ready) in enumerate(zip(parts, prepared, strict=True), start=1):
-            options = {"checkpoint": file_of(number), "keep_on_interrupt": keep_on_interrupt, "progress": progress}
+            train = partial(part.learner.train_prepared, ready, checkpoint=file_of(number))
             try:
                 with told_of(part.title):
-                    networks.append(part.learner.train_prepared(ready, **options))
+                    networks.append(train(keep_on_interrupt=keep_on_interrupt, progress=progress))
             except InterruptedFit:
                 if not networks:
                     raise
@@ -107,11 +108,6 @@ def train_all(
             if networks[-1].result.stopped == "interrupted":
                 break
     return networks
-
-
-def _no_file(number: int) -> None:
-    """Nothing is kept of a network."""
-    del number
 
 
 @contextlib.contextmanager

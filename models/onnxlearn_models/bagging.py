@@ -25,6 +25,7 @@ from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
 from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, torch_reference
+from onnxlearn_models.training.config import plain
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.split import hold_out
 
@@ -61,7 +62,7 @@ class Bagging(Averaging):
         self.config_types = (BaggingConfig, *self.base.config_types)
         # What the base was given are the defaults here.
         self.defaults = self.base.values
-        super().__init__(**params)
+        super().__init__(**plain(params))
         single(self._member(), of=self.name)
 
     def fold_learners(self) -> list[NetworkLearner]:

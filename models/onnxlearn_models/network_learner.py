@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,13 +25,14 @@ from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.checkpoint import CheckpointFile
-from onnxlearn_models.training.config import TrainConfig, choose_training, plain_validation
+from onnxlearn_models.training.config import TrainConfig, choose_training, plain
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.objective import Objective, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.start import StartWarning
 from onnxlearn_models.training.tensors import Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
@@ -51,9 +53,7 @@ class NetworkLearner(Learner):
     architecture_config: ClassVar[type]
 
     def __init__(self, **params: Any) -> None:
-        if "validation" in params:
-            params["validation"] = plain_validation(params["validation"])
-        super().__init__(**params)
+        super().__init__(**plain(params))
 
     def to_dict(self) -> dict[str, Any]:
         """As of every learner; without callbacks that only watch."""
@@ -124,9 +124,7 @@ class NetworkLearner(Learner):
         rows = Rows.of(task, config.validation, outputs, config.seed)
         prepared = self.prepare(rows.train, rows.valid)
         with training_folder(folder, self, task) as files:
-            network = self.train_prepared(
-                prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress
-            )
+            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
         model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
@@ -176,6 +174,9 @@ class NetworkLearner(Learner):
         with generators.resumed():
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
+        notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
+        for note in notes:
+            warnings.warn(note, StartWarning, stacklevel=2)
         return Prepared(
             module=module,
             train=WeighedRows.of(train, class_weights, "training"),
@@ -189,6 +190,7 @@ class NetworkLearner(Learner):
             chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
             device=device,
             generators=generators,
+            notes=notes,
         )
 
     def train_prepared(
@@ -225,5 +227,6 @@ class NetworkLearner(Learner):
                     keep_on_interrupt=keep_on_interrupt,
                     checkpoint=checkpoint,
                 )
+                result.notes[:0] = prepared.notes
                 shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

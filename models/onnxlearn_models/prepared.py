@@ -32,7 +32,7 @@ class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
     ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
-    ``generators``: where torch's random numbers stand after the network was built.
+    ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start.
     """
 
     module: nn.Module
@@ -47,6 +47,7 @@ class Prepared:
     chosen: dict[str, Any]
     device: torch.device
     generators: Generators
+    notes: list[str]
 
     def tensors(self, rows: WeighedRows) -> Tensors:
         """What training reads of these rows, by running the preprocessing graph."""
@@ -57,10 +58,12 @@ class Prepared:
 
     @torch.no_grad()
     def initialize(self, train: Tensors) -> None:
-        """What the network sets up by the training rows itself."""
+        """What the network sets up by the training rows itself, and the weights that it was given to begin with."""
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.inputs)
+        if self.config.start_from is not None:
+            self.config.start_from.load(self.module)
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

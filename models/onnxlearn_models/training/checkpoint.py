@@ -21,6 +21,8 @@ from onnxlearn_models.training.callback import State
 
 FORMAT_VERSION = 1
 KEY = "onnxlearn"
+# What stands beside the checkpoints of a training and says what is trained.
+DOCUMENT = "training.json"
 
 _PARTS = ("settings", "watching", "earlier", "places", "buffers")
 
@@ -87,7 +89,7 @@ class CheckpointFile:
     path: Path
 
     def read(self) -> Checkpoint | None:
-        """What was written last; ``None`` where nothing was. Raises: DataError where the file is damaged or of a newer format."""
+        """What was written last; ``None`` where nothing was. Raises: DataError where the file is damaged or too new."""
         return read_checkpoint(self.path) if self.path.exists() else None
 
     def write(self, contents: bytes) -> None:

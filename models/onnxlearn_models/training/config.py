@@ -17,6 +17,7 @@ from onnxlearn.task import Task
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.loss import LOSSES
 from onnxlearn_models.training.schedule import SCHEDULES
+from onnxlearn_models.training.start import StartWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class TrainConfig:
     class_weight: Literal["none", "balanced"] = param("none", "balanced: every class counts the same in the loss")
     seed: int = param(0, "seed of the validation rows, the initial weights, the batches and dropout", low=0, high=2**63 - 1)
     callbacks: tuple[Callback, ...] = param((), "what stands beside the steps of the training, such as MyCallback()")
+    start_from: StartWeights | None = param(
+        None,
+        "weights to begin with, as far as names and shapes agree: of a training folder, a .safetensors file, a network or its "
+        "state dict",
+    )
     checkpoint_every: int | None = param(
         None,
         "epochs between two checkpoints, where the training has a folder (None: as often as takes little of the time)",
@@ -83,6 +89,19 @@ class TrainConfig:
         low=1,
         recorded=False,
     )
+
+
+def plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as values that stay what they are: validation rows as integers, weights to begin with read from their file.
+
+    Raises: ParameterError, DataError.
+    """
+    changed = dict(params)
+    if "validation" in params:
+        changed["validation"] = plain_validation(params["validation"])
+    if params.get("start_from") is not None:
+        changed["start_from"] = StartWeights.of(params["start_from"])
+    return changed
 
 
 def plain_validation(validation: Any) -> Any:

@@ -35,7 +35,9 @@ def extra_states(module: nn.Module) -> dict[str, Any]:
 def load_extra_states(module: nn.Module, states: Mapping[str, Any]) -> None:
     """Give every part its own."""
     for name, part in _keepers(module):
-        part.set_extra_state({key.removeprefix(f"{name}:"): value for key, value in states.items() if key.startswith(f"{name}:")})
+        part.set_extra_state(
+            {key.removeprefix(f"{name}:"): value for key, value in states.items() if key.startswith(f"{name}:")}
+        )
 
 
 def _keepers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -28,10 +28,9 @@ from onnxlearn.files.outputs import PART, make_folder
 from onnxlearn.learner import Learner
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
-from onnxlearn_models.training.checkpoint import Checkpoint, CheckpointFile, read_checkpoint
+from onnxlearn_models.training.checkpoint import DOCUMENT, Checkpoint, CheckpointFile, read_checkpoint
 
 FORMAT_VERSION = 1
-DOCUMENT = "training.json"
 FREE = ("max_epochs", "patience", "time_budget", "callbacks")
 """Parameters that may be others when a training goes on."""
 
@@ -68,8 +67,15 @@ def read_folder(folder: str | Path) -> TrainingFolder:
     path = Path(folder)
     if not (path / DOCUMENT).is_file():
         raise DataError(f"{str(folder)!r} is no training folder: it has no {DOCUMENT}; give the folder that folder= named")
-    checkpoints = {int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob("network-*.safetensors")}
+    checkpoints = {
+        int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob("network-*.safetensors")
+    }
     return TrainingFolder(path, read_json(path / DOCUMENT), dict(sorted(checkpoints.items())))
+
+
+def no_file(number: int) -> None:
+    """Without a folder nothing is kept of a network."""
+    del number
 
 
 @contextlib.contextmanager
@@ -80,7 +86,7 @@ def training_folder(folder: str | Path | None, learner: Learner, task: Task) -> 
     in it.
     """
     if folder is None:
-        yield lambda number: None
+        yield no_file
         return
     path = Path(folder)
     make_folder(path)
@@ -111,7 +117,9 @@ def _without_free(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {
-        name: _without_free({key: each for key, each in part.items() if key not in FREE}) if name == "params" else _without_free(part)
+        name: _without_free({key: each for key, each in part.items() if key not in FREE})
+        if name == "params"
+        else _without_free(part)
         for name, part in value.items()
     }
 
@@ -135,8 +143,8 @@ def _require_same(stored: Mapping[str, Any], document: Mapping[str, Any], path: 
         raise DataError(f"{str(path)!r} has format {stored['format_version']}, which is newer than this onnxlearn: update it")
     if difference := _difference(stored, document):
         raise ParameterError(
-            f"the folder {str(path)!r} holds another training: {difference}; give another folder, or delete this one (its weights "
-            "can be what another training begins with: start_from)"
+            f"the folder {str(path)!r} holds another training: {difference}; give another folder, or delete this one (its "
+            "weights can be what another training begins with: start_from)"
         )
 
 
@@ -154,7 +162,9 @@ def _difference(stored: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     names = sorted(then["params"].keys() | now["params"].keys())
     other = [name for name in names if then["params"].get(name) != now["params"].get(name)]
     if other:
-        return "it has " + ", ".join(f"{name}={then['params'].get(name)!r}, not {now['params'].get(name)!r}" for name in other[:3])
+        return "it has " + ", ".join(
+            f"{name}={then['params'].get(name)!r}, not {now['params'].get(name)!r}" for name in other[:3]
+        )
     return "the code of what the learner was given is another" if stored["code"] != document["code"] else ""
 
 

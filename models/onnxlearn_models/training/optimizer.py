@@ -60,7 +60,7 @@ class FlatParameters:
         storage, start = self.values.untyped_storage().data_ptr(), self.values.storage_offset()
         views = {name: p.data for name, p in module.named_parameters() if p.numel()}
         inside = {name: view for name, view in views.items() if view.untyped_storage().data_ptr() == storage}
-        return {name: view.storage_offset() - start for name, view in inside.items()}
+        return {name: int(view.storage_offset() - start) for name, view in inside.items()}
 
     def _adopt(self, parameters: Sequence[nn.Parameter]) -> None:
         """Make every parameter and its gradient a view."""

@@ -51,15 +51,15 @@ class Checkpoints(Callback):
             return
         if saved.epoch > ctx.max_epochs:
             raise ParameterError(
-                f"max_epochs={ctx.max_epochs}, and the training in {str(self.file.path.parent)!r} has had {saved.epoch} epochs: "
-                "give as many at least, or another folder"
+                f"max_epochs={ctx.max_epochs}, and the training in {str(self.file.path.parent)!r} has had {saved.epoch} "
+                "epochs: give as many at least, or another folder"
             )
         try:
             ctx.load_state(saved.state)
         except (KeyError, RuntimeError, TypeError) as error:
             raise DataError(
-                f"{str(self.file.path)!r} does not fit this training: onnxlearn {saved.settings.get('onnxlearn')} wrote it, and "
-                f"this is {__version__}; give another folder, or delete it to train anew"
+                f"{str(self.file.path)!r} does not fit this training: onnxlearn {saved.settings.get('onnxlearn')} wrote it, "
+                f"and this is {__version__}; give another folder, or delete it to train anew"
             ) from error
         now = settings(ctx)
         if (saved.settings["callbacks"], saved.watching) != (now["callbacks"], _callbacks(ctx, recorded=False)):
@@ -94,8 +94,8 @@ class Checkpoints(Callback):
         except OutputError as error:
             if not self._warned:
                 warnings.warn(
-                    f"{error}. The training goes on without the checkpoint of epoch {ctx.epoch}; one before it stays, and later "
-                    "ones are tried",
+                    f"{error}. The training goes on without the checkpoint of epoch {ctx.epoch}; one before it stays, and "
+                    "later ones are tried",
                     CheckpointWarning,
                     stacklevel=2,
                 )
@@ -120,7 +120,7 @@ def settings(ctx: Training) -> dict[str, Any]:
 
 
 def _callbacks(ctx: Training, *, recorded: bool) -> list[Any]:
-    return [to_json(callback) for callback in ctx.config.callbacks if callback.recorded == recorded]
+    return [to_json(callback) for callback in ctx.result.callbacks if callback.recorded == recorded]
 
 
 def _note(earlier: dict[str, Any]) -> str:
