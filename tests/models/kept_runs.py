@@ -8,7 +8,7 @@ SETTINGS = {"max_epochs": 40, "patience": None, "checkpoint_every": 1, "batch_si
 RECIPES = {
     "mlp": {"d_block": 32},
     "tabm": {"d_block": 16, "max_epochs": 15},
-    "bagging": {"base": "linear", "n_folds": 3, "max_epochs": 20},
+    "bagging": {"base": "linear", "n_folds": 3, "max_epochs": 60},
 }
 # A server that starts processes imports this first: what takes seconds is there when they begin.
 TASK = ol.example_task("penguins")
