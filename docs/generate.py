@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "fit", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
+    "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
     "inspect", "learners", "measures", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
@@ -37,6 +37,10 @@ LEGEND = (
     "the number of tables, where they are not all."
 )
 
+SETTINGS_LEGEND = (
+    "A choice brings settings, which are parameters as long as it is made: "
+    '`ol.learner("mlp", optimizer="sgd", opt_momentum=0.8)`. Further choices: `onnxlearn_models.training` has the registries.'
+)
 MEASURE_TITLES = {"classification": "Classification", "regression": "Regression", "any": "What a run took"}
 MEASURES_LEGEND = (
     'For `model.score(table, "acc", "auc")` and `onnxlearn evaluate --measure acc`; `ol.measures.get(name)` has the facts. All '
@@ -92,8 +96,11 @@ def _registries_as_before() -> Iterator[None]:
     """An example that adds an activation or a measure adds it for itself alone."""
     from onnxlearn.measures import MEASURES
     from onnxlearn_models.layers.activation import ACTIVATIONS
+    from onnxlearn_models.training import losses, optimizers, schedules
+    from onnxlearn_models.training.callbacks import CALLBACKS
 
-    before = [(registry, dict(registry)) for registry in (ACTIVATIONS, MEASURES)]
+    registries = (ACTIVATIONS, MEASURES, CALLBACKS, losses, optimizers, schedules)
+    before = [(registry, dict(registry)) for registry in registries]
     try:
         yield
     finally:
@@ -187,11 +194,29 @@ def learner_table() -> str:
     ]
     parts += ["## Parameters of every network", "Preprocessing, training and outputs; a learner's own defaults stand with it."]
     parts.append(_param_table(list_params(SHARED)))
+    parts += ["## Settings that come with a choice", SETTINGS_LEGEND, *_settings()]
     parts += [f"## {EMBEDDINGS}", "Parameters of every network that embeds numbers, beside which embedding it takes."]
     parts.append(_param_table(_embedding_params()))
     for info in infos:
         parts += [f"## {info.name}", *_learner_params(info.load()())]
     return "\n\n".join(parts) + "\n"
+
+
+def _settings() -> list[str]:
+    """What there is of optimizers, losses and schedules, and the parameters that each brings."""
+    from onnxlearn.params import list_params
+    from onnxlearn_models.training.config import CHOICES, train_config_type
+
+    parts = []
+    for parameter, registry in CHOICES.items():
+        rows = []
+        for name, entry in registry.items():
+            what = (entry.make.__doc__ or "").strip().splitlines()[0]
+            settings = [p for p in list_params([train_config_type({parameter: name})]) if p.name.startswith(registry.prefix)]
+            brings = [f"`{p.name}={p.default}`, {p.type} {p.range}".strip() + f": {p.meaning}" for p in settings]
+            rows.append([f"`{name}`", what.removesuffix(".").replace("``", "`"), "; ".join(brings)])
+        parts += [f"### {parameter}", _table([parameter, "what it is", "settings"], rows)]
+    return parts
 
 
 def measure_table() -> str:
@@ -226,7 +251,8 @@ def _learner_params(learner: Any) -> list[str]:
     parent = type(learner).__mro__[1]
     defaults = {p.name: p.default for p in learner.params}
     usual = {p.name: p.default for p in list_params(SHARED)}
-    own = {p.name: p for p in list_params([config for config in learner.config_types if config not in SHARED], defaults)}
+    shapes = [config for config in learner.config_types if not issubclass(config, SHARED)]
+    own = {p.name: p for p in list_params(shapes, defaults)}
     sentences = []
     if base := getattr(learner, "base", None):
         sentences.append(f"And the parameters of its base: here those of [{base.name}](#{base.name}).")
@@ -246,8 +272,8 @@ def _learner_params(learner: Any) -> list[str]:
 
 
 def _param_table(params: Iterable[Any]) -> str:
-    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning] for p in params]
-    return _table(["parameter", "default", "type and range", "meaning"], rows)
+    rows = [[f"`{p.name}`", f"`{p.default}`", f"{p.type} {p.range}".strip(), p.meaning, p.context] for p in params]
+    return _table(["parameter", "default", "type and range", "meaning", "where it counts"], rows)
 
 
 def _n_weights(info: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnxlearn.inspection.dependence import partial_dependence
     from onnxlearn.inspection.importance import importance
     from onnxlearn.learner import Learner
+    from onnxlearn.lr_range import lr_find
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
@@ -80,6 +81,7 @@ __all__ = [
     "learner",
     "learners",
     "load",
+    "lr_find",
     "measure",
     "measures",
     "partial_dependence",
@@ -125,6 +127,7 @@ _HOMES = {
     "importance": "onnxlearn.inspection.importance:importance",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",
+    "lr_find": "onnxlearn.lr_range:lr_find",
     "measure": "onnxlearn.measures.registry:measure",
     "measures": "onnxlearn.measures:",
     "partial_dependence": "onnxlearn.inspection.dependence:partial_dependence",

@@ -36,20 +36,6 @@ def code_digest(what: object) -> str:
     return digest.hexdigest()
 
 
-def own_code(value: Any) -> Any:
-    """Digests of the user's own code that a learner's parameters hold, as lists and dictionaries; ``None`` where there is none.
-
-    >>> own_code([len, 3]) is None
-    True
-    """
-    if hasattr(value, "config_types"):  # a learner
-        return {name: code for name, each in value.values.items() if (code := own_code(each))} or None
-    if isinstance(value, list | tuple):
-        codes = [own_code(each) for each in value]
-        return codes if any(codes) else None
-    return code_digest(value) if callable(value) and not is_installed(value) else None
-
-
 def _parts(what: object, seen: set[int]) -> Iterator[bytes]:
     """What tells a value from others, as bytes."""
     if id(what) in seen:

@@ -15,8 +15,11 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cli": ("the command line", ("typer", "rich")),
     "files": ("Parquet, Feather and Arrow files", ("pyarrow",)),
     "eval": ("resampling and comparing", ("scikit-learn",)),
-    "report": ("plots and reports", ("matplotlib", "jinja2")),
+    "plot": ("plots", ("matplotlib",)),
+    "report": ("reports", ("matplotlib", "jinja2")),
     "export": ("rewriting model files", ("onnx",)),
+    "optim": ("schedule-free optimizers", ("schedulefree",)),
+    "track": ("TensorBoard and MLflow", ("tensorboard", "mlflow-skinny", "sqlalchemy", "alembic")),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),
 }
 CORE = ("onnxlearn", "numpy", "pandas")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from onnxlearn.errors import DataError, listing
-from onnxlearn.params import Param, build_configs, list_params, to_json
+from onnxlearn.errors import DataError, ParameterError, listing
+from onnxlearn.params import Param, build_configs, is_recorded, list_params, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,46 +43,64 @@ class Learner(ABC):
 
     A subclass names itself and the dataclasses that hold its parameters; parameter names are unique across them.
     ``tasks``: the types of task that it does, as in its record. ``defaults``: its own defaults of parameters that it shares
-    with other learners.
+    with other learners. ``without``: parameters of these dataclasses that it does not take, since they would change nothing,
+    and why.
     """
 
     name: ClassVar[str]
     config_types: tuple[type, ...]
     tasks: ClassVar[tuple[TaskType, ...]] = ("classification", "regression")
     defaults: Mapping[str, Any] = {}
+    without: Mapping[str, str] = {}
 
     def __init__(self, **params: Any) -> None:
         self._given = dict(params)
-        self.configs = build_configs(self.config_types, {**self.defaults, **params}, owner=f"learner {self.name!r}")
+        owner = f"learner {self.name!r}"
+        known = {field.name for config in self.config_types for field in dataclasses.fields(config)} - set(self.without)
+        for name in params:
+            if name not in known and (reason := self.without.get(name) or self.stranger(name)):
+                raise ParameterError(f"{owner} has no parameter {name!r}: {reason}")
+        self.configs = build_configs(self.config_types, params, owner=owner, defaults=self.defaults)
+
+    def stranger(self, name: str) -> str:
+        """What a name is that is none of the parameters, where that is known: for messages; else an empty text."""
+        del name
+        return ""
+
+    def may_bring(self, name: str) -> bool:
+        """Whether a name that is none of the parameters may become one by another value of one of them."""
+        del name
+        return False
 
     @property
     def params(self) -> tuple[Param, ...]:
         """Every parameter with its type, default, range and meaning."""
-        return list_params(self.config_types, self.defaults)
+        return tuple(param for param in list_params(self.config_types, self.defaults) if param.name not in self.without)
 
     @property
     def values(self) -> dict[str, Any]:
         """Every parameter's value in this learner."""
-        return {field.name: getattr(config, field.name) for config in self.configs for field in dataclasses.fields(config)}
+        return {field.name: getattr(config, field.name) for config, field in self._fields()}
 
     @property
     def given(self) -> dict[str, Any]:
         """The values of the parameters that were given to this learner; the others are defaults."""
         return {name: self.values[name] for name in self._given}
 
+    @property
+    def uses_test(self) -> bool:
+        """Whether a fit needs the test rows of a resampling, since they choose the epoch: ``validation="test"``."""
+        validation = self.values.get("validation")
+        return isinstance(validation, str) and validation == "test"
+
     def replace(self, **params: Any) -> Self:
         """A copy with some parameters changed; unknown names raise ``ParameterError``."""
         return type(self)(**{**self._given, **params})
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and all parameters as plain JSON, for a model's metadata; without those that only say where to compute."""
-        recorded = {
-            field.name: to_json(getattr(config, field.name))
-            for config in self.configs
-            for field in dataclasses.fields(config)
-            if field.metadata["recorded"]
-        }
-        return {"name": self.name, "params": recorded}
+        """Name and all parameters as plain JSON, for a model's metadata; without those that change no result."""
+        fields = ((config, field.name) for config, field in self._fields() if not field.metadata["inert"])
+        return {"name": self.name, "params": {name: to_json(getattr(config, name)) for config, name in fields}}
 
     def reference(self, task: Task) -> Reference | None:
         """What a fit on this task trains, to compare its file with: gives outputs of the file by name, of rows.
@@ -98,6 +116,15 @@ class Learner(ABC):
         :func:`onnxlearn.bench` asks for it.
         """
         del task
+        return None
+
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float] | None:
+        """Train a network for a step at each of these learning rates, one after the other: the loss of the batch after each.
+
+        Fewer where it was no longer finite; ``None`` where the learner does not train one network. :func:`onnxlearn.lr_find`
+        asks for it.
+        """
+        del task, lrs
         return None
 
     def require_tasks(self, task: Task, test: Task | None = None) -> None:
@@ -131,6 +158,11 @@ class Learner(ABC):
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """
 
+    def _fields(self) -> Iterator[tuple[Any, dataclasses.Field[Any]]]:
+        """Every parameter, and the dataclass that holds its value."""
+        every = ((config, field) for config in self.configs for field in dataclasses.fields(config))
+        return ((config, field) for config, field in every if field.name not in self.without)
+
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
         return f"learner({', '.join(part for part in (repr(self.name), given) if part)})"
@@ -155,7 +187,7 @@ def _rebuilt(cls: type[Learner], given: dict[str, Any]) -> Learner:
 def _is_same(value: Any, other: Any) -> bool:
     """Whether two values whose JSON is equal are: code is named there, and two functions or networks may share a name."""
     if isinstance(value, tuple | list):
-        return all(_is_same(a, b) for a, b in zip(value, other, strict=True))
+        return all(_is_same(a, b) for a, b in zip(filter(is_recorded, value), filter(is_recorded, other), strict=True))
     if isinstance(value, Learner) and isinstance(other, Learner):
         return value == other
     # Of networks, which are copied, the text shows what they are made of.

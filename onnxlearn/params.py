@@ -13,10 +13,11 @@ import hashlib
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxlearn.effects import Beside, Data, describe, holds, idle
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 
 
@@ -28,19 +29,25 @@ def param(
     high: float | None = None,
     low_open: bool = False,
     high_open: bool = False,
-    recorded: bool = True,
     choices: Mapping[str, Any] | None = None,
     refused: Mapping[str, str] | None = None,
+    when: Beside = (),
+    on: Data | None = None,
+    inert: str = "",
 ) -> Any:
     """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
 
-    ``recorded=False`` keeps the parameter out of a model's metadata: it says where to compute, not what. ``choices``: a
-    registry, of which a text has to be a key; an entry that is added later is a choice from then on. ``refused``: why
-    texts that people may well try are no values.
+    ``choices``: a registry, of which a text has to be a key; an entry that is added later is a choice from then on.
+    ``refused``: why texts that people may well try are no values.
+
+    Every parameter changes the result of a fit, if nothing else, then where it says: ``when`` names settings of the same
+    learner, beside others of which it is refused, and ``on`` what the task has to have, without which it waits for another
+    task. ``inert``: why it changes no result at all; a model's metadata then leaves it out.
+    :func:`onnxlearn.testing.check_effects` holds a learner to it.
     """
     metadata = {
-        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "recorded": recorded,
-        "choices": choices, "refused": refused or {},
+        "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "choices": choices,
+        "refused": refused or {}, "when": when, "on": on, "inert": inert,
     }  # fmt: skip
     if type(default).__hash__ is None:
         # A dataclass refuses lists as defaults, which are those of the user's own functions at times.
@@ -60,13 +67,31 @@ REQUIRED = Required()
 
 @dataclass(frozen=True, kw_only=True)
 class Param:
-    """One parameter of a learner, for people to read."""
+    """One parameter of a learner, for people to read; ``when``, ``on`` and ``inert`` as in :func:`param`.
+
+    ``brings``: further parameters that come with some of its values.
+    """
 
     name: str
     type: str
     default: Any
     range: str
     meaning: str
+    when: Beside = ()
+    on: Data | None = None
+    inert: str = ""
+    brings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def context(self) -> str:
+        """Where it counts, or why it changes no result; empty where it always counts.
+
+        >>> Param(name="n", type="int", default=1, range="", meaning="number", when={"norm": "batch"}, on="dates").context
+        'with norm=batch; for dates'
+        """
+        parts = [f"with {text}"] if (text := describe(self.when)) else []
+        parts += [f"for {self.on}"] if self.on else []
+        return "; ".join([*parts, *([f"changes no result: {self.inert}"] if self.inert else [])])
 
 
 def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = None) -> tuple[Param, ...]:
@@ -77,8 +102,8 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Config:
     ...     lr: float = param(1e-3, "learning rate", low=0)
-    >>> list_params([Config])
-    (Param(name='lr', type='float', default=0.001, range='>= 0', meaning='learning rate'),)
+    >>> [(found.name, found.type, found.default, found.range) for found in list_params([Config])]
+    [('lr', 'float', 0.001, '>= 0')]
     """
     return tuple(
         Param(
@@ -86,7 +111,7 @@ def list_params(configs: Iterable[type], defaults: Mapping[str, Any] | None = No
             type=_type_name(_hints(config)[field.name], field.metadata["choices"]),
             default=(defaults or {}).get(field.name, _default(field)),
             range=_range_text(field.metadata),
-            meaning=field.metadata["meaning"],
+            **{key: field.metadata[key] for key in ("meaning", "when", "on", "inert")},
         )
         for config in configs
         for field in sorted(dataclasses.fields(config), key=lambda field: field.name not in config.__annotations__)
@@ -97,17 +122,28 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def build_configs(configs: Sequence[type], values: Mapping[str, Any], *, owner: str) -> tuple[Any, ...]:
-    """Distribute flat values over the dataclasses; unknown names, wrong types and ranges are errors.
+def build_configs(
+    configs: Sequence[type], values: Mapping[str, Any], *, owner: str, defaults: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    """Distribute flat values over the dataclasses; unknown names, wrong types, ranges and idle values are errors.
+
+    ``defaults`` stand in for those of the dataclasses. A value that is the default may be given where it does not count.
 
     Raises: ParameterError naming the parameter, the value and what is allowed.
     """
     home = {field.name: config for config in configs for field in dataclasses.fields(config)}
-    require_names(values, home, owner=owner)
-    return tuple(
-        config(**{name: _checked(config, name, value, owner) for name, value in values.items() if home[name] is config})
-        for config in configs
-    )
+    usual = defaults or {}
+    require_names([*usual, *values], home, owner=owner)
+    checked = {name: _checked(home[name], name, value, owner) for name, value in {**usual, **values}.items()}
+    built = tuple(config(**{name: checked[name] for name in checked if home[name] is config}) for config in configs)
+    settings = {field.name: getattr(config, field.name) for config in built for field in dataclasses.fields(config)}
+    for field in (field for config in configs for field in dataclasses.fields(config) if field.name in values):
+        value = checked[field.name]
+        # None asks for nothing.
+        if value is None or holds(field.metadata["when"], settings) or value == usual.get(field.name, _default(field)):
+            continue
+        raise ParameterError(f"{owner}: {idle(field.name, value, field.metadata['when'], settings)}")
+    return built
 
 
 def require_names(names: Iterable[str], known: Iterable[str], *, owner: str) -> None:
@@ -128,6 +164,48 @@ def check_values(config: Any, *, owner: str) -> None:
     for field in dataclasses.fields(config):
         value = _checked(type(config), field.name, getattr(config, field.name), owner)
         object.__setattr__(config, field.name, value)
+
+
+def other_values(configs: Sequence[type], name: str, value: Any) -> list[Any]:
+    """Some values that a parameter may have beside this one, by its type, range and choices; the nearest first.
+
+    None for types that tell none, such as functions and tables.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Config:
+    ...     share: float | None = param(0.4, "a share", low=0, high=0.8)
+    ...     widths: tuple[int, ...] = param((4, 8), "widths")
+    >>> other_values([Config], "share", 0.4), other_values([Config], "widths", (4, 8))
+    ([0.8, 0.2, 0.5, 0.1, 0.01, 0.0, None], [(4,), (4, 8, 8)])
+    """
+    config = next(config for config in configs if name in _hints(config))
+    metadata = next(field.metadata for field in dataclasses.fields(config) if field.name == name)
+    found: list[Any] = []
+    for option in _alternatives(_hints(config)[name]):
+        for other in _values_of(option, value, metadata):
+            fits, converted = _convert(option, other)
+            # True is 1, but not the same value.
+            alike = [repr(converted) == repr(each) for each in (value, *found)]
+            if fits and _in_range(metadata, converted) and not any(alike):
+                found.append(converted)
+    return found
+
+
+def _values_of(option: Any, value: Any, metadata: Mapping[str, Any]) -> list[Any]:
+    """Candidates of one type, some of which may be out of range, or the value itself."""
+    if option in (int, float):
+        low = metadata["low"] or 0
+        usual = [low, low + 1, low + 2] if option is int else [0.5, 0.1, 0.01, low, low + 1]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return usual
+        return [value * 2, value // 2, value + 1, *usual] if option is int else [value * 2, value / 2, *usual]
+    if option is str and metadata["choices"] is not None:
+        return list(metadata["choices"])
+    if typing.get_origin(option) is typing.Literal:
+        return list(typing.get_args(option))
+    if typing.get_origin(option) in (tuple, list) and isinstance(value, tuple | list):
+        return [value[:-1], [*value, *value[-1:]]]
+    return [True, False] if option is bool else [None] if option is type(None) else []
 
 
 def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
@@ -154,7 +232,7 @@ def to_json(value: Any) -> Any:
     """A parameter's value as plain JSON, which names code and never holds it.
 
     A callable is its ``module:qualname``, a data frame its row count and SHA-256. Whoever has values of another type
-    registers what becomes of them.
+    registers what becomes of them. A list leaves out what is not to be recorded (:func:`is_recorded`).
 
     Raises: ParameterError for a value of a type that nobody registered.
     """
@@ -165,10 +243,15 @@ def to_json(value: Any) -> Any:
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
+        return [to_json(item) for item in value if is_recorded(item)]
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     return _object_to_json(value)
+
+
+def is_recorded(value: Any) -> bool:
+    """Whether a value says more than what is watched: ``recorded = False`` stands on what changes no result."""
+    return getattr(value, "recorded", True) is not False
 
 
 def _object_to_json(value: Any) -> Any:
@@ -207,8 +290,15 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _checked(config: type, name: str, value: Any, owner: str) -> Any:
-    try:
+    with owned(owner):
         return check_value(config, name, value)
+
+
+@contextlib.contextmanager
+def owned(owner: str) -> Iterator[None]:
+    """Errors inside say whose parameter it is."""
+    try:
+        yield
     except ParameterError as error:
         raise ParameterError(f"{owner}: {error}") from None
 
@@ -337,7 +427,28 @@ def _read(readers: Iterable[Callable[[str], Any]], text: str) -> Any:
 
 
 def _read_list(readers: Sequence[Callable[[str], Any]], text: str) -> tuple[Any, ...]:
-    return tuple(_read(readers, part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_read(readers, part.strip()) for part in split_text(text) if part.strip())
+
+
+def split_text(text: str) -> list[str]:
+    """The parts of a list in text: between commas, but for those inside brackets or quotes.
+
+    >>> split_text("swa, unfreeze('head.*', epoch={2: '*'})")
+    ['swa', " unfreeze('head.*', epoch={2: '*'})"]
+    """
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'" and depth:
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _read_choice(option: Any, text: str) -> Any:

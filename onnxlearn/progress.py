@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from onnxlearn.errors import MissingExtraError
+from onnxlearn.processes import place
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -22,7 +23,7 @@ def progress_bar(*columns: str, show: bool | None, transient: bool) -> Iterator[
 
     Raises: MissingExtraError where it is asked for and rich is not installed.
     """
-    if not (sys.stderr.isatty() if show is None else show):
+    if not (sys.stderr.isatty() and place().is_first if show is None else show):
         yield None
         return
     try:

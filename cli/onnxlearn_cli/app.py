@@ -9,10 +9,12 @@ import typer
 from typer.core import TyperCommand
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.processes import place, require_alone
 from onnxlearn_cli.bench import bench
 from onnxlearn_cli.benchmark import benchmark
 from onnxlearn_cli.export import export
 from onnxlearn_cli.fit import fit
+from onnxlearn_cli.lr_find import lr_find
 from onnxlearn_cli.predict import evaluate, predict
 from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
@@ -34,7 +36,9 @@ class Command(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Raise ``ParameterError`` for an option of one value that is given twice."""
+        """Raise ``ParameterError`` for an option of one value that is given twice, and for what several processes cannot do."""
+        if place().n_processes > 1 and self.name != "fit":
+            require_alone(f"onnxlearn {self.name}", "start it without torchrun, which is for onnxlearn fit")
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(given).items():
             if times > 1 and not parameter.multiple and not getattr(parameter, "is_flag", False):
@@ -67,7 +71,7 @@ def _onnxlearn(
 
 
 _COMMANDS = (
-    fit, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
+    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
     inspect, learners, measures, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onnxlearn.errors import InterruptedFit, ParameterError
+from onnxlearn.processes import place
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import (
     Data,
@@ -28,6 +31,7 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    figure_file,
     learner_record,
     make_learner,
     pairs,
@@ -81,6 +85,10 @@ def fit(
             help="Learner bagging: also write what it predicts for unseen rows; .csv, .tsv, .jsonl, .parquet or .feather.",
         ),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Also draw the learning curves: .svg, .png or .pdf (extra plot)."),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option("--folder", metavar="FOLDER", help="Keep the training there: the same command again goes on with it."),
@@ -109,8 +117,9 @@ def fit(
     recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
     with contextlib.ExitStack() as files:
         # Also refuses now, not after training, where nothing can be written.
-        temporary = files.enter_context(atomic_path(out))
-        beside = files.enter_context(atomic_path(out_of_fold)) if out_of_fold is not None else None
+        temporary = files.enter_context(atomic_path(_written(out)))
+        beside = files.enter_context(atomic_path(_written(out_of_fold))) if out_of_fold is not None else None
+        draw = files.enter_context(figure_file(plot if place().is_first else None, data, str(out)))
         table = read_task(
             data,
             target,
@@ -134,19 +143,39 @@ def fit(
         temporary.write_bytes(model.to_bytes())
         if beside is not None and out_of_fold is not None:
             write_out_of_fold(model, beside, out_of_fold)
+        draw(LearningCurves(model))
     for note in model.metadata["notes"][len(train.notes) :]:  # what training had to say
         say(note)
-    report(model, data, out, out_of_fold)
+    if place().is_first:
+        report(model, data, out, out_of_fold)
     return INTERRUPTED if model.metadata["training"].get("stopped") == "interrupted" else DONE
 
 
+def _written(path: Path) -> Path:
+    """Where this process writes: of several that train together the first one writes files."""
+    return path if place().is_first else Path(os.devnull)
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """The curves of a model's training."""
+
+    model: Model
+
+    def plot(self) -> Any:
+        """Draw them on new axes."""
+        from onnxlearn.plots import learning_curves
+
+        return learning_curves(self.model)
+
+
 @contextlib.contextmanager
-def kept_in(folder: Path | None) -> Iterator[dict[str, Path]]:
+def kept_in(folder: Path | None) -> Iterator[dict[str, Any]]:
     """The arguments of a fit that keep its training; after Ctrl-C it is said how to go on."""
     if folder is None:
         yield {}
         return
-    if (folder / "training.json").exists():
+    if (folder / "training.json").exists() and place().is_first:
         say(f"the training in {folder} goes on")
     try:
         yield {"folder": folder}

@@ -87,7 +87,7 @@ Measures: TypeAlias = Annotated[
 
 
 Plot: TypeAlias = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw it: .svg, .png or .pdf (extra report).")
+    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw it: .svg, .png or .pdf (extra plot).")
 ]
 
 

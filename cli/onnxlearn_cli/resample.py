@@ -132,21 +132,25 @@ def configure_all(names: list[str], settings: dict[str, str], seed: int | None) 
     own: dict[str, dict[str, str]] = {name: {} for name in names}
     if len(own) < len(names):
         raise ParameterError("--learner names one twice: give each once, and other settings of it in Python or a design file")
+    known = {name: _parameters(name, settings) for name in names}
     for key, value in settings.items():
         name, dot, parameter = key.rpartition(".")
-        takers = [name] if dot else [each for each in names if _has(each, parameter)]
+        takers = [name] if dot else [each for each in names if parameter in known[each]]
         if dot and name not in own:
             raise ParameterError(f"--set {key}={value}: {name!r} is none of the learners {', '.join(names)}")
         if not takers:
-            known = [param.name for each in names for param in make_learner(each).params]
             raise ParameterError(
                 f"--set {key}={value}: none of the learners {', '.join(names)} has a parameter {key!r}."
-                f"{did_you_mean(key, known)}"
+                f"{did_you_mean(key, [parameter for each in known.values() for parameter in each])}"
             )
         for taker in takers:
             own[taker][parameter] = value
     return {name: configure(make_learner(name, *given.values()), given, seed) for name, given in own.items()}
 
 
-def _has(name: str, parameter: str) -> bool:
-    return any(param.name == parameter for param in make_learner(name).params)
+def _parameters(name: str, settings: dict[str, str]) -> list[str]:
+    """The parameters of a learner, those included that other settings bring."""
+    recipe = make_learner(name, *settings.values())
+    own = {key.removeprefix(f"{name}."): value for key, value in settings.items()}
+    plain = {key: value for key, value in own.items() if key in (param.name for param in recipe.params)}
+    return [param.name for param in configure(recipe, plain, None).params]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ import typer
 from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
-from onnxlearn_cli.talk import say, show_all
+from onnxlearn_cli.talk import complain, here, say, show_all
 
 TRACEBACK = "--traceback"
+# Seconds that a process lets the first one speak.
+PATIENCE = 3.0
 
 # typer exports only this leaf of its errors about options and arguments; their common base is its parent.
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
@@ -39,8 +42,18 @@ def run(arguments: Sequence[str]) -> int:
             if with_trace:
                 traceback.print_exc()
             if line:
-                say(f"error: {line}" if code != INTERRUPTED else line)
+                _tell(code, f"error: {line}" if code != INTERRUPTED else line)
             return code
+
+
+def _tell(code: int, line: str) -> None:
+    """Show what went wrong. Several processes that train together make the same mistake, which one of a machine tells."""
+    if here().local_rank > 0 and code != OUR_FAULT:
+        if code == INTERRUPTED:
+            return
+        # Once the first one has told of it, torchrun ends this one. Where it is still there, the mistake is its own.
+        time.sleep(PATIENCE)
+    complain(line)
 
 
 def _invoke(arguments: Sequence[str]) -> int:

@@ -55,6 +55,11 @@ def learners(
         show(f"{param.name} = {_text(param.default)}")
         kind = " ".join((param.type, param.range)).strip()
         show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
+        if param.context:
+            show(textwrap.indent(textwrap.fill(param.context, WIDTH), "    "))
+        for choice, names in param.brings.items():
+            text = f"with {param.name}={choice}: {', '.join(names)}"
+            show(textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="        "))
 
 
 def _record_lines(info: LearnerInfo) -> list[tuple[str, str]]:

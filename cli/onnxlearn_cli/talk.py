@@ -7,16 +7,34 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from onnxlearn.errors import OutputError
+from onnxlearn.errors import OutputError, ParameterError
+from onnxlearn.processes import Place, place
+
+
+def here() -> Place:
+    """Which process this is; where the environment says what cannot be, which the command refuses, the only one."""
+    try:
+        return place()
+    except ParameterError:
+        return Place()
 
 
 def say(line: str) -> None:
-    """One line of talk on stderr, after the command's name."""
-    sys.stderr.write(f"onnxlearn: {line}\n")
+    """One line of talk on stderr, after the command's name. Of several processes that train together the first one talks."""
+    if here().is_first:
+        sys.stderr.write(f"onnxlearn: {line}\n")
+
+
+def complain(line: str) -> None:
+    """One line on stderr, whichever process it comes from."""
+    rank = here().rank
+    sys.stderr.write(f"onnxlearn: {line}\n" if rank == 0 else f"onnxlearn (process {rank}): {line}\n")
 
 
 def show(text: str) -> None:
-    """A result, on stdout."""
+    """A result, on stdout; of the first process alone."""
+    if not here().is_first:
+        return
     with _stdout() as stdout:
         stdout.write(f"{text}\n")
 

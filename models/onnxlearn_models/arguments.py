@@ -10,20 +10,41 @@ import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from onnxlearn.effects import Beside
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import REQUIRED, param, to_json
 from onnxlearn.schema import Ingress, Schema
 
 EMPTY = inspect.Parameter.empty
 _PLAIN = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class About:
+    """What an argument means, in which range it lies and where it counts, as of :func:`onnxlearn.params.param`.
+
+    It stands in the argument's annotation. ``when`` has the names of parameters, which settings have a prefix in.
+
+    >>> def winsorized(output, target, *, limit: Annotated[float, About("errors beyond count as this", low=0)] = 3.0): ...
+    >>> argument_fields(winsorized, without=("output", "target"))[0][2].metadata["meaning"]
+    'errors beyond count as this'
+    """
+
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+    when: Beside = ()
 
 
 def _of_ingress(name: str) -> Callable[[Schema], Any]:
@@ -54,12 +75,13 @@ def title(what: Any) -> str:
 
 def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The named arguments of a function or class that are not filled in."""
+    return {name: argument for name, argument in named_arguments(target).items() if name not in FROM_SCHEMA}
+
+
+def named_arguments(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments of a function or class that have a name of their own."""
     loose = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {
-        name: argument
-        for name, argument in signature(target).parameters.items()
-        if argument.kind not in loose and name not in FROM_SCHEMA
-    }
+    return {name: argument for name, argument in signature(target).parameters.items() if argument.kind not in loose}
 
 
 def takes_any(target: Callable[..., Any]) -> bool:
@@ -71,14 +93,35 @@ def takes_any(target: Callable[..., Any]) -> bool:
 @functools.lru_cache(maxsize=64)
 def config_type(base: type, target: Callable[..., Any], further: tuple[str, ...]) -> type:
     """A dataclass of the base's fields and one for each argument; ``further``: names for its ``**params``."""
-    meaning = f"argument of {title(target)}"
-    hints = _annotations(target)
-    fields: list[tuple[str, Any, Any]] = []
-    for name, argument in parameters(target).items():
-        default = REQUIRED if argument.default is EMPTY else argument.default
-        fields.append((name, _hint(hints.get(name, EMPTY), argument.default), param(default, meaning)))
-    fields += [(name, Any, param(None, meaning)) for name in further]
+    fields = argument_fields(target)
+    fields += [(name, Any, param(None, _meaning(target))) for name in further]
     return dataclasses.make_dataclass("ArgumentConfig", fields, bases=(base,), frozen=True, kw_only=True)
+
+
+def argument_fields(
+    target: Callable[..., Any], *, without: Collection[str] = FROM_SCHEMA, prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Name, type and field of a dataclass for each named argument but some; ``prefix`` stands before the names."""
+    hints, fields = _annotations(target), []
+    for name, argument in named_arguments(target).items():
+        if name not in without:
+            default = REQUIRED if argument.default is EMPTY else argument.default
+            hint, about = _parted(hints.get(name, EMPTY), About(_meaning(target)))
+            fields.append((prefix + name, _hint(hint, argument.default), param(default, **vars(about))))
+    return fields
+
+
+def _meaning(target: Callable[..., Any]) -> str:
+    return f"argument of {title(target)}"
+
+
+def _parted(annotation: Any, otherwise: About) -> tuple[Any, About]:
+    """The type that an annotation holds, and what it tells about the argument."""
+    if typing.get_origin(annotation) is not Annotated:
+        return annotation, otherwise
+    hint, *notes = typing.get_args(annotation)
+    # Of nested ones the outer stands last.
+    return hint, next((note for note in reversed(notes) if isinstance(note, About)), otherwise)
 
 
 def call(target: Callable[..., Any], schema: Schema, values: Mapping[str, Any]) -> Any:
@@ -109,7 +152,7 @@ def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
             holder = types.SimpleNamespace(__annotations__={name: argument.annotation})
             # One that stands under TYPE_CHECKING must not cost the others their types.
             try:
-                found.update(typing.get_type_hints(holder, names))
+                found.update(typing.get_type_hints(holder, names, include_extras=True))
             except Exception:  # noqa: BLE001  an annotation may be any expression
                 continue
     return found

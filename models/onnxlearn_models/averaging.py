@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
+from onnxlearn.parts import part_of
 from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import title
@@ -112,7 +113,7 @@ def train_all(
 
 @contextlib.contextmanager
 def told_of(title: str) -> Iterator[None]:
-    """Errors inside name one of several.
+    """What is done inside is for one of several, which errors name.
 
     >>> with told_of("member 2"):
     ...     raise ParameterError("lr is too high")
@@ -120,7 +121,8 @@ def told_of(title: str) -> Iterator[None]:
     onnxlearn.errors.ParameterError: member 2: lr is too high
     """
     try:
-        yield
+        with part_of(title):
+            yield
     except OnnxlearnError as error:
         error.args = (f"{title}: {error}",)
         raise

@@ -25,7 +25,7 @@ from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
 from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, torch_reference
-from onnxlearn_models.training.config import plain
+from onnxlearn_models.training.config import CHOICES, is_setting, plain
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.split import hold_out
 
@@ -57,13 +57,21 @@ class Bagging(Averaging):
     config_types: tuple[type, ...] = (BaggingConfig,)
 
     def __init__(self, **params: Any) -> None:
+        params = plain(params)
         base = params.get("base", "mlp")
         self.base = single(base, of=self.name)
-        self.config_types = (BaggingConfig, *self.base.config_types)
+        # What is chosen here for all networks brings its own settings.
+        chosen = self.base.replace(**{name: value for name, value in params.items() if name in CHOICES or is_setting(name)})
+        self.config_types = (BaggingConfig, *chosen.config_types)
         # What the base was given are the defaults here.
-        self.defaults = self.base.values
-        super().__init__(**plain(params))
+        self.defaults, self.without = chosen.values, chosen.without
+        super().__init__(**params)
         single(self._member(), of=self.name)
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a parameter of another base: any name may."""
+        del name
+        return True
 
     def fold_learners(self) -> list[NetworkLearner]:
         """The learner of each fold; their seeds follow each other.
@@ -93,7 +101,7 @@ class Bagging(Averaging):
         outputs, seed = self._outputs(), self.values["seed"]
         outputs.require(task.schema.target)
         rows = Rows.of(task, None, outputs, seed)
-        folds, parts = self._parts(rows)
+        folds, parts = self._parts(rows, test)
         networks = train_all(
             parts,
             files=training_folder(folder, self, task),
@@ -128,14 +136,15 @@ class Bagging(Averaging):
         """The networks of all folds."""
         return bare_networks([member.begun(task) for member in self.fold_learners()])
 
-    def _parts(self, rows: Rows) -> tuple[Array, list[Part]]:
+    def _parts(self, rows: Rows, test: Task | None = None) -> tuple[Array, list[Part]]:
         """The fold of each row, and a network to train for each fold."""
         learners, parts = self.fold_learners(), []
         folds = rows.train.folds(len(learners), self.values["seed"])
         for fold, member in enumerate(learners):
             title = f"fold {fold + 1} of {len(learners)}"
             with told_of(title):
-                held_out = hold_out(rows.train.select(folds != fold), member.values["validation"], member.values["seed"])
+                validation, seed = member.values["validation"], member.values["seed"]
+                held_out = hold_out(rows.train.select(folds != fold), validation, seed, test)
             parts.append(Part(title, member, *held_out))
         return folds, parts
 

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
-from onnxlearn_models.entity_mlp import require_units
+from onnxlearn_models.entity_mlp import HIDDEN, require_units
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
-from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
@@ -30,12 +29,10 @@ class DeepWideConfig(EntityConfig):
     layer_units: tuple[int, ...] = param((128, 256), "units of each hidden layer of the deep part")
     norm: str = param("none", "normalization before each layer of the deep part, the last one included", choices=NORMS)
     dropout: float = param(0.0, "share of units dropped before each layer of the deep part", low=0, high=0.95)
+    activation: str = param("relu", "activation function", choices=ACTIVATIONS, when=HIDDEN)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_units(self.layer_units)
-        if not self.layer_units:
-            refuse_idle(self, ("activation",), "with layer_units=()")
 
 
 class DeepWideNet(EntityNet):

@@ -24,7 +24,9 @@ from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, sin
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
-from onnxlearn_models.training.config import plain_validation
+from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.callbacks.named import callback_of
+from onnxlearn_models.training.config import WHERE, plain_validation
 from onnxlearn_models.training.folder import training_folder
 
 
@@ -36,14 +38,19 @@ class EnsembleConfig:
         ("mlp", "realmlp", "tab_resnet"), "learners, or names of learners with their defaults"
     )
     n_seeds: int = param(1, "networks of each member, which differ by their seed", low=1)
-    validation: float | tuple[int, ...] | pd.DataFrame | None = param(
-        0.15, "what chooses the epoch of every member: a share of the rows, their numbers, a table, or None", low=0,
-        low_open=True, high=0.9,
+    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
+        0.15, "what chooses the epoch of every member: a share of the rows, their numbers, a table, the test rows, or None",
+        low=0, low_open=True, high=0.9,
     )  # fmt: skip
     max_epochs: int | None = param(None, "passes over the training rows at most (None: each member's own)", low=1)
     seed: int = param(0, "added to the seeds of the members; seed of the validation rows", low=0, high=2**31)
-    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", recorded=False)
-    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, recorded=False)
+    callbacks: tuple[Callback | str, ...] = param((), "what stands beside the steps of each member (none: each member's own)")
+    device: Literal["auto", "cpu", "cuda"] = param("auto", "where the networks are trained", inert=WHERE)
+    n_threads: int | None = param(None, "threads of training (None: each member's own)", low=1, inert=WHERE)
+
+    def __post_init__(self) -> None:
+        """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
+        object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
 
 
 class Ensemble(Averaging):
@@ -97,7 +104,7 @@ class Ensemble(Averaging):
         self.require_tasks(task, test)
         config, outputs = self.configs
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed)
+        rows = Rows.of(task, config.validation, outputs, config.seed, test)
         parts = self._parts(rows)
         networks = train_all(
             parts,
@@ -128,7 +135,7 @@ class Ensemble(Averaging):
 
     def _of_all(self) -> dict[str, Any]:
         """What is the same for all members; without what is left to each of them."""
-        left = {"max_epochs": None, "n_threads": None, "device": "auto"}
+        left = {"max_epochs": None, "n_threads": None, "device": "auto", "callbacks": ()}
         of_all = {name: value for name, value in self.values.items() if name not in ("members", "n_seeds", "seed")}
         return {name: value for name, value in of_all.items() if name not in left or value != left[name]}
 

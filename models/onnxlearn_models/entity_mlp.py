@@ -12,14 +12,17 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from onnxlearn.effects import Values
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
-from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.network_learner import NetworkLearner
+
+HIDDEN = {"layer_units": Values(" of one layer at least", bool)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +30,12 @@ class EntityMLPConfig(EntityConfig):
     """Shape of the network."""
 
     layer_units: tuple[int, ...] = param((32, 32, 32), "units of each hidden layer; none: a linear model")
-    norm: str = param("none", "normalization after each activation", choices=NORMS)
-    dropout: float = param(0.0, "share of units dropped after each hidden layer", low=0, high=0.95)
+    norm: str = param("none", "normalization after each activation", choices=NORMS, when=HIDDEN)
+    dropout: float = param(0.0, "share of units dropped after each hidden layer", low=0, high=0.95, when=HIDDEN)
+    activation: str = param("relu", "activation function", choices=ACTIVATIONS, when=HIDDEN)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_units(self.layer_units)
-        if not self.layer_units:
-            refuse_idle(self, ("activation", "norm", "dropout"), "with layer_units=()")
 
 
 def require_units(layer_units: tuple[int, ...]) -> None:

@@ -29,7 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class FeaturelessConfig:
     """What is predicted."""
 
-    center: Literal["mean", "median"] = param("mean", "the number that regression predicts; a median ignores weights")
+    center: Literal["mean", "median"] = param("mean", "the number that is predicted; a median ignores weights", on="regression")
 
 
 class Featureless(Learner):

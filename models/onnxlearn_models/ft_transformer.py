@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onnxlearn.effects import at_least
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
@@ -73,7 +74,10 @@ class FTTransformerConfig(NumEmbeddingConfig):
     )
     attention_initialization: Literal["kaiming", "xavier"] = param("kaiming", "initial weights of queries, keys and values")
     attention_bias: bool = param(True, "biases in the linear maps of the attention")
-    attention_normalization: str = param("layer", "normalization of the attention", choices=TOKEN_NORMS)
+    attention_normalization: str = param(
+        "layer", "normalization of the attention, but where numbers enter it as they are", choices=TOKEN_NORMS,
+        when=({"n_blocks": at_least(2)}, {"prenormalization": False}),
+    )  # fmt: skip
     ffn_d_hidden: int | None = param(None, "width inside the feed-forward part (None: by ffn_d_hidden_multiplier)", low=1)
     ffn_d_hidden_multiplier: float | None = param(
         None, "ffn_d_hidden as a multiple of d_block (None: 4/3, or 2 where the activation is not gated)",
@@ -91,22 +95,17 @@ class FTTransformerConfig(NumEmbeddingConfig):
         0.0, "share of the units dropped that attention and feed-forward part add", low=0, high=0.95
     )
     prenormalization: bool = param(True, "normalize what goes into attention and feed-forward part, not the sums behind them")
-    num_embedding: str = param("none", "embedding of numbers as their tokens (none: a linear map)", choices=NUM_EMBEDDINGS)
-    d_num_embedding: int | None = param(None, "width of the embedding of a number, which is that of a token: d_block", low=1)
+    num_embedding: str = param(
+        "none", "embedding of numbers as their tokens (none: a linear map)", choices=NUM_EMBEDDINGS, on="numbers"
+    )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_one_width("ffn_d_hidden", self.ffn_d_hidden, self.ffn_d_hidden_multiplier)
         d_block = self.d_block or self.size.d_block
         if d_block % self.attention_n_heads:
             raise ParameterError(
                 f"attention_n_heads has to divide d_block: {self.attention_n_heads} heads do not share a width of {d_block}; "
                 f"the next that works is d_block={-(-d_block // self.attention_n_heads) * self.attention_n_heads}"
-            )
-        if self.d_num_embedding not in (None, d_block):
-            raise ParameterError(
-                f"d_num_embedding has to be d_block, for the embedding of a number is its token: it is {self.d_num_embedding}, "
-                f"not {d_block}; leave it out"
             )
 
     @property
@@ -329,6 +328,8 @@ class FTTransformer(NetworkLearner):
         "weight_decay": 1e-5,
         "embedding_weight_decay": 0.0,
     }
+
+    without: Mapping[str, str] = {"d_num_embedding": "the embedding of a number is its token, whose width is d_block"}
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

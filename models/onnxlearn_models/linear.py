@@ -84,6 +84,8 @@ class Linear(NetworkLearner):
         "patience": None,
     }
 
+    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout"}
+
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
         """The penalty that scikit-learn's defaults C = 1 and alpha = 1 are, and enough steps to converge."""

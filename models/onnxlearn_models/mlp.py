@@ -13,17 +13,19 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from onnxlearn.effects import at_least
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.dropout import Dropout
-from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import MANY_ROWS, TrainConfig, choose_training
+
+HIDDEN = {"n_blocks": at_least(1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +33,16 @@ class MLPConfig(FlatInputsConfig):
     """Shape of the network."""
 
     n_blocks: int = param(3, "hidden layers", low=0)
-    d_block: int = param(256, "units of a hidden layer", low=1)
+    d_block: int = param(256, "units of a hidden layer", low=1, when=HIDDEN)
     dropout: float | None = param(
         None, "share of units dropped after each hidden layer (None: 0.3, in regression 0.15, or 0 with 8,000 rows)",
-        low=0, high=0.95,
+        low=0, high=0.95, when=HIDDEN,
     )  # fmt: skip
     input_dropout: float = param(0.0, "share of the inputs of the first layer dropped", low=0, high=0.95)
-    activation: str = param("relu", "activation function", choices=ACTIVATIONS)
-    norm: str = param("none", "normalization before each activation", choices=NORMS)
-    num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS)
+    activation: str = param("relu", "activation function", choices=ACTIVATIONS, when=HIDDEN)
+    norm: str = param("none", "normalization before each activation", choices=NORMS, when=HIDDEN)
+    num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS, on="numbers")
     linear_path: bool = param(False, "add a linear map from the inputs to the output, past the hidden layers")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.n_blocks:
-            refuse_idle(self, ("activation", "norm", "dropout"), "with n_blocks=0")
 
 
 class MLPNet(nn.Module):

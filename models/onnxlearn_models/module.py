@@ -35,15 +35,18 @@ from onnxlearn_models.arguments import (
     takes_any,
     title,
 )
-from onnxlearn_models.layers.embedding import Settled
+from onnxlearn_models.layers.embedding import CodeEmbedding, Settled
 from onnxlearn_models.layers.lookup import Lookups
 from onnxlearn_models.network_learner import NetworkLearner
-from onnxlearn_models.prepared import Prepared, choose_device
+from onnxlearn_models.prepared import Prepared
 from onnxlearn_models.rehearsal import Rehearsal, bare
-from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.config import TrainConfig, is_setting
+from onnxlearn_models.training.devices import choose_device
 
 INGRESSES = ("num", "cat")
 """The tensors that a network can ask for: numbers float32 ``[N, n_num]`` and codes int64 ``[N, n_cat]``."""
+
+OF_EMBEDDINGS = ("embedding_lr", "embedding_weight_decay")
 
 SHARED = (PreprocessConfig, TrainConfig, OutputConfig)
 
@@ -114,7 +117,10 @@ class UserNetwork(Settled):
 
     ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, to what
     the network gives. Its own methods stay its own: one that is called like a hook of training is none.
+    ``own_prefix``: what stands before the names of its own parameters.
     """
+
+    own_prefix = "network."
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -179,6 +185,11 @@ class ModuleLearner(NetworkLearner):
             if name != "module":
                 to_json(value)
 
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be an argument of another network: any name may."""
+        del name
+        return True
+
     def __repr__(self) -> str:
         if self.configs[0].module is None:
             return super().__repr__()
@@ -229,6 +240,7 @@ class ModuleLearner(NetworkLearner):
         owner = title(type(network.network))
         rehearsal = Rehearsal(network, schema, owner=owner, asked=network.asked.names)
         rehearsal.train(choose_device(self.configs[2].device))
+        self._require_embedding(network, schema)
         network.lookups = rehearsal.lookups()
         rehearsal.export()
         if network.lookups.unknown:
@@ -241,6 +253,16 @@ class ModuleLearner(NetworkLearner):
                 stacklevel=2,
             )
         return network
+
+    def _require_embedding(self, network: nn.Module, schema: Schema) -> None:
+        """Raise ``ParameterError`` where settings of embeddings were given and categories enter none that they could find."""
+        given = [name for name in OF_EMBEDDINGS if self.given.get(name) is not None]
+        embeds = any(isinstance(part, CodeEmbedding) for part in network.modules())
+        if given and not embeds and schema.of_kind("categorical", "ordered"):
+            raise ParameterError(
+                f"{given[0]} changes nothing in {title(self.configs[0].module)}: it is for the codes that a CodeEmbedding "
+                "(onnxlearn_models.layers.embedding) looks up; use one, or leave it out"
+            )
 
     def _asked(self, config: PreprocessConfig, schema: Schema) -> Asked:
         """What ``forward`` asks for; for a function that makes networks this takes making one."""
@@ -290,6 +312,11 @@ def _config_of(what: Any, params: dict[str, Any]) -> type:
     if isinstance(what, nn.Module):
         return ModuleConfig
     refuse_clashes(what, ModuleConfig, SHARED)
+    if taken := [name for name in parameters(what) if is_setting(name)]:
+        raise ParameterError(
+            f"{title(what)} has the argument {taken[0]!r}, and names that begin so are settings of the training: "
+            "call it something else"
+        )
     filled = [name for name in params if name in FROM_SCHEMA and name in signature(what).parameters]
     if filled:
         raise ParameterError(f"{filled[0]} of {title(what)} is filled in from the task: leave it out")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
-from onnxlearn.params import to_json
+from onnxlearn.named import named_object
+from onnxlearn.params import Param, owned
 from onnxlearn.postprocess.config import OutputConfig
-from onnxlearn.postprocess.heads import Head
+from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
@@ -22,19 +26,34 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
-from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, choose_device, filled_in, scale_target
+from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.training.checkpoint import CheckpointFile
-from onnxlearn_models.training.config import TrainConfig, choose_training, plain
+from onnxlearn_models.training.config import (
+    CHOICES,
+    TrainConfig,
+    choose_training,
+    is_setting,
+    plain,
+    require_settings,
+    stranger,
+    train_config_type,
+)
+from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.folder import training_folder
-from onnxlearn_models.training.groups import parameter_groups
+from onnxlearn_models.training.freezing import freeze
+from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.loop import require_trainable, train_network
-from onnxlearn_models.training.objective import Objective, make_objective
+from onnxlearn_models.training.lr_range import range_test
+from onnxlearn_models.training.measuring import make_measuring
+from onnxlearn_models.training.objective import Objective, choose_head, make_objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
+from onnxlearn_models.training.run_info import RunInfo
+from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.start import StartWarning
+from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
-from onnxlearn_models.training.threads import choose_threads, threads
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
@@ -53,13 +72,48 @@ class NetworkLearner(Learner):
     architecture_config: ClassVar[type]
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(**plain(params))
+        params = plain(params)
+        if params.get("swa") is not None and params.get("ema"):
+            raise ParameterError(
+                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
+            )
+        for name in CHOICES:
+            # Code of the user's own, as the command line names it.
+            if isinstance(choice := params.get(name), str) and ":" in choice:
+                params[name] = named_object(choice)
+        # What happens to the caller's own mappings later must not change this recipe.
+        params |= {name: copy.deepcopy(value) for name, value in params.items() if type(value) is dict}
+        with owned(f"learner {self.name!r}"):
+            training = train_config_type({**self.defaults, **params})
+        self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
+        # A default of a setting that another choice does not bring has nothing to say.
+        known = {field.name for field in dataclasses.fields(training)}
+        self.defaults = {name: value for name, value in self.defaults.items() if name in known or not is_setting(name)}
+        super().__init__(**params)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As of every learner; without callbacks that only watch."""
-        document = super().to_dict()
-        document["params"]["callbacks"] = [to_json(each) for each in self.values["callbacks"] if each.recorded]
-        return document
+    def stranger(self, name: str) -> str:
+        """What a setting is that the choices here do not bring."""
+        training = next(config for config in self.config_types if issubclass(config, TrainConfig))
+        values = {field.name: field.default for field in dataclasses.fields(training)}
+        return "" if name in values else stranger(name, {**values, **self.defaults, **self._given})
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a setting of another optimizer, loss or schedule."""
+        return is_setting(name)
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Every parameter with its type, default, range and meaning; settings stand behind the choice that brings them."""
+        found = super().params
+        settings = [each for each in found if is_setting(each.name)]
+        ordered: list[Param] = []
+        for each in found:
+            if registry := CHOICES.get(each.name):
+                ordered.append(dataclasses.replace(each, brings=registry.settings()))
+                ordered += [setting for setting in settings if setting.name.startswith(registry.prefix)]
+            elif each not in settings:
+                ordered.append(each)
+        return tuple(ordered)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -80,6 +134,11 @@ class NetworkLearner(Learner):
         """The parameters to train, by their weight decay and factor on the learning rate."""
         del cls
         return parameter_groups(module, config)
+
+    @classmethod
+    def groups(cls, module: nn.Module, config: TrainConfig) -> list[Group]:
+        """The parameters to train, with the rates of ``param_groups`` where they are meant by one."""
+        return regrouped(cls.parameter_groups(module, config), module, config.param_groups)
 
     @classmethod
     def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
@@ -121,15 +180,13 @@ class NetworkLearner(Learner):
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed)
+        rows = Rows.of(task, config.validation, outputs, config.seed, test)
         prepared = self.prepare(rows.train, rows.valid)
         with training_folder(folder, self, task) as files:
             network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
         training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
         post = calibrated((network,), rows, outputs)
-        model = ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
-        model.callbacks = tuple(network.result.callbacks)
-        return model
+        return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
         """What torch makes of rows, by the network that :meth:`fit` trains on this task: all numbers of its file."""
@@ -140,6 +197,18 @@ class NetworkLearner(Learner):
     def bare(self, task: Task) -> Bare:
         """The network that training begins with, on the CPU."""
         return bare_networks([self.begun(task)])
+
+    def losses_at(self, task: Task, lrs: Sequence[float]) -> Sequence[float]:
+        """See :meth:`onnxlearn.learner.Learner.losses_at`; by the network that :meth:`fit` begins with."""
+        self.require_tasks(task)
+        config = self.configs[2]
+        prepared = self.prepare(Rows.of(task, config.validation, self.configs[3], config.seed).train)
+        with prepared.generators.resumed():
+            train = prepared.tensors(prepared.train)
+            prepared.initialize(train)
+            module, config = prepared.module, prepared.config
+            with prepared.computing():
+                return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
@@ -165,29 +234,40 @@ class NetworkLearner(Learner):
         preprocess_config = self.choose_preprocessing(given_preprocessing, train.schema, train.n_rows)
         pairs = ((given, architecture), (given_preprocessing, preprocess_config), (given_training, config))
         device = choose_device(config.device)
-        head = Head.of(train.schema.target, outputs)
+        require_settings(config)
+        head = choose_head(train.schema.target, outputs, config)
         preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
-        scaling = scale_target(train, preprocess_config)
+        scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
+        weighed = WeighedRows.of(train, class_weights, "training")
+        measuring = make_measuring(
+            config.measures, config.monitor, config.eval_every, head=head, scaling=scaling, post=Postprocessing.plain(outputs),
+            train=train, valid=valid,
+        )  # fmt: skip
         generators = Generators(config.seed, device)
         with generators.resumed():
+            sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        require_trainable(module, self.parameter_groups(module, config), config, train.n_rows, self)
+        freeze(module, config.freeze)
+        require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
         for note in notes:
             warnings.warn(note, StartWarning, stacklevel=2)
+        chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
-            train=WeighedRows.of(train, class_weights, "training"),
+            train=weighed,
             valid=None if valid is None else WeighedRows.of(valid, class_weights, "validation"),
             preprocessing=preprocessing,
             head=head,
             scaling=scaling,
             objective=objective,
+            measuring=measuring,
             architecture=architecture,
             config=config,
-            chosen={name: value for left, used in pairs for name, value in filled_in(left, used).items()},
+            chosen=chosen,
+            info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
             notes=notes,
@@ -207,24 +287,26 @@ class NetworkLearner(Learner):
         """
         module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
         assert config.max_epochs is not None
-        assert config.batch_size is not None
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=progress) as on_epoch:
+        team = join(prepared.device)
+        show = progress if team.is_first else False
+        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             train = prepared.tensors(prepared.train)
             valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
             prepared.initialize(train)
-            n_weights = sum(parameter.numel() for parameter in module.parameters())
-            rows = config.batch_size * getattr(module, "n_batch_members", 1)
-            with threads(choose_threads(config.n_threads, n_weights, rows)):
+            with prepared.computing():
                 result = train_network(
                     module,
                     train,
                     valid,
                     objective=prepared.objective,
                     config=config,
-                    groups=self.parameter_groups(module, config),
+                    groups=self.groups(module, config),
                     settle=lambda: settle(module, code_counts),
                     on_epoch=on_epoch,
+                    info=prepared.info,
+                    measuring=prepared.measuring,
                     keep_on_interrupt=keep_on_interrupt,
+                    team=team,
                     checkpoint=checkpoint,
                 )
                 result.notes[:0] = prepared.notes

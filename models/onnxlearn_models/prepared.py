@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, ProviderError
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -21,8 +22,15 @@ from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
+from onnxlearn_models.training.loss import losses
+from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.precision import numerics
+from onnxlearn_models.training.registry import said
+from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -31,7 +39,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Prepared:
     """A network, with its initial weights on its device, and what it takes to train it, once.
 
-    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did.
+    ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
+    what callbacks call the training.
     ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start.
     """
 
@@ -42,9 +51,11 @@ class Prepared:
     head: Head
     scaling: TargetScaling | None
     objective: Objective
+    measuring: Measuring | None
     architecture: Any
     config: TrainConfig
     chosen: dict[str, Any]
+    info: RunInfo
     device: torch.device
     generators: Generators
     notes: list[str]
@@ -64,6 +75,16 @@ class Prepared:
             initialize(train.inputs)
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run."""
+        config, size = self.config, self.config.batch_size
+        assert size is not None
+        n_weights = sum(parameter.numel() for parameter in self.module.parameters())
+        n_threads = choose_threads(config.n_threads, n_weights, size * getattr(self.module, "n_batch_members", 1))
+        with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
+            yield
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -88,6 +109,10 @@ class WeighedRows:
             raise DataError(f"the weights of the {task.n_rows} {what} rows sum to 0: at least one has to be positive")
         return cls(task, (weights / weights.mean()).astype(np.float32))
 
+    def bare(self) -> Tensors:
+        """Targets and weights alone, on the CPU: what a sampler looks at, before any preprocessing."""
+        return Tensors({}, torch.from_numpy(self.task.truth()), None if self.weights is None else torch.as_tensor(self.weights))
+
 
 # Torch has one stream of random numbers for all threads of a process: fits side by side would draw from each other's.
 _STREAM = threading.RLock()
@@ -100,53 +125,72 @@ class Generators:
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [device] if device.type == "cuda" else []
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
+        self._device = device
+        with _STREAM, kept_random(device):
             torch.manual_seed(seed)
-            self._states = self._read()
+            self._states = random_states(device)
 
     @contextlib.contextmanager
     def resumed(self) -> Iterator[None]:
         """Inside, random numbers go on where the block before ended."""
-        with _STREAM, torch.random.fork_rng(devices=self._devices):
-            torch.set_rng_state(self._states[0])
-            for device, state in zip(self._devices, self._states[1:], strict=True):
-                torch.cuda.set_rng_state(state, device)
+        with _STREAM, kept_random(self._device):
+            set_random_states(self._device, self._states)
             yield
-            self._states = self._read()
-
-    def _read(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in self._devices)]
+            self._states = random_states(self._device)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device to train on. Raises: ProviderError where there is no GPU and one is asked for."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ProviderError("device='cuda' is not available: torch finds no GPU; use device='cpu' or device='auto'")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:
+    """The scaling of the numbers to predict; ``None`` for classes.
 
-
-def scale_target(train: Task, config: PreprocessConfig) -> TargetScaling | None:
-    """The scaling of the numbers to predict; ``None`` for classes."""
+    Raises: DataError, ParameterError for numbers, or a scaling, that do not suit the loss.
+    """
     if train.schema.target.type == "classification":
         return None
-    return TargetScaling.fit(train.truth(), config.target_scaler, train.weights(), clip=config.target_clip)
+    y, weights = train.truth(), train.weights()
+    info = losses.entry(training.loss)
+    if info is None or not info.positive:
+        return TargetScaling.fit(y, config.target_scaler, weights, clip=config.target_clip)
+    name = said(training.loss)
+    if not (y.min(initial=math.inf) > 0 if info.above_zero else y.min(initial=math.inf) >= 0):
+        rule = "above 0" if info.above_zero else "not negative"
+        raise DataError(f"loss={name} is for numbers that are {rule}, and the target has {y.min():g}: choose another loss")
+    if config.target_scaler not in ("standard", "none"):
+        raise ParameterError(
+            f"loss={name} predicts a logarithm, for which the target is divided by its mean: target_scaler is 'standard' then, "
+            f"or 'none' to leave it as it is, not {config.target_scaler!r}"
+        )
+    scaling = TargetScaling.fit(y, "none", weights, clip=config.target_clip)
+    mean = np.average(y, axis=0, weights=weights) if config.target_scaler == "standard" else scaling.scale
+    return dataclasses.replace(scaling, scale=mean)
 
 
 def balance_classes(train: Task, config: TrainConfig) -> Array | None:
-    """Weight of each class such that all count the same, float64 ``[C]``; 0 for a class without rows.
+    """Weight of each class, float64 ``[C]``: as given, or such that all count the same; 0 for a class without rows then.
 
-    ``None`` where that is not asked for. Raises: ParameterError for a regression.
+    ``None`` where that is not asked for. Raises: ParameterError for a regression, and for a class that is none.
     """
     if config.class_weight == "none":
         return None
     target = train.schema.target
     if target.type != "classification":
-        raise ParameterError("class_weight='balanced' is for classification; this task is a regression")
-    counts = np.bincount(train.truth(), weights=train.weights(), minlength=len(target.classes))
-    return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
+        raise ParameterError(f"class_weight={config.class_weight!r} is for classification; this task is a regression")
+    if config.class_weight == "balanced":
+        counts = np.bincount(train.truth(), weights=train.weights(), minlength=len(target.classes))
+        return np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
+    return _weights_of(target.classes, config.class_weight)
+
+
+def _weights_of(classes: Sequence[Any], given: Mapping[Any, float]) -> Array:
+    """Those of a mapping; classes that it does not name count 1."""
+    if unknown := [name for name in given if name not in classes]:
+        raise ParameterError(
+            f"class_weight has a weight for {unknown[0]!r}, which is none of the classes {listing(classes)}: correct it, or "
+            "leave it out"
+        )
+    for name, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise ParameterError(f"class_weight of {name!r} has to be a number >= 0, not {weight!r}")
+    return np.array([float(given.get(name, 1.0)) for name in classes])
 
 
 def filled_in(given: Any, used: Any) -> dict[str, Any]:

@@ -18,12 +18,15 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from onnxlearn.effects import at_least, other_than
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.preprocess.scaling import locate
 from onnxlearn.schema import Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.layers.parametric import FAST, ParametricBlock, train_blocks
 from onnxlearn_models.network_learner import NetworkLearner
@@ -38,26 +41,35 @@ SMALLEST_STD = 1e-5
 # Rows whose random mean a unit's bias begins at.
 N_SIMPLEX = 5
 
+HIDDEN = {"n_blocks": at_least(1)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RealMLPConfig(NumEmbeddingConfig):
     """Shape of the network, where it begins and how fast its parts learn."""
 
     n_blocks: int = param(3, "hidden layers", low=0)
-    d_block: int = param(256, "units of a hidden layer", low=1)
-    dropout: float = param(0.15, "share of units dropped after each hidden layer", low=0, high=0.95)
-    activation: str | None = param(None, "activation function (None: selu, in regression mish)", choices=ACTIVATIONS)
-    parametric_activation: bool = param(True, "learn for each unit how much of the activation function it takes")
-    num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS)
-    d_embedding: int = param(8, "width of the embedding of a category", low=1)
+    d_block: int = param(256, "units of a hidden layer", low=1, when=HIDDEN)
+    dropout: float = param(0.15, "share of units dropped after each hidden layer", low=0, high=0.95, when=HIDDEN)
+    activation: str | None = param(
+        None, "activation function (None: selu, in regression mish)", choices=ACTIVATIONS, when=HIDDEN
+    )
+    parametric_activation: bool = param(True, "learn for each unit how much of the activation function it takes", when=HIDDEN)
+    num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS, on="numbers")
+    d_embedding: int = param(8, "width of the embedding of a category", low=1, when=AS_CODES, on="categories")
     scale_layer: bool = param(True, "learn a factor for each input of the first layer")
     initialization: Literal["data", "normal"] = param(
         "data", "data: the training rows make units of deviation 1, bent near some of the rows; normal: random, the output 0"
     )
-    scale_lr: float = param(6.0, "factor on the learning rate of scale_layer", low=0)
+    scale_lr: float = param(6.0, "factor on the learning rate of scale_layer", low=0, when={"scale_layer": True})
     bias_lr: float = param(0.1, "factor on the learning rate of biases", low=0)
-    activation_lr: float = param(0.1, "factor on the learning rate of parametric_activation", low=0)
-    num_embedding_lr: float = param(0.1, "factor on the learning rate of num_embedding", low=0)
+    activation_lr: float = param(
+        0.1, "factor on the learning rate of parametric_activation", low=0, when={"parametric_activation": True, **HIDDEN}
+    )
+    num_embedding_lr: float = param(
+        0.1, "factor on the learning rate of num_embedding", low=0, on="numbers",
+        when={"num_embedding": other_than("none")},
+    )  # fmt: skip
 
 
 class PlainBlock(nn.Module):
@@ -172,7 +184,7 @@ class RealMLPNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self._inputs(num, cat)
-        if self.training and self.fast is not None:
+        if self.training and self.fast is not None and may_fuse(x):
             blocks = [block for block in self.blocks() if isinstance(block, ParametricBlock)]
             return train_blocks(x, self.scale, blocks, self.head, self.fast)
         output: Tensor = self.head(self.hidden(x if self.scale is None else x * self.scale))
@@ -326,13 +338,14 @@ class RealMLP(NetworkLearner):
         "dropout_schedule": "fade",
         "schedule": "coslog4",
         "warmup": 0.0,
-        "beta2": 0.95,
+        "opt_beta2": 0.95,
         "weight_decay": 0.02,
         "weight_decay_schedule": "fade",
         "ema": 0.0,
         "monitor": "loss",
         "label_smoothing": 0.0,
     }
+    without: Mapping[str, str] = dict.fromkeys(("l1", "l2"), "its parts learn at rates of their own; use weight_decay")
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

@@ -21,6 +21,7 @@ from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.lookup import N_ROWS, Lookups, find_lookups
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.lowering.trace import UnsupportedError
+from onnxlearn_models.training.devices import kept_random
 
 # Gross differences, such as a random number that the export takes for a constant; the exact proof follows the training.
 TOLERANCE = 1e-2
@@ -45,7 +46,7 @@ class Rehearsal:
 
         Parameters that wait for a first batch get their shapes; nothing else of the network changes.
         """
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with kept_random(device):
             self.network.eval()
             self._check_parts()
             self._check_output()

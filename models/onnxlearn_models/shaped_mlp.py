@@ -12,13 +12,19 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from onnxlearn.effects import Beside, above, at_least
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
+from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
 from onnxlearn_models.network_learner import NetworkLearner
+
+HIDDEN: Beside = ({"n_layers": at_least(2)}, {"bottleneck": True})
+# Two hidden layers, the first of which has n_max units in every shape.
+SEVERAL: tuple[dict[str, Any], ...] = ({"n_layers": at_least(3)}, {"n_layers": at_least(2), "bottleneck": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +34,16 @@ class ShapedMLPConfig(EntityConfig):
     # DIFF: mlr3keras has 2. On small tables that is as good (RMSE of scikit-learn's diabetes 55.2 against 55.4, log loss of its
     # breast cancer 0.090 against 0.087).
     n_layers: int = param(4, "linear layers, the output layer included", low=1)
-    n_max: int = param(128, "units of the widest layer", low=1)
-    shape: str = param("funnel", "how the widths go from layer to layer", choices=SHAPES)
+    n_max: int = param(128, "units of the widest layer", low=1, when=HIDDEN)
+    shape: str = param("funnel", "how the widths go from layer to layer", choices=SHAPES, when=SEVERAL)
     bottleneck: bool = param(False, "before the output one more hidden layer, of about as many units as there are outputs")
-    norm: str = param("none", "normalization after each activation", choices=NORMS)
-    dropout: float = param(0.0, "largest share of units dropped after a hidden layer", low=0, high=0.95)
-    dropout_shape: str = param("funnel", "how that share goes from layer to layer", choices=SHAPES)
+    norm: str = param("none", "normalization after each activation", choices=NORMS, when=HIDDEN)
+    dropout: float = param(0.0, "largest share of units dropped after a hidden layer", low=0, high=0.95, when=HIDDEN)
+    activation: str = param("relu", "activation function", choices=ACTIVATIONS, when=HIDDEN)
+    dropout_shape: str = param(
+        "funnel", "how that share goes from layer to layer", choices=SHAPES,
+        when=tuple({**layers, "dropout": above(0)} for layers in SEVERAL),
+    )  # fmt: skip
 
 
 class ShapedMLPNet(EntityNet):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from onnxlearn.effects import above, at_least
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
@@ -23,6 +24,8 @@ from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, drop_probabilit
 from onnxlearn_models.layers.shape import SHAPES, shaped_dropouts, shaped_widths
 from onnxlearn_models.network_learner import NetworkLearner
 
+GROUPS = {"n_layers": at_least(3)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShapedResNetConfig(EntityConfig):
@@ -31,14 +34,17 @@ class ShapedResNetConfig(EntityConfig):
     # DIFF: mlr3keras has 3 layers, which is a single residual block, and no dropout. On small tables that is as good (RMSE of
     # scikit-learn's diabetes 56.1 against 55.8, log loss of its breast cancer 0.093 against 0.094).
     n_layers: int = param(4, "layers: the first linear one, the groups of residual blocks, the output layer", low=1)
-    n_blocks: int = param(1, "residual blocks of each group", low=1)
-    n_max: int = param(128, "units of the widest layer", low=1)
-    shape: str = param("funnel", "how the widths go from group to group", choices=SHAPES)
+    n_blocks: int = param(1, "residual blocks of each group", low=1, when=GROUPS)
+    n_max: int = param(128, "units of the widest layer", low=1, when={"n_layers": at_least(2)})
+    shape: str = param("funnel", "how the widths go from group to group", choices=SHAPES, when=GROUPS)
     norm: str = param("batch", "normalization before each activation", choices=NORMS)
-    dropout: float = param(0.2, "largest share of units dropped inside a residual block", low=0, high=0.95)
-    dropout_shape: str = param("funnel", "how that share goes from group to group", choices=SHAPES)
-    shake_drop: float = param(0.5, "probability of shaking the last block; earlier ones have less", low=0, high=1)
-    shake_shake: bool = param(True, "two branches in each block, combined at random")
+    dropout: float = param(0.2, "largest share of units dropped inside a residual block", low=0, high=0.95, when=GROUPS)
+    dropout_shape: str = param(
+        "funnel", "how that share goes from group to group", choices=SHAPES,
+        when={"n_layers": at_least(4), "dropout": above(0)},
+    )  # fmt: skip
+    shake_drop: float = param(0.5, "probability of shaking the last block; earlier ones have less", low=0, high=1, when=GROUPS)
+    shake_shake: bool = param(True, "two branches in each block, combined at random", when=GROUPS)
 
 
 class ResidualBlock(nn.Module):

@@ -37,9 +37,9 @@ class Rows:
     calibration: Task | None
 
     @classmethod
-    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int) -> Rows:
-        """Set rows aside. Raises: ParameterError, DataError."""
-        train, valid = hold_out(task, validation, seed)
+    def of(cls, task: Task, validation: Any, outputs: OutputConfig, seed: int, test: Task | None = None) -> Rows:
+        """Set rows aside; ``test``: rows that may choose the epoch. Raises: ParameterError, DataError."""
+        train, valid = hold_out(task, validation, seed, test)
         calibration = None
         if outputs.needs_calibration:
             # The share is one of all rows.
@@ -77,7 +77,7 @@ def ship(
     """The Model of one network, or of several whose outputs are averaged.
 
     ``post``: what stands behind them, of :func:`calibrated`. ``training``: what the metadata says of the training besides rows
-    and scores; ``scores``: those that are known already.
+    and scores; ``scores``: those that are known already. The callbacks of the trainings are told of the Model.
 
     Raises: ExportError, ParityError.
     """
@@ -93,8 +93,10 @@ def ship(
             f"coverage={post.coverage:g} is promised for rows like the calibration rows, which are the latest by {order!r} but "
             "those for validation: for later rows it holds as far as they are like those"
         )
+    if learner.uses_test:
+        told.append("the test rows chose the epoch (validation='test'): their scores are better than those of new rows")
     scores = {**(scores or {}), **score_rows(opened.session, {"validation": rows.valid, "test": test})}
-    return pack(
+    model = pack(
         opened,
         schema=shipped[0].preprocessing.schema,
         learner=learner,
@@ -104,6 +106,10 @@ def ship(
         notes=tuple(dict.fromkeys((*notes, *post.notes(), *told))),
         outputs=post.axes(),
     )
+    model.callbacks = tuple(callback for network in networks for callback in network.result.callbacks)
+    for callback in model.callbacks:
+        callback.shipped(model)
+    return model
 
 
 def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig) -> Postprocessing:
@@ -171,14 +177,11 @@ def _prove(
 
 def summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training of one network."""
-    history: dict[str, list[Any]] = {
-        "epoch": [epoch.number for epoch in result.epochs],
-        "train_loss": [epoch.train_loss for epoch in result.epochs],
-        "lr": [epoch.lr for epoch in result.epochs],
-    }
-    if result.epochs[0].valid_loss is not None:
-        history["valid_loss"] = [epoch.valid_loss for epoch in result.epochs]
-        history[f"valid_{result.score_name}"] = [epoch.valid_score for epoch in result.epochs]
+    rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
+    # Measures may be those of some epochs alone.
+    history = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    if any(epoch.skipped_steps for epoch in result.epochs):
+        history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {
         "epochs": len(result.epochs),
         "best_epoch": result.best_epoch,

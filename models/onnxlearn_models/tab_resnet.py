@@ -37,7 +37,6 @@ class TabResNetConfig(FlatInputsConfig):
     norm: str = param("batch", "normalization at the beginning of each block and before the output layer", choices=NORMS)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require_one_width("d_hidden", self.d_hidden, self.d_hidden_multiplier)
 
 

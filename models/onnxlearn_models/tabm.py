@@ -17,21 +17,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onnxlearn.effects import GIVEN, at_least
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Column, Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.fused_members import Workspace, train_members
-from onnxlearn_models.layers.idle import refuse_idle
 from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_product, random_scaling, shared_product, uniform
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.config import TrainConfig, choose_training
-from onnxlearn_models.training.loop import even_sizes
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group
+from onnxlearn_models.training.sampling import even_sizes
 from onnxlearn_models.training.tensors import Tensors
 
 # Smallest scaling that the output layer takes over: dividing by less would cost digits.
@@ -60,19 +62,29 @@ class TabMConfig(NumEmbeddingConfig):
     d_block: int = param(512, "units of a hidden layer", low=1)
     dropout: float = param(0.1, "share of units dropped after each hidden layer", low=0, high=0.95)
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
-    num_embedding: str = param("piecewise_linear", "embedding of numbers", choices=NUM_EMBEDDINGS)
-    d_embedding_max: int = param(32, "largest width of an embedding of a category, which is 1.6 n^0.56 for n codes", low=1)
-    embedding_std: float = param(0.1, "standard deviation of such an embedding's initial values", low=0, low_open=True)
-    scaling_init: Literal["random_signs", "normal"] | None = param(
-        None, "initial scaling of a member's inputs, one number a feature (None: normal where numbers are embedded)"
+    num_embedding: str = param("piecewise_linear", "embedding of numbers", choices=NUM_EMBEDDINGS, on="numbers")
+    d_embedding_max: int = param(
+        32,
+        "largest width of an embedding of a category, which is 1.6 n^0.56 for n codes",
+        low=1,
+        when=AS_CODES,
+        on="categories",
     )
-    share_batches: bool = param(False, "members are trained on the same batches instead of their own")
-    n_export_members: int | None = param(None, "members to export, chosen one by one by the validation loss (None: all)", low=1)
+    embedding_std: float = param(
+        0.1, "standard deviation of such an embedding's initial values", low=0, low_open=True, when=AS_CODES, on="categories"
+    )
+    scaling_init: Literal["random_signs", "normal"] | None = param(
+        None, "initial scaling of a member's inputs, one number a feature (None: normal where numbers are embedded)",
+        when={"sharing": ["batch", "mini"]},
+    )  # fmt: skip
+    share_batches: bool = param(
+        False, "members are trained on the same batches instead of their own", when={"n_members": at_least(2)}
+    )
+    n_export_members: int | None = param(
+        None, "members to export, chosen one by one by the validation loss (None: all)", low=1, when={"validation": GIVEN}
+    )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sharing == "packed":
-            refuse_idle(self, ("scaling_init",), "with sharing='packed'")
         if self.n_export_members is not None and self.n_export_members > self.n_members:
             raise ParameterError(
                 f"n_export_members={self.n_export_members} has to be at most n_members={self.n_members}: choose fewer"
@@ -181,7 +193,7 @@ class TabMNet(nn.Module):
             x = self._features_of_members(num, cat)
         else:
             x = self.features(num, cat).unsqueeze(1)
-        if self.training and self.is_relu and self.start is not None and x.device.type == "cpu":
+        if self.training and self.is_relu and self.start is not None and x.device.type == "cpu" and may_fuse(x):
             # The same, much faster.
             return train_members(x, self.start, self.layers(), self.head, self.dropout.p, self.workspace)
         product = member_product if self.sharing == "packed" else shared_product
@@ -368,8 +380,6 @@ class TabM(NetworkLearner):
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
         """Rows of a batch by the number of training rows."""
-        if config.n_export_members is not None and train_config.validation is None:
-            raise ParameterError("n_export_members chooses by the validation loss: give validation a share of the rows")
         if train_config.batch_size is None:
             size = next((size for limit, size in BATCH_SIZES if n_rows < limit), 1024)
             train_config = dataclasses.replace(train_config, batch_size=size)

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onnxlearn.effects import at_least
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.ghost_norm import GhostBatchNorm
@@ -42,8 +44,9 @@ class TabNetConfig:
     n_a: int = param(8, "width of what each step passes on to the choice of columns", low=1)
     n_steps: int = param(3, "decision steps", low=1)
     gamma: float = param(
-        1.3, "how freely a step may look at columns that earlier ones have used (1: each column once)", low=1, high=10
-    )
+        1.3, "how freely a step may look at columns that earlier ones have used (1: each column once)", low=1, high=10,
+        when={"n_steps": at_least(2)},
+    )  # fmt: skip
     n_independent: int = param(2, "gated layers of each step's own", low=0)
     n_shared: int = param(2, "gated layers that all steps share", low=0)
     mask_type: str = param("sparsemax", "function that chooses columns", choices=SPARSE)
@@ -52,7 +55,7 @@ class TabNetConfig:
     momentum: float = param(
         0.02, "share of the newest batch in the running statistics of batch norm", low=0, low_open=True, high=1
     )
-    d_embedding: int = param(1, "width of the embedding of a category", low=1)
+    d_embedding: int = param(1, "width of the embedding of a category", low=1, when=AS_CODES, on="categories")
     masks: Literal["none", "steps", "features"] = param(
         "none",
         "output masks: the share of each feature in each step (steps), in the whole decision (features), or no such output",
@@ -225,6 +228,8 @@ class TabNet(NetworkLearner):
         # DIFF: its patience is 10; a rate that falls finds better epochs later.
         "patience": 15,
     }
+
+    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout"}
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

@@ -24,6 +24,7 @@ from onnxlearn.experiments.workers import Died, run_many
 from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
+from onnxlearn.processes import require_alone
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 
@@ -97,8 +98,7 @@ def benchmark(
 
     Raises: ParameterError, MissingExtraError, OutputError where the folder is of another design.
     """
-    if n_jobs == 0 or not isinstance(n_jobs, int | None) or isinstance(n_jobs, bool):
-        raise ParameterError(f"n_jobs is a number of processes, or -1 for one a core, not {n_jobs!r}")
+    _require_processes(n_jobs, store, time_limit)
     if isinstance(tasks, Design):
         if learners is not None or resamplings is not None:
             raise ParameterError("a design has its learners and resamplings: leave them out, or give tasks in its place")
@@ -163,6 +163,14 @@ def run_all(
     for job in again:
         [(_, outcome)] = run_many(run, [(job, task_of[job.key])], n_jobs)
         yield blame(job, task_of[job.key], outcome, settings, n_jobs) if isinstance(outcome, Died) else outcome
+
+
+def _require_processes(n_jobs: Any, store: str | Path | None, time_limit: float | None) -> None:
+    if n_jobs == 0 or not isinstance(n_jobs, int | None) or isinstance(n_jobs, bool):
+        raise ParameterError(f"n_jobs is a number of processes, or -1 for one a core, not {n_jobs!r}")
+    if n_jobs not in (None, 1) or store is not None or time_limit is not None:
+        # They would share out the iterations, each of which needs all of them.
+        require_alone("a benchmark with n_jobs, store or time_limit", "leave these out, or start it without torchrun")
 
 
 def run_one(job: Job, task: Task, *, settings: Settings, store: Store | None) -> Finished:

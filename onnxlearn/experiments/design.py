@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from onnxlearn.code_digest import own_code
+from onnxlearn.code_digest import code_digest, is_installed
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.experiments.job import Job
+from onnxlearn.experiments.job import Job, is_own
 from onnxlearn.experiments.record import Key
 from onnxlearn.learner import Learner
-from onnxlearn.params import to_json
+from onnxlearn.measures import Measure
+from onnxlearn.params import is_recorded, to_json
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
@@ -136,6 +137,18 @@ def describe(cells: Sequence[Cell]) -> dict[str, Any]:
     for cell in _first_by(cells, _splits_name):
         document["splits"][_splits_name(cell)]["sha256"] = digest(cell.splits)
     return document
+
+
+def own_code(value: object) -> Any:
+    """Digests of the user's own code that a value holds, as lists and dictionaries; nothing where there is none."""
+    if isinstance(value, Learner):
+        return {name: code for name, each in value.values.items() if (code := own_code(each))}
+    if isinstance(value, list | tuple):
+        codes = [own_code(each) for each in value if is_recorded(each)]
+        return codes if any(codes) else None
+    if isinstance(value, Measure):
+        return code_digest(value.function) if is_own(value) else None
+    return None if is_installed(value if callable(value) else type(value)) else code_digest(value)
 
 
 def _splits_name(cell: Cell) -> str:

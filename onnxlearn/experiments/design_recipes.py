@@ -94,9 +94,16 @@ def _configured(
     """The learner with these parameters, as far as they are right."""
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
     known = {param.name for param in recipe.params}
-    before, grows = document.n_mistakes, "config_types" in vars(recipe)
-    for names in ([name for name in values if name in known], [name for name in values if name not in known]):
-        some = {name: _none_read(recipe.config_types, name, values[name]) for name in names}
+    before = document.n_mistakes
+    for known_here in (True, False):
+        names = [name for name in values if (name in known) is known_here]
+        if document.n_mistakes > before:
+            # What was to bring them is wrong itself.
+            names = [name for name in names if not recipe.may_bring(name)]
+        told = {name: reason for name in names if name not in known and (reason := recipe.stranger(name))}
+        for name, reason in told.items():
+            document.wrong((places or {}).get(name, (*place, name)), f"learner {recipe.name!r} has no such parameter: {reason}")
+        some = {name: _none_read(recipe.config_types, name, values[name]) for name in names if name not in told}
         some_places = {name: found for name, found in (places or {}).items() if name in some}
         right = document.checked(
             place, some, *recipe.config_types, what=f"learner {recipe.name!r} has no such parameter", places=some_places
@@ -106,8 +113,6 @@ def _configured(
         except OnnxlearnError as error:
             guilty = [name for name in right if _fails_alike(recipe, name, right[name], error)]
             document.wrong(some_places.get(guilty[0], (*place, guilty[0])) if guilty else place, str(error))
-        if grows and document.n_mistakes > before:
-            break
     return recipe
 
 

@@ -19,6 +19,7 @@ from onnxlearn.experiments.limit import TimeLimitExceeded, time_limit
 from onnxlearn.experiments.record import Finished, Key, Record, Status
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
+from onnxlearn.parts import part_of
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import on_one_core
 from onnxlearn.task import Task
@@ -60,7 +61,7 @@ class Settings:
         """Plain JSON: what results depend on."""
         return {
             "measures": [measure.name for measure in self.measures],
-            "code": {measure.name: code_digest(measure.function) for measure in self.measures if _is_own(measure)},
+            "code": {measure.name: code_digest(measure.function) for measure in self.measures if is_own(measure)},
             "time_limit": self.time_limit,
             "fallback": None if self.fallback is None else self.fallback.to_dict(),
             "predictions": self.predictions,
@@ -116,11 +117,17 @@ class Job:
         target = task.schema.target
         return Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
 
+    def _title(self, learner: Learner) -> str:
+        """What the iteration is called beside its task and its kind of learner."""
+        inner = "" if self.key.inner is None else f".{self.key.inner}"
+        own = "" if self.key.learner == learner.name else f"{self.key.learner} "
+        return f"{own}{self.key.resampling} {self.key.iteration}{inner}"
+
     def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings) -> Finished:
         train, test = task.select(self.train), task.select(self.test)
-        with _FITTING, time_limit(settings.time_limit):
+        with _FITTING, time_limit(settings.time_limit), part_of(self._title(learner)):
             start = time.perf_counter()
-            model = single_threaded(learner).fit(train, progress=False)
+            model = single_threaded(learner).fit(train, test=test if learner.uses_test else None, progress=False)
         fitted = time.perf_counter()
         prediction = replace(model.predict(test), row_ids=self.test)
         predicted = time.perf_counter()
@@ -175,8 +182,8 @@ def single_threaded(learner: Learner) -> Learner:
     return learner.replace(n_threads=1) if learner.values.get("n_threads", 1) is None else learner
 
 
-def _is_own(measure: Measure) -> bool:
-    """Whether there is more to a measure than its name tells."""
+def is_own(measure: Measure) -> bool:
+    """Whether there is more to a measure than its name tells: code, or a matrix of costs."""
     try:
         return _measures.get(measure.name) != measure or not is_installed(measure.function)
     except (UnknownNameError, ParameterError):

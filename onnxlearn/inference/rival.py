@@ -21,6 +21,13 @@ ABOUT = (
     "network is not in its times"
 )
 
+# What drawn rows may not suit, what is of the rows of the fit, and what code of one's own is likely to be: no network depends
+# on it. Names, and what names of settings begin with.
+_OF_TRAINING = (
+    "callbacks", "class_weight", "eval_every", "measures", "monitor", "opt_", "optimizer", "oversample", "param_groups",
+    "sampling", "schedule", "subsample", "validation",
+)  # fmt: skip
+
 
 def find_rival(model: Model) -> Bare | str:
     """The network outside of the file, or why there is none."""
@@ -33,18 +40,20 @@ def find_rival(model: Model) -> Bare | str:
 
 
 def rebuilt(record: Mapping[str, Any]) -> Learner:
-    """The learner that a file's metadata describes, but for its validation rows.
+    """The learner that a file's metadata describes, but for what its training does with rows and with gradients.
 
     Raises: UnknownNameError, ParameterError, MissingExtraError.
     """
     if record.get("name") == "module":
         # A file must not decide which code is imported.
         raise ParameterError("the network is code of your own, which the file names and does not hold")
-    params = {name: _revived(value) for name, value in record.get("params", {}).items() if name != "validation"}
-    return learner(str(record.get("name")), **params)
+    given = {name: value for name, value in record.get("params", {}).items() if not name.startswith(_OF_TRAINING)}
+    return learner(str(record.get("name")), **{name: _revived(value) for name, value in given.items()})
 
 
 def _revived(value: Any) -> Any:
+    if isinstance(value, str) and ":" in value:
+        raise ParameterError(f"the learner has code of your own, {value}, which the file names and does not hold")
     if isinstance(value, list):
         return [_revived(each) for each in value]
     return rebuilt(value) if isinstance(value, dict) and value.keys() == {"name", "params"} else value

@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.measures.outcome import Array, Outcome
+from onnxlearn.params import to_json
 
 Needs: TypeAlias = Literal["labels", "prob", "numbers", "intervals", "sets", "quantiles", "std", "run"]
 Average: TypeAlias = Literal["macro", "micro"]
@@ -100,6 +101,11 @@ class Measure:
     def better(self) -> str:
         """Which values are better: ``smaller``, ``larger`` or ``nearest 0``."""
         return {True: "smaller", False: "larger", None: "nearest 0"}[self.minimize]
+
+
+@to_json.register
+def _(measure: Measure) -> str:
+    return measure.name
 
 
 def aggregate(measure: Measure, outcomes: Sequence[Outcome], average: Average | None = None) -> float:

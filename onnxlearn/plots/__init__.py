@@ -2,7 +2,7 @@
 
 Without ``ax`` it makes a figure of a fitting size, ``axes.figure``, that nothing else knows of: ``savefig`` writes it, and a
 notebook shows it. They take what ``ol.resample`` or ``ol.benchmark`` gave, or a Prediction with its truth. Needs the extra
-``report``.
+``plot``.
 """
 
 from onnxlearn.plots.classes import calibration, confusion

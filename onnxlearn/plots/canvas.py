@@ -33,7 +33,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError.of("matplotlib", "report", "a plot") from error
+        raise MissingExtraError.of("matplotlib", "plot", "a plot") from error
 
 
 def new_figure(width: float = WIDTH, height: float = 3.6) -> Figure:

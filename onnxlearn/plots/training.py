@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""Learning curves, and ranges of learning rates."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ import numpy as np
 from onnxlearn.errors import DataError
 from onnxlearn.experiments.record import Record
 from onnxlearn.experiments.results import Results
-from onnxlearn.plots.canvas import Array, axes, legend, line_style
+from onnxlearn.model import Model
+from onnxlearn.plots.canvas import COLOURS, Array, axes, legend, line_style, span
 from onnxlearn.plots.series import by_learner, require_one
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from onnxlearn.lr_range import LRRange
+
 _SHOWN = {"train_loss": "training rows", "valid_loss": "validation rows"}
 MAX_EPOCHS = 120
 
 
-def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
+def learning_curves(result: Results | Model, *, ax: Axes | None = None) -> Axes:
     """Loss of one learner by epoch, on training and on validation rows: the training loop's own values, not the file's.
 
-    Iterations stand faintly behind their mean, which ends with the epoch that the first of them ended with.
+    ``result``: of a Model the curves of its training. Iterations, and the networks of a file that averages several, stand
+    faintly behind their mean, which ends with the epoch that the first of them ended with.
 
     Raises: DataError where the learner keeps no curves, or histories were not kept; ParameterError for several tasks or
     learners; MissingExtraError.
@@ -33,10 +37,7 @@ def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
     >>> ol.plots.learning_curves(result).get_xlabel()
     "epoch (the training loop's own values)"
     """
-    groups = by_learner(result, "a learning curve")
-    require_one("learner", list(groups), "a learning curve")
-    name, records = next(iter(groups.items()))
-    histories = [record.history for record in records if has_curves(record)]
+    name, histories = _histories(result)
     if not histories:
         raise DataError(f"learner {name!r} has no learning curves: it keeps none, or the result was made with histories=False")
     own, ax = ax is None, axes(ax, height=3.2)
@@ -49,6 +50,38 @@ def learning_curves(result: Results, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("epoch (the training loop's own values)")
     ax.set_ylabel("loss")
     ax.locator_params(axis="x", integer=True)
+    legend(ax, handles, names, grow=own)
+    return ax
+
+
+def _histories(result: Results | Model) -> tuple[str, list[Mapping[str, Sequence[Any]]]]:
+    """The learner, and what the loop noted of each training."""
+    if isinstance(result, Model):
+        training = result.metadata["training"]
+        found = [each.get("history", {}) for each in training.get("members", [training])]
+        return result.metadata["learner"]["name"], [history for history in found if history.get("train_loss")]
+    groups = by_learner(result, "a learning curve")
+    require_one("learner", list(groups), "a learning curve")
+    name, records = next(iter(groups.items()))
+    return name, [record.history for record in records if has_curves(record)]
+
+
+def draw_lr_range(found: LRRange, ax: Axes | None = None) -> Axes:
+    """Losses by learning rate, faint as they are and smoothed, and a line at the suggestion. Raises: MissingExtraError."""
+    own, ax = ax is None, axes(ax, height=3.2)
+    handles = [
+        *ax.plot(found.lrs, found.losses, color=COLOURS[0], alpha=0.35, linewidth=0.9),
+        *ax.plot(found.lrs, found.smoothed, color=COLOURS[0], linewidth=1.8),
+    ]
+    names = ["loss of a batch", "running mean"]
+    if found.suggestion is not None:
+        handles.append(ax.axvline(found.suggestion, color=COLOURS[1], linestyle="--", linewidth=1.4))
+        names.append(f"suggestion {found.suggestion:g}")
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("training loss after a step")
+    # Single batches may explode long before the mean does.
+    ax.set_ylim(span([np.array([found.losses.min(), found.smoothed.max()])]))
     legend(ax, handles, names, grow=own)
     return ax
 

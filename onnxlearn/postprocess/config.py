@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from onnxlearn.effects import GIVEN, Values
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.measures import Needs, all_measures
 from onnxlearn.params import param
@@ -29,6 +30,8 @@ NO_LABELS = {
 DEFAULT_QUANTILES = (0.05, 0.5, 0.95)
 MEDIAN = 0.5
 DEFAULT_CALIBRATION = 0.15
+# As a threshold.
+A_MEASURE = Values(" a measure", lambda threshold: isinstance(threshold, str))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +41,23 @@ class OutputConfig:
     What is calibrated is calibrated on a share of the rows that is used neither for training nor for choosing the epoch.
     """
 
-    head: HeadKind = param("point", "regression: what is predicted, a number, quantiles, or mean and standard deviation")
-    quantiles: tuple[float, ...] = param(DEFAULT_QUANTILES, "the quantiles that head=quantile predicts, the median among them")
-    temperature: bool = param(False, "classification: make probabilities as sure as they are right on the calibration rows")
+    head: HeadKind = param("point", "what is predicted, a number, quantiles, or mean and standard deviation", on="regression")
+    quantiles: tuple[float, ...] = param(
+        DEFAULT_QUANTILES, "the quantiles that are predicted, the median among them", when={"head": "quantile"}, on="regression"
+    )
+    temperature: bool = param(
+        False, "make probabilities as sure as they are right on the calibration rows", on="classification"
+    )
     threshold: float | ThresholdMeasure | None = param(
         None,
-        "two classes: predict the positive one from this probability on; a number, or the measure that is made best on the "
+        "predict the positive class from this probability on; a number, or the measure that is made best on the "
         "calibration rows (None: the more probable class)",
         low=0,
         low_open=True,
         high=1,
         high_open=True,
         refused=NO_LABELS,
+        on="two classes",
     )
     coverage: float | None = param(
         None,
@@ -62,22 +70,16 @@ class OutputConfig:
     )
     calibration: float = param(
         DEFAULT_CALIBRATION,
-        "share of the rows set aside for what is calibrated, where something is",
+        "share of the rows set aside for what is calibrated",
         low=0,
         low_open=True,
         high=1,
         high_open=True,
+        when=({"coverage": GIVEN}, {"temperature": True}, {"threshold": A_MEASURE}),
     )
 
     def __post_init__(self) -> None:
         _require_quantiles(self.quantiles)
-        if self.quantiles != DEFAULT_QUANTILES and self.head != "quantile":
-            raise ParameterError(f"quantiles={self.quantiles} are for head='quantile', not for head={self.head!r}: set it too")
-        if self.calibration != DEFAULT_CALIBRATION and not self.needs_calibration:
-            raise ParameterError(
-                f"calibration={self.calibration:g} sets rows aside for nothing: ask for coverage, temperature=True or a "
-                "measure as threshold, or leave it out"
-            )
 
     @property
     def calibrates(self) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # predictive uncertainty estimation using deep ensembles", section 2.2.1 (a variance of 1e-6).
 SMALLEST_STD = 1e-3
 
+# What a logarithm is cut off at: half a billion times the scale of the target is no prediction, but still finite.
+LARGEST_LOG = 20.0
+
 MEMBERS = 1
 """The axis of the members of a network."""
 
@@ -121,6 +124,23 @@ class PointHead(Head):
         del double
         with g.scope("post"):
             return {"prediction": _scaling(scaling).emit_inverse(g, _emit_mean_number(g, raw, n_members))}
+
+
+class LogHead(PointHead):
+    """Logarithms of scaled predictions ``[N, T]``, which are positive; members are averaged as predictions."""
+
+    def apply(self, raw: Array, scaling: TargetScaling | None) -> dict[str, Array]:
+        """``prediction``."""
+        return super().apply(np.exp(np.minimum(np.asarray(raw, np.float64), LARGEST_LOG)), scaling)
+
+    def emit(
+        self, g: GraphBuilder, raw: Value, scaling: TargetScaling | None, *, double: bool = False, n_members: int | None = None
+    ) -> dict[str, Value]:
+        """``prediction``."""
+        with g.scope("post"):
+            raw = raw if double else g.op("Cast", raw, to=DOUBLE)
+            raw = g.op("Exp", g.op("Min", raw, g.const(np.float64(LARGEST_LOG))))
+        return super().emit(g, raw, scaling, double=True, n_members=n_members)
 
 
 @dataclass(frozen=True)

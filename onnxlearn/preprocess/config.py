@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from onnxlearn.effects import other_than
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 
@@ -24,6 +25,9 @@ DatePart: TypeAlias = Literal[
     "hour_cyclic",
 ]
 
+# Beside these, codes of categories may enter the network.
+AS_CODES = {"cat_encoding": ["auto", "embedding"]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
@@ -37,34 +41,50 @@ class PreprocessConfig:
     columns too, its default does not.
     """
 
-    num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts")
-    num_impute: Literal["median", "mean", "constant"] = param("median", "what stands for a missing number")
-    impute_value: float = param(0.0, "the number that num_impute=constant puts in place of missing ones, in the column's unit")
+    num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts", on="numbers")
+    num_impute: Literal["median", "mean", "constant"] = param(
+        "median", "what stands for a missing number", on="missing numbers"
+    )
+    impute_value: float = param(
+        0.0, "the number that is put in place of missing ones, in the column's unit",
+        when={"num_impute": "constant"}, on="missing numbers",
+    )  # fmt: skip
     missing_indicator: bool = param(
-        True, "add a 0/1 column for each column with missing values, in min_level_rows rows at least"
+        True, "add a 0/1 column for each column with missing values, in min_level_rows rows at least", on="missing numbers"
     )
-    smooth_clip: bool = param(True, "bend robust and standard scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)")
-    clip: float = param(100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6)
+    smooth_clip: bool = param(
+        True, "bend scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)",
+        when={"num_scaler": ["robust", "standard"]}, on="numbers",
+    )  # fmt: skip
+    clip: float = param(
+        100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6,
+        when={"num_scaler": other_than("quantile")}, on="numbers",
+    )  # fmt: skip
     n_quantiles: int | None = param(
-        1000, "references of quantile scaling, at most one a row (None: one for 30 rows, 10 to 1000)", low=2, high=10_000
-    )
+        1000, "references of each column, at most one a row (None: one for 30 rows, 10 to 1000)", low=2, high=10_000,
+        when={"num_scaler": "quantile"}, on="numbers",
+    )  # fmt: skip
     quantile_ties: Literal["extreme", "middle"] = param(
-        "extreme", "quantile scaling puts the lowest and the highest value at ±5.2, or at the middle of their ranks"
-    )
+        "extreme", "the lowest and the highest value are put at ±5.2, or at the middle of their ranks",
+        when={"num_scaler": "quantile"}, on="numbers",
+    )  # fmt: skip
     cat_encoding: Literal["auto", "embedding", "onehot"] = param(
-        "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels"
+        "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels", on="categories"
     )
-    max_onehot: int = param(12, "most levels that cat_encoding=auto encodes one-hot", low=0)
+    max_onehot: int = param(12, "most levels that are encoded one-hot", low=0, when={"cat_encoding": "auto"}, on="categories")
     min_level_rows: int | None = param(
-        None, "levels with fewer training rows count as unseen (None: a hundredth of the rows, at most 10)", low=1
+        None, "levels with fewer training rows count as unseen (None: a hundredth of the rows, at most 10)", low=1,
+        on="categories",
+    )  # fmt: skip
+    ordered_encoding: Literal["rank", "categorical", "both"] = param(
+        "both", "how ordered categories enter", on="ordered categories"
     )
-    ordered_encoding: Literal["rank", "categorical", "both"] = param("both", "how ordered categories enter")
     datetime_parts: tuple[DatePart, ...] = param(
         ("year", "month", "day", "weekday", "hour", "elapsed", "month_cyclic", "weekday_cyclic", "hour_cyclic"),
-        "what is read from a datetime",
-    )
-    target_scaler: TargetScaler = param("standard", "scaling of the target in regression")
-    target_clip: bool = param(False, "predictions of regression keep within the range of the training rows")
+        "what is read from a datetime", on="dates",
+    )  # fmt: skip
+    target_scaler: TargetScaler = param("standard", "scaling of the target", on="regression")
+    target_clip: bool = param(False, "predictions keep within the range of the training rows", on="regression")
 
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.processes import place
 from onnxlearn.schema import MISSING_INT64, Column, Label, Schema, Target
 from onnxlearn.tasks.contents import Contents, is_whole, look
 from onnxlearn.tasks.infer import infer_column, slips, spelling
@@ -79,10 +80,11 @@ def _resolve_type(contents: list[Contents], type: str) -> str:
     n_distinct = int(first.present.nunique())
     if n_distinct > MAX_INTEGER_CLASSES:
         return "regression"
-    sys.stderr.write(
-        f"onnxlearn: target {first.name!r}: integers with {n_distinct} distinct values are taken as classes; "
-        "for numbers say type='regression' (--task regression)\n"
-    )
+    if place().is_first:
+        sys.stderr.write(
+            f"onnxlearn: target {first.name!r}: integers with {n_distinct} distinct values are taken as classes; "
+            "for numbers say type='regression' (--task regression)\n"
+        )
     return "classification"
 
 

@@ -167,3 +167,26 @@ def test_what_training_had_to_say_is_said(command) -> None:
     assert done.code == 0, done.err
     for note in ol.load("model.onnx").metadata["notes"]:
         assert f"onnxlearn: {note}\n" in done.err
+
+
+def test_callbacks_are_named_in_text(command) -> None:
+    arguments = ("fit", "example:iris", "--target", "species", *QUICK, "--out", "iris.onnx", "--set")
+    done = command(*arguments, "callbacks=history('here, and {run}.csv'),unfreeze('head.*',epoch={2:'*'})")
+    assert done.code == 0, done.err
+    written = pd.read_csv("here, and iris-mlp.csv")
+    assert written.equals(ol.load("iris.onnx").history[list(written)])
+    done = command(*arguments, "callbacks=histori")
+    assert (done.code, done.out) == (2, "")
+    assert "there is no callback 'histori'" in done.err
+    assert "Did you mean 'history'?" in done.err
+
+
+def test_callbacks_of_the_working_directory_are_found(command) -> None:
+    Path("watchers.py").write_text(
+        "from pathlib import Path\n\nfrom onnxlearn_models.training.callbacks import Callback\n\n\n"
+        "class Said(Callback):\n    def __init__(self, what):\n        self.what = what\n\n"
+        "    def end(self, ctx):\n        Path('said.txt').write_text(self.what)\n"
+    )
+    done = command("fit", "example:iris", "--target", "species", *QUICK, "--set", "callbacks=watchers:Said('hello')")
+    assert done.code == 0, done.err
+    assert Path("said.txt").read_text() == "hello"

@@ -88,7 +88,7 @@ def test_a_table_without_the_target_is_refused(command, model) -> None:
 def test_without_matplotlib_the_way_out_is_told_before_anything_runs(command, model, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = command("importance", model, "example:penguins", "--plot", "i.svg")
-    assert done.error == "a plot needs the package matplotlib: pip install 'onnxlearn[report]'"
+    assert done.error == "a plot needs the package matplotlib: pip install 'onnxlearn[plot]'"
     assert command("importance", model, "example:penguins", "--repeats", "1").code == 0
 
 

@@ -17,8 +17,14 @@ import onnxlearn as ol
 from onnxlearn.registry import learner_infos
 assert "torch" not in sys.modules, "listing learners imports torch"
 assert learner_infos()["demo_linear"].source == "every textbook"
-from onnxlearn.testing import check_learner
+from onnxlearn.testing import check_effects, check_learner
 check_learner(ol.learner("demo_linear", max_epochs=2, bias=False))
+from onnxlearn_models.training.callback import Callback
+class Reversed(Callback):
+    def after_backward(self, ctx):
+        ctx.optimizer.flat.grads.neg_()
+small = ol.learner("demo_linear", max_epochs=2, batch_size=24, datetime_parts=["elapsed"])
+check_effects(small, others={"callbacks": [(Reversed(),)]})
 print("kept the contract")
 """
 

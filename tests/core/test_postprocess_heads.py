@@ -11,7 +11,7 @@ from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.params import build_configs, parse_text
 from onnxlearn.postprocess.config import OutputConfig, ThresholdMeasure
-from onnxlearn.postprocess.heads import SMALLEST_STD, Head, average, emit_average, softmax
+from onnxlearn.postprocess.heads import LARGEST_LOG, SMALLEST_STD, Head, LogHead, average, emit_average, softmax
 from onnxlearn.postprocess.mixture import mixture
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.target import TargetScaling
@@ -28,6 +28,7 @@ SCALING = TargetScaling(np.array([1.7e9, 4.0]), np.array([2.0, 0.0]))
 HEADS = {
     "classes": (THREE, OutputConfig(), None),
     "point": (TWO_NUMBERS, OutputConfig(), SCALING),
+    "log": (TWO_NUMBERS, OutputConfig(), TargetScaling(np.zeros(2), np.array([2.0, 0.0]))),
     "quantile": (TWO_NUMBERS, OutputConfig(head="quantile", quantiles=(0.1, 0.25, 0.5, 0.9)), SCALING),
     "normal": (TWO_NUMBERS, OutputConfig(head="normal"), SCALING),
 }
@@ -36,7 +37,9 @@ FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 def head_of(kind):
     target, config, scaling = HEADS[kind]
-    return Head.of(target, config), Postprocessing.plain(config), target, scaling
+    # Of numbers the loss says whether the network gives their logarithms.
+    head = LogHead(target) if kind == "log" else Head.of(target, config)
+    return head, Postprocessing.plain(config), target, scaling
 
 
 def graph_of(kind, *, n_members=None, n_networks=1, double=False):
@@ -112,6 +115,13 @@ def test_any_output_of_a_network_gives_finite_numbers(kind, data):
         assert (np.diff(found["quantiles"]) >= 0).all()
     if kind == "normal":
         assert (found["std"][:, 0] >= SMALLEST_STD).all()
+
+
+def test_logarithms_are_averaged_as_predictions_and_cut_off():
+    head, _, _, scaling = head_of("log")
+    raw = np.log(np.array([[[1.0, 1.0], [3.0, 1.0]]]))
+    np.testing.assert_allclose(head.apply(raw, scaling)["prediction"], [[4.0, 0.0]])
+    assert head.apply(np.array([[1e30, -1e30]]), scaling)["prediction"].tolist() == [[2 * np.exp(LARGEST_LOG), 0.0]]
 
 
 def test_probabilities_of_members_are_averaged_not_their_logits():
@@ -216,13 +226,16 @@ def test_settings_that_do_not_suit_the_target(target, settings, message):
         ({"head": "quantile", "quantiles": (0.5, 0.5)}, "in ascending order, each once"),
         ({"head": "quantile", "quantiles": (0.0, 0.5)}, "quantiles have to lie between 0 and 1"),
         ({"head": "quantile", "quantiles": ()}, r"not \(\): for example \(0.05, 0.5, 0.95\)"),
-        ({"quantiles": (0.1, 0.5)}, "are for head='quantile', not for head='point': set it too"),
+        (
+            {"quantiles": (0.1, 0.5)},
+            r"quantiles=\(0.1, 0.5\) changes nothing with head='point': leave it out",
+        ),
         ({"coverage": 1.0}, r"coverage has to be float \| None > 0, < 1, not 1.0"),
         ({"threshold": 1.0}, r"threshold has to be .* > 0, < 1, not 1.0"),
         ({"calibration": 1.0}, r"calibration has to be float > 0, < 1, not 1.0"),
         (
             {"calibration": 0.3, "threshold": 0.4},
-            r"calibration=0.3 sets rows aside for nothing: ask for coverage, .* leave it out",
+            r"calibration=0.3 changes nothing with coverage=None: .* with coverage given; or temperature=True; or",
         ),
         ({"calibration": 0.0}, r"calibration has to be float > 0, < 1, not 0.0"),
         ({"threshold": 0.0}, r"threshold has to be float | acc"),
@@ -274,5 +287,5 @@ def test_every_measure_chooses_a_threshold_or_says_why_not():
 def test_every_kind_of_head_is_tested():
     from onnxlearn.postprocess import heads
 
-    found = {type(Head.of(target, config)) for target, config, _ in HEADS.values()}
+    found = {type(head_of(kind)[0]) for kind in HEADS}
     assert found == {cls for cls in vars(heads).values() if isinstance(cls, type) and issubclass(cls, Head) and cls is not Head}

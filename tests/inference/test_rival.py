@@ -75,6 +75,20 @@ def test_code_that_a_file_names_is_not_imported(penguins) -> None:
     assert find_rival(model) == "the network is code of your own, which the file names and does not hold"
 
 
+def test_what_training_did_with_rows_does_not_matter(penguins) -> None:
+    options = {"sampling": "weighted", "class_weight": "balanced", "measures": ["auc"], "monitor": "f1", "optimizer": "sgd"}
+    model = ol.learner("linear", max_epochs=1, **options).fit(penguins, progress=False)
+    assert isinstance(find_rival(model), Bare)
+
+
+@pytest.mark.parametrize("loss", ["nowhere:loss", "os:system"])
+def test_code_that_a_setting_names_is_not_imported(penguins, loss) -> None:
+    model = ol.learner("linear", max_epochs=1).fit(penguins, progress=False)
+    record = model.metadata["learner"]
+    model.metadata = {**model.metadata, "learner": {**record, "params": {**record["params"], "loss": loss}}}
+    assert find_rival(model) == f"the learner has code of your own, {loss}, which the file names and does not hold"
+
+
 def test_without_torch_the_way_out_is_told(penguins, monkeypatch) -> None:
     model = ol.learner("linear", max_epochs=1).fit(penguins, progress=False)
     monkeypatch.setitem(sys.modules, "torch", None)

@@ -143,7 +143,6 @@ def untrained(monkeypatch):
         ("two", learner(Codes), "'module': Codes.forward asks for cat alone, and column"),
         ("two", small(loss="mse"), "'mlp': loss='mse' is for regression"),
         ("two", small(norm="batch", batch_size=1), "'mlp': learner 'mlp': batch norm needs at least two rows in each step"),
-        ("two", learner("realmlp", l1=0.1), "'realmlp': this learner sets its rates itself and takes no l1 or l2"),
         ("number", small(class_weight="balanced"), "'mlp': class_weight='balanced' is for classification"),
     ],
 )

@@ -180,9 +180,9 @@ def test_where_to_compute_and_what_only_watches_may_be_others(tmp_path):
     ("other", "data", "difference"),
     [
         (
-            {"lr": 0.5, "dropout_schedule": "fade"},
+            {"lr": 0.5, "grad_clip": 1.0},
             "two",
-            "it has dropout_schedule=None, not 'fade', lr=0.05, not 0.5; give another",
+            "it has grad_clip=None, not 1.0, lr=0.05, not 0.5; give another",
         ),
         ({"seed": 3}, "two", "it has seed=0, not 3"),
         ({}, "number", "its task is 'mixed two' with 60 rows, not 'mixed number' with 60"),

@@ -14,10 +14,10 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.schema import Schema, Target
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.loop import evaluate, even_sizes, train_network
+from onnxlearn_models.training.loop import evaluate, train_network
 from onnxlearn_models.training.loss import row_loss
 from onnxlearn_models.training.objective import Objective, accuracy, root_mean_squared_error
-from onnxlearn_models.training.schedule import SCHEDULES, lr_factor
+from onnxlearn_models.training.sampling import even_sizes
 from onnxlearn_models.training.tensors import Tensors
 
 SQUARED = Objective(row_loss("mse", "regression"), classes=False, score=root_mean_squared_error(torch.ones(1)))
@@ -67,11 +67,6 @@ def test_batches_are_even(n_rows, batch_size):
     assert max(sizes) - min(sizes) <= 1
     assert min(sizes) >= min(batch_size, n_rows)
     assert max(sizes) < 2 * batch_size or n_rows < batch_size
-
-
-@given(st.sampled_from(sorted(SCHEDULES)), st.floats(0, 1), st.floats(0, 0.5))
-def test_schedule_stays_in_range(name, progress, warmup):
-    assert 0 <= lr_factor(name, progress, warmup) <= 1 + 1e-12
 
 
 def schema_of(kind):

@@ -9,10 +9,12 @@ from torch import nn
 from onnxlearn.errors import ParameterError
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.mlp import MLP
 from onnxlearn_models.realmlp import RealMLP
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.groups import parameter_groups
-from onnxlearn_models.training.optimizer import SGD, AdamW, FlatParameters, Group
+from onnxlearn_models.training.optim.fused import SGD, AdamW
+from onnxlearn_models.training.optimizer import FlatParameters, Group
 
 
 def make_net():
@@ -129,7 +131,17 @@ def test_penalties_are_for_matrices_and_embeddings():
     assert [(g.l1, g.l2) for g in groups] == [(0.1, 0.2), (0.0, 0.0), (0.1, 0.2)]
 
 
+class OwnRates(MLP):
+    """A learner with groups of its own, in which penalties were not thought of."""
+
+    @classmethod
+    def parameter_groups(cls, module, config):
+        return [Group(parameters=tuple(module.parameters()), weight_decay=config.weight_decay)]
+
+
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_penalties_that_a_learner_does_not_take_are_refused(penalty):
+    with pytest.raises(ParameterError, match=rf"learner 'realmlp' has no parameter '{penalty}': its parts .* use weight_decay"):
+        RealMLP(**{penalty: 0.1})
     with pytest.raises(ParameterError, match="this learner sets its rates itself and takes no l1 or l2: use weight_decay"):
-        RealMLP(**{penalty: 0.1}, device="cpu").fit(example_tasks(60)["two"], progress=False)
+        OwnRates(**{penalty: 0.1}, device="cpu").fit(example_tasks(60)["two"], progress=False)

@@ -21,8 +21,9 @@ from onnxlearn.task import Task
 from onnxlearn_models.layers.numeric import PBLDEmbedding
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.realmlp import RealMLP
-from onnxlearn_models.training.optimizer import AdamW
-from onnxlearn_models.training.schedule import fade, lr_factor
+from onnxlearn_models.training.courses import coslog4
+from onnxlearn_models.training.optimizer import make_optimizer
+from onnxlearn_models.training.schedule import fade, make_schedule
 
 N = 300
 NUMBERS, BINARY, FEW, MANY = ["x", "tail", "mostly 0"], "binary", "few", "many"
@@ -240,7 +241,8 @@ def test_training_steps_are_the_same(pytabkit, kind):
     optimizer = pytabkit.optimizers.get_opt_class("adam")(groups, package.manager)
     progress = types.SimpleNamespace(get_fit_progress=lambda: step / n_steps)
     config = mine.config
-    adam = AdamW(mine.net.groups(config), beta1=config.beta1, beta2=config.beta2)
+    schedule = make_schedule(config, n_steps, 1)
+    adam = make_optimizer(config, mine.net.groups(config))
     target = package.tensors["y"].squeeze(1) if kind == "classification" else package.tensors["y"]
     scaled = target if kind == "classification" else (target - target.mean()) / target.std(correction=0)
     loss = torch.nn.functional.cross_entropy if kind == "classification" else torch.nn.functional.mse_loss
@@ -254,7 +256,7 @@ def test_training_steps_are_the_same(pytabkit, kind):
         optimizer.opt.zero_grad()
         adam.flat.grads.zero_()
         loss(mine.net(**mine.tensors), scaled).backward()
-        adam.step(config.lr * lr_factor(config.schedule, step / n_steps), fade(step / n_steps))
+        adam.step(config.lr * schedule.factor(step), fade(step / n_steps))
     mine_end = copy_of(mine.net)
     copy_weights(package.net, mine.net)
     for (name, parameter), before, after in zip(mine.net.named_parameters(), start, mine_end, strict=True):
@@ -273,7 +275,7 @@ def copy_of(net):
 def test_schedules_have_the_same_values(pytabkit, ours_name, theirs_name):
     schedule = pytabkit.scheduling.get_schedule(theirs_name)
     for progress in np.linspace(0, 0.999, 101):
-        found = fade(progress) if ours_name == "fade" else lr_factor(ours_name, progress)
+        found = fade(progress) if ours_name == "fade" else coslog4(progress)
         assert found == pytest.approx(schedule.call_time_(progress), abs=1e-12)
 
 
@@ -337,7 +339,7 @@ def test_a_flag_without_variation_says_nothing():
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 @pytest.mark.parametrize("params", [{}, {"n_blocks": 0, "scale_layer": False}, {"num_embedding": "none"}, TD_S], ids=str)
 def test_the_table_lowers_it(kind, params):
-    mine = ours(kind, d_block=32, **params)
+    mine = ours(kind, **({"d_block": 32} if params.get("n_blocks", 1) else {}), **params)
     net, tensors = mine.net.eval(), mine.tensors
     for double in (False, True):
         g = GraphBuilder()

@@ -10,8 +10,10 @@ from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbedding
 from onnxlearn_models.lowering import lower
-from onnxlearn_models.training.loss import LOSSES, LossInfo
-from onnxlearn_models.training.schedule import SCHEDULES
+from onnxlearn_models.training import losses, optimizers, schedules
+from onnxlearn_models.training.loss import LossInfo
+from onnxlearn_models.training.optim.base import OptimizerInfo
+from onnxlearn_models.training.schedule import ScheduleInfo
 
 SMALL = {"max_epochs": 2, "d_block": 8, "n_members": 2, "n_max": 8, "layer_units": [8], "attention_n_heads": 2, "device": "cpu"}
 
@@ -38,11 +40,9 @@ LINES = {
     "activation": (ACTIVATIONS, Cube),
     "norm": (NORMS, lambda width: nn.GroupNorm(1, width)),
     "num_embedding": (NUM_EMBEDDINGS, lambda kinds, config: Powers(len(kinds), config.d_num_embedding or 3)),
-    "loss": (
-        LOSSES,
-        LossInfo("classification", lambda logits, target: -(logits.log_softmax(1)[range(len(target)), target] ** 3)),
-    ),
-    "schedule": (SCHEDULES, lambda progress: 1 - progress / 2),
+    "loss": (losses, LossInfo(make=lambda logits, target: -(logits.log_softmax(1)[range(len(target)), target] ** 3))),
+    "schedule": (schedules, ScheduleInfo(make=lambda progress: 1 - progress / 2)),
+    "optimizer": (optimizers, OptimizerInfo(make=torch.optim.Adamax)),
 }
 NAMES = {"norm": ("norm", "attention_normalization", "ffn_normalization")}
 # linear has nothing in between, tabnet is built on layers of its own. What a norm does, keeping the numbers in range, the

@@ -363,8 +363,8 @@ def test_a_file_of_some_members(target, sharing):
 def test_settings_that_cannot_be():
     with pytest.raises(ParameterError, match=r"n_export_members=9 has to be at most n_members=4: choose fewer"):
         TabM(**QUICK, n_export_members=9)
-    with pytest.raises(ParameterError, match=r"n_export_members chooses by the validation loss: give validation a share"):
-        TabM(**QUICK, n_export_members=2, validation=None).fit(example_tasks()["two"], progress=False)
+    with pytest.raises(ParameterError, match=r"n_export_members=2 changes nothing with validation=None: leave it out"):
+        TabM(**QUICK, n_export_members=2, validation=None)
     with pytest.raises(ParameterError, match=r"sharing has to be batch \| mini \| packed, not 'all'"):
         TabM(sharing="all")
     assert TabM(**QUICK, validation=None).fit(example_tasks()["two"], progress=False).scores == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +20,9 @@ def dropout_mask(like: Tensor, share: float) -> Tensor:
     On a CPU one random number of 64 bits serves eight elements: one each, as torch has it, takes longer than a matrix product.
     The share of one call is a multiple of 1/256, at random the one below or above; over many calls it is as given.
     """
+    if torch.compiler.is_compiling():
+        compiled: Tensor = torch.ops.onnxlearn.dropout_mask(like.detach(), share)
+        return compiled
     if not share:
         return torch.ones_like(like, requires_grad=False)
     if like.device.type != "cpu" or share > _LARGEST:
@@ -28,6 +33,13 @@ def dropout_mask(like: Tensor, share: float) -> Tensor:
     # Compared as numbers of their own type, bytes would take several times longer.
     mask = numbers.view(torch.uint8)[:size].view(like.shape).to(like.dtype)
     return mask.ge_(n_dropped).mul_(_STEPS / (_STEPS - n_dropped))
+
+
+@functools.cache
+def register_mask() -> None:
+    """Make :func:`dropout_mask` known to torch's compiler, which takes it as it is: masks are those of the plain network."""
+    mask = torch.library.custom_op("onnxlearn::dropout_mask", dropout_mask, mutates_args=())
+    mask.register_fake(lambda like, _share: torch.empty_like(like))
 
 
 class Dropout(nn.Dropout):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import FIRST_LEVEL_CODE, Ingress
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
@@ -27,10 +28,14 @@ class EntityConfig(NumEmbeddingConfig):
     """Settings that all networks on top of :class:`EntityInputs` share. Embeddings of numbers stand beside the numbers."""
 
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
-    d_embedding: int | None = param(None, "width of every embedding (None: 1.6 n^0.56 for n levels, at most 600)", low=1)
-    embedding_dropout: float = param(0.0, "share of the embeddings' units dropped", low=0, high=0.95)
+    d_embedding: int | None = param(
+        None, "width of every embedding (None: 1.6 n^0.56 for n levels, at most 600)", low=1, when=AS_CODES, on="categories"
+    )
+    embedding_dropout: float = param(
+        0.0, "share of the embeddings' units dropped", low=0, high=0.95, when=AS_CODES, on="categories"
+    )
     input_dropout: float = param(0.0, "share of all inputs of the first layer dropped", low=0, high=0.95)
-    num_norm: bool = param(True, "batch norm of the numbers")
+    num_norm: bool = param(True, "batch norm of the numbers", on="numbers")
     initializer: str = param("glorot_uniform", "initial weights of the linear layers", choices=INITIALIZERS)
 
 

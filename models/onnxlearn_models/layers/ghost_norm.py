@@ -18,7 +18,7 @@ class GhostBatchNorm(nn.BatchNorm1d):
     # DIFF: its running statistics start from mean 0 and variance 1 and take hundreds of steps to forget that, more than a
     # training on a small table has. Here they are plain averages until these weigh the newest as much as momentum does.
 
-    def __init__(self, width: int, *, momentum: float, virtual_batch_size: int | None = None) -> None:
+    def __init__(self, width: int, *, momentum: float | None, virtual_batch_size: int | None = None) -> None:
         super().__init__(width, momentum=momentum)
         self.virtual_batch_size = virtual_batch_size
 
@@ -58,6 +58,7 @@ class GhostBatchNorm(nn.BatchNorm1d):
     def _newest(self, n_parts: int) -> float:
         """Share of this many new parts, which count alike, in the running statistics."""
         assert self.num_batches_tracked is not None
-        assert self.momentum is not None
         self.num_batches_tracked += n_parts
-        return max(1 - (1 - self.momentum) ** n_parts, n_parts / int(self.num_batches_tracked))
+        # Without momentum they are plain averages for good, as in batch norm.
+        newest = 0.0 if self.momentum is None else 1 - (1 - self.momentum) ** n_parts
+        return max(newest, n_parts / int(self.num_batches_tracked))

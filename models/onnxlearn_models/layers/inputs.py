@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.params import param
+from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Ingress
 from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
 from onnxlearn_models.layers.numeric import NumEmbeddingConfig, build_num_embedding, embedded_kinds
@@ -18,8 +19,12 @@ from onnxlearn_models.layers.numeric import NumEmbeddingConfig, build_num_embedd
 class FlatInputsConfig(NumEmbeddingConfig):
     """How columns become inputs. Embeddings of numbers stand beside the numbers."""
 
-    d_embedding_max: int = param(32, "largest width of an embedding, which is 1.6 n^0.56 for n codes", low=1)
-    embedding_std: float = param(0.1, "standard deviation of an embedding's initial values", low=0, low_open=True)
+    d_embedding_max: int = param(
+        32, "largest width of an embedding, which is 1.6 n^0.56 for n codes", low=1, when=AS_CODES, on="categories"
+    )
+    embedding_std: float = param(
+        0.1, "standard deviation of an embedding's initial values", low=0, low_open=True, when=AS_CODES, on="categories"
+    )
 
 
 class FlatInputs(nn.Module):

@@ -8,7 +8,6 @@ Every column has weights of its own. Flags, which hold two values, are not embed
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from onnxlearn.effects import Values
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, NumKind
-from onnxlearn_models.layers.idle import refuse_idle
+from onnxlearn_models.layers.fused import may_fuse
 
 # Range of the initial frequencies of dates: from the whole span, which scaling makes about 1, to a twentieth of it.
 TIME_SCALES = (0.1, 20.0)
@@ -102,7 +102,7 @@ class PBLDEmbedding(NumEmbedding):
 
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
-        if self.training:
+        if self.training and may_fuse(num):
             parameters = (self.frequency, self.phase, self.linear.weight, self.linear.bias)
             embedded: Tensor = _PBLD.apply(num, *parameters)  # type: ignore[no-untyped-call]
         else:
@@ -303,6 +303,12 @@ _SETTINGS: dict[str, set[str]] = {
 }
 
 
+def reading(setting: str) -> dict[str, Values]:
+    """Beside which embeddings of numbers this setting of :class:`NumEmbeddingConfig` counts."""
+    names = [name for name, settings in _SETTINGS.items() if setting in settings]
+    return {"num_embedding": Values(f"={' or '.join(names)}", lambda name: setting in _SETTINGS.get(name, {setting}))}
+
+
 @dataclass(frozen=True, kw_only=True)
 class NumEmbeddingConfig:
     """What becomes of numbers; the settings of architectures that embed them inherit these.
@@ -310,28 +316,33 @@ class NumEmbeddingConfig:
     The defaults of width, frequencies and bins are those of the papers and of the package rtdl_num_embeddings.
     """
 
-    num_embedding: str = param("none", "embedding of numbers", choices=NUM_EMBEDDINGS)
+    num_embedding: str = param("none", "embedding of numbers", choices=NUM_EMBEDDINGS, on="numbers")
     d_num_embedding: int | None = param(
-        None, "width of the embedding of a number (None: pbld 3, piecewise_linear 16, periodic 24, linear 32)", low=1
-    )
-    n_frequencies: int | None = param(None, "frequencies of pbld (None: 16) and periodic (None: 48)", low=1)
-    frequency_scale: float | None = param(
-        None, "standard deviation of their initial frequencies, per scaled unit (None: pbld 0.1, periodic 0.01)",
-        low=0, low_open=True,
+        None, "width of the embedding of a number (None: pbld 3, piecewise_linear 16, periodic 24, linear 32)", low=1,
+        when=reading("d_num_embedding"), on="numbers",
     )  # fmt: skip
-    periodic_lite: bool = param(False, "periodic: one linear map for all numbers instead of one for each")
-    num_embedding_activation: bool = param(True, "linear and periodic end in a ReLU")
-    n_bins: int = param(48, "bins of piecewise_linear, between quantiles of the training rows", low=2, high=1000)
-    min_bin_rows: int = param(32, "piecewise_linear: training rows to a bin at least, by having fewer bins", low=1)
-    piecewise_version: Literal["A", "B"] = param(
-        "B", "piecewise_linear: A ends in a ReLU, B begins as a linear map of the number"
+    n_frequencies: int | None = param(
+        None, "frequencies (None: pbld 16, periodic 48)", low=1, when=reading("n_frequencies"), on="numbers"
     )
-
-    def __post_init__(self) -> None:
-        read = _SETTINGS.get(self.num_embedding)
-        if read is not None:
-            settings = {field.name for field in dataclasses.fields(NumEmbeddingConfig)} - {"num_embedding"}
-            refuse_idle(self, settings - read, f"with num_embedding={self.num_embedding!r}")
+    frequency_scale: float | None = param(
+        None, "standard deviation of the initial frequencies, per scaled unit (None: pbld 0.1, periodic 0.01)",
+        low=0, low_open=True, when=reading("frequency_scale"), on="numbers",
+    )  # fmt: skip
+    periodic_lite: bool = param(
+        False, "one linear map for all numbers instead of one for each", when=reading("periodic_lite"), on="numbers"
+    )
+    num_embedding_activation: bool = param(
+        True, "the embedding ends in a ReLU", when=reading("num_embedding_activation"), on="numbers"
+    )
+    n_bins: int = param(
+        48, "bins, between quantiles of the training rows", low=2, high=1000, when=reading("n_bins"), on="numbers"
+    )
+    min_bin_rows: int = param(
+        32, "training rows to a bin at least, by having fewer bins", low=1, when=reading("min_bin_rows"), on="numbers"
+    )
+    piecewise_version: Literal["A", "B"] = param(
+        "B", "A ends in a ReLU, B begins as a linear map of the number", when=reading("piecewise_version"), on="numbers"
+    )
 
 
 def embedded_kinds(ingress: Ingress) -> tuple[NumKind, ...]:

@@ -32,7 +32,8 @@ class ParametricActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``[N, d]`` to ``[N, d]``."""
-        return torch.lerp(x, self.activation(x), self.share)
+        # Not by lerp, which knows one type of number: this one's learned values have another beside an input of 16 bits.
+        return torch.addcmul(x, self.activation(x) - x, self.share)
 
 
 class ParametricBlock(nn.Module):

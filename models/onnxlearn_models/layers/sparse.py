@@ -61,7 +61,8 @@ class SparseMap(nn.Module):
     def forward(self, scores: Tensor) -> Tensor:
         """Shares of the same shape."""
         if self.training:
-            shares: Tensor = _InTraining.apply(scores, self.ranks, self.function, self.alpha)  # type: ignore[no-untyped-call]
+            # As softmax, it adds up and subtracts: not in 16 bits, where scores have these.
+            shares: Tensor = _InTraining.apply(scores.to(self.ranks.dtype), self.ranks, self.function, self.alpha)  # type: ignore[no-untyped-call]
             return shares
         return self.function(scores, torch.topk(scores, len(self.ranks), dim=1)[0], self.ranks)
 

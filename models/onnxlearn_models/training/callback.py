@@ -11,6 +11,7 @@ from torch import Tensor
 from onnxlearn.params import to_json
 
 if TYPE_CHECKING:
+    from onnxlearn.model import Model
     from onnxlearn_models.training.loop import Training
 
 STAGES = (
@@ -93,6 +94,9 @@ class Callback:
     def exit(self, ctx: Training) -> None:
         """At last, whatever ended the training."""
 
+    def shipped(self, model: Model) -> None:
+        """When the network is in a file: ``model`` is what the fit gives, with the scores of that file."""
+
     def state(self) -> State:
         """What a training that goes on later needs: tensors and plain JSON by name."""
         return {}
@@ -101,10 +105,14 @@ class Callback:
         """Go on from what :meth:`state` gave; called before ``begin``, and not where it gave nothing."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Callback) and to_json(self) == to_json(other)
+        return type(self) is type(other) and isinstance(other, Callback) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash(repr(to_json(self)))
+        return hash(self._identity())
+
+    def _identity(self) -> str:
+        # What is not recorded may be made from anything, such as paths.
+        return repr(to_json(self) if self.recorded else self)
 
     def __repr__(self) -> str:
         args, kwargs = self.given

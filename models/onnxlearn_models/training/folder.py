@@ -21,16 +21,18 @@ from typing import Any, TypeAlias
 import torch
 
 from onnxlearn import __version__
-from onnxlearn.code_digest import own_code
 from onnxlearn.errors import DataError, OutputError, ParameterError, listing
+from onnxlearn.experiments.design import own_code
 from onnxlearn.experiments.store import read_json, write_json
 from onnxlearn.files.outputs import PART, make_folder
 from onnxlearn.learner import Learner
+from onnxlearn.processes import place
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
 from onnxlearn_models.training.checkpoint import DOCUMENT, Checkpoint, CheckpointFile, read_checkpoint
 
 FORMAT_VERSION = 1
+NETWORKS = "network-*.safetensors"
 FREE = ("max_epochs", "patience", "time_budget", "callbacks")
 """Parameters that may be others when a training goes on."""
 
@@ -67,9 +69,7 @@ def read_folder(folder: str | Path) -> TrainingFolder:
     path = Path(folder)
     if not (path / DOCUMENT).is_file():
         raise DataError(f"{str(folder)!r} is no training folder: it has no {DOCUMENT}; give the folder that folder= named")
-    checkpoints = {
-        int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob("network-*.safetensors")
-    }
+    checkpoints = {int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob(NETWORKS)}
     return TrainingFolder(path, read_json(path / DOCUMENT), dict(sorted(checkpoints.items())))
 
 
@@ -88,52 +88,54 @@ def training_folder(folder: str | Path | None, learner: Learner, task: Task) -> 
     if folder is None:
         yield no_file
         return
-    path = Path(folder)
+    path, document = Path(folder), describe(learner, task)
+    if not place().is_first:
+        # The first of several processes looks after it.
+        _goes_on(path, document)
+        yield lambda number: CheckpointFile(path / f"network-{number}.safetensors")
+        return
     make_folder(path)
     with _locked(path):
         for leftover in path.glob(f".*{PART}"):
             leftover.unlink()
-        _begin(path, describe(learner, task))
+        if not _goes_on(path, document):
+            _begin(path, document)
         yield lambda number: CheckpointFile(path / f"network-{number}.safetensors")
 
 
 def describe(learner: Learner, task: Task) -> dict[str, Any]:
     """What is trained, as plain JSON: two trainings of one description are one, at different times."""
-    document = learner.to_dict()
     return {
         "format_version": FORMAT_VERSION,
         "task": {"name": task.schema.name, "n_rows": task.n_rows, "sha256": task_fingerprint(task)},
         "schema": task.schema.to_dict(),
-        "learner": _without_free(document),
-        "code": own_code(learner),
+        "learner": _without_free(learner.to_dict()),
+        "code": _without_free(own_code(learner)),
         "versions": {"onnxlearn": __version__, "torch": str(torch.__version__)},
     }
 
 
 def _without_free(value: Any) -> Any:
     """Without :data:`FREE`, also those of learners inside."""
-    if isinstance(value, list):
-        return [_without_free(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {
-        name: _without_free({key: each for key, each in part.items() if key not in FREE})
-        if name == "params"
-        else _without_free(part)
-        for name, part in value.items()
-    }
+    if isinstance(value, Mapping):
+        return {name: _without_free(each) for name, each in value.items() if name not in FREE}
+    return [_without_free(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _goes_on(path: Path, document: Mapping[str, Any]) -> bool:
+    """Whether this training has begun in the folder. Raises: ParameterError where another one has."""
+    if not (path / DOCUMENT).is_file() or not any(path.glob(NETWORKS)):
+        # Of another training whose first epoch never ended nothing would be lost.
+        return False
+    _require_same(read_json(path / DOCUMENT), json.loads(json.dumps(document)), path)
+    return True
 
 
 def _begin(path: Path, document: Mapping[str, Any]) -> None:
-    """Make the folder that of this training. Raises: ParameterError, OutputError."""
-    has_trained = any(path.glob("network-*.safetensors"))
-    if (path / DOCUMENT).exists() and has_trained:
-        _require_same(read_json(path / DOCUMENT), json.loads(json.dumps(document)), path)
-        return
+    """Make the folder that of this training. Raises: OutputError."""
     others = [file.name for file in path.iterdir() if not file.name.startswith(".") and file.name != DOCUMENT]
     if others:
         raise OutputError(f"the folder {str(path)!r} holds other files, {listing(others, 3)}: give a new or an empty folder")
-    # Of another training whose first epoch never ended nothing is lost.
     write_json(path / DOCUMENT, document)
 
 

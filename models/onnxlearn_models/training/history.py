@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -11,13 +11,31 @@ from onnxlearn_models.training.callback import Callback
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows."""
+    """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
+
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where the rows do not define it.
+    ``skipped_steps``: those left out since a gradient was too large for fp16.
+    """
 
     number: int
     train_loss: float
     valid_loss: float | None
     lr: float
     valid_score: float | None = None
+    measures: Mapping[str, float | None] = field(default_factory=dict)
+    skipped_steps: int = 0
+
+    def values(self, score_name: str) -> dict[str, float | None]:
+        """By the names of the history's columns.
+
+        >>> Epoch(number=1, train_loss=0.7, valid_loss=0.6, lr=0.01, valid_score=0.8).values("acc")
+        {'train_loss': 0.7, 'lr': 0.01, 'valid_loss': 0.6, 'valid_acc': 0.8}
+        """
+        values: dict[str, float | None] = {"train_loss": self.train_loss, "lr": self.lr}
+        if self.valid_loss is not None:
+            values |= {"valid_loss": self.valid_loss, f"valid_{score_name}": self.valid_score}
+        # One that is called as the score takes its place: it counts rows as the file does, without weights of classes.
+        return values | dict(self.measures)
 
 
 OnEpoch: TypeAlias = Callable[[Epoch], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,40 +13,73 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
+from onnxlearn.processes import place
 from onnxlearn_models.training.callback import Callback, Callbacks, State
 from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
+from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.checkpoint import CheckpointFile
+from onnxlearn_models.training.choices import require_choices
+from onnxlearn_models.training.compiled import compiled, require_compilable
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.extra_state import extra_states, load_extra_states
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
+from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.precision import GradientScale, computing, require_precision
+from onnxlearn_models.training.run_info import RunInfo
+from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
+from onnxlearn_models.training.team import AGREEING_STEPS, Team
 from onnxlearn_models.training.tensors import Tensors
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
 
 
-def require_trainable(module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner) -> None:
+def require_trainable(
+    module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner, device: torch.device
+) -> None:
     """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
+    if learner.given.get("dropout_schedule") == "fade" and not any(_drops(part) for part in module.modules()):
+        raise ParameterError(
+            f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
+            "give it dropout"
+        )
+    require_choices(config, groups)
+    require_precision(config.precision, module, device)
+    if config.compile:
+        require_compilable(module, config)
     assert config.batch_size is not None
-    smallest = min(even_sizes(n_rows, config.batch_size))
+    n_processes = place().n_processes
+    smallest = min(even_sizes(n_rows, config.batch_size)) // n_processes
+    if smallest == 0:
+        raise ParameterError(
+            f"{n_processes} processes share the rows of each step, and steps have {min(config.batch_size, n_rows)}: choose a "
+            "larger batch_size, or start fewer processes"
+        )
     if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        of, way_out = f"of {n_rows} training rows a step would have one", "choose a larger batch_size"
+        each = f" in each of {n_processes} processes" if n_processes > 1 else ""
+        of, way_out = f"of {n_rows} training rows a step would have one{each}", "choose a larger batch_size"
         if n_rows == 1:
             of, way_out = "there is 1 training row", "give more rows"
+            if config.subsample < 1:
+                of, way_out = f"subsample={config.subsample:g} leaves 1", "choose a larger share"
         raise ParameterError(
             f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
             f"{_without_batch_norm(learner)}"
         )
+
+
+def _drops(part: nn.Module) -> bool:
+    return isinstance(part, nn.Dropout) and part.p > 0
 
 
 def _without_batch_norm(learner: Learner) -> str:
@@ -66,7 +99,10 @@ def train_network(
     groups: Sequence[Group],
     settle: Callable[[], None],
     on_epoch: OnEpoch,
+    info: RunInfo | None = None,
+    measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
+    team: Team | None = None,
     checkpoint: CheckpointFile | None = None,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
@@ -74,11 +110,11 @@ def train_network(
     ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`; it and the network
     went through :func:`require_trainable`. ``groups``: the parameters to train. Two things of the network count here:
     ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
-    loss of the step before it.
+    loss of the step before it. ``team``: the processes that train it together, each of which calls this.
 
-    The best epoch is the one with the lowest validation loss (or best score, by ``config.monitor``), or the last one without
-    validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on untrained
-    weights.
+    The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
+    one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
+    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
 
     ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
 
@@ -87,8 +123,9 @@ def train_network(
     """
     beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
-        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch, beside=beside
-    )
+        module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
+        info=info, measuring=measuring, team=team, beside=beside,
+    )  # fmt: skip
     for callback in beside:
         callback.resume(training)
     return training.run(keep_on_interrupt=keep_on_interrupt)
@@ -97,10 +134,12 @@ def train_network(
 class Training:
     """One training: its state, and what callbacks see.
 
-    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how. ``optimizer.flat`` has
+    ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how; ``source``: the
+    training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over. ``beside``: callbacks that are no part of the recipe.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of. ``beside``:
+    callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -114,11 +153,15 @@ class Training:
         groups: Sequence[Group],
         settle: Callable[[], None],
         on_epoch: OnEpoch,
+        info: RunInfo | None = None,
+        measuring: Measuring | None = None,
+        team: Team | None = None,
         beside: Sequence[Callback] = (),
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
-        self.objective, self.config = objective, config
-        self._settle, self._on_epoch = settle, on_epoch
+        self.objective, self.config, self.team = objective, config, team or Team()
+        self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
+        self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
         assert config.lr is not None
@@ -127,7 +170,9 @@ class Training:
         self.sampler = make_sampler(config, train)
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
         self.schedule = make_schedule(config, self.max_epochs, self.n_epoch_steps)
-        own, usual = [callback.fresh() for callback in config.callbacks], usual_callbacks(config)
+        # What only watches does so once.
+        given = [callback for callback in map(callback_of, config.callbacks) if callback.recorded or self.team.is_first]
+        own, usual = [callback.fresh() for callback in given], usual_callbacks(config)
         self.callbacks = Callbacks([*usual, *own, *beside])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0
@@ -142,9 +187,16 @@ class Training:
         ]
         self.n_members: int = getattr(module, "n_batch_members", 1)
         self._penalty: Callable[[], Tensor] | None = getattr(module, "penalty", None)
-        # Each epoch shuffles all rows into one buffer; its batches are views made once, so a step slices nothing.
-        self._buffer = train.like(self.sampler.n_rows) if self.n_members == 1 else None
-        self._views = self._buffer.batches(self.sizes) if self._buffer is not None else []
+        own_rows = self.team.share(self.sizes)
+        self._own_sizes = [len(rows) for rows in own_rows]
+        self._own_rows = None if self.team.size == 1 else torch.cat([torch.arange(rows.start, rows.stop) for rows in own_rows])
+        # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
+        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
+        self._buffer = self.source.like(sum(self._own_sizes)) if self.n_members == 1 else None
+        self._views = self._buffer.batches(self._own_sizes) if self._buffer is not None else []
+        self._scale = GradientScale(self.device) if config.precision == "fp16" else None
+        forward = compiled(module, self.device) if config.compile else module
+        self._forward = computing(forward, config.precision, self.device)
 
     @property
     def device(self) -> torch.device:
@@ -184,25 +236,42 @@ class Training:
         return [self.optimizer.flat.values, *self._statistics]
 
     def monitored(self, name: str) -> float | None:
-        """What has to be low in the last epoch: its validation loss or, by the name ``score``, its score."""
+        """What has to be low in the last epoch, by name: its validation ``loss``, its ``score``, or the monitored measure.
+
+        Raises: ParameterError for a measure that these rows do not define.
+        """
         epoch = self.history[-1]
+        if name not in OWN:
+            return None if self.valid is None else self._defined(name, epoch)
         if name == "loss" or epoch.valid_score is None:
             return epoch.valid_loss
         return -epoch.valid_score if self.objective.score.larger_is_better else epoch.valid_score
 
+    def _defined(self, name: str, epoch: Epoch) -> float | None:
+        """The monitored measure. No epoch would ever be the best one by one that has no value."""
+        assert self.measuring is not None
+        value = self.measuring.low(epoch.measures)
+        if value is None and len(self.history) == 1:
+            raise ParameterError(
+                f"monitor={name!r} has no value on the {len(self.valid or ())} validation rows: choose another measure, or "
+                "rows that define it"
+            )
+        return value
+
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
         try:
-            self.call("begin")
-            while self.epoch < self.max_epochs and self.stopped is None:
-                self.run_epoch()
-            self.call("end")
+            with self.team.held():
+                self._begin()
+                while self.epoch < self.max_epochs and not self._is_over():
+                    self.run_epoch()
+                self.call("end")
         except DivergedError as error:
             if not self.keeper.kept_epoch:
                 raise ParameterError(str(error)) from None
             self.stopped, self.result.why = "diverged", str(error)
         except KeyboardInterrupt:
-            if not keep_on_interrupt:
+            if not keep_on_interrupt or not self.team.is_first:
                 raise
             if not self.keeper.kept_epoch:
                 raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
@@ -211,29 +280,61 @@ class Training:
             self.call("exit")
         return self.finish()
 
+    def _begin(self) -> None:
+        rows, config = self.train, self.config
+        self.team.require_same(
+            *rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs, self.epoch
+        )
+        self.call("begin")
+
+    def _is_over(self) -> bool:
+        """Whether this process or another one has been told to stop."""
+        self.stopped = self.team.any(self.stopped)
+        return self.stopped is not None
+
     def run_epoch(self) -> None:
         """The steps of one epoch, and what follows them."""
         self.epoch += 1
+        self.team.reseed(self.config.seed, self.epoch)
         self.call("epoch_begin")
         self.end_epoch(self.train_epoch())
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
+        self.optimizer.show()
         self.call("valid_begin")
-        valid_loss, valid_score = self._validate()
+        for statistic in self._statistics:
+            self.team.mean(statistic)
+        measuring, read = self.measuring, list[Outputs]()
+        valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
             raise DivergedError(describe_divergence(self, None))
-        self.history.append(
-            Epoch(number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score)
-        )
+        epoch = Epoch(
+            number=self.epoch, train_loss=train_loss, valid_loss=valid_loss, lr=self.lr, valid_score=valid_score,
+            skipped_steps=self._newly_skipped(),
+        )  # fmt: skip
+        # Processes decide by the same numbers: elsewhere rounding may differ.
+        self.history.append(self.team.told(epoch if measuring is None else self._measured(epoch, measuring, read)))
+        stopped = self.stopped
         self.call("valid_end")
-        self.schedule.after_epoch(valid_loss)
+        if measuring is not None and self.stopped != stopped:
+            # It was not known to be the last one.
+            self.history[-1] = self._measured(epoch, measuring, read)
+        self.schedule.after_epoch(self.monitored(self.config.monitor))
+        self.optimizer.resume()
         self.call("epoch_end")
         self._on_epoch(self.history[-1])
+
+    def _newly_skipped(self) -> int:
+        """Steps of this epoch that were left out."""
+        return 0 if self._scale is None else self._scale.skipped - sum(epoch.skipped_steps for epoch in self.history)
 
     def finish(self) -> TrainResult:
         """Put the weights in place that are kept."""
         self.keeper.restore(self)
+        if self.stopped != "interrupted":
+            for tensor in self.weights():
+                self.team.first(tensor)
         self.module.eval()
         self._settle()
         self.result.best_epoch = self.keeper.kept_epoch
@@ -254,6 +355,8 @@ class Training:
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
             "callback": self.callbacks.state(),
+            "scale": {} if self._scale is None else self._scale.state(),
+            "random": {str(i): state for i, state in enumerate(random_states(self.device))},
         }
         return {
             "epoch": self.epoch,
@@ -261,8 +364,6 @@ class Training:
             # Whether it ended for another reason is found out again, since the settings may be others.
             "stopped": self.stopped if self.stopped == "callback" else None,
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "random": torch.get_rng_state(),
-            **({"random_cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}),
             **{f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
         }
 
@@ -285,16 +386,17 @@ class Training:
         # The training may have been on another device.
         own = {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in part("callback").items()}
         self.callbacks.load_state(own)
-        torch.set_rng_state(state["random"])
-        if self.device.type == "cuda" and "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+        if self._scale is not None:
+            self._scale.load_state(part("scale"))
+        set_random_states(self.device, list(part("random").values()))
 
     def train_epoch(self) -> float:
         """The steps of one epoch; its mean loss."""
         self.module.train()
-        before, after, end = (self.callbacks.at(stage) for stage in ("batch_begin", "after_backward", "batch_end"))
-        on_cpu, accumulate, n_batches = self.device.type == "cpu", self.config.accumulate, len(self.sizes)
-        grads, decays = self.optimizer.flat.grads, self.config.weight_decay_schedule == "fade"
+        before = self.callbacks.at("batch_begin")
+        # Looking at a number waits for a GPU, and what another process sees this one does not know: once an epoch.
+        looks = self.device.type == "cpu" and self.team.size == 1
+        accumulate, n_batches = self.config.accumulate, len(self.sizes)
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
             self.batch = batch
@@ -302,60 +404,116 @@ class Training:
                 call(self)
             loss = self._loss(batch)
             self.loss = loss.detach()
-            # Elsewhere looking at a number waits for the device: there it is done once an epoch.
-            losses.append(loss.item() if on_cpu else self.loss)
-            if on_cpu and not math.isfinite(losses[-1]):
+            losses.append(loss.item() if looks else self.loss)
+            if looks and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
-                grads.zero_()
+                self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            (loss if n_summed == 1 else loss / n_summed).backward()  # type: ignore[no-untyped-call]
+            self._backward(loss, self._own_sizes[index] / (self.sizes[index] * n_summed))
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
-            for call in after:
-                call(self)
-            self.n_steps += 1
-            self.optimizer.step(self.lr, fade(self.progress) if decays else 1.0)
-            for call in end:
-                call(self)
-            if self.stopped is not None:
+            self._step(index)
+            if self._stops_here():
                 break
         return self._mean_loss(losses)
+
+    def _backward(self, loss: Tensor, share: float) -> None:
+        """Add the gradients of a loss that counts so much."""
+        loss = loss if share == 1 else loss * share
+        (loss if self._scale is None else self._scale.scaled(loss)).backward()  # type: ignore[no-untyped-call]
+
+    def _step(self, index: int) -> None:
+        """One step by the gradients that are there, those of batch ``index`` the last."""
+        self.team.add(self.optimizer.flat.grads)
+        self.n_steps += 1
+        if self._scale is None or self._is_finite(self._scale):
+            for call in self.callbacks.at("after_backward"):
+                call(self)
+            if self.schedule.cycles_momentum:
+                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
+            decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+            closure = functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None
+            self.optimizer.step(self.lr, decay, closure)
+        for call in self.callbacks.at("batch_end"):
+            call(self)
+
+    def _loss_again(self, index: int) -> Tensor:
+        """The loss of the weights as they are now, and its gradients."""
+        loss = self._loss(self.batch) * (self._own_sizes[index] / self.sizes[index])
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.team.add(self.optimizer.flat.grads)
+        return self.team.add(loss.detach())
+
+    def _is_finite(self, scale: GradientScale) -> bool:
+        """Whether a step can be made of scaled gradients."""
+        is_finite = scale.unscale(self.optimizer.flat.grads)
+        if scale.is_exhausted:
+            raise DivergedError(
+                f"gradients overflow fp16 in epoch {self.epoch} however they are scaled, with lr={self.lr:.3g}: choose a lower "
+                "lr, or precision='bf16'"
+            )
+        return is_finite
+
+    def _stops_here(self) -> bool:
+        """Whether an epoch ends with this step; of several processes all have to know."""
+        return not (self.team.size > 1 and self.n_steps % AGREEING_STEPS) and self._is_over()
 
     def _mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
         sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
-        each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses)).cpu()
+        each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses))
+        if self.team.size > 1:
+            own = torch.tensor(self._own_sizes[: len(losses)], device=self.device)
+            each = self.team.add(each.double() * own) / sizes.to(self.device)
+        each = each.cpu()
         if not bool(torch.isfinite(each).all()):
             raise DivergedError(describe_divergence(self, int(torch.isfinite(each).logical_not().nonzero()[0]) + 1))
         return float(each.double() @ sizes) / float(sizes.sum())
 
     def _batches(self) -> Iterator[Tensors]:
-        """The rows of one epoch, shuffled."""
+        """The rows of one epoch, as they are drawn."""
         if self._buffer is not None:
-            self.train.gather(self.sampler.order().to(self.device), self._buffer)
+            self.source.gather(self._own(self.sampler.order()), self._buffer)
             yield from self._views
             return
         # An order of its own for each member: rows times members would not fit one buffer.
-        orders = torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1).to(self.device)
-        for rows in torch.split(orders, self.sizes):
-            yield self.train.map(lambda tensor, rows=rows: tensor[rows])  # type: ignore[misc]
+        orders = self._own(torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1))
+        for rows in torch.split(orders, self._own_sizes):
+            yield self.source.take(rows)
+
+    def _own(self, order: Tensor) -> Tensor:
+        """Of an epoch's rows those of this process, on its device."""
+        order = order.to(self.device, non_blocking=True)
+        return order if self._own_rows is None else self.team.first(order)[self._own_rows.to(self.device)]
 
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
             mixed = mix(batch, self.config.mixup)
-            output = self.module(**mixed.inputs)
+            output = self._forward(**mixed.inputs)
             first = self.objective.train(output, batch.target, batch.weight)
             loss = mixed.share * first + (1 - mixed.share) * self.objective.train(output, mixed.target, mixed.weight)
         else:
-            loss = self.objective.train(self.module(**batch.inputs), batch.target, batch.weight)
+            loss = self.objective.train(self._forward(**batch.inputs), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
 
-    def _validate(self) -> tuple[float | None, float | None]:
+    def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
         """Loss and score of the validation rows."""
         self.module.eval()
         self._settle()
-        return (None, None) if self.valid is None else evaluate(self.module, self.valid, self.objective, self._told_of)
+        if self.valid is None:
+            return None, None
+        return evaluate(self.module, self.valid, self.objective, on_batch=self._told_of, on_output=on_output)
+
+    def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
+        """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
+        due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
+        found = measuring.of_valid(read, due=due)
+        if due:
+            of = measuring.train.rows
+            rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))
+            found |= measuring.of_train([measuring.read(output) for _, output in predicted(self.module, rows)])
+        return dataclasses.replace(epoch, measures=found)
 
     def _told_of(self, stage: str, batch: Tensors) -> None:
         self.batch = batch
@@ -364,33 +522,37 @@ class Training:
 
 @torch.no_grad()
 def evaluate(
-    module: nn.Module, rows: Tensors, objective: Objective, on_batch: Callable[[str, Tensors], None] | None = None
+    module: nn.Module,
+    rows: Tensors,
+    objective: Objective,
+    on_batch: Callable[[str, Tensors], None] | None = None,
+    on_output: Callable[[Tensor], None] | None = None,
 ) -> tuple[float, float | None]:
-    """Mean loss and score over all rows, in parts of bounded size; a score that is not finite is ``None``.
+    """Mean loss and score over all rows, in parts as of :func:`predicted`; a score that is not finite is ``None``.
 
-    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it. ``on_batch`` is
-    called before and after each part.
+    ``on_batch`` is called before and after each part, ``on_output`` with the network's output of it.
     """
     loss = score = 0.0
-    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
-        if on_batch is not None:
-            on_batch("valid_batch_begin", part)
-        values = objective.valid(module(**part.inputs), part.target, part.weight)
+    for part, output in predicted(module, rows, on_batch):
+        values = objective.valid(output, part.target, part.weight)
         loss, score = (total + float(value) * len(part) for total, value in zip((loss, score), values, strict=True))
+        if on_output is not None:
+            on_output(output)
         if on_batch is not None:
             on_batch("valid_batch_end", part)
     score /= len(rows)
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
 
-def even_sizes(n_rows: int, batch_size: int) -> list[int]:
-    """Sizes of batches that differ by one at most: no epoch ends with a tiny, noisy one.
+@torch.no_grad()
+def predicted(
+    module: nn.Module, rows: Tensors, on_batch: Callable[[str, Tensors], None] | None = None
+) -> Iterator[tuple[Tensors, Tensor]]:
+    """All rows in parts of bounded size, each with the network's output. ``on_batch`` is called before each part.
 
-    >>> even_sizes(10, 4)
-    [5, 5]
-    >>> even_sizes(3, 8)
-    [3]
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
     """
-    n_batches = max(1, n_rows // batch_size)
-    bounds = [i * n_rows // n_batches for i in range(n_batches + 1)]
-    return [end - start for start, end in itertools.pairwise(bounds)]
+    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
+        if on_batch is not None:
+            on_batch("valid_batch_begin", part)
+        yield part, module(**part.inputs)

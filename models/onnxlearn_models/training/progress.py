@@ -25,13 +25,17 @@ def progress_bar(max_epochs: int, *, show: bool | None) -> Iterator[OnEpoch]:
 
 
 def describe(epoch: Epoch) -> str:
-    """The losses in words.
+    """The losses, and what was measured, in words.
 
     >>> describe(Epoch(number=3, train_loss=0.51234, valid_loss=None, lr=1e-3))
     'train loss 0.5123'
+    >>> describe(Epoch(number=3, train_loss=0.5, valid_loss=0.6, lr=1e-3, measures={"valid_auc": 0.81234, "train_auc": None}))
+    'train loss 0.5000, validation loss 0.6000, valid_auc 0.8123'
     """
     text = f"train loss {epoch.train_loss:.4f}"
-    return text if epoch.valid_loss is None else f"{text}, validation loss {epoch.valid_loss:.4f}"
+    text = text if epoch.valid_loss is None else f"{text}, validation loss {epoch.valid_loss:.4f}"
+    measured = (f"{name} {value:.4f}" for name, value in epoch.measures.items() if value is not None)
+    return ", ".join([text, *measured])
 
 
 def _ignore(epoch: Epoch) -> None:

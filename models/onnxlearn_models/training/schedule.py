@@ -1,47 +1,44 @@
-"""Learning rate schedules: the factor on the learning rate as a function of how much of the training is done."""
+"""Schedules of the learning rate: the factor on it in each step."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from onnxlearn_models.training.config import TrainConfig
-
-# A cosine ends here, not at zero: an epoch without any learning would be waste.
-FLOOR = 0.01
+from onnxlearn.errors import ParameterError
+from onnxlearn_models.arguments import signature
+from onnxlearn_models.training.registry import Entry, Registry, said
 
 
-def lr_factor(schedule: str, progress: float, warmup: float = 0.0) -> float:
-    """Factor on the learning rate after the share ``progress`` of all planned steps.
+@dataclass(frozen=True)
+class Plan:
+    """How long a training is to be: epochs, and steps of each."""
 
-    ``warmup``: the share of steps during which the rate rises linearly from zero. ``flat_cosine`` keeps to 1 for half of them.
+    n_epochs: int
+    n_epoch_steps: int
 
-    >>> [round(lr_factor("cosine", p), 3) for p in (0, 0.5, 1)]
-    [1.0, 0.505, 0.01]
-    >>> lr_factor("constant", 0.01, warmup=0.02)
-    0.5
-    """
-    rise = min(1.0, progress / warmup) if warmup else 1.0
-    return rise * SCHEDULES[schedule](progress)
+    @property
+    def n_steps(self) -> int:
+        """All steps."""
+        return self.n_epochs * self.n_epoch_steps
 
 
 class Schedule:
-    """The course of the learning rate over the steps of a training, which are counted from 1 to ``n_epochs * n_epoch_steps``.
+    """The course of the learning rate over the steps of a training, which are counted from 1.
 
-    ``needs_validation``: it looks at the validation loss of each epoch.
+    A class of one's own takes the :class:`Plan` first, then settings by their names. ``needs_validation``: it looks at the
+    monitored value of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
     """
 
     needs_validation: ClassVar[bool] = False
-
-    def __init__(self, name: str, warmup: float, n_steps: int) -> None:
-        self._name, self._warmup, self._n_steps = name, warmup, n_steps
+    cycles_momentum: bool = False
 
     def factor(self, step: int) -> float:
         """Factor on the learning rate in this step."""
-        return lr_factor(self._name, step / self._n_steps, self._warmup)
+        raise NotImplementedError
 
     def momentum(self, step: int) -> float | None:
         """The optimizer's momentum in this step; ``None``: its own."""
@@ -49,7 +46,7 @@ class Schedule:
         return None
 
     def after_epoch(self, value: float | None) -> None:
-        """Take note of an epoch's validation loss."""
+        """Take note of an epoch's monitored value, of which less is better."""
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as plain JSON."""
@@ -59,9 +56,129 @@ class Schedule:
         """Go on from what :meth:`state` gave."""
 
 
-def make_schedule(config: TrainConfig, n_epochs: int, n_epoch_steps: int) -> Schedule:
-    """The schedule that the settings name."""
-    return Schedule(config.schedule, config.warmup, n_epochs * n_epoch_steps)
+class Course(Schedule):
+    """A schedule that a function computes from what it asks for by the names of its arguments.
+
+    ``progress``: share of all planned steps that is done, this one included; ``time``: the same in epochs; ``epoch``: the
+    number of epochs before this one; ``n_epochs``: planned ones.
+    """
+
+    def __init__(self, function: Callable[..., float], plan: Plan) -> None:
+        asked = [name for name in ASKED if name in signature(function).parameters]
+        self._function, self._n_epoch_steps = function, plan.n_epoch_steps
+        # Most ask for the progress alone: every step does.
+        self._n_steps = plan.n_steps if asked == ["progress"] else 0
+        self._fixed = {"n_epochs": plan.n_epochs} if "n_epochs" in asked else {}
+        # What is divided by the number of steps: all of them, or those of an epoch.
+        sizes = {"progress": plan.n_steps, "time": plan.n_epoch_steps}
+        self._shares = [(name, sizes[name]) for name in asked if name in sizes]
+        self._epoch, self._value = -1, 1.0
+        self._takes_epoch = "epoch" in asked
+
+    def factor(self, step: int) -> float:
+        """What the function says."""
+        if self._n_steps:
+            return self._function(progress=step / self._n_steps)
+        epoch = max(0, step - 1) // self._n_epoch_steps
+        # What depends on the epoch alone is asked for once an epoch.
+        if self._shares or epoch != self._epoch:
+            shares = {name: step / size for name, size in self._shares}
+            if self._takes_epoch:
+                shares["epoch"] = epoch
+            self._epoch, self._value = epoch, float(self._function(**shares, **self._fixed))
+        return self._value
+
+
+class WarmUp(Schedule):
+    """Another schedule, times a factor that rises linearly from 0 to 1 over the first ``share`` of all steps."""
+
+    def __init__(self, schedule: Schedule, plan: Plan, share: float) -> None:
+        self._schedule, self._n_rising = schedule, share * plan.n_steps
+        self.cycles_momentum = schedule.cycles_momentum
+
+    def factor(self, step: int) -> float:
+        """Both factors."""
+        factor = self._schedule.factor(step)
+        return factor if step >= self._n_rising else factor * step / self._n_rising
+
+    def momentum(self, step: int) -> float | None:
+        """That of the other."""
+        return self._schedule.momentum(step)
+
+    def after_epoch(self, value: float | None) -> None:
+        """Tell the other."""
+        self._schedule.after_epoch(value)
+
+    def state(self) -> dict[str, Any]:
+        """That of the other."""
+        return self._schedule.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Let the other go on."""
+        self._schedule.load_state(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleInfo(Entry):
+    """A schedule: a class of :class:`Schedule`, or a function as :class:`Course` computes it by, with settings."""
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is a class."""
+        return isinstance(self.make, type)
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether it looks at validation losses."""
+        return bool(getattr(self.make, "needs_validation", False))
+
+
+ASKED = ("progress", "time", "epoch", "n_epochs")
+
+schedules: Registry[ScheduleInfo] = Registry(ScheduleInfo, parameter="schedule", prefix="schedule_", filled=("plan", *ASKED))
+"""The choices of ``schedule``."""
+
+
+def make_schedule(config: Any, n_epochs: int, n_epoch_steps: int) -> Schedule:
+    """The schedule that a :class:`~onnxlearn_models.training.config.TrainConfig` chooses, warm-up included.
+
+    Raises: ParameterError for settings that do not go together.
+    """
+    entry, plan = schedules.entry(config.schedule), Plan(n_epochs, n_epoch_steps)
+    assert entry is not None
+    if entry.is_class:
+        schedule: Schedule = schedules.bound(entry, config)(plan)
+    else:
+        schedule = Course(schedules.bound(entry, config), plan)
+    return WarmUp(schedule, plan, config.warmup) if config.warmup else schedule
+
+
+def require_schedule(config: Any, momentum: float | None) -> None:
+    """Raise ``ParameterError`` where the schedule cannot work beside the other settings.
+
+    ``momentum``: the optimizer's, ``None`` where it has none that could be set.
+    """
+    entry = schedules.entry(config.schedule)
+    assert entry is not None
+    name = said(config.schedule)
+    if entry.needs_validation and config.validation is None:
+        raise ParameterError(
+            f"schedule={name} looks at the validation loss, and validation=None leaves no rows for one: give some, or choose "
+            "another schedule"
+        )
+    if not make_schedule(config, 1, 1).cycles_momentum:
+        return
+    if momentum is None:
+        raise ParameterError(
+            f"schedule={name} cycles the momentum, and the optimizer has none: set schedule_cycle_momentum=False"
+        )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in ("opt_momentum", "opt_beta1") and value != field.default:
+            raise ParameterError(
+                f"{field.name}={value:g} changes nothing with schedule={name}, which cycles the momentum: leave it out, or set "
+                "schedule_cycle_momentum=False"
+            )
 
 
 def fade(progress: float) -> float:
@@ -71,21 +188,3 @@ def fade(progress: float) -> float:
     [1.0, 1.0, 0.5, 0.0]
     """
     return (1 + math.cos(math.pi * min(max(0.0, 2 * progress - 1), 1.0))) / 2
-
-
-def _cosine(progress: float) -> float:
-    return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-
-
-def _coslog(n_cycles: int, progress: float) -> float:
-    """Cycles from 0 to 1 and back, each twice as long as the one before (Holzmüller et al. 2024, "Better by default")."""
-    return (1 - math.cos(2 * math.pi * math.log2(1 + (2**n_cycles - 1) * min(progress, 1.0)))) / 2
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda _progress: 1.0,
-    "cosine": _cosine,
-    "flat_cosine": lambda progress: _cosine(max(0.0, 2 * progress - 1)),
-    "coslog4": partial(_coslog, 4),
-}
-"""From the share of the planned steps that is done to the factor; a line here makes one a choice of every learner."""

@@ -9,14 +9,24 @@ from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.task import Task
 
 
-def hold_out(task: Task, validation: float | tuple[int, ...] | pd.DataFrame | None, seed: int) -> tuple[Task, Task | None]:
+def hold_out(
+    task: Task, validation: float | str | tuple[int, ...] | pd.DataFrame | None, seed: int, test: Task | None = None
+) -> tuple[Task, Task | None]:
     """The rows to train on, and those that choose the epoch.
 
     ``validation``: a share (of every class and stratum, or of whole groups, or the latest rows, by the task's roles), the
-    positions of rows in the task, a table of further rows, or ``None``.
+    positions of rows in the task, a table of further rows, ``"test"`` for the rows ``test``, or ``None``.
 
-    Raises: ParameterError for positions that are not in the task or leave nothing, DataError for a table that does not fit.
+    Raises: ParameterError for positions that are not in the task or leave nothing, and where there are no test rows; DataError
+    for a table that does not fit.
     """
+    if isinstance(validation, str):
+        if test is None:
+            raise ParameterError(
+                f"validation={validation!r} takes the test rows of a resampling or of a fit, and there are none here: give "
+                "some (test=, or --test), or a share"
+            )
+        return task, test
     if validation is None:
         return task, None
     if isinstance(validation, float):

@@ -29,6 +29,10 @@ class Tensors:
         """Room for so many rows of this kind."""
         return self.map(lambda tensor: tensor.new_empty((n_rows, *tensor.shape[1:])))
 
+    def take(self, rows: Tensor) -> Tensors:
+        """The rows with these numbers, int64."""
+        return self.map(lambda tensor: tensor[rows])
+
     def gather(self, rows: Tensor, out: Tensors) -> None:
         """Write the rows with these numbers, int64 ``[n]``, to ``out``, which has room for ``n``."""
         for name, tensor in self.inputs.items():

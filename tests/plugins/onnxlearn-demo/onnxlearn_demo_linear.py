@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,3 +45,4 @@ class DemoLinear(NetworkLearner):
     name: ClassVar[str] = "demo_linear"
     architecture = Linear
     architecture_config = LinearConfig
+    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout"}

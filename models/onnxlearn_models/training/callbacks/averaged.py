@@ -48,7 +48,7 @@ class MovingAverage(Callback):
     def valid_begin(self, ctx: Training) -> None:
         """Put the average in place."""
         self._trained = copied(ctx.moving())
-        _put(self._average, ctx.moving())
+        put(self._average, ctx.moving())
         if ctx.config.l1:
             # What the penalty holds at 0 now: its average has only not forgotten where it began.
             ctx.optimizer.flat.values.mul_(self._trained[0] != 0)
@@ -56,7 +56,7 @@ class MovingAverage(Callback):
     @torch.no_grad()
     def epoch_end(self, ctx: Training) -> None:
         """Go on from the weights of the last step."""
-        _put(self._trained, ctx.moving())
+        put(self._trained, ctx.moving())
         self._trained = []
 
     def state(self) -> State:
@@ -68,6 +68,7 @@ class MovingAverage(Callback):
         self._loaded = [state[str(i)] for i in range(len(state))]
 
 
-def _put(values: list[Tensor], tensors: list[Tensor]) -> None:
+def put(values: list[Tensor], tensors: list[Tensor]) -> None:
+    """Copy the values into the tensors."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)

@@ -81,7 +81,9 @@ class Checkpoints(Callback):
             self._changed = {}
 
     def epoch_end(self, ctx: Training) -> None:
-        """Write if it is time to, and at the end."""
+        """Write if it is time to, and at the end; of several processes the first one does."""
+        if not ctx.team.is_first:
+            return
         is_last = ctx.stopped is not None or ctx.epoch == ctx.max_epochs
         is_due = time.monotonic() >= self._next if self.every is None else ctx.epoch % self.every == 0
         if is_last or is_due:

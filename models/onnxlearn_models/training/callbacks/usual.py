@@ -7,6 +7,7 @@ from onnxlearn_models.training.callbacks.averaged import MovingAverage
 from onnxlearn_models.training.callbacks.clipping import GradientClipping
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.fading import FadingDropout
+from onnxlearn_models.training.callbacks.stochastic_average import StochasticAverage
 from onnxlearn_models.training.callbacks.time_budget import TimeBudget
 from onnxlearn_models.training.config import TrainConfig
 
@@ -17,7 +18,9 @@ def usual_callbacks(config: TrainConfig) -> list[Callback]:
     callbacks: list[Callback] = [
         EarlyStopping(config.patience, monitor=config.monitor, min_delta=config.min_delta, keep=config.keep)
     ]
-    if config.ema:
+    if config.swa is not None:
+        callbacks.append(StochasticAverage(config.swa))
+    elif config.ema:
         callbacks.append(MovingAverage(config.ema))
     if config.dropout_schedule == "fade":
         callbacks.append(FadingDropout())

@@ -1,0 +1,91 @@
+"""``onnxlearn lr-find``: the range of learning rates for a learner and a table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from onnxlearn.errors import ParameterError
+from onnxlearn_cli.fit import configure, read_levels, read_task
+from onnxlearn_cli.options import (
+    Data,
+    Format,
+    Group,
+    Id,
+    Ignore,
+    Kinds,
+    Levels,
+    Na,
+    Order,
+    Plot,
+    Positive,
+    Stratum,
+    TargetColumns,
+    TaskType,
+    Weight,
+    learner_record,
+    make_learner,
+    pairs,
+)
+from onnxlearn_cli.talk import say, show
+from onnxlearn_cli.understand import Out, outputs
+
+
+def lr_find(
+    data: Data,
+    target: TargetColumns,
+    learner: Annotated[
+        str, typer.Option("--learner", metavar="NAME", help="See onnxlearn learners; or package.module:name.")
+    ] = "mlp",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Parameter: see onnxlearn learners NAME. Repeatable."),
+    ] = None,
+    low: Annotated[float, typer.Option("--low", metavar="RATE", help="Lowest learning rate.")] = 1e-6,
+    high: Annotated[float, typer.Option("--high", metavar="RATE", help="Highest learning rate.")] = 1.0,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Learning rates, and so steps.")] = 100,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training.")] = None,
+    out: Out = None,
+    plot: Plot = None,
+    task: TaskType = None,
+    positive: Positive = None,
+    kind: Kinds = None,
+    levels: Levels = None,
+    group: Group = None,
+    stratum: Stratum = None,
+    weight: Weight = None,
+    order: Order = None,
+    id_: Id = None,
+    ignore: Ignore = None,
+    na: Na = None,
+    format_: Format = None,
+) -> None:
+    """Look for a learning rate: train on batches of a table while the rate rises from step to step.
+
+    Ends with a suggestion; nothing is kept of that training.
+    """
+    from onnxlearn import lr_range
+
+    learner_record(learner).require()
+    given = pairs("--set", settings or [])
+    if "lr" in given:
+        raise ParameterError("--set lr: the rates are those from --low to --high; leave lr out")
+    with outputs(out, plot, data) as (write, draw):
+        table = read_task(
+            data, target, format=format_, na=na, type=task or "auto", positive=positive,
+            kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
+            weight=weight, order=order, id=id_, ignore=ignore or (),
+        )  # fmt: skip
+        recipe = configure(make_learner(learner, *given.values()), given, seed)
+        found = lr_range.lr_find(table, recipe, low=low, high=high, n_steps=steps)
+        write(found.to_frame())
+        draw(found)
+    if len(found.lrs) < steps:
+        say(f"the loss exploded above lr {found.lrs[-1]:.2g}: higher rates were left out")
+    if found.suggestion is None:
+        show("no suggestion: the loss does not fall; try a wider range by --low and --high, or more --steps")
+        return
+    show(f"suggested lr: {found.suggestion:g}")
+    show(f"the loss falls fastest at {found.steepest:.2g} and is lowest at {found.lowest:.2g}")
+    say(f"next: onnxlearn fit with --set lr={found.suggestion:g}")

@@ -1,0 +1,70 @@
+"""The history as a file that grows with the training."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxlearn.errors import ParameterError
+from onnxlearn_models.training.callback import State
+from onnxlearn_models.training.callbacks.named import register
+from onnxlearn_models.training.callbacks.tracker import Tracker
+
+if TYPE_CHECKING:
+    from onnxlearn_models.training.history import Epoch
+    from onnxlearn_models.training.loop import Training
+
+
+@register("history")
+class HistoryFile(Tracker):
+    """Writes the history, a line an epoch as soon as it is over: CSV, or JSON lines where ``path`` ends in ``.jsonl``.
+
+    ``{run}`` in ``path`` stands for a name of the training that no file has yet; without it the file is replaced.
+
+    Raises: ParameterError for another suffix.
+    """
+
+    def __init__(self, path: str = "history/{run}.csv") -> None:
+        super().__init__()
+        self.path = str(path)
+        if Path(self.path).suffix not in (".csv", ".jsonl"):
+            raise ParameterError(f"a history is written as .csv or .jsonl, not {self.path!r}")
+        self.file: Path | None = None
+
+    def open(self, ctx: Training) -> None:
+        """Make the file, with the epochs that a training which goes on has behind it."""
+        self.file = self.file or ctx.info.file(self.path)
+        self.file.write_text("", encoding="utf-8")
+        for epoch in ctx.history:
+            self._append(epoch, ctx)
+
+    def epoch_end(self, ctx: Training) -> None:
+        """Write the line."""
+        self._safely(lambda: self._append(ctx.history[-1], ctx))
+
+    def state(self) -> State:
+        """Which file it is."""
+        return {"file": str(self.file)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with it."""
+        self.file = Path(state["file"])
+
+    def _append(self, epoch: Epoch, ctx: Training) -> None:
+        assert self.file is not None
+        values = epoch.values(ctx.objective.score.name)
+        # Measures may belong to some epochs alone, and every line has the same columns.
+        measures = () if ctx.measuring is None else ctx.measuring.names
+        columns = (*(name for name in values if name not in measures), *measures)
+        row = {"epoch": epoch.number, **{name: values.get(name) for name in columns}}
+        with self.file.open("a", encoding="utf-8", newline="") as file:
+            if self.file.suffix == ".jsonl":
+                file.write(json.dumps(row) + "\n")
+                return
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            if not file.tell():
+                writer.writeheader()
+            writer.writerow(row)

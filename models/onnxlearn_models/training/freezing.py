@@ -1,0 +1,41 @@
+"""Which parameters are trained."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from torch import nn
+
+from onnxlearn.errors import ParameterError, listing
+
+
+def parameter_names(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters by the names that users call them."""
+    return {name.removeprefix(getattr(module, "own_prefix", "")): p for name, p in module.named_parameters()}
+
+
+def matching(patterns: Sequence[str], names: Sequence[str], what: str) -> list[str]:
+    """The names that match one of the patterns, which are those of a shell; ``what`` has them, in messages.
+
+    >>> matching(["head.*"], ["body.weight", "head.weight", "head.bias"], "freeze")
+    ['head.weight', 'head.bias']
+
+    Raises: ParameterError for a pattern that no name matches.
+    """
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ParameterError(f"{what} has {pattern!r}, which is the name of no parameter; there are {listing(names, 40)}")
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def freeze(module: nn.Module, patterns: Sequence[str]) -> None:
+    """Take parameters out of the training.
+
+    Raises: ParameterError for a pattern that no name matches, and where nothing is left to train.
+    """
+    parameters = parameter_names(module)
+    for name in matching(patterns, list(parameters), "freeze"):
+        parameters[name].requires_grad = False
+    if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ParameterError(f"freeze={list(patterns)} leaves no parameter to train")

@@ -1,0 +1,88 @@
+"""Every parameter that a learner accepts changes something: registering a learner is what tests it."""
+
+import pytest
+import torch
+from torch import nn
+
+from onnxlearn.registry import learner, learner_infos
+from onnxlearn.testing import check_effects
+from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.training.callback import Callback
+from onnxlearn_models.training.config import CHOICES
+
+
+class Own(nn.Module):
+    """What a user may bring."""
+
+    def __init__(self, n_num, cardinalities, n_outputs, width=4):
+        super().__init__()
+        self.embedding = CodeEmbedding(cardinalities, [2] * len(cardinalities))
+        parts = [nn.Linear(n_num + 2 * len(cardinalities), width), nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, n_outputs)]
+        self.layers = nn.Sequential(*parts)
+
+    def forward(self, num, cat):
+        return self.layers(torch.cat([num, self.embedding(cat)], dim=1))
+
+
+class Other(Own):
+    """The same with another activation."""
+
+    def __init__(self, n_num, cardinalities, n_outputs):
+        super().__init__(n_num, cardinalities, n_outputs)
+        self.layers[1] = nn.ReLU()
+
+
+def half(epoch):
+    return 0.5**epoch
+
+
+class Halved(Callback):
+    """Makes every gradient half as large and adds a little, which Adam notices."""
+
+    def after_backward(self, ctx):
+        ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
+
+
+# Networks and trainings of the smallest kind. Parts of dates take long to export.
+SMALL = {
+    "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
+    "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
+    "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
+}  # fmt: skip
+SETTINGS = {"bagging": {"base": "linear"}}
+# What choices ask for, and values of theirs that have no default.
+GO_WITH = {
+    "schedule_free": {"schedule": "constant", "ema": 0.0, "warmup": 0.5},
+    "cosine_restarts": {"schedule_size": 1},
+    "step": {"schedule_size": 1},
+    "plateau": {"schedule_patience": 0, "max_epochs": 12, "lr": 1.0},
+    "lambda": {"schedule_function": half},
+    "multiplicative": {"schedule_function": half},
+}
+OTHERS = {
+    "schedule_function": [abs],
+    "schedule_milestones": [(1,)],
+    "module": [Other],
+    "base": ["entity_mlp"],
+    "callbacks": [(Halved(),)],
+}
+
+
+def small(name):
+    settings = SETTINGS.get(name, {})
+    known = {param.name for param in learner(name, **settings).params}
+    return learner(name, **{**{key: value for key, value in SMALL.items() if key in known}, **settings})
+
+
+@pytest.mark.parametrize("name", sorted(learner_infos()))
+def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
+    check_effects(small(name), others=OTHERS)
+
+
+BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for choice in registry.settings()]
+
+
+@pytest.mark.parametrize(("parameter", "choice"), BROUGHT)
+def test_every_setting_of_a_choice_has_an_effect(parameter, choice):
+    chosen = small("entity_mlp").replace(max_epochs=4, **{parameter: choice}, **GO_WITH.get(choice, {}))
+    check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice])
