@@ -23,9 +23,11 @@ from onnxlearn.errors import DataError, OutputError, ParameterError
 from onnxlearn.files.outputs import PART
 from onnxlearn.testing import example_tasks
 from onnxlearn_cli import main
+from onnxlearn_models.training import optimizers
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.checkpoints import CheckpointWarning
-from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, read_safetensors
+from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
+from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, CheckpointFile, read_safetensors
 from onnxlearn_models.training.folder import read_folder, training_folder
 from onnxlearn_models.training.loop import Training
 from tests.contract.quick_learners import quick
@@ -116,6 +118,52 @@ def test_a_killed_training_comes_to_the_same_file(name, tmp_path):
     torch.manual_seed(17)
     assert recipe.fit(task(), folder=tmp_path, progress=False).to_bytes() == undisturbed
     assert recipe.fit(task(), folder=tmp_path, progress=False).to_bytes() == undisturbed
+
+
+VARIANTS = [
+    *({"optimizer": name} for name in optimizers if name not in ("lbfgs", "schedule_free")),
+    {"optimizer": "lbfgs", "ema": 0.0},
+    {"optimizer": "schedule_free", "ema": 0.0, "schedule": "constant", "warmup": 0.0},
+    {"optimizer": torch.optim.Adamax},
+    {"schedule": "plateau", "schedule_patience": 0, "schedule_threshold": 1.0},
+    {"schedule": "one_cycle", "optimizer": "sgd"},
+    {"schedule": "multiplicative", "schedule_function": lambda epoch: 0.9},
+    {"swa": 0.3, "ema": 0.0, "norm": "batch"},
+    {"callbacks": [Unfreeze("*head*", epoch={2: "*"}, batch={15: "*"})]},
+    {"dropout_schedule": "fade", "weight_decay_schedule": "fade", "mixup": 0.3, "l1": 1e-3},
+    {"precision": "bf16"},
+    {"sampling": "balanced", "subsample": 0.7},
+    {"sampling": "stratified", "oversample": 1.0, "measures": ["auc"], "monitor": "auc", "eval_every": 2},
+    {"accumulate": 3, "grad_clip": 0.5, "freeze": ["*0*bias"]},
+]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_a_killed_training_comes_to_the_same_weights_with_all_settings(settings, tmp_path):
+    def trained(file, *killers):
+        learner = ol.learner("mlp", **{**common, **settings, "callbacks": [*settings.get("callbacks", ()), *killers]})
+        prepared = learner.prepare(*task().split(0.3, 0))
+        network = learner.train_prepared(prepared, checkpoint=file, progress=False)
+        return network.module.state_dict(), network.result.epochs
+
+    common = {
+        "d_block": 8,
+        "batch_size": 6,
+        "max_epochs": 4,
+        "patience": None,
+        "checkpoint_every": 1,
+        "device": "cpu",
+        "n_threads": 1,
+    }
+    undisturbed, history = trained(None)
+    file = CheckpointFile(tmp_path / "network-1.safetensors")
+    with pytest.raises(Killed):
+        trained(file, Killer(3))
+    assert file.read().epoch == 2
+    resumed, same_history = trained(file)
+    assert same_history == history
+    for name, tensor in undisturbed.items():
+        assert torch.equal(resumed[name], tensor), name
 
 
 def test_a_finished_training_gives_its_model_at_once(tmp_path):

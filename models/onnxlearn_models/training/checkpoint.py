@@ -77,7 +77,9 @@ class Checkpoint:
         # Parts of larger tensors are copied: a file must not hold more than what is said.
         tensors = {name: value.detach().cpu().clone() for name, value in self.state.items() if isinstance(value, Tensor)}
         plain = {name: _plain(name, value) for name, value in self.state.items() if name not in tensors}
-        document = {"format_version": FORMAT_VERSION, **{name: getattr(self, name) for name in _PARTS}, "state": plain}
+        parts = {name: getattr(self, name) for name in _PARTS}
+        # The format of the file keeps no order of names.
+        document = {"format_version": FORMAT_VERSION, **parts, "state": plain, "names": list(self.state)}
         contents: bytes = save(tensors, {KEY: json.dumps(document, ensure_ascii=False, sort_keys=True)})
         return contents
 
@@ -107,7 +109,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise DataError(f"{str(path)!r} is no checkpoint of onnxlearn: its metadata have no {KEY!r}") from error
     if document["format_version"] > FORMAT_VERSION:
         raise DataError(f"{str(path)!r} has format {document['format_version']}, which is newer than this onnxlearn: update it")
-    return Checkpoint(state={**document["state"], **tensors}, **{name: document[name] for name in _PARTS})
+    found = {**document["state"], **tensors}
+    state = {name: found[name] for name in document["names"] if name in found}
+    return Checkpoint(state=state, **{name: document[name] for name in _PARTS})
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
