@@ -16,6 +16,7 @@ from onnxlearn.parts import part_of
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -143,11 +144,18 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Train on the task and return the exported model.
 
         ``test``: rows set aside before anything was fitted; the exported file is scored on them and the scores are kept.
+        ``folder``: where the training is kept: a new folder, or one of the same call before, from whose end it goes on.
         ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """

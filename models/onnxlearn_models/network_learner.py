@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from onnxlearn.errors import OnnxlearnError, ParameterError
+from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
@@ -31,17 +33,19 @@ from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import (
     CHOICES,
     TrainConfig,
     choose_training,
     is_setting,
-    plain_validation,
+    plain,
     require_settings,
     stranger,
     train_config_type,
 )
 from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
@@ -53,6 +57,7 @@ from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.start import StartWarning
 from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
 
@@ -73,8 +78,7 @@ class NetworkLearner(Learner):
     architecture_config: ClassVar[type]
 
     def __init__(self, **params: Any) -> None:
-        if "validation" in params:
-            params["validation"] = plain_validation(params["validation"])
+        params = plain(params)
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
@@ -162,14 +166,22 @@ class NetworkLearner(Learner):
         return self.prepare(task).module
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Hold rows out, fit the preprocessing, train, export, prove parity and score the file.
 
-        Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
+        Raises: DataError, ParameterError, ProviderError (no GPU), OutputError (the folder), InterruptedFit, ParityError.
         """
         rows = self._rows(task, test)
-        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        prepared = self.prepare(rows.train, rows.valid)
+        with training_folder(folder, self, task) as files:
+            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
         return self._ship(network, rows, task, test)
 
     def n_together(self, task: Task) -> int:
@@ -242,11 +254,9 @@ class NetworkLearner(Learner):
             module = self.finish(prepared.module.eval(), prepared.architecture, rows, prepared.objective)
         return module.eval(), prepared.preprocessing
 
-    def train(
-        self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
-    ) -> FittedNetwork:
+    def train(self, train: Task, valid: Task | None, *, progress: bool | None = None) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
-        return self.train_prepared(self.prepare(train, valid), keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self.train_prepared(self.prepare(train, valid), progress=progress)
 
     def prepare(self, train: Task, valid: Task | None = None) -> Prepared:
         """All that comes before the training: it is quick, and refuses what can be refused.
@@ -275,6 +285,9 @@ class NetworkLearner(Learner):
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         freeze(module, config.freeze)
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
+        notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
+        for note in notes:
+            warnings.warn(note, StartWarning, stacklevel=2)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
@@ -291,14 +304,20 @@ class NetworkLearner(Learner):
             info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
+            notes=notes,
         )
 
     def train_prepared(
-        self, prepared: Prepared, *, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        prepared: Prepared,
+        *,
+        checkpoint: CheckpointFile | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> FittedNetwork:
-        """Train what :meth:`prepare` gave, which is used up by it.
+        """Train what :meth:`prepare` gave, which is used up by it; go on from a checkpoint, if there is one.
 
-        Raises: ParameterError where the loss is not finite in the first epoch, InterruptedFit.
+        Raises: ParameterError where the loss is not finite in the first epoch or the checkpoint does not fit, InterruptedFit.
         """
         config = prepared.config
         assert config.max_epochs is not None
@@ -307,7 +326,7 @@ class NetworkLearner(Learner):
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             arguments = self.arguments(prepared, on_epoch)
             with prepared.computing():
-                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team)
+                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)
                 return self.trained(prepared, arguments["valid"], result)
 
     def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
@@ -334,5 +353,6 @@ class NetworkLearner(Learner):
 
     def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:
         """What is shipped when the training is over. Random numbers have to be the network's."""
+        result.notes[:0] = prepared.notes
         shipped = self.finish(prepared.module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

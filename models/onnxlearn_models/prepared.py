@@ -41,7 +41,7 @@ class Prepared:
 
     ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
     what callbacks call the training.
-    ``generators``: where torch's random numbers stand after the network was built.
+    ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start.
     """
 
     module: nn.Module
@@ -58,6 +58,7 @@ class Prepared:
     info: RunInfo
     device: torch.device
     generators: Generators
+    notes: list[str]
 
     def tensors(self, rows: WeighedRows) -> Tensors:
         """What training reads of these rows, by running the preprocessing graph."""
@@ -68,10 +69,12 @@ class Prepared:
 
     @torch.no_grad()
     def initialize(self, train: Tensors) -> None:
-        """What the network sets up by the training rows itself."""
+        """What the network sets up by the training rows itself, and the weights that it was given to begin with."""
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.inputs)
+        if self.config.start_from is not None:
+            self.config.start_from.load(self.module)
 
     @property
     def n_weights(self) -> int:

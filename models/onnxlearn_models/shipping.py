@@ -192,7 +192,7 @@ def summary(result: TrainResult) -> dict[str, Any]:
 
 
 def _notes(network: FittedNetwork, title: str) -> list[str]:
-    result, notes = network.result, []
+    result, notes = network.result, [f"training{title}: {note}" for note in network.result.notes]
     best = f"the weights of epoch {result.best_epoch} are kept"
     if result.stopped == "interrupted":
         notes.append(f"training{title} was interrupted in epoch {len(result.epochs) + 1}: {best}")

@@ -47,7 +47,7 @@ class TrainResult:
     """What training came to. ``best_epoch`` counts from 1; its weights are in the network.
 
     ``score_name`` names the epochs' ``valid_score``; ``why``: of a training that diverged, what went wrong.
-    ``callbacks``: those that the learner was given, as they are after the training.
+    ``callbacks``: those that the learner was given, as they are after the training. ``notes``: what the model says of it.
     """
 
     batch_size: int
@@ -58,3 +58,4 @@ class TrainResult:
     stopped: Stopped = "max_epochs"
     why: str = ""
     callbacks: list[Callback] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -16,15 +16,18 @@ from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn.processes import place
 from onnxlearn_models.layers.tape import Tape
-from onnxlearn_models.training.callback import Callbacks, State
+from onnxlearn_models.training.callback import Callback, Callbacks, State
+from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.compiled import compiled, require_compilable
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
+from onnxlearn_models.training.extra_state import extra_states, load_extra_states
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
@@ -104,6 +107,7 @@ def train_network(
     measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
@@ -116,13 +120,18 @@ def train_network(
     one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
     untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
 
-    Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
-    interrupted training is to be kept and no epoch has ended.
+    ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
+
+    Raises: ParameterError where the loss is not finite in the first epoch or a checkpoint does not fit, KeyboardInterrupt, or
+    InterruptedFit where the interrupted training is to be kept and no epoch has ended.
     """
+    beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        info=info, measuring=measuring, team=team,
+        info=info, measuring=measuring, team=team, beside=beside,
     )  # fmt: skip
+    for callback in beside:
+        callback.resume(training)
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
@@ -133,7 +142,8 @@ class Training:
     training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of. ``beside``:
+    callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -150,6 +160,7 @@ class Training:
         info: RunInfo | None = None,
         measuring: Measuring | None = None,
         team: Team | None = None,
+        beside: Sequence[Callback] = (),
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config, self.team = objective, config, team or Team()
@@ -166,7 +177,7 @@ class Training:
         # What only watches does so once.
         given = [callback for callback in map(callback_of, config.callbacks) if callback.recorded or self.team.is_first]
         own, usual = [callback.fresh() for callback in given], usual_callbacks(config)
-        self.callbacks = Callbacks([*usual, *own])
+        self.callbacks = Callbacks([*usual, *own, *beside])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0
         self.batch, self.loss = train, torch.zeros(())
@@ -290,7 +301,9 @@ class Training:
 
     def _begin(self) -> None:
         rows, config = self.train, self.config
-        self.team.require_same(*rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs)
+        self.team.require_same(
+            *rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs, self.epoch
+        )
         self.call("begin")
 
     def _is_over(self) -> bool:
@@ -359,7 +372,9 @@ class Training:
     def state(self) -> State:
         """All that the next epoch depends on: tensors and plain JSON by name."""
         parts: dict[str, Mapping[str, Any]] = {
+            "parameter": {name: parameter.detach() for name, parameter in self.module.named_parameters()},
             "buffer": dict(self.module.named_buffers()),
+            "module": extra_states(self.module),
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
             "callback": self.callbacks.state(),
@@ -369,8 +384,9 @@ class Training:
         return {
             "epoch": self.epoch,
             "n_steps": self.n_steps,
+            # Whether it ended for another reason is found out again, since the settings may be others.
+            "stopped": self.stopped if self.stopped == "callback" else None,
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "values": self.optimizer.flat.values,
             **{f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
         }
 
@@ -381,14 +397,18 @@ class Training:
         def part(name: str) -> dict[str, Any]:
             return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
-        self.epoch, self.n_steps = state["epoch"], state["n_steps"]
+        self.epoch, self.n_steps, self.stopped = state["epoch"], state["n_steps"], state["stopped"]
         self.history[:] = [Epoch(**epoch) for epoch in state["history"]]
-        self.optimizer.flat.values.copy_(state["values"])
-        for name, buffer in self.module.named_buffers():
-            buffer.copy_(part("buffer")[name])
+        for kind, tensors in (("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())):
+            saved = part(kind)
+            for name, tensor in tensors:
+                tensor.copy_(saved[name])
+        load_extra_states(self.module, part("module"))
         self.optimizer.load_state(part("optimizer"))
         self.schedule.load_state(part("schedule"))
-        self.callbacks.load_state(part("callback"))
+        # The training may have been on another device.
+        own = {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in part("callback").items()}
+        self.callbacks.load_state(own)
         if self._scale is not None:
             self._scale.load_state(part("scale"))
         set_random_states(self.device, list(part("random").values()))

@@ -39,6 +39,10 @@ class EarlyStopping(Callback):
         self.kept_epoch = 0
         self.weights: list[Tensor] = []
 
+    def begin(self, ctx: Training) -> None:
+        """A training that has ended goes on where ``patience`` is larger now, and only there."""
+        self._end_impatiently(ctx)
+
     def valid_end(self, ctx: Training) -> None:
         """Keep the weights if they are the best so far; stop where none have been for too long."""
         value = ctx.monitored(self.monitor)
@@ -50,8 +54,7 @@ class EarlyStopping(Callback):
         if is_best:
             self.best_value = math.inf if value is None else value
             self.best_epoch = ctx.epoch
-        elif self.patience is not None and ctx.epoch - self.best_epoch >= self.patience:
-            ctx.stop("patience")
+        self._end_impatiently(ctx)
 
     @torch.no_grad()
     def restore(self, ctx: Training) -> None:
@@ -70,6 +73,10 @@ class EarlyStopping(Callback):
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
         self.best_epoch, self.kept_epoch = state["best_epoch"], state["kept_epoch"]
         self.weights = [state[f"weights.{i}"] for i in range(sum(key.startswith("weights.") for key in state))]
+
+    def _end_impatiently(self, ctx: Training) -> None:
+        if self.patience is not None and ctx.epoch - self.best_epoch >= self.patience:
+            ctx.stop("patience")
 
     def _is_better(self, value: float | None) -> bool:
         if value is None:

@@ -56,6 +56,12 @@ class FlatParameters:
         self._sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
         self._take(values, torch.zeros_like(values))
 
+    def places(self, module: nn.Module) -> dict[str, int]:
+        """Where each parameter of the network that has a place begins in ``values``, by name."""
+        starts = itertools.accumulate((parameter.numel() for parameter in self.parameters), initial=0)
+        by_id = {id(parameter): start for parameter, start in zip(self.parameters, starts, strict=False)}
+        return {name: by_id[id(parameter)] for name, parameter in module.named_parameters() if id(parameter) in by_id}
+
     def pieces(self, flat: Tensor) -> tuple[Tensor, ...]:
         """What each parameter has of a tensor as long as the values."""
         return torch.split(flat, [parameter.numel() for parameter in self.parameters])
