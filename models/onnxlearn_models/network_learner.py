@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from onnxlearn.errors import OnnxlearnError, ParameterError
+from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
