@@ -15,6 +15,7 @@ from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
 
@@ -39,7 +40,9 @@ def _recipe(what: Any) -> Any:
     if isinstance(what, tuple | list):
         return [_recipe(each) for each in what]
     if isinstance(what, Learner):
-        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items()}}
+        # Without what only says where and how to compute.
+        recorded = what.to_dict()["params"]
+        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items() if name in recorded}}
     return {"name": what, "params": {}}
 
 
@@ -76,24 +79,44 @@ def single(what: str | Learner, of: str) -> NetworkLearner:
 
 
 def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool | None) -> list[FittedNetwork]:
-    """One network after the other; what can be refused of any of them is refused before the first is trained.
+    """Those of one form at once where that is quicker, else one after the other; refused is before the first is trained.
 
     After an interruption that is to be kept: those that were trained at least an epoch.
     """
-    prepared = []
-    for part in parts:
-        with told_of(part.title):
-            part.learner.require_tasks(part.train)
-            prepared.append(part.learner.prepare(part.train, part.valid))
+    ready = [_prepare(part) for part in parts]
     networks: list[FittedNetwork] = []
-    for part, ready in zip(parts, prepared, strict=True):
+    for group in in_groups(ready):
         try:
-            with told_of(part.title):
-                networks.append(part.learner.train_prepared(ready, keep_on_interrupt=keep_on_interrupt, progress=progress))
+            networks += _train(
+                [parts[i] for i in group], [ready[i] for i in group], keep_on_interrupt=keep_on_interrupt, progress=progress
+            )
         except InterruptedFit:
             if not networks:
                 raise
             break
+        if any(network.result.stopped == "interrupted" for network in networks):
+            break
+    return networks
+
+
+def _prepare(part: Part) -> Ready:
+    with told_of(part.title):
+        part.learner.require_tasks(part.train)
+        return part.learner, part.learner.prepare(part.train, part.valid)
+
+
+def _train(
+    parts: Sequence[Part], ready: Sequence[Ready], *, keep_on_interrupt: bool, progress: bool | None
+) -> list[FittedNetwork]:
+    if len(parts) > 1:
+        with contextlib.suppress(ParameterError):
+            return train_group(ready, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        # Something is wrong with one of them: one by one the error says which.
+        ready = [_prepare(part) for part in parts]
+    networks = []
+    for part, one in zip(parts, ready, strict=True):
+        with told_of(part.title):
+            networks += train_group([one], keep_on_interrupt=keep_on_interrupt, progress=progress)
         if networks[-1].result.stopped == "interrupted":
             break
     return networks

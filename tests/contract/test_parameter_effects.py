@@ -52,6 +52,7 @@ SMALL = {
 SETTINGS = {"bagging": {"base": "linear"}}
 # What choices ask for, and values of theirs that have no default.
 GO_WITH = {
+    "lbfgs": {"max_epochs": 1},
     "schedule_free": {"schedule": "constant", "ema": 0.0, "warmup": 0.5},
     "cosine_restarts": {"schedule_size": 1},
     "step": {"schedule_size": 1},
@@ -91,5 +92,5 @@ BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for ch
 
 @pytest.mark.parametrize(("parameter", "choice"), BROUGHT)
 def test_every_setting_of_a_choice_has_an_effect(parameter, choice):
-    chosen = small("entity_mlp").replace(max_epochs=4, **{parameter: choice}, **GO_WITH.get(choice, {}))
+    chosen = small("entity_mlp").replace(**{"max_epochs": 4, parameter: choice, **GO_WITH.get(choice, {})})
     check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice])
