@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from onnxlearn.errors import ParameterError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
@@ -73,10 +72,6 @@ class NetworkLearner(Learner):
 
     def __init__(self, **params: Any) -> None:
         params = plain(params)
-        if params.get("swa") is not None and params.get("ema"):
-            raise ParameterError(
-                f"swa={params['swa']} and ema={params['ema']} both say which weights are validated and kept: leave one out"
-            )
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:

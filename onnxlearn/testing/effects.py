@@ -38,7 +38,8 @@ BESIDE: Mapping[str, Sequence[Settings]] = {
     "eval_every": [{"measures": measures} for measures in _MEASURES],
 }
 OTHERS: Mapping[str, Sequence[Any]] = {
-    "time_budget": [1e-9], "param_groups": [{"*": {"lr": 0.5}}], "monitor": ["score"], "measures": _MEASURES,
+    "time_budget": [1e-9], "freeze": [("*weight",), ("*bias",)], "param_groups": [{"*": {"lr": 0.5}}],
+    "monitor": ["score"], "measures": _MEASURES,
 }  # fmt: skip
 
 REFUSALS = (DataError, ParameterError, ProviderError)

@@ -9,6 +9,7 @@ from torch import nn
 import onnxlearn as ol
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.training.callback import STAGES, Callback, Callbacks
+from onnxlearn_models.training.callbacks import HistoryFile, MLflow, StepHistory, TensorBoard
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.groups import parameter_groups
 from onnxlearn_models.training.loop import Training
@@ -215,3 +216,34 @@ def test_a_model_has_the_callbacks_of_its_training_and_its_file_names_them():
     assert recorded["args"] == [5]
     assert learner == learner.replace(callbacks=[Counting(5), Watching(start=1)])
     assert learner != learner.replace(callbacks=[Counting(6), Watching(start=0)])
+
+
+def test_trackers_go_on_in_the_places_where_they_were(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri, pattern = (tmp_path / "mlruns").as_uri(), f"{tmp_path}/{{run}}"
+    trackers = (HistoryFile(f"{pattern}.csv"), TensorBoard(pattern), MLflow(uri, "e"), StepHistory())
+    first = training(callbacks=trackers)
+    first.call("begin")
+    for _ in range(2):
+        first.run_epoch()
+    state = pickle.loads(pickle.dumps(first.state()))
+    # A third epoch, of which nothing but what trackers wrote outlives the kill.
+    first.run_epoch()
+    second = training(callbacks=trackers)
+    second.load_state(state)
+    result = second.run()
+    whole = training(callbacks=(StepHistory(),)).run()
+    file, board, runs, steps = result.callbacks
+    assert [line.split(",")[0] for line in file.file.read_text().splitlines()] == ["epoch", "1", "2", "3", "4"]
+    assert steps.rows == whole.callbacks[0].rows
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "mlruns") == ["task-learner", "task-learner.csv"]
+    events = EventAccumulator(str(board.folder)).Reload()
+    expected = [(epoch.number, epoch.valid_loss) for epoch in whole.epochs]
+    assert [(event.step, event.value) for event in events.Scalars("loss/valid")] == [(n, pytest.approx(v)) for n, v in expected]
+    run = MlflowClient(uri).get_run(runs.run_id)
+    assert run.info.status == "FINISHED"
+    assert {each.step for each in MlflowClient(uri).get_metric_history(runs.run_id, "loss/valid")} == {1, 2, 3, 4}

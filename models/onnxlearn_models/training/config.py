@@ -112,8 +112,9 @@ class TrainConfig:
     accumulate: int = param(1, "batches whose gradients make one step", low=1)
     time_budget: float | None = param(None, "seconds of training after which it ends (None: no limit)", low=0, low_open=True)
     ema: float = param(
-        0.99, "decay of the averaged weights that are validated and kept (0: no average; not with swa)", low=0, high=0.9999
-    )
+        0.99, "decay of the averaged weights that are validated and kept (0: no average)", low=0, high=0.9999,
+        when={"swa": None},
+    )  # fmt: skip
     swa: float | None = param(
         None, "share of max_epochs after which the mean of the weights at epochs' ends is validated and kept (None: no mean)",
         low=0, high=1, high_open=True,
