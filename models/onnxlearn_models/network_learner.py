@@ -286,8 +286,8 @@ class NetworkLearner(Learner):
         freeze(module, config.freeze)
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
-        for note in notes:
-            warnings.warn(note, StartWarning, stacklevel=2)
+        if notes:
+            warnings.warn(". ".join(notes), StartWarning, stacklevel=2)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
