@@ -6,13 +6,14 @@ import contextlib
 import os
 import shlex
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.processes import place
 from onnxlearn_cli.codes import DONE, INTERRUPTED
 from onnxlearn_cli.options import (
@@ -88,6 +89,10 @@ def fit(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Also draw the learning curves: .svg, .png or .pdf (extra plot)."),
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="FOLDER", help="Keep the training there: the same command again goes on with it."),
+    ] = None,
     keep_on_interrupt: Annotated[
         bool, typer.Option("--keep-on-interrupt", help="After Ctrl-C still write the best weights so far.")
     ] = False,
@@ -133,7 +138,8 @@ def fit(
         )
         recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
-        model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt)
+        with kept_in(folder) as kept:
+            model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt, **kept)
         temporary.write_bytes(model.to_bytes())
         if beside is not None and out_of_fold is not None:
             write_out_of_fold(model, beside, out_of_fold)
@@ -161,6 +167,20 @@ class LearningCurves:
         from onnxlearn.plots import learning_curves
 
         return learning_curves(self.model)
+
+
+@contextlib.contextmanager
+def kept_in(folder: Path | None) -> Iterator[dict[str, Any]]:
+    """The arguments of a fit that keep its training; after Ctrl-C it is said how to go on."""
+    if folder is None:
+        yield {}
+        return
+    if (folder / "training.json").exists() and place().is_first:
+        say(f"the training in {folder} goes on")
+    try:
+        yield {"folder": folder}
+    except KeyboardInterrupt:
+        raise InterruptedFit(f"interrupted; the same command goes on with the training in {folder}") from None
 
 
 def read_task(data: str, target: list[str], **options: Any) -> Task:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from onnxlearn.errors import InterruptedFit, OnnxlearnError, ParameterError, listing
@@ -15,8 +17,10 @@ from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
+from onnxlearn_models.training.folder import Files, no_file
 
 
 class Averaging(Learner):
@@ -39,7 +43,9 @@ def _recipe(what: Any) -> Any:
     if isinstance(what, tuple | list):
         return [_recipe(each) for each in what]
     if isinstance(what, Learner):
-        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items()}}
+        # Without what only says where and how to compute.
+        recorded = what.to_dict()["params"]
+        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items() if name in recorded}}
     return {"name": what, "params": {}}
 
 
@@ -75,25 +81,60 @@ def single(what: str | Learner, of: str) -> NetworkLearner:
     return found
 
 
-def train_all(parts: Sequence[Part], *, keep_on_interrupt: bool, progress: bool | None) -> list[FittedNetwork]:
-    """One network after the other; what can be refused of any of them is refused before the first is trained.
+def train_all(
+    parts: Sequence[Part],
+    *,
+    files: AbstractContextManager[Files] | None = None,
+    keep_on_interrupt: bool = False,
+    progress: bool | None = None,
+) -> list[FittedNetwork]:
+    """Those of one form at once where that is quicker, else one after the other; refused is before the first is trained.
 
-    After an interruption that is to be kept: those that were trained at least an epoch.
+    ``files``: where they keep their checkpoints; those that do are trained one after the other. After an interruption that is
+    to be kept: those that were trained at least an epoch.
     """
-    prepared = []
-    for part in parts:
-        with told_of(part.title):
-            part.learner.require_tasks(part.train)
-            prepared.append(part.learner.prepare(part.train, part.valid))
+    ready = [_prepare(part) for part in parts]
     networks: list[FittedNetwork] = []
-    for part, ready in zip(parts, prepared, strict=True):
-        try:
-            with told_of(part.title):
-                networks.append(part.learner.train_prepared(ready, keep_on_interrupt=keep_on_interrupt, progress=progress))
-        except InterruptedFit:
-            if not networks:
-                raise
-            break
+    with files or contextlib.nullcontext(no_file) as file_of:
+        for group in in_groups(ready) if file_of is no_file else [[i] for i in range(len(parts))]:
+            train = partial(_train, parts, ready, group, file_of)
+            try:
+                networks += train(keep_on_interrupt=keep_on_interrupt, progress=progress)
+            except InterruptedFit:
+                if not networks:
+                    raise
+                break
+            if any(network.result.stopped == "interrupted" for network in networks):
+                break
+    return networks
+
+
+def _prepare(part: Part) -> Ready:
+    with told_of(part.title):
+        part.learner.require_tasks(part.train)
+        return part.learner, part.learner.prepare(part.train, part.valid)
+
+
+def _train(
+    parts: Sequence[Part],
+    ready: Sequence[Ready],
+    group: Sequence[int],
+    file_of: Files,
+    *,
+    keep_on_interrupt: bool,
+    progress: bool | None,
+) -> list[FittedNetwork]:
+    """Those of one group, by their numbers."""
+    if len(group) > 1:
+        with contextlib.suppress(ParameterError):
+            return train_group([ready[i] for i in group], keep_on_interrupt=keep_on_interrupt, progress=progress)
+    networks = []
+    for i in group:
+        # Where something is wrong with one of a group, one by one the error says which; the group has used them up.
+        learner, prepared = ready[i] if len(group) == 1 else _prepare(parts[i])
+        train = partial(learner.train_prepared, prepared, checkpoint=file_of(i + 1))
+        with told_of(parts[i].title):
+            networks.append(train(keep_on_interrupt=keep_on_interrupt, progress=progress))
         if networks[-1].result.stopped == "interrupted":
             break
     return networks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +25,8 @@ from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
 from onnxlearn_models.shipping import Rows, calibrated, export_proven, ship, torch_reference
-from onnxlearn_models.training.config import CHOICES, is_setting
+from onnxlearn_models.training.config import CHOICES, is_setting, plain
+from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.split import hold_out
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -55,6 +57,7 @@ class Bagging(Averaging):
     config_types: tuple[type, ...] = (BaggingConfig,)
 
     def __init__(self, **params: Any) -> None:
+        params = plain(params)
         base = params.get("base", "mlp")
         self.base = single(base, of=self.name)
         # What is chosen here for all networks brings its own settings.
@@ -85,7 +88,13 @@ class Bagging(Averaging):
         return self.base.replace(**{name: value for name, value in self._given.items() if name not in ("base", "n_folds")})
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Train a network without each fold, predict the fold by the file of that network, ship the mean of them all."""
         self.require_tasks(task, test)
@@ -93,7 +102,12 @@ class Bagging(Averaging):
         outputs.require(task.schema.target)
         rows = Rows.of(task, None, outputs, seed)
         folds, parts = self._parts(rows, test)
-        networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        networks = train_all(
+            parts,
+            files=training_folder(folder, self, task),
+            keep_on_interrupt=keep_on_interrupt,
+            progress=progress,
+        )
         post = calibrated(networks, rows, outputs)
         prediction = out_of_fold(networks, post, rows.train, folds)
         training = {"seed": seed, "n_folds": len(networks), **describe(parts, networks)}
@@ -113,7 +127,7 @@ class Bagging(Averaging):
         """The mean of what torch makes of rows by the network of every fold."""
         outputs = self._outputs()
         rows = Rows.of(task, None, outputs, self.values["seed"])
-        return torch_reference(train_all(self._parts(rows)[1], keep_on_interrupt=False, progress=False), rows, outputs)
+        return torch_reference(train_all(self._parts(rows)[1], progress=False), rows, outputs)
 
     def _outputs(self) -> OutputConfig:
         return OutputConfig(**{field.name: self.values[field.name] for field in dataclasses.fields(OutputConfig)})

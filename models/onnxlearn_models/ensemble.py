@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
@@ -26,6 +27,7 @@ from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.config import WHERE, plain_validation
+from onnxlearn_models.training.folder import training_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,13 @@ class Ensemble(Averaging):
         return seeded
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Train every member on the same rows, average them in one file, prove and score it."""
         self.require_tasks(task, test)
@@ -98,7 +106,12 @@ class Ensemble(Averaging):
         outputs.require(task.schema.target)
         rows = Rows.of(task, config.validation, outputs, config.seed, test)
         parts = self._parts(rows)
-        networks = train_all(parts, keep_on_interrupt=keep_on_interrupt, progress=progress)
+        networks = train_all(
+            parts,
+            files=training_folder(folder, self, task),
+            keep_on_interrupt=keep_on_interrupt,
+            progress=progress,
+        )
         training = {"seed": config.seed, **describe(parts, networks)}
         post = calibrated(networks, rows, outputs)
         notes = (*task.notes, *cut_short(parts, networks))
@@ -108,7 +121,7 @@ class Ensemble(Averaging):
         """The mean of what torch makes of rows by every member."""
         config, outputs = self.configs
         rows = Rows.of(task, config.validation, outputs, config.seed)
-        return torch_reference(train_all(self._parts(rows), keep_on_interrupt=False, progress=False), rows, outputs)
+        return torch_reference(train_all(self._parts(rows), progress=False), rows, outputs)
 
     def bare(self, task: Task) -> Bare:
         """The networks of all members."""

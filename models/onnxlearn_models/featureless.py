@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
 
-from onnxlearn.errors import DataError
+from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.learner import Learner
 from onnxlearn.model import Model
@@ -38,10 +39,18 @@ class Featureless(Learner):
     config_types = (FeaturelessConfig,)
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
-        """Count or average the target; there is nothing to interrupt or to watch."""
+        """Count or average the target; there is nothing to interrupt, to watch or to go on from."""
         del keep_on_interrupt, progress
+        if folder is not None:
+            raise ParameterError("learner 'featureless' trains nothing that a folder could keep: leave folder out")
         self.require_tasks(task, test)
         if not task.n_rows:
             raise DataError("the task has no rows to learn from")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
 from onnxlearn.params import Param, owned
+from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -23,21 +29,26 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
+from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import (
     CHOICES,
     TrainConfig,
     choose_training,
     is_setting,
-    plain_validation,
+    plain,
     require_settings,
     stranger,
     train_config_type,
 )
 from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
+from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.measuring import make_measuring
@@ -46,6 +57,7 @@ from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.progress import progress_bar
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import make_sampler
+from onnxlearn_models.training.start import StartWarning
 from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
 
@@ -66,8 +78,7 @@ class NetworkLearner(Learner):
     architecture_config: ClassVar[type]
 
     def __init__(self, **params: Any) -> None:
-        if "validation" in params:
-            params["validation"] = plain_validation(params["validation"])
+        params = plain(params)
         for name in CHOICES:
             # Code of the user's own, as the command line names it.
             if isinstance(choice := params.get(name), str) and ":" in choice:
@@ -155,20 +166,60 @@ class NetworkLearner(Learner):
         return self.prepare(task).module
 
     def fit(
-        self, task: Task, *, test: Task | None = None, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> Model:
         """Hold rows out, fit the preprocessing, train, export, prove parity and score the file.
 
-        Raises: DataError, ParameterError, ProviderError (no GPU), InterruptedFit, ParityError.
+        Raises: DataError, ParameterError, ProviderError (no GPU), OutputError (the folder), InterruptedFit, ParityError.
         """
+        rows = self._rows(task, test)
+        prepared = self.prepare(rows.train, rows.valid)
+        with training_folder(folder, self, task) as files:
+            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self._ship(network, rows, task, test)
+
+    def n_together(self, task: Task) -> int:
+        """As many as one batched network takes, where its step is quicker than one of each after the other."""
+        config: TrainConfig = self.configs[2]
+        # That which cannot be prepared says so where it is fitted.
+        with contextlib.suppress(OnnxlearnError):
+            if config.fold_parallel == "auto" and is_quicker(self.prepare(task), MOST):
+                return MOST
+        return 1
+
+    def fit_together(
+        self, tasks: Sequence[Task], tests: Sequence[Task | None], titles: Sequence[str]
+    ) -> list[Callable[[], Model]]:
+        """Train one network for each task, several as one where that is quicker."""
+        rows = [self._rows(task, test) for task, test in zip(tasks, tests, strict=True)]
+        ready: list[Ready] = []
+        for each, title in zip(rows, titles, strict=True):
+            with part_of(title):
+                ready.append((self, self.prepare(each.train, each.valid)))
+        # Those of one form side by side: folds may differ in their numbers of batches.
+        forms = [form_of(prepared) for _, prepared in ready]
+        order = sorted(range(len(ready)), key=lambda i: forms.index(forms[i]))
+        ordered = [ready[i] for i in order]
+        networks = [network for group in in_groups(ordered) for network in train_group([ordered[i] for i in group])]
+        return [partial(self._ship, networks[order.index(i)], rows[i], tasks[i], tests[i]) for i in range(len(tasks))]
+
+    def _rows(self, task: Task, test: Task | None) -> Rows:
+        """The rows by what they are for. Raises: DataError, ParameterError."""
         self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed, test)
-        network = self.train(rows.train, rows.valid, keep_on_interrupt=keep_on_interrupt, progress=progress)
-        training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
-        post = calibrated((network,), rows, outputs)
+        return Rows.of(task, config.validation, outputs, config.seed, test)
+
+    def _ship(self, network: FittedNetwork, rows: Rows, task: Task, test: Task | None) -> Model:
+        training = {**summary(network.result), "chosen": network.chosen, "seed": self.configs[2].seed}
+        post = calibrated((network,), rows, self.configs[3])
         return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
@@ -203,11 +254,9 @@ class NetworkLearner(Learner):
             module = self.finish(prepared.module.eval(), prepared.architecture, rows, prepared.objective)
         return module.eval(), prepared.preprocessing
 
-    def train(
-        self, train: Task, valid: Task | None, *, keep_on_interrupt: bool = False, progress: bool | None = None
-    ) -> FittedNetwork:
+    def train(self, train: Task, valid: Task | None, *, progress: bool | None = None) -> FittedNetwork:
         """Fit the preprocessing and the network on the first rows, choosing the epoch by the second."""
-        return self.train_prepared(self.prepare(train, valid), keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self.train_prepared(self.prepare(train, valid), progress=progress)
 
     def prepare(self, train: Task, valid: Task | None = None) -> Prepared:
         """All that comes before the training: it is quick, and refuses what can be refused.
@@ -236,6 +285,9 @@ class NetworkLearner(Learner):
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         freeze(module, config.freeze)
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
+        notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
+        if notes:
+            warnings.warn(". ".join(notes), StartWarning, stacklevel=2)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,
@@ -252,37 +304,55 @@ class NetworkLearner(Learner):
             info=RunInfo(train.name, self.name, self.to_dict()["params"], chosen),
             device=device,
             generators=generators,
+            notes=notes,
         )
 
     def train_prepared(
-        self, prepared: Prepared, *, keep_on_interrupt: bool = False, progress: bool | None = None
+        self,
+        prepared: Prepared,
+        *,
+        checkpoint: CheckpointFile | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
     ) -> FittedNetwork:
-        """Train what :meth:`prepare` gave, which is used up by it.
+        """Train what :meth:`prepare` gave, which is used up by it; go on from a checkpoint, if there is one.
 
-        Raises: ParameterError where the loss is not finite in the first epoch, InterruptedFit.
+        Raises: ParameterError where the loss is not finite in the first epoch or the checkpoint does not fit, InterruptedFit.
         """
-        module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
+        config = prepared.config
         assert config.max_epochs is not None
         team = join(prepared.device)
         show = progress if team.is_first else False
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
-            train = prepared.tensors(prepared.train)
-            valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
-            prepared.initialize(train)
+            arguments = self.arguments(prepared, on_epoch)
             with prepared.computing():
-                result = train_network(
-                    module,
-                    train,
-                    valid,
-                    objective=prepared.objective,
-                    config=config,
-                    groups=self.groups(module, config),
-                    settle=lambda: settle(module, code_counts),
-                    on_epoch=on_epoch,
-                    info=prepared.info,
-                    measuring=prepared.measuring,
-                    keep_on_interrupt=keep_on_interrupt,
-                    team=team,
-                )
-                shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
+                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)
+                return self.trained(prepared, arguments["valid"], result)
+
+    def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
+        """What a :class:`~onnxlearn_models.training.loop.Training` takes, before its first step.
+
+        Random numbers have to be the network's.
+        """
+        module, code_counts = prepared.module, prepared.preprocessing.code_counts
+        train = prepared.tensors(prepared.train)
+        valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
+        prepared.initialize(train)
+        return {
+            "module": module,
+            "train": train,
+            "valid": valid,
+            "objective": prepared.objective,
+            "config": prepared.config,
+            "groups": self.groups(module, prepared.config),
+            "settle": lambda: settle(module, code_counts),
+            "on_epoch": on_epoch,
+            "info": prepared.info,
+            "measuring": prepared.measuring,
+        }
+
+    def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:
+        """What is shipped when the training is over. Random numbers have to be the network's."""
+        result.notes[:0] = prepared.notes
+        shipped = self.finish(prepared.module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

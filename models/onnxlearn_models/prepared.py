@@ -41,7 +41,7 @@ class Prepared:
 
     ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
     what callbacks call the training.
-    ``generators``: where torch's random numbers stand after the network was built.
+    ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start.
     """
 
     module: nn.Module
@@ -58,6 +58,7 @@ class Prepared:
     info: RunInfo
     device: torch.device
     generators: Generators
+    notes: list[str]
 
     def tensors(self, rows: WeighedRows) -> Tensors:
         """What training reads of these rows, by running the preprocessing graph."""
@@ -68,18 +69,28 @@ class Prepared:
 
     @torch.no_grad()
     def initialize(self, train: Tensors) -> None:
-        """What the network sets up by the training rows itself."""
+        """What the network sets up by the training rows itself, and the weights that it was given to begin with."""
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.inputs)
+        if self.config.start_from is not None:
+            self.config.start_from.load(self.module)
+
+    @property
+    def n_weights(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
 
     @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run."""
+    def computing(self, n_models: int = 1) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run.
+
+        ``n_models``: networks of this form that are trained as one.
+        """
         config, size = self.config, self.config.batch_size
         assert size is not None
-        n_weights = sum(parameter.numel() for parameter in self.module.parameters())
-        n_threads = choose_threads(config.n_threads, n_weights, size * getattr(self.module, "n_batch_members", 1))
+        n_rows = n_models * size * getattr(self.module, "n_batch_members", 1)
+        n_threads = choose_threads(config.n_threads, self.n_weights, n_rows)
         with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
             yield
 
@@ -115,6 +126,13 @@ class WeighedRows:
 _STREAM = threading.RLock()
 
 
+@contextlib.contextmanager
+def own_stream() -> Iterator[None]:
+    """Inside, torch's random numbers on the CPU may be set at will; other threads wait, and afterwards they are as before."""
+    with _STREAM, torch.random.fork_rng(devices=[]):
+        yield
+
+
 class Generators:
     """Torch's random numbers from a seed on; the caller's generators are as before after each block.
 
@@ -134,6 +152,15 @@ class Generators:
             set_random_states(self._device, self._states)
             yield
             self._states = random_states(self._device)
+
+    @property
+    def state(self) -> Tensor:
+        """Where the random numbers of the CPU stand."""
+        return self._states[0]
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._states[0] = state
 
 
 def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:

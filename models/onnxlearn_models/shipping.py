@@ -178,8 +178,7 @@ def _prove(
 def summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training of one network."""
     rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
-    # Measures may be those of some epochs alone.
-    history = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    history = {name: [row[name] for row in rows] for name in rows[0]}
     if any(epoch.skipped_steps for epoch in result.epochs):
         history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {
@@ -193,7 +192,7 @@ def summary(result: TrainResult) -> dict[str, Any]:
 
 
 def _notes(network: FittedNetwork, title: str) -> list[str]:
-    result, notes = network.result, []
+    result, notes = network.result, [f"training{title}: {note}" for note in network.result.notes]
     best = f"the weights of epoch {result.best_epoch} are kept"
     if result.stopped == "interrupted":
         notes.append(f"training{title} was interrupted in epoch {len(result.epochs) + 1}: {best}")

@@ -174,6 +174,14 @@ class TabMNet(nn.Module):
         if self.features.num is not None:
             self.features.num.initialize(inputs["num"][:, : self.features.n_embedded])
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """What steps leave behind for later ones: for a training that goes on."""
+        return self.workspace.state()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.workspace.load_state(state)
+
     def layers(self) -> list[HiddenLayer]:
         """The hidden layers."""
         own = itertools.zip_longest(self.weight, self.bias, self.s, self.r)

@@ -130,7 +130,7 @@ def describe(cells: Sequence[Cell]) -> dict[str, Any]:
     """The outline with fingerprints, which tell it from any other: two designs with equal descriptions have equal results."""
     document = outline(cells)
     for cell in cells:
-        if code := _code(cell.learner):
+        if code := own_code(cell.learner):
             document["learners"][cell.learner_name]["code"] = code
     for cell in _first_by(cells, lambda cell: cell.task_name):
         document["tasks"][cell.task_name]["sha256"] = task_fingerprint(cell.task)
@@ -139,12 +139,12 @@ def describe(cells: Sequence[Cell]) -> dict[str, Any]:
     return document
 
 
-def _code(value: object) -> Any:
+def own_code(value: object) -> Any:
     """Digests of the user's own code that a value holds, as lists and dictionaries; nothing where there is none."""
     if isinstance(value, Learner):
-        return {name: code for name, each in value.values.items() if (code := _code(each))}
+        return {name: code for name, each in value.values.items() if (code := own_code(each))}
     if isinstance(value, list | tuple):
-        codes = [_code(each) for each in value if is_recorded(each)]
+        codes = [own_code(each) for each in value if is_recorded(each)]
         return codes if any(codes) else None
     if isinstance(value, Measure):
         return code_digest(value.function) if is_own(value) else None

@@ -49,6 +49,16 @@ class Interrupted(Callback):
             raise KeyboardInterrupt
 
 
+class Pausing(Callback):
+    """Ends the training after its second epoch."""
+
+    recorded = False
+
+    def epoch_end(self, ctx):
+        if ctx.epoch == 2:
+            ctx.stop()
+
+
 def table(seed=0):
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(400, 3))
@@ -77,6 +87,16 @@ def fit(name, folder):
     model = LEARNERS[name]().fit(make_task(), progress=False, keep_on_interrupt=name == "interrupted")
     Path(folder, f"{name}-{RANK}.onnx").write_bytes(model.to_bytes())
     return {"training": model.metadata["training"], "callbacks": len(model.callbacks)}
+
+
+def kept(folder):
+    """A training that stops in between and goes on, and the same at once."""
+    recipe, task = ol.learner("mlp", **{**QUICK, "dropout": 0.3}, mixup=0.2), make_task()
+    paused = recipe.replace(callbacks=[Pausing()])
+    first = paused.fit(task, folder=Path(folder, "kept"), progress=False).metadata["training"]
+    Path(folder, f"kept-{RANK}.onnx").write_bytes(recipe.fit(task, folder=Path(folder, "kept"), progress=False).to_bytes())
+    Path(folder, f"at_once-{RANK}.onnx").write_bytes(recipe.fit(task, progress=False).to_bytes())
+    return {"epochs": first["epochs"]}
 
 
 def other_rows(folder):
@@ -116,7 +136,7 @@ def oracle(folder):
 
 
 def main(names, folder):
-    others = {"other_rows": other_rows, "too_small": too_small, "command": command, "oracle": oracle}
+    others = {"kept": kept, "other_rows": other_rows, "too_small": too_small, "command": command, "oracle": oracle}
     for name in names.split(","):
         try:
             told = others[name](folder) if name in others else fit(name, folder)

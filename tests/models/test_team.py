@@ -36,7 +36,7 @@ class Run:
 def run(tmp_path_factory):
     """All that ends well, by ``torchrun``."""
     folder = tmp_path_factory.mktemp("team")
-    names = ",".join(["oracle", *TOGETHER, "other_rows", "too_small", "command"])
+    names = ",".join(["oracle", *TOGETHER, "kept", "other_rows", "too_small", "command"])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run(
         [*torchrun, *WORKER, names, str(folder)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
@@ -92,6 +92,12 @@ def histories(model):
 def test_what_is_drawn_in_each_process_differs(run):
     assert run.told("norms")["training"]["history"]["train_loss"] != histories(alone("norms"))[0]["train_loss"]
     assert min(run.told("norms")["training"]["history"]["valid_acc"]) > 0.7
+
+
+def test_a_training_goes_on_with_as_many_processes(run):
+    assert [run.told("kept", rank)["epochs"] for rank in range(2)] == [2, 2]
+    for rank in range(2):
+        assert (run.folder / f"kept-{rank}.onnx").read_bytes() == (run.folder / f"at_once-{rank}.onnx").read_bytes()
 
 
 def test_one_process_stops_all_of_them_and_what_only_watches_is_in_one(run):

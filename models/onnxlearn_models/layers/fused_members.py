@@ -35,6 +35,8 @@ class Workspace:
         self.n_steps = 0
         self._tensors: dict[str, Tensor] = {}
         self._random = torch.empty(0)
+        # Of torch's generator, when it drew them: what they can be drawn from again.
+        self._generator: Tensor | None = None
         self._bounds: tuple[float, Tensor] | None = None
 
     def take(self, name: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -45,9 +47,20 @@ class Workspace:
             held = self._tensors[name] = torch.empty(size, dtype=like.dtype)
         return held[:size].view(shape)
 
+    def state(self) -> dict[str, Any]:
+        """What later steps depend on."""
+        return {} if self._generator is None else {"n_random": len(self._random), "generator": self._generator}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        if state:
+            self._generator, self._bounds = state["generator"], None
+            self._random = torch.rand(state["n_random"], generator=torch.Generator().set_state(state["generator"]))
+
     def bounds(self, share: float, like: Tensor) -> Tensor:
         """Upper bounds of units, in shape and type of ``like``: 0 for the share that is dropped, else infinity."""
         if len(self._random) < 2 * like.numel():
+            self._generator = torch.get_rng_state()
             self._random, self._bounds = torch.rand(max(N_RANDOM, 2 * like.numel())), None
         if self._bounds is None or self._bounds[0] != share:
             self._bounds = share, torch.where(self._random < share, 0.0, math.inf).to(like.dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from torch import Tensor
@@ -33,7 +34,8 @@ class Callback:
     is a recipe: every fit makes its callbacks anew, from the arguments that they were made with; the fitted Model has those
     of its training as ``model.callbacks``.
 
-    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``.
+    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it works
+    where several networks are trained as one: it looks at no ``ctx.batch`` and ends a training only after an epoch.
 
     >>> class Largest(Callback):
     ...     def begin(self, ctx):
@@ -44,6 +46,7 @@ class Callback:
 
     order: ClassVar[int] = 0
     recorded: ClassVar[bool] = True
+    stackable: ClassVar[bool] = False
     given: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -101,7 +104,7 @@ class Callback:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
+        """Go on from what :meth:`state` gave; called before ``begin``, and not where it gave nothing."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and isinstance(other, Callback) and self._identity() == other._identity()
@@ -145,17 +148,23 @@ class Callbacks:
         return self._methods[stage]
 
     def state(self) -> State:
-        """Of all that have some, by number and class."""
+        """Of all that have some, by class."""
         return {f"{name}.{key}": value for name, callback in self._named() for key, value in callback.state().items()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Give every callback its own."""
+        """Give every callback its own; one that was not there, or had none, begins."""
         for name, callback in self._named():
             own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
-            callback.load_state(own)
+            if own:
+                callback.load_state(own)
 
-    def _named(self) -> list[tuple[str, Callback]]:
-        return [(f"{i}:{type(callback).__name__}", callback) for i, callback in enumerate(self.all)]
+    def _named(self) -> Iterator[tuple[str, Callback]]:
+        """By class, and number where there are several: others may come and go between two parts of a training."""
+        seen = Counter[str]()
+        for callback in self.all:
+            name = type(callback).__name__
+            seen[name] += 1
+            yield name if seen[name] == 1 else f"{name}-{seen[name]}", callback
 
     def _find(self, stage: str) -> tuple[Callable[[Training], None], ...]:
         base = getattr(Callback, stage)

@@ -27,6 +27,7 @@ from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.measuring import MEASURED_ROWS
 from onnxlearn_models.training.precision import Precision
 from onnxlearn_models.training.registry import Registry, said
+from onnxlearn_models.training.start import StartWeights
 
 WHERE = "it says where and how to compute, not what; only rounding may differ"
 VALIDATED = {"validation": GIVEN}
@@ -142,8 +143,22 @@ class TrainConfig:
     callbacks: tuple[Callback | str, ...] = param(
         (), "what stands beside the steps: MyCallback(), or by name, such as tensorboard or unfreeze('head.*', epoch={3: '*'})"
     )
+    start_from: StartWeights | None = param(
+        None,
+        "weights to begin with, as far as names and shapes agree: of a training folder, a .safetensors file, a network or its "
+        "state dict",
+    )
+    checkpoint_every: int | None = param(
+        None,
+        "epochs between two checkpoints, where the training has a folder (None: as often as takes little of the time)",
+        low=1,
+        inert="it says how much is lost where a training is killed",
+    )
     precision: Precision = param(
         "float32", "numbers of matrix products in training: bf16 and fp16 pay for wide networks, tf32 on NVIDIA GPUs"
+    )
+    fold_parallel: Literal["auto", "never"] = param(
+        "auto", "auto: folds and seeds are trained as one network where that is quicker", inert="it changes rounding alone"
     )
     device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=WHERE)
     compile: bool = param(
@@ -225,6 +240,19 @@ def require_settings(config: TrainConfig) -> None:
                 f"{parameter}={said(getattr(config, parameter))} needs {field.name}, which has no default: give it "
                 f"({field.metadata['meaning']})"
             )
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as values that stay what they are: validation rows as integers, weights to begin with read from their file.
+
+    Raises: ParameterError, DataError.
+    """
+    changed = dict(params)
+    if "validation" in params:
+        changed["validation"] = plain_validation(params["validation"])
+    if params.get("start_from") is not None:
+        changed["start_from"] = StartWeights.of(params["start_from"])
+    return changed
 
 
 def plain_validation(validation: Any) -> Any:

@@ -13,8 +13,8 @@ from onnxlearn_models.training.callback import Callback
 class Epoch:
     """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
 
-    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where the rows do not define it.
-    ``skipped_steps``: those left out since a gradient was too large for fp16.
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where it was not, and where the rows do
+    not define it. ``skipped_steps``: those left out since a gradient was too large for fp16.
     """
 
     number: int
@@ -47,7 +47,7 @@ class TrainResult:
     """What training came to. ``best_epoch`` counts from 1; its weights are in the network.
 
     ``score_name`` names the epochs' ``valid_score``; ``why``: of a training that diverged, what went wrong.
-    ``callbacks``: those that the learner was given, as they are after the training.
+    ``callbacks``: those that the learner was given, as they are after the training. ``notes``: what the model says of it.
     """
 
     batch_size: int
@@ -58,3 +58,4 @@ class TrainResult:
     stopped: Stopped = "max_epochs"
     why: str = ""
     callbacks: list[Callback] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

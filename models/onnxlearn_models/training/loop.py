@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -14,24 +15,30 @@ from torch import Tensor, nn
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn.processes import place
-from onnxlearn_models.training.callback import Callbacks, State
+from onnxlearn_models.layers.tape import Tape
+from onnxlearn_models.training.callback import Callback, Callbacks, State
+from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
+from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.compiled import compiled, require_compilable
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
+from onnxlearn_models.training.extra_state import extra_states, load_extra_states
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.precision import GradientScale, computing, require_precision
+from onnxlearn_models.training.precision import HALF, GradientScale, computing, require_precision
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
+from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
 from onnxlearn_models.training.tensors import Tensors
 
@@ -100,6 +107,7 @@ def train_network(
     measuring: Measuring | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
@@ -112,13 +120,18 @@ def train_network(
     one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
     untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
 
-    Raises: ParameterError where the loss is not finite in the first epoch, KeyboardInterrupt, or InterruptedFit where the
-    interrupted training is to be kept and no epoch has ended.
+    ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
+
+    Raises: ParameterError where the loss is not finite in the first epoch or a checkpoint does not fit, KeyboardInterrupt, or
+    InterruptedFit where the interrupted training is to be kept and no epoch has ended.
     """
+    beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        info=info, measuring=measuring, team=team,
+        info=info, measuring=measuring, team=team, beside=beside,
     )  # fmt: skip
+    for callback in beside:
+        callback.resume(training)
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
 
@@ -129,7 +142,8 @@ class Training:
     training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of.
+    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of. ``beside``:
+    callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -146,6 +160,7 @@ class Training:
         info: RunInfo | None = None,
         measuring: Measuring | None = None,
         team: Team | None = None,
+        beside: Sequence[Callback] = (),
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config, self.team = objective, config, team or Team()
@@ -162,7 +177,7 @@ class Training:
         # What only watches does so once.
         given = [callback for callback in map(callback_of, config.callbacks) if callback.recorded or self.team.is_first]
         own, usual = [callback.fresh() for callback in given], usual_callbacks(config)
-        self.callbacks = Callbacks([*usual, *own])
+        self.callbacks = Callbacks([*usual, *own, *beside])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
         self.epoch = self.n_steps = 0
         self.batch, self.loss = train, torch.zeros(())
@@ -186,6 +201,10 @@ class Training:
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
         self._forward = computing(forward, config.precision, self.device)
+        # Compiled code and types that change on the way are autograd's.
+        self.tape = Tape(notes=not config.compile and config.precision not in HALF)
+        is_plain = self.tape.notes and not config.mixup and self._penalty is None
+        self._slope = slope_of(objective.each) if is_plain else None
 
     @property
     def device(self) -> torch.device:
@@ -250,28 +269,41 @@ class Training:
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
         try:
-            with self.team.held():
+            with self.team.held(), self.keeping(on_interrupt=keep_on_interrupt):
                 self._begin()
-                while self.epoch < self.max_epochs and not self._is_over():
+                while self.goes_on:
                     self.run_epoch()
                 self.call("end")
+        finally:
+            self.call("exit")
+        return self.finish()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        return self.epoch < self.max_epochs and not self._is_over()
+
+    @contextlib.contextmanager
+    def keeping(self, *, on_interrupt: bool = False) -> Iterator[None]:
+        """End the training, instead of the error that ends the block, where there are weights to keep."""
+        try:
+            yield
         except DivergedError as error:
             if not self.keeper.kept_epoch:
                 raise ParameterError(str(error)) from None
             self.stopped, self.result.why = "diverged", str(error)
         except KeyboardInterrupt:
-            if not keep_on_interrupt or not self.team.is_first:
+            if not on_interrupt or not self.team.is_first:
                 raise
             if not self.keeper.kept_epoch:
                 raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
             self.stopped = "interrupted"
-        finally:
-            self.call("exit")
-        return self.finish()
 
     def _begin(self) -> None:
         rows, config = self.train, self.config
-        self.team.require_same(*rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs)
+        self.team.require_same(
+            *rows.inputs.values(), rows.target, self.optimizer.flat.values, config.seed, self.max_epochs, self.epoch
+        )
         self.call("begin")
 
     def _is_over(self) -> bool:
@@ -281,10 +313,14 @@ class Training:
 
     def run_epoch(self) -> None:
         """The steps of one epoch, and what follows them."""
+        self.begin_epoch()
+        self.end_epoch(self.train_epoch())
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch."""
         self.epoch += 1
         self.team.reseed(self.config.seed, self.epoch)
         self.call("epoch_begin")
-        self.end_epoch(self.train_epoch())
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
@@ -336,7 +372,9 @@ class Training:
     def state(self) -> State:
         """All that the next epoch depends on: tensors and plain JSON by name."""
         parts: dict[str, Mapping[str, Any]] = {
+            "parameter": {name: parameter.detach() for name, parameter in self.module.named_parameters()},
             "buffer": dict(self.module.named_buffers()),
+            "module": extra_states(self.module),
             "optimizer": self.optimizer.state(),
             "schedule": self.schedule.state(),
             "callback": self.callbacks.state(),
@@ -346,8 +384,9 @@ class Training:
         return {
             "epoch": self.epoch,
             "n_steps": self.n_steps,
+            # Whether it ended for another reason is found out again, since the settings may be others.
+            "stopped": self.stopped if self.stopped == "callback" else None,
             "history": [dataclasses.asdict(epoch) for epoch in self.history],
-            "values": self.optimizer.flat.values,
             **{f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()},
         }
 
@@ -358,14 +397,18 @@ class Training:
         def part(name: str) -> dict[str, Any]:
             return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
-        self.epoch, self.n_steps = state["epoch"], state["n_steps"]
+        self.epoch, self.n_steps, self.stopped = state["epoch"], state["n_steps"], state["stopped"]
         self.history[:] = [Epoch(**epoch) for epoch in state["history"]]
-        self.optimizer.flat.values.copy_(state["values"])
-        for name, buffer in self.module.named_buffers():
-            buffer.copy_(part("buffer")[name])
+        for kind, tensors in (("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())):
+            saved = part(kind)
+            for name, tensor in tensors:
+                tensor.copy_(saved[name])
+        load_extra_states(self.module, part("module"))
         self.optimizer.load_state(part("optimizer"))
         self.schedule.load_state(part("schedule"))
-        self.callbacks.load_state(part("callback"))
+        # The training may have been on another device.
+        own = {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in part("callback").items()}
+        self.callbacks.load_state(own)
         if self._scale is not None:
             self._scale.load_state(part("scale"))
         set_random_states(self.device, list(part("random").values()))
@@ -382,26 +425,25 @@ class Training:
             self.batch = batch
             for call in before:
                 call(self)
-            loss = self._loss(batch)
-            self.loss = loss.detach()
-            losses.append(loss.item() if looks else self.loss)
+            self.loss, last, slope = self._through(batch)
+            losses.append(self.loss.item() if looks else self.loss)
             if looks and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
                 self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            self._backward(loss, self._own_sizes[index] / (self.sizes[index] * n_summed))
+            self._backward(last, slope, self._own_sizes[index] / (self.sizes[index] * n_summed))
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             self._step(index)
             if self._stops_here():
                 break
-        return self._mean_loss(losses)
+        return self.mean_loss(losses)
 
-    def _backward(self, loss: Tensor, share: float) -> None:
-        """Add the gradients of a loss that counts so much."""
-        loss = loss if share == 1 else loss * share
-        (loss if self._scale is None else self._scale.scaled(loss)).backward()  # type: ignore[no-untyped-call]
+    def _backward(self, last: Tensor, slope: Tensor, share: float) -> None:
+        """Add the gradients of a loss that counts so much; its derivative by ``last`` is ``slope``."""
+        slope = slope if share == 1 else slope * share
+        self.tape.backward(last, slope if self._scale is None else self._scale.scaled(slope))
 
     def _step(self, index: int) -> None:
         """One step by the gradients that are there, those of batch ``index`` the last."""
@@ -410,20 +452,28 @@ class Training:
         if self._scale is None or self._is_finite(self._scale):
             for call in self.callbacks.at("after_backward"):
                 call(self)
-            if self.schedule.cycles_momentum:
-                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
-            decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
-            closure = functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None
-            self.optimizer.step(self.lr, decay, closure)
+            self.move(functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None)
         for call in self.callbacks.at("batch_end"):
             call(self)
 
+    def move(self, closure: Closure | None = None, others: Sequence[Training] = ()) -> None:
+        """Move the weights by their gradients; those of ``others`` too, which have the same settings and number of steps."""
+        for training in (self, *others):
+            if training.schedule.cycles_momentum:
+                training.optimizer.momentum = training.schedule.momentum(training.n_steps)
+        decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+        if others:
+            self.optimizer.step_with([training.optimizer for training in others], self.lr, decay)
+        else:
+            self.optimizer.step(self.lr, decay, closure)
+
     def _loss_again(self, index: int) -> Tensor:
         """The loss of the weights as they are now, and its gradients."""
-        loss = self._loss(self.batch) * (self._own_sizes[index] / self.sizes[index])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, last, slope = self._through(self.batch)
+        share = self._own_sizes[index] / self.sizes[index]
+        self.tape.backward(last, slope * share)
         self.team.add(self.optimizer.flat.grads)
-        return self.team.add(loss.detach())
+        return self.team.add(loss * share)
 
     def _is_finite(self, scale: GradientScale) -> bool:
         """Whether a step can be made of scaled gradients."""
@@ -439,7 +489,7 @@ class Training:
         """Whether an epoch ends with this step; of several processes all have to know."""
         return not (self.team.size > 1 and self.n_steps % AGREEING_STEPS) and self._is_over()
 
-    def _mean_loss(self, losses: Sequence[Any]) -> float:
+    def mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
         sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
         each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses))
@@ -467,6 +517,20 @@ class Training:
         order = order.to(self.device, non_blocking=True)
         return order if self._own_rows is None else self.team.first(order)[self._own_rows.to(self.device)]
 
+    def _through(self, batch: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Send a batch through the network: its loss, a tensor to go back from, and the loss's derivative by that tensor."""
+        if self._slope is None:
+            with self.tape:
+                loss = self._loss(batch)
+            return loss.detach(), loss, torch.ones_like(loss)
+        with self.tape:
+            output = self._forward(**batch.inputs)
+        if output.ndim == 2:
+            loss, slope = self._slope(output.detach(), batch.target, batch.weight)
+            return loss, output, slope
+        loss = self.objective.train(output, batch.target, batch.weight)
+        return loss.detach(), loss, torch.ones_like(loss)
+
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
             mixed = mix(batch, self.config.mixup)
@@ -488,7 +552,7 @@ class Training:
     def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
         """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
         due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
-        found = measuring.of_valid(read, due=due)
+        found = dict.fromkeys(measuring.names) | measuring.of_valid(read, due=due)
         if due:
             of = measuring.train.rows
             rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ class EarlyStopping(Callback):
     weights are kept whatever the best ones were.
     """
 
+    stackable: ClassVar[bool] = True
+
     def __init__(
         self,
         patience: int | None = None,
@@ -37,6 +39,10 @@ class EarlyStopping(Callback):
         self.kept_epoch = 0
         self.weights: list[Tensor] = []
 
+    def begin(self, ctx: Training) -> None:
+        """A training that has ended goes on where ``patience`` is larger now, and only there."""
+        self._end_impatiently(ctx)
+
     def valid_end(self, ctx: Training) -> None:
         """Keep the weights if they are the best so far; stop where none have been for too long."""
         value = ctx.monitored(self.monitor)
@@ -48,8 +54,7 @@ class EarlyStopping(Callback):
         if is_best:
             self.best_value = math.inf if value is None else value
             self.best_epoch = ctx.epoch
-        elif self.patience is not None and ctx.epoch - self.best_epoch >= self.patience:
-            ctx.stop("patience")
+        self._end_impatiently(ctx)
 
     @torch.no_grad()
     def restore(self, ctx: Training) -> None:
@@ -68,6 +73,10 @@ class EarlyStopping(Callback):
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
         self.best_epoch, self.kept_epoch = state["best_epoch"], state["kept_epoch"]
         self.weights = [state[f"weights.{i}"] for i in range(sum(key.startswith("weights.") for key in state))]
+
+    def _end_impatiently(self, ctx: Training) -> None:
+        if self.patience is not None and ctx.epoch - self.best_epoch >= self.patience:
+            ctx.stop("patience")
 
     def _is_better(self, value: float | None) -> bool:
         if value is None:

@@ -25,8 +25,9 @@ class TimeBudget(Callback):
 
     def begin(self, ctx: Training) -> None:
         """Start the clock."""
-        del ctx
         self._start = time.monotonic()
+        if self._before >= self.seconds:
+            ctx.stop("time")
 
     def batch_end(self, ctx: Training) -> None:
         """Look at the clock."""

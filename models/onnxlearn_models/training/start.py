@@ -1,0 +1,187 @@
+"""Weights that a training begins with: fine-tuning."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from onnxlearn.errors import ParameterError, listing
+from onnxlearn.experiments.store import read_json
+from onnxlearn.model import Model
+from onnxlearn.params import to_json
+from onnxlearn.schema import Schema
+from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, read_checkpoint, read_safetensors
+
+# Where a network of the user's own stands in ours; its weights are known by the names that they have in theirs.
+_PREFIXES = ("", "network.")
+
+
+class StartWarning(UserWarning):
+    """Not all weights of a network begin with those that were given."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StartWeights:
+    """Tensors by name; ``source`` is what messages call them, ``schema`` that of the task of their training, if known."""
+
+    tensors: dict[str, Tensor]
+    source: str
+    schema: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, what: Any) -> StartWeights:
+        """Read the weights of a training folder, a ``.safetensors`` file, a network or its state dict.
+
+        Raises: ParameterError for anything else, DataError for files that cannot be read.
+
+        >>> StartWeights.of(nn.Linear(2, 1))
+        weights(2 tensors of a Linear)
+        """
+        if isinstance(what, StartWeights):
+            return what
+        if isinstance(what, str | Path):
+            file = _file(Path(what))
+            return cls(_read(file), repr(str(what)), _schema_beside(file))
+        if isinstance(what, nn.Module):
+            return cls(_tensors(what.state_dict()), f"a {type(what).__qualname__}")
+        if isinstance(what, Mapping):
+            return cls(_tensors(what), "a state dict")
+        if isinstance(what, Model):
+            raise ParameterError(_OF_ONNX.format("a Model"))
+        raise ParameterError(
+            "start_from takes a training folder, a .safetensors file, a network or its state dict, not a value of type "
+            f"{type(what).__qualname__}"
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, types, shapes and values."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\0".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        return digest.hexdigest()
+
+    def fitting(self, module: nn.Module) -> dict[str, Tensor]:
+        """What the network's parameters and buffers can be set to, by their names. Raises: ParameterError where none can."""
+        wanted, parameters = _tensors(module.state_dict()), dict(module.named_parameters())
+        found: dict[str, Tensor] = {}
+        for prefix in _PREFIXES:
+            given = {f"{prefix}{name}": tensor for name, tensor in self.tensors.items()}
+            fits = {name: given[name] for name, tensor in wanted.items() if name in given and _is_like(given[name], tensor)}
+            found = max(found, fits, key=len)
+        if not parameters.keys() & found.keys():
+            raise ParameterError(
+                f"start_from: no weights of {self.source} have the name and the shape of any of the network, which has "
+                f"{_shapes(wanted)}; {self.source} has {_shapes(self.tensors)}"
+            )
+        return found
+
+    def notes(self, module: nn.Module, schema: Schema) -> list[str]:
+        """What there is to say of a network for a task that begins with them. Raises: ParameterError where it cannot."""
+        return [note for note in (self._left_out(module), self._other_columns(schema.to_dict())) if note]
+
+    def _left_out(self, module: nn.Module) -> str:
+        """Which parameters of the network begin with weights of their own and why."""
+        found = self.fitting(module)
+        own = {name: parameter for name, parameter in module.named_parameters() if name not in found}
+        if not own:
+            return ""
+        told = [f"{name!r} {self._why_not(name, parameter)}" for name, parameter in own.items()]
+        rest = f" and {len(told) - 8} more" if len(told) > 8 else ""
+        n = len(found.keys() & dict(module.named_parameters()).keys())
+        return f"{n} of {n + len(own)} parameters began with given weights, these with their own: {'; '.join(told[:8])}{rest}"
+
+    def _other_columns(self, schema: dict[str, Any]) -> str:
+        """Shapes do not tell what a column, a level or a class means."""
+        if self.schema is None:
+            return ""
+        then, now = (
+            {**{each["name"]: each for each in columns["features"]}, "the target": columns["target"]}
+            for columns in (self.schema, schema)
+        )
+        if list(then) != list(now):
+            return f"the given weights were trained for the columns {listing(list(then)[:-1])}, in this order"
+        other = [name for name in now if then[name] != now[name]]
+        return f"the given weights were trained for other kinds, levels or classes of {listing(other)}" if other else ""
+
+    @torch.no_grad()
+    def load(self, module: nn.Module) -> None:
+        """Set what can be set."""
+        targets = module.state_dict()
+        for name, tensor in self.fitting(module).items():
+            targets[name].copy_(tensor)
+
+    def _why_not(self, name: str, parameter: Tensor) -> str:
+        given = next((self.tensors[name.removeprefix(p)] for p in _PREFIXES if name.removeprefix(p) in self.tensors), None)
+        if given is None:
+            return "was not given"
+        return f"was given as {list(given.shape)} and is {list(parameter.shape)}"
+
+    def __repr__(self) -> str:
+        return f"weights({len(self.tensors)} tensors of {self.source})"
+
+
+@to_json.register
+def _(weights: StartWeights) -> dict[str, Any]:
+    return {"n_tensors": len(weights.tensors), "sha256": weights.digest}
+
+
+_OF_ONNX = (
+    "start_from cannot take {0}: export folds and fuses weights, which no longer have the names and shapes of the network's; "
+    "keep the training by fit(..., folder=...) and give that folder"
+)
+
+
+def _file(path: Path) -> Path:
+    """The file of a training folder's only network, or the file itself. Raises: ParameterError."""
+    if path.is_dir():
+        files = sorted(path.glob("network-*.safetensors"), key=lambda file: int(re.sub(r"\D", "", file.stem)))
+        if len(files) != 1:
+            has = f"holds {len(files)} networks: give one, such as {str(files[0])!r}" if files else "holds no trained network"
+            raise ParameterError(f"start_from: the folder {str(path)!r} {has}")
+        return files[0]
+    if path.suffix == ".onnx":
+        raise ParameterError(_OF_ONNX.format(repr(str(path))))
+    if not path.is_file():
+        raise ParameterError(f"start_from: there is no training folder and no file {str(path)!r}")
+    if path.suffix != ".safetensors":
+        raise ParameterError(
+            f"start_from reads .safetensors files, not {path.name!r}; of a file of torch give the state dict: "
+            f"start_from=torch.load({path.name!r}, weights_only=True)"
+        )
+    return path
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The best weights of a training, or all tensors of a file of somebody else."""
+    tensors, metadata = read_safetensors(path)
+    return _tensors(read_checkpoint(path).weights() if KEY in metadata else tensors)
+
+
+def _schema_beside(path: Path) -> dict[str, Any] | None:
+    """What the training folder of this file says of its task."""
+    document = path.with_name(DOCUMENT)
+    return read_json(document)["schema"] if document.is_file() else None
+
+
+def _tensors(given: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a state dict, copied to the CPU; arrays of numpy are tensors too."""
+    arrays = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in given.items()}
+    return {name: tensor.detach().cpu().clone() for name, tensor in arrays.items() if isinstance(tensor, Tensor)}
+
+
+def _is_like(given: Tensor, wanted: Tensor) -> bool:
+    return given.shape == wanted.shape and given.is_floating_point() == wanted.is_floating_point()
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> str:
+    return listing((f"{name} {list(tensor.shape)}" for name, tensor in tensors.items()), 6)
