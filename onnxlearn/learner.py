@@ -6,10 +6,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import Param, build_configs, is_recorded, list_params, to_json
+from onnxlearn.parts import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,6 +159,27 @@ class Learner(ABC):
         ``keep_on_interrupt``: after Ctrl-C export the best weights so far instead of raising ``KeyboardInterrupt``.
         ``progress``: show a bar on stderr; ``None`` shows it when stderr is a terminal.
         """
+
+    def n_together(self, task: Task) -> int:
+        """How many fits on such a task are quicker at once than one after the other; 1: they are not.
+
+        It must not depend on the machine. Resampling gives so many iterations to :meth:`fit_together`.
+        """
+        del task
+        return 1
+
+    def fit_together(
+        self, tasks: Sequence[Task], tests: Sequence[Task | None], titles: Sequence[str]
+    ) -> list[Callable[[], Model]]:
+        """Fit a model on each of several tasks of one schema; calling a function gives the model.
+
+        ``tests``: for each task what :meth:`fit` takes as ``test``; ``titles``: what each is called as a part of the whole.
+        """
+        return [partial(self._fit_part, *each) for each in zip(tasks, tests, titles, strict=True)]
+
+    def _fit_part(self, task: Task, test: Task | None, title: str) -> Model:
+        with part_of(title):
+            return self.fit(task, test=test, progress=False)
 
     def _fields(self) -> Iterator[tuple[Any, dataclasses.Field[Any]]]:
         """Every parameter, and the dataclass that holds its value."""

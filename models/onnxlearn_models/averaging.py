@@ -17,6 +17,7 @@ from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import title
 from onnxlearn_models.fitted import FittedNetwork
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import summary
 from onnxlearn_models.training.folder import Files, no_file
@@ -42,7 +43,9 @@ def _recipe(what: Any) -> Any:
     if isinstance(what, tuple | list):
         return [_recipe(each) for each in what]
     if isinstance(what, Learner):
-        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items()}}
+        # Without what only says where and how to compute.
+        recorded = what.to_dict()["params"]
+        return {"name": what.name, "params": {name: to_json(value) for name, value in what.given.items() if name in recorded}}
     return {"name": what, "params": {}}
 
 
@@ -85,29 +88,55 @@ def train_all(
     keep_on_interrupt: bool = False,
     progress: bool | None = None,
 ) -> list[FittedNetwork]:
-    """One network after the other; what can be refused of any of them is refused before the first is trained.
+    """Those of one form at once where that is quicker, else one after the other; refused is before the first is trained.
 
-    ``files``: where they keep their checkpoints. After an interruption that is to be kept: those that were trained at least an
-    epoch.
+    ``files``: where they keep their checkpoints; those that do are trained one after the other. After an interruption that is
+    to be kept: those that were trained at least an epoch.
     """
-    prepared = []
-    for part in parts:
-        with told_of(part.title):
-            part.learner.require_tasks(part.train)
-            prepared.append(part.learner.prepare(part.train, part.valid))
+    ready = [_prepare(part) for part in parts]
     networks: list[FittedNetwork] = []
     with files or contextlib.nullcontext(no_file) as file_of:
-        for number, (part, ready) in enumerate(zip(parts, prepared, strict=True), start=1):
-            train = partial(part.learner.train_prepared, ready, checkpoint=file_of(number))
+        for group in in_groups(ready) if file_of is no_file else [[i] for i in range(len(parts))]:
+            train = partial(_train, parts, ready, group, file_of)
             try:
-                with told_of(part.title):
-                    networks.append(train(keep_on_interrupt=keep_on_interrupt, progress=progress))
+                networks += train(keep_on_interrupt=keep_on_interrupt, progress=progress)
             except InterruptedFit:
                 if not networks:
                     raise
                 break
-            if networks[-1].result.stopped == "interrupted":
+            if any(network.result.stopped == "interrupted" for network in networks):
                 break
+    return networks
+
+
+def _prepare(part: Part) -> Ready:
+    with told_of(part.title):
+        part.learner.require_tasks(part.train)
+        return part.learner, part.learner.prepare(part.train, part.valid)
+
+
+def _train(
+    parts: Sequence[Part],
+    ready: Sequence[Ready],
+    group: Sequence[int],
+    file_of: Files,
+    *,
+    keep_on_interrupt: bool,
+    progress: bool | None,
+) -> list[FittedNetwork]:
+    """Those of one group, by their numbers."""
+    if len(group) > 1:
+        with contextlib.suppress(ParameterError):
+            return train_group([ready[i] for i in group], keep_on_interrupt=keep_on_interrupt, progress=progress)
+    networks = []
+    for i in group:
+        # Where something is wrong with one of a group, one by one the error says which; the group has used them up.
+        learner, prepared = ready[i] if len(group) == 1 else _prepare(parts[i])
+        train = partial(learner.train_prepared, prepared, checkpoint=file_of(i + 1))
+        with told_of(parts[i].title):
+            networks.append(train(keep_on_interrupt=keep_on_interrupt, progress=progress))
+        if networks[-1].result.stopped == "interrupted":
+            break
     return networks
 
 

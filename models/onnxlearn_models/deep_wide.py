@@ -15,6 +15,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.entity_mlp import HIDDEN, require_units
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet
 from onnxlearn_models.layers.initializer import start_linear
@@ -57,8 +58,7 @@ class DeepWideNet(EntityNet):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self.inputs(num, cat)
-        output: Tensor = self.deep(x) + self.wide(x)
-        return output
+        return dense(x, self.deep) + dense(x, self.wide)
 
 
 def build_deep_wide(schema: Schema, config: DeepWideConfig) -> nn.Module:

@@ -17,6 +17,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
@@ -62,8 +63,7 @@ class EntityMLPNet(EntityNet):
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        output: Tensor = self.head(self.blocks(self.inputs(num, cat)))
-        return output
+        return dense(self.inputs(num, cat), self.blocks, self.head)
 
 
 def build_entity_mlp(schema: Schema, config: EntityMLPConfig) -> nn.Module:

@@ -18,6 +18,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.stacked.layers import Form, stacked_form
 from onnxlearn_models.training.config import TrainConfig, choose_training
 
 # As many steps at least bring Adam within a hundredth of the minimum on tables of hundreds of columns, most often far closer.
@@ -56,6 +57,24 @@ class LinearNet(nn.Module):
             terms.append(self.codes(cat).reshape(-1, *self.parts).sum(dim=1))
             if self.weight is None and self.bias is not None:
                 terms.append(self.bias)
+        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+
+
+@stacked_form(LinearNet)
+class StackedLinearNet(Form):
+    """As a layer of many units, of which each model has its own."""
+
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+        """From ``[k, N, n_num]`` and ``[k, N, n_cat]`` to ``[k, N, n_outputs]``."""
+        layer, terms = self.layer, []
+        bias = None if layer.bias is None else layer.bias.unsqueeze(1)
+        if layer.weight is not None and num is not None:
+            weight = layer.weight.mT
+            terms.append(torch.bmm(num, weight) if bias is None else torch.baddbmm(bias, num, weight))
+        if layer.codes is not None and cat is not None:
+            terms.append(layer.codes(cat).unflatten(-1, layer.parts).sum(dim=-2))
+            if layer.weight is None and bias is not None:
+                terms.append(bias)
         return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 

@@ -18,6 +18,7 @@ from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.block import dense_block
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
@@ -73,7 +74,7 @@ class MLPNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self.inputs(num, cat)
-        output: Tensor = self.head(self.blocks(x))
+        output = dense(x, self.blocks, self.head)
         return output if self.linear_path is None else output + self.linear_path(x)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
+from onnxlearn.errors import OnnxlearnError
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
 from onnxlearn.params import Param, owned
+from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import PreprocessConfig
@@ -25,8 +29,10 @@ from onnxlearn.task import Task
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
+from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
+from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
 from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import (
     CHOICES,
@@ -42,6 +48,7 @@ from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
+from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import require_trainable, train_network
 from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.measuring import make_measuring
@@ -171,16 +178,48 @@ class NetworkLearner(Learner):
 
         Raises: DataError, ParameterError, ProviderError (no GPU), OutputError (the folder), InterruptedFit, ParityError.
         """
+        rows = self._rows(task, test)
+        prepared = self.prepare(rows.train, rows.valid)
+        with training_folder(folder, self, task) as files:
+            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
+        return self._ship(network, rows, task, test)
+
+    def n_together(self, task: Task) -> int:
+        """As many as one batched network takes, where its step is quicker than one of each after the other."""
+        config: TrainConfig = self.configs[2]
+        # That which cannot be prepared says so where it is fitted.
+        with contextlib.suppress(OnnxlearnError):
+            if config.fold_parallel == "auto" and is_quicker(self.prepare(task), MOST):
+                return MOST
+        return 1
+
+    def fit_together(
+        self, tasks: Sequence[Task], tests: Sequence[Task | None], titles: Sequence[str]
+    ) -> list[Callable[[], Model]]:
+        """Train one network for each task, several as one where that is quicker."""
+        rows = [self._rows(task, test) for task, test in zip(tasks, tests, strict=True)]
+        ready: list[Ready] = []
+        for each, title in zip(rows, titles, strict=True):
+            with part_of(title):
+                ready.append((self, self.prepare(each.train, each.valid)))
+        # Those of one form side by side: folds may differ in their numbers of batches.
+        forms = [form_of(prepared) for _, prepared in ready]
+        order = sorted(range(len(ready)), key=lambda i: forms.index(forms[i]))
+        ordered = [ready[i] for i in order]
+        networks = [network for group in in_groups(ordered) for network in train_group([ordered[i] for i in group])]
+        return [partial(self._ship, networks[order.index(i)], rows[i], tasks[i], tests[i]) for i in range(len(tasks))]
+
+    def _rows(self, task: Task, test: Task | None) -> Rows:
+        """The rows by what they are for. Raises: DataError, ParameterError."""
         self.require_tasks(task, test)
         config: TrainConfig = self.configs[2]
         outputs: OutputConfig = self.configs[3]
         outputs.require(task.schema.target)
-        rows = Rows.of(task, config.validation, outputs, config.seed, test)
-        prepared = self.prepare(rows.train, rows.valid)
-        with training_folder(folder, self, task) as files:
-            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
-        training = {**summary(network.result), "chosen": network.chosen, "seed": config.seed}
-        post = calibrated((network,), rows, outputs)
+        return Rows.of(task, config.validation, outputs, config.seed, test)
+
+    def _ship(self, network: FittedNetwork, rows: Rows, task: Task, test: Task | None) -> Model:
+        training = {**summary(network.result), "chosen": network.chosen, "seed": self.configs[2].seed}
+        post = calibrated((network,), rows, self.configs[3])
         return ship((network,), rows, post=post, learner=self, training=training, notes=task.notes, test=test)
 
     def reference(self, task: Task) -> Reference:
@@ -280,30 +319,40 @@ class NetworkLearner(Learner):
 
         Raises: ParameterError where the loss is not finite in the first epoch or the checkpoint does not fit, InterruptedFit.
         """
-        module, config, code_counts = prepared.module, prepared.config, prepared.preprocessing.code_counts
+        config = prepared.config
         assert config.max_epochs is not None
         team = join(prepared.device)
         show = progress if team.is_first else False
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
-            train = prepared.tensors(prepared.train)
-            valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
-            prepared.initialize(train)
+            arguments = self.arguments(prepared, on_epoch)
             with prepared.computing():
-                result = train_network(
-                    module,
-                    train,
-                    valid,
-                    objective=prepared.objective,
-                    config=config,
-                    groups=self.groups(module, config),
-                    settle=lambda: settle(module, code_counts),
-                    on_epoch=on_epoch,
-                    info=prepared.info,
-                    measuring=prepared.measuring,
-                    keep_on_interrupt=keep_on_interrupt,
-                    team=team,
-                    checkpoint=checkpoint,
-                )
-                result.notes[:0] = prepared.notes
-                shipped = self.finish(module, prepared.architecture, valid, prepared.objective).cpu()
+                result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)
+                return self.trained(prepared, arguments["valid"], result)
+
+    def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
+        """What a :class:`~onnxlearn_models.training.loop.Training` takes, before its first step.
+
+        Random numbers have to be the network's.
+        """
+        module, code_counts = prepared.module, prepared.preprocessing.code_counts
+        train = prepared.tensors(prepared.train)
+        valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
+        prepared.initialize(train)
+        return {
+            "module": module,
+            "train": train,
+            "valid": valid,
+            "objective": prepared.objective,
+            "config": prepared.config,
+            "groups": self.groups(module, prepared.config),
+            "settle": lambda: settle(module, code_counts),
+            "on_epoch": on_epoch,
+            "info": prepared.info,
+            "measuring": prepared.measuring,
+        }
+
+    def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:
+        """What is shipped when the training is over. Random numbers have to be the network's."""
+        result.notes[:0] = prepared.notes
+        shipped = self.finish(prepared.module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

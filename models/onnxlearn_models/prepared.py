@@ -76,13 +76,21 @@ class Prepared:
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
 
+    @property
+    def n_weights(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
     @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run."""
+    def computing(self, n_models: int = 1) -> Iterator[None]:
+        """Inside, torch computes as the settings say: with so many threads, in this precision, the same in every run.
+
+        ``n_models``: networks of this form that are trained as one.
+        """
         config, size = self.config, self.config.batch_size
         assert size is not None
-        n_weights = sum(parameter.numel() for parameter in self.module.parameters())
-        n_threads = choose_threads(config.n_threads, n_weights, size * getattr(self.module, "n_batch_members", 1))
+        n_rows = n_models * size * getattr(self.module, "n_batch_members", 1)
+        n_threads = choose_threads(config.n_threads, self.n_weights, n_rows)
         with threads(n_threads), numerics(config.precision, self.device, deterministic=config.deterministic):
             yield
 
@@ -118,6 +126,13 @@ class WeighedRows:
 _STREAM = threading.RLock()
 
 
+@contextlib.contextmanager
+def own_stream() -> Iterator[None]:
+    """Inside, torch's random numbers on the CPU may be set at will; other threads wait, and afterwards they are as before."""
+    with _STREAM, torch.random.fork_rng(devices=[]):
+        yield
+
+
 class Generators:
     """Torch's random numbers from a seed on; the caller's generators are as before after each block.
 
@@ -137,6 +152,15 @@ class Generators:
             set_random_states(self._device, self._states)
             yield
             self._states = random_states(self._device)
+
+    @property
+    def state(self) -> Tensor:
+        """Where the random numbers of the CPU stand."""
+        return self._states[0]
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._states[0] = state
 
 
 def scale_target(train: Task, config: PreprocessConfig, training: TrainConfig) -> TargetScaling | None:

@@ -30,6 +30,7 @@ from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbeddingConfig, build_num_embedding, embedded_kinds
 from onnxlearn_models.layers.parametric import FAST, ParametricBlock, train_blocks
 from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.stacked.layers import Form, stacked_form
 from onnxlearn_models.training.config import TrainConfig, choose_training
 from onnxlearn_models.training.optimizer import Group
 
@@ -114,23 +115,35 @@ class FlagScaling(nn.Module):
 
     def forward(self, flags: Tensor) -> Tensor:
         """Merge and scale."""
-        x = self._merge(flags)
+        x = self.merge(flags)
         return torch.addcmul(self.constant, x, torch.addcmul(self.linear, x, self.square))
 
-    def _merge(self, flags: Tensor) -> Tensor:
+    def merge(self, flags: Tensor) -> Tensor:
+        """One column for the two of a pair, 1 and -1; ``[..., n_flags]``."""
         if not self.has_pairs:
             return flags
-        merged = flags.index_select(1, self.first) - flags.index_select(1, self.second)
-        return torch.cat([merged, flags.index_select(1, self.single)], dim=1)
+        merged = flags.index_select(-1, self.first) - flags.index_select(-1, self.second)
+        return torch.cat([merged, flags.index_select(-1, self.single)], dim=-1)
 
     @torch.no_grad()
     def fit(self, flags: Tensor) -> None:
         """Set median and scale by the training rows; a column that does not vary becomes 0."""
-        columns = self._merge(flags).double().cpu().numpy().T
+        columns = self.merge(flags).double().cpu().numpy().T
         for i, column in enumerate(columns):
             center, scale = locate(column, "robust")
             low, middle, high = (smooth_clip((flag - center) / scale) if scale else 0.0 for flag in (-1, 0, 1))
             self.constant[i], self.linear[i], self.square[i] = middle, (high - low) / 2, (high + low) / 2 - middle
+
+
+@stacked_form(FlagScaling)
+class StackedFlagScaling(Form):
+    """The same flags of every model are merged."""
+
+    def forward(self, flags: Tensor) -> Tensor:
+        """From ``[k, N, n_flags]`` to ``[k, N, n_flags - len(pairs)]``."""
+        layer, x = self.layer, self.layers[0].merge(flags)
+        constant, linear, square = (tensor.unsqueeze(1) for tensor in (layer.constant, layer.linear, layer.square))
+        return torch.addcmul(constant, x, torch.addcmul(linear, x, square))
 
 
 def smooth_clip(x: float) -> float:
@@ -184,7 +197,7 @@ class RealMLPNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         x = self._inputs(num, cat)
-        if self.training and self.fast is not None and may_fuse(x):
+        if self.training and self.fast is not None and x.ndim == 2 and may_fuse(x):
             blocks = [block for block in self.blocks() if isinstance(block, ParametricBlock)]
             return train_blocks(x, self.scale, blocks, self.head, self.fast)
         output: Tensor = self.head(self.hidden(x if self.scale is None else x * self.scale))
@@ -194,15 +207,15 @@ class RealMLPNet(nn.Module):
         """What enters the first layer once it is scaled, ``[N, d_in]``."""
         parts = []
         if num is not None and self.n_numeric:
-            numbers = num[:, : self.n_numeric]
+            numbers = num[..., : self.n_numeric]
             if self.num_embedding is not None:
-                parts.append(self.num_embedding(numbers).flatten(1))
+                parts.append(self.num_embedding(numbers).flatten(-2))
             parts.append(numbers)
         if num is not None and self.flags is not None:
-            parts.append(self.flags(num[:, self.n_numeric :]))
+            parts.append(self.flags(num[..., self.n_numeric :]))
         if cat is not None and self.embedding is not None:
             parts.append(self.embedding(cat))
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     @torch.no_grad()
     def initialize(self, inputs: Mapping[str, Tensor]) -> None:

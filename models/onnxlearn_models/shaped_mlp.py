@@ -16,6 +16,7 @@ from onnxlearn.effects import Beside, above, at_least
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.entity import EntityConfig, EntityNet, hidden_layers
 from onnxlearn_models.layers.initializer import start_linear
 from onnxlearn_models.layers.norm import NORMS
@@ -67,8 +68,7 @@ class ShapedMLPNet(EntityNet):
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        output: Tensor = self.head(self.blocks(self.inputs(num, cat)))
-        return output
+        return dense(self.inputs(num, cat), self.blocks, self.head)
 
 
 def build_shaped_mlp(schema: Schema, config: ShapedMLPConfig) -> nn.Module:

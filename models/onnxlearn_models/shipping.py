@@ -178,8 +178,7 @@ def _prove(
 def summary(result: TrainResult) -> dict[str, Any]:
     """What the metadata says of the training of one network."""
     rows = [{"epoch": epoch.number, **epoch.values(result.score_name)} for epoch in result.epochs]
-    # Measures may be those of some epochs alone.
-    history = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    history = {name: [row[name] for row in rows] for name in rows[0]}
     if any(epoch.skipped_steps for epoch in result.epochs):
         history["skipped_steps"] = [epoch.skipped_steps for epoch in result.epochs]
     return {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS, GATED, PLAIN_OR_GATED
+from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.layers.norm import NORMS
@@ -56,9 +57,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``[N, d_block]`` to ``[N, d_block]``."""
-        hidden = self.dropout1(self.activation(self.linear1(self.norm(x))))
-        added: Tensor = self.dropout2(self.linear2(hidden))
-        return added
+        return dense(x, self.norm, self.linear1, self.activation, self.dropout1, self.linear2, self.dropout2)
 
 
 class TabResNetNet(nn.Module):
@@ -79,11 +78,10 @@ class TabResNetNet(nn.Module):
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
-        x: Tensor = self.projection(self.inputs(num, cat))
+        x = dense(self.inputs(num, cat), self.projection)
         for block in self.blocks:
             x = x + block(x)
-        output: Tensor = self.head(self.activation(self.norm(x)))
-        return output
+        return dense(x, self.norm, self.activation, self.head)
 
 
 def build_tab_resnet(schema: Schema, config: TabResNetConfig) -> nn.Module:

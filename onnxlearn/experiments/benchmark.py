@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
+from onnxlearn.experiments.group import Group, groups_of, run_group
 from onnxlearn.experiments.job import Job, Settings, too_long
 from onnxlearn.experiments.limit import ALARM
 from onnxlearn.experiments.progress import progress_over
@@ -121,48 +122,84 @@ def benchmark(
         for cell in cells:
             opened.write_splits(cell.task_name, cell.resampling_name, cell.splits)
     done = {} if opened is None else {record.key: record for record in opened.records()}
-    calls = [(job, cell.task) for cell in cells for job in cell.jobs()]
+    keys = [job.key for cell in cells for job in cell.jobs()]
     kept: dict[Key, Finished] = {}
-    left = [call for call in calls if call[0].key not in done]
-    if opened is not None:
-        left = in_own_order(left)
-    with progress_over(len(calls), len(calls) - len(left), show=progress) as on_finished:
+    left = groups_left(cells, done, settings, own_order=opened is not None)
+    with progress_over(len(keys), len(done.keys() & keys), show=progress) as on_finished:
         for finished in run_all(left, settings, opened, n_jobs):
+            if finished.record.key in done:  # of a group of which others were left
+                continue
             if opened is not None and opened.find(finished.record.key) is None:
                 opened.write(finished)
             kept[finished.record.key] = finished
             on_finished(finished.record)
-    records = [kept[job.key].record if job.key in kept else done[job.key] for job, _ in calls]
+    records = [kept[key].record if key in kept else done[key] for key in keys]
     fetch: Fetch = opened.read if opened is not None else lambda record, **_: kept[record.key]
     return BenchmarkResult(records, fetch, chosen, design)
 
 
-def in_own_order(calls: Iterable[tuple[Job, Task]]) -> list[tuple[Job, Task]]:
+def groups_left(
+    cells: Iterable[Cell], done: Collection[Key], settings: Settings, *, own_order: bool
+) -> list[tuple[Group, Task]]:
+    """The groups of iterations that are not all done yet, with their task; ``own_order``: see :func:`in_own_order`."""
+    missing = [cell for cell in cells if any(job.key not in done for job in cell.jobs())]
+    groups = [(group, cell.task) for cell in missing for group in groups_of(cell, settings)]
+    left = [(group, task) for group, task in groups if any(job.key not in done for job in group)]
+    return in_own_order(left) if own_order else left
+
+
+def in_own_order(calls: Iterable[tuple[Group, Task]]) -> list[tuple[Group, Task]]:
     """In an order by chance: other processes may work on the same folder, and each leaves out what others have finished.
 
     The iterations of a learner on a task stay together, since they share what was prepared for the first.
     """
     rng = random.SystemRandom()
     place: dict[object, float] = defaultdict(rng.random)
-    return sorted(calls, key=lambda call: (place[call[0].key[:3]], rng.random()))
+    return sorted(calls, key=lambda call: (place[call[0][0].key[:3]], rng.random()))
 
 
 def run_all(
-    calls: Sequence[tuple[Job, Task]], settings: Settings, store: Store | None, n_jobs: int | None
+    calls: Sequence[tuple[Group, Task]], settings: Settings, store: Store | None, n_jobs: int | None
 ) -> Iterator[Finished]:
     """Iterations as they finish, in any order.
 
-    Those that were under way when a process died are run again, one at a time and after the others.
+    Those that were under way when a process died are run again, one group at a time and after the others, and where it died of
+    a group again, each by itself.
     """
-    run, task_of, again = partial(run_one, settings=settings, store=store), {job.key: task for job, task in calls}, []
-    for job, outcome in run_many(run, calls, n_jobs):
+    run, task_of = partial(run_left, settings=settings, store=store), {group[0].key: task for group, task in calls}
+    again: deque[Group] = deque()
+    for group, outcome in run_many(run, calls, n_jobs):
         if isinstance(outcome, Died):
-            again.append(job)
+            again.append(group)
         else:
-            yield outcome
-    for job in again:
-        [(_, outcome)] = run_many(run, [(job, task_of[job.key])], n_jobs)
-        yield blame(job, task_of[job.key], outcome, settings, n_jobs) if isinstance(outcome, Died) else outcome
+            yield from outcome
+    while again:
+        group = again.popleft()
+        task = task_of[group[0].key]
+        [(_, outcome)] = run_many(run, [(group, task)], n_jobs)
+        if not isinstance(outcome, Died):
+            yield from outcome
+        elif len(group) == 1:
+            yield blame(group[0], task, outcome, settings, n_jobs)
+        else:
+            task_of |= {job.key: task for job in group}
+            again.extend((job,) for job in group)
+
+
+def run_left(group: Group, task: Task, *, settings: Settings, store: Store | None) -> list[Finished]:
+    """Run the iterations that are not there yet. A store keeps their predictions and models, which are then not given back."""
+    if store is None:
+        return list(run_group(group, group, task, settings))
+    left = [job for job in group if store.find(job.key) is None]
+    found = [Finished(record) for job in group if job not in left and (record := store.find(job.key)) is not None]
+    for finished in run_group(group, left, task, settings) if left else ():
+        # Another machine may not see the folder: what it found goes back, to be kept by who called.
+        if store.is_here():
+            store.write(finished)
+            found.append(Finished(finished.record))
+        else:
+            found.append(finished)
+    return found
 
 
 def _require_processes(n_jobs: Any, store: str | Path | None, time_limit: float | None) -> None:
@@ -171,18 +208,6 @@ def _require_processes(n_jobs: Any, store: str | Path | None, time_limit: float 
     if n_jobs not in (None, 1) or store is not None or time_limit is not None:
         # They would share out the iterations, each of which needs all of them.
         require_alone("a benchmark with n_jobs, store or time_limit", "leave these out, or start it without torchrun")
-
-
-def run_one(job: Job, task: Task, *, settings: Settings, store: Store | None) -> Finished:
-    """Run an iteration that is not there yet. With a store its prediction and model are kept there, and not given back."""
-    if store is not None and (there := store.find(job.key)) is not None:
-        return Finished(there)
-    finished = job.run(task, settings)
-    # Another machine may not see the folder: what it found goes back, to be kept by who called.
-    if store is None or not store.is_here():
-        return finished
-    store.write(finished)
-    return Finished(finished.record)
 
 
 def blame(job: Job, task: Task, died: Died, settings: Settings, n_jobs: int | None) -> Finished:

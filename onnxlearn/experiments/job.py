@@ -6,8 +6,10 @@ import hashlib
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +26,14 @@ from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import on_one_core
 from onnxlearn.task import Task
 
+if TYPE_CHECKING:
+    from onnxlearn.model import Model
+
 Rows: TypeAlias = NDArray[np.int64]
 
 # Fits in threads of one process wait for each other anyway, since torch has one stream of random numbers: here, so that
 # waiting counts neither for the time limit nor as time to train. A learner may resample within its fit.
-_FITTING = threading.RLock()
+FITTING = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,14 @@ class Settings:
         }
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A fit that was begun together with others: what makes its model, and its share of the time that this took."""
+
+    fit: Callable[[], Model]
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A learner and the rows of a task that it is fitted on and tested on. Pickled, it goes to another process."""
@@ -79,14 +92,14 @@ class Job:
     train: Rows
     test: Rows
 
-    def run(self, task: Task, settings: Settings) -> Finished:
-        """Fit, predict and measure what it takes. Everything is done by one thread.
+    def run(self, task: Task, settings: Settings, begun: Begun | None = None) -> Finished:
+        """Fit, or end the fit that was begun, predict and measure what it takes. Everything is done by one thread.
 
         Raises: whatever the learner raises, where ``on_error`` is ``raise``.
         """
         try:
             with on_one_core():
-                return self._run(self.learner, task, self._record(task), settings)
+                return self._run(self.learner, task, self._record(task), settings, begun)
         except TimeLimitExceeded:
             return self.give_up(task, settings, "timeout", too_long(settings))
         except Exception as error:
@@ -117,17 +130,23 @@ class Job:
         target = task.schema.target
         return Record(**self.key._asdict(), task_type=target.type, n_train=len(self.train), n_test=len(self.test))
 
-    def _title(self, learner: Learner) -> str:
+    def _fit(self, learner: Learner, train: Task, test: Task | None) -> Model:
+        with part_of(self.title(learner)):
+            return single_threaded(learner).fit(train, test=test, progress=False)
+
+    def title(self, learner: Learner) -> str:
         """What the iteration is called beside its task and its kind of learner."""
         inner = "" if self.key.inner is None else f".{self.key.inner}"
         own = "" if self.key.learner == learner.name else f"{self.key.learner} "
         return f"{own}{self.key.resampling} {self.key.iteration}{inner}"
 
-    def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings) -> Finished:
+    def _run(self, learner: Learner, task: Task, blank: Record, settings: Settings, begun: Begun | None = None) -> Finished:
         train, test = task.select(self.train), task.select(self.test)
-        with _FITTING, time_limit(settings.time_limit), part_of(self._title(learner)):
-            start = time.perf_counter()
-            model = single_threaded(learner).fit(train, test=test if learner.uses_test else None, progress=False)
+        if begun is None:
+            begun = Begun(partial(self._fit, learner, train, test if learner.uses_test else None), 0.0)
+        with FITTING, time_limit(settings.time_limit):
+            start = time.perf_counter() - begun.seconds
+            model = begun.fit()
         fitted = time.perf_counter()
         prediction = replace(model.predict(test), row_ids=self.test)
         predicted = time.perf_counter()

@@ -13,7 +13,7 @@ TRAINING = "training, which is not counted"
 REST = "the rest"
 # Each part and the functions that do it, as those who call them know them.
 PARTS: dict[str, tuple[str, ...]] = {
-    TRAINING: ("onnxlearn_models.network_learner:train_network",),
+    TRAINING: ("onnxlearn_models.network_learner:train_network", "onnxlearn_models.stacked.together:Together.run"),
     "choosing rows": ("onnxlearn.task:Task.select", "onnxlearn.task:Task.split"),
     "fitting the preprocessing": ("onnxlearn.preprocess.preprocessing:Preprocessing.fit",),
     "making the network": (

@@ -60,6 +60,7 @@ SMALL = {
 SETTINGS = {"bagging": {"base": "linear"}}
 # What choices ask for, and values of theirs that have no default.
 GO_WITH = {
+    "lbfgs": {"max_epochs": 1},
     "schedule_free": {"schedule": "constant", "ema": 0.0, "warmup": 0.5},
     "cosine_restarts": {"schedule_size": 1},
     "step": {"schedule_size": 1},
@@ -85,7 +86,14 @@ def small(name):
 
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
-    check_effects(small(name), others=OTHERS)
+    chosen = small(name)
+    check_effects(chosen, others=OTHERS, names={param.name for param in chosen.params} - {"compile"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["entity_mlp", "tab_resnet"])
+def test_a_compiled_training_gives_the_same_result(name):
+    check_effects(small(name), others=OTHERS, names={"compile"})
 
 
 BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for choice in registry.settings()]
@@ -93,5 +101,5 @@ BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for ch
 
 @pytest.mark.parametrize(("parameter", "choice"), BROUGHT)
 def test_every_setting_of_a_choice_has_an_effect(parameter, choice):
-    chosen = small("entity_mlp").replace(max_epochs=4, **{parameter: choice}, **GO_WITH.get(choice, {}))
+    chosen = small("entity_mlp").replace(**{"max_epochs": 4, parameter: choice, **GO_WITH.get(choice, {})})
     check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice])

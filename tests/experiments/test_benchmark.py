@@ -400,9 +400,9 @@ def test_histories_are_kept_unless_told(penguins) -> None:
 
 
 def test_processes_that_share_a_folder_go_through_it_in_other_orders(penguins) -> None:
-    calls = [(job, penguins) for cell in ol.grid(penguins, [LINEAR, FEATURELESS], ol.CV(12)) for job in cell.jobs()]
-    one, other = ([job.key for job, _ in in_own_order(calls)] for _ in range(2))
+    calls = [((job,), penguins) for cell in ol.grid(penguins, [LINEAR, FEATURELESS], ol.CV(12)) for job in cell.jobs()]
+    one, other = ([job.key for (job,), _ in in_own_order(calls)] for _ in range(2))
     assert one != other
-    assert sorted(one) == sorted(other) == sorted(job.key for job, _ in calls)
+    assert sorted(one) == sorted(other) == sorted(job.key for (job,), _ in calls)
     # What was prepared for a learner on a task serves the next iteration.
     assert len({key.learner for key in one[:12]}) == 1

@@ -82,7 +82,7 @@ def shared(bagging):
 def test_labels_and_probabilities_out_of_fold_are_those_of_the_file(options):
     """The postprocessing is fitted for the mean of the networks; each network has it behind it out of fold."""
     task = example_tasks(200)["two"]
-    bagging = learner("bagging", base=small(lr=0.01), n_folds=3, **QUICK, **options)
+    bagging = learner("bagging", base=small(lr=0.01, fold_parallel="never"), n_folds=3, **QUICK, **options)
     model = bagging.fit(task, progress=False)
     found = model.out_of_fold
     rows, folds, networks = folds_and_networks(bagging, task)

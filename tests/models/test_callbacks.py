@@ -1,6 +1,7 @@
 """Callbacks: when they are called, what they see, how a training goes on with them."""
 
 import pickle
+import time
 
 import pytest
 import torch
@@ -233,6 +234,8 @@ def test_trackers_go_on_in_the_places_where_they_were(tmp_path, monkeypatch):
     state = pickle.loads(pickle.dumps(first.state()))
     # A third epoch, of which nothing but what trackers wrote outlives the kill.
     first.run_epoch()
+    # TensorBoard reads files by the second of their names.
+    time.sleep(1.01)
     second = training(callbacks=trackers)
     second.load_state(state)
     result = second.run()

@@ -11,8 +11,6 @@ from onnxlearn_models.training.compiled import compiled
 
 CPU = torch.device("cpu")
 SMALL = {"max_epochs": 3, "device": "cpu", "d_block": 16, "batch_size": 32, "dropout": 0.3}
-# Torch's compiler looks at modules of torch's own that are to be given up.
-own = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def test_what_changes_in_each_step_is_not_compiled():
@@ -23,7 +21,6 @@ def test_what_changes_in_each_step_is_not_compiled():
         ol.learner("tabnet", max_epochs=1, device="cpu", compile=True).fit(task, progress=False)
 
 
-@own
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"precision": "bf16"}, {"norm": "batch"}])
 def test_a_compiled_training_is_the_plain_one_but_for_rounding(settings):
@@ -34,19 +31,16 @@ def test_a_compiled_training_is_the_plain_one_but_for_rounding(settings):
     assert models[0].metadata["learner"] == models[1].metadata["learner"]
 
 
-@own
 @pytest.mark.slow
 def test_without_a_compiler_it_says_what_to_install(monkeypatch):
     from torch._inductor import cpp_builder
 
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("CXX", "")
-    cpp_builder.get_cpp_compiler.cache_clear()
+    cpp_builder.cpp_compiler_search.cache_clear()
     with pytest.raises(ParameterError, match=r"compile=True needs a C\+\+ compiler, and torch finds none: install g\+\+"):
         compiled(torch.nn.Linear(2, 2), CPU)
 
 
-@own
 @pytest.mark.slow
 def test_what_torch_cannot_compile_is_told():
     class Loud(torch.nn.Module):

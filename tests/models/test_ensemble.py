@@ -38,7 +38,8 @@ def members_outputs(members, task, feeds):
 @pytest.mark.parametrize("name", ["classes", "two", "number", "numbers"])
 def test_the_file_gives_the_mean_of_its_members(name):
     task = example_tasks()[name]
-    ensemble = learner("ensemble", members=[small(), small(norm="batch", seed=3)], n_seeds=2, **QUICK)
+    members = [small(fold_parallel="never"), small(norm="batch", seed=3, fold_parallel="never")]
+    ensemble = learner("ensemble", members=members, n_seeds=2, **QUICK)
     model = ensemble.fit(task, progress=False)
     for feeds in (task.feeds(), hostile_feeds(task.schema)):
         outputs = members_outputs(ensemble.members(), task, feeds)
@@ -207,8 +208,8 @@ def test_members_get_what_is_the_same_for_all():
 @pytest.mark.parametrize("name", ["ensemble", "bagging"])
 def test_an_interruption_keeps_the_networks_that_there_are(monkeypatch, name):
     recipe = {
-        "ensemble": learner("ensemble", members=[small()], n_seeds=3, **QUICK),
-        "bagging": learner("bagging", base=small(), n_folds=3, **QUICK),
+        "ensemble": learner("ensemble", members=[small(fold_parallel="never")], n_seeds=3, **QUICK),
+        "bagging": learner("bagging", base=small(fold_parallel="never"), n_folds=3, **QUICK),
     }[name]
     train, trained = MLP.train_prepared, []
 
@@ -255,7 +256,8 @@ def test_the_history_counts_the_networks():
 
 @pytest.mark.parametrize("name", ["ensemble", "bagging"])
 def test_an_interruption_of_the_last_network_is_told(monkeypatch, name):
-    given = {"members": [small()], "n_seeds": 2} if name == "ensemble" else {"base": small(), "n_folds": 2}
+    one = small(fold_parallel="never")
+    given = {"members": [one], "n_seeds": 2} if name == "ensemble" else {"base": one, "n_folds": 2}
     train, trained = MLP.train_prepared, []
 
     def interrupted(self, *args, **options):

@@ -67,6 +67,13 @@ def test_measures_come_every_so_many_epochs_and_after_the_last_one():
     assert history["epoch"][history["train_auc"].notna()].tolist() == [3, 6, 8]
 
 
+def test_a_column_has_one_meaning_in_all_epochs():
+    options = {**QUICK, "class_weight": "balanced", "measures": ("acc",), "eval_every": 2}
+    history = ol.learner("mlp", **options).fit(task_of("y"), progress=False).history
+    # Between them stands nothing, not the score of that name, which counts classes as the loss does.
+    assert history["valid_acc"].notna().tolist() == [False, True, True]
+
+
 def test_measures_come_after_an_epoch_that_patience_makes_the_last():
     options = {"max_epochs": 60, "patience": 1, "lr": 0.3, "schedule": "constant", "ema": 0.0, "device": "cpu", "d_block": 8}
     model = ol.learner("mlp", **options, measures=("auc",), eval_every=50).fit(task_of("y"), progress=False)

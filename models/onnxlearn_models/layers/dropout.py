@@ -25,14 +25,33 @@ def dropout_mask(like: Tensor, share: float) -> Tensor:
         return compiled
     if not share:
         return torch.ones_like(like, requires_grad=False)
-    if like.device.type != "cpu" or share > _LARGEST:
+    if not has_byte_mask(like, share):
         return functional.dropout(torch.ones_like(like, requires_grad=False), share)
-    n_dropped = int(share * _STEPS + float(torch.rand(())))
     size = like.numel()
-    numbers = torch.empty(-(-size // 8), dtype=torch.int64).random_(-(2**63), None)
+    numbers = torch.empty(-(-size // 8), dtype=torch.int64)
+    n_dropped = draw_bytes(numbers, size, share)
+    return byte_mask(numbers.view(torch.uint8)[:size].view(like.shape), n_dropped, like.dtype)
+
+
+def has_byte_mask(like: Tensor, share: float) -> bool:
+    """Whether bytes are drawn for this share, and not torch's own masks."""
+    return like.device.type == "cpu" and share <= _LARGEST
+
+
+def draw_bytes(numbers: Tensor, size: int, share: float, generator: torch.Generator | None = None) -> int:
+    """Fill the first ``size`` bytes of ``numbers``, int64, at random; the elements with bytes below the result are dropped.
+
+    ``generator``: what draws, by default torch's own.
+    """
+    n_dropped = int(share * _STEPS + float(torch.rand((), generator=generator)))
+    numbers[: -(-size // 8)].random_(-(2**63), None, generator=generator)
+    return n_dropped
+
+
+def byte_mask(random: Tensor, n_dropped: int | Tensor, dtype: torch.dtype) -> Tensor:
+    """What dropout multiplies by, of uint8 ``random``; ``n_dropped``: one number, or some of that type."""
     # Compared as numbers of their own type, bytes would take several times longer.
-    mask = numbers.view(torch.uint8)[:size].view(like.shape).to(like.dtype)
-    return mask.ge_(n_dropped).mul_(_STEPS / (_STEPS - n_dropped))
+    return random.to(dtype).ge_(n_dropped).mul_(_STEPS / (_STEPS - n_dropped))
 
 
 @functools.cache

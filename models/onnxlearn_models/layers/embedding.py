@@ -43,7 +43,7 @@ class CodeEmbedding(Settled):
 
     def forward(self, cat: Tensor) -> Tensor:
         """Look up every column."""
-        return torch.cat([table(cat[:, i]) for i, table in enumerate(self.tables)], dim=1)
+        return torch.cat([table(cat[..., i]) for i, table in enumerate(self.tables)], dim=-1)
 
     def column_tables(self) -> list[Tensor]:
         """The table of each column: one row a code."""

@@ -77,8 +77,8 @@ class EntityInputs(nn.Module):
         if num is not None:
             inputs.append(self.norm(num))
         if self.num_embedding is not None and num is not None:
-            inputs.append(self.num_embedding(num[:, : self.n_embedded]).flatten(1))
-        joined: Tensor = self.dropout(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
+            inputs.append(self.num_embedding(num[..., : self.n_embedded]).flatten(-2))
+        joined: Tensor = self.dropout(torch.cat(inputs, dim=-1) if len(inputs) > 1 else inputs[0])
         return joined
 
 

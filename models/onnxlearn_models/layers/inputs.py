@@ -52,9 +52,9 @@ class FlatInputs(nn.Module):
         """Embed and join."""
         inputs = []
         if self.num_embedding is not None and num is not None:
-            inputs.append(self.num_embedding(num[:, : self.n_embedded]).flatten(1))
+            inputs.append(self.num_embedding(num[..., : self.n_embedded]).flatten(-2))
         if num is not None:
             inputs.append(num)
         if self.embedding is not None and cat is not None:
             inputs.append(self.embedding(cat))
-        return torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]
+        return torch.cat(inputs, dim=-1) if len(inputs) > 1 else inputs[0]

@@ -103,11 +103,15 @@ class PBLDEmbedding(NumEmbedding):
     def forward(self, num: Tensor) -> Tensor:
         """Embed every column."""
         if self.training and may_fuse(num):
-            parameters = (self.frequency, self.phase, self.linear.weight, self.linear.bias)
-            embedded: Tensor = _PBLD.apply(num, *parameters)  # type: ignore[no-untyped-call]
-        else:
-            embedded = self.linear(torch.cos(num.unsqueeze(-1) * (2 * math.pi * self.frequency) + self.phase))
+            return embed_columns(num, self.frequency, self.phase, self.linear.weight, self.linear.bias)
+        embedded: Tensor = self.linear(torch.cos(num.unsqueeze(-1) * (2 * math.pi * self.frequency) + self.phase))
         return embedded
+
+
+def embed_columns(num: Tensor, frequency: Tensor, phase: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The training step of :class:`PBLDEmbedding`: ``[N, p]`` to ``[N, p, d]``; the parameters have ``p`` columns."""
+    embedded: Tensor = _PBLD.apply(num, frequency, phase, weight, bias)  # type: ignore[no-untyped-call]
+    return embedded
 
 
 class _PBLD(torch.autograd.Function):

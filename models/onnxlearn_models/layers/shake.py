@@ -16,7 +16,7 @@ class ShakeShake(nn.Module):
         """From two of ``[N, d]`` to one."""
         if not self.training:
             return 0.5 * (a + b)
-        return b + _scale(a - b, _uniform(a), _uniform(a))
+        return b + scale_both_ways(a - b, _uniform(a), _uniform(a))
 
 
 class ShakeDrop(nn.Module):
@@ -36,7 +36,7 @@ class ShakeDrop(nn.Module):
             return x * (1 - self.probability / 2)
         shaken = _uniform(x) < self.probability
         one = torch.ones_like(x[:, :1])
-        return _scale(x, torch.where(shaken, _uniform(x), one), torch.where(shaken, _uniform(x), one))
+        return scale_both_ways(x, torch.where(shaken, _uniform(x), one), torch.where(shaken, _uniform(x), one))
 
 
 def drop_probabilities(n_blocks: int, last: float) -> list[float]:
@@ -53,6 +53,6 @@ def _uniform(x: Tensor) -> Tensor:
     return torch.rand_like(x[:, :1])
 
 
-def _scale(x: Tensor, forwards: Tensor, backwards: Tensor) -> Tensor:
+def scale_both_ways(x: Tensor, forwards: Tensor, backwards: Tensor) -> Tensor:
     """``x * forwards``, the gradient of which is ``backwards``."""
     return x * backwards + (x * (forwards - backwards)).detach()

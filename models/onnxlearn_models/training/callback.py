@@ -34,7 +34,8 @@ class Callback:
     is a recipe: every fit makes its callbacks anew, from the arguments that they were made with; the fitted Model has those
     of its training as ``model.callbacks``.
 
-    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``.
+    ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it works
+    where several networks are trained as one: it looks at no ``ctx.batch`` and ends a training only after an epoch.
 
     >>> class Largest(Callback):
     ...     def begin(self, ctx):
@@ -45,6 +46,7 @@ class Callback:
 
     order: ClassVar[int] = 0
     recorded: ClassVar[bool] = True
+    stackable: ClassVar[bool] = False
     given: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -37,7 +37,8 @@ def compiled(module: nn.Module, device: torch.device) -> Callable[..., Tensor]:
     _require_compiler(device)
     register_mask()
     graphs = {"triton.cudagraphs": True} if device.type == "cuda" else {}
-    forward = torch.compile(module, dynamic=False, options={"fallback_random": True, **graphs})
+    with _quiet():
+        forward = torch.compile(module, dynamic=False, options={"fallback_random": True, **graphs})
 
     def run(**inputs: Tensor) -> Tensor:
         if graphs:

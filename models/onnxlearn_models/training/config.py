@@ -157,6 +157,9 @@ class TrainConfig:
     precision: Precision = param(
         "float32", "numbers of matrix products in training: bf16 and fp16 pay for wide networks, tf32 on NVIDIA GPUs"
     )
+    fold_parallel: Literal["auto", "never"] = param(
+        "auto", "auto: folds and seeds are trained as one network where that is quicker", inert="it changes rounding alone"
+    )
     device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=WHERE)
     compile: bool = param(
         False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", inert=WHERE

@@ -13,8 +13,8 @@ from onnxlearn_models.training.callback import Callback
 class Epoch:
     """What one epoch came to; ``valid_loss`` and ``valid_score`` are ``None`` without validation rows.
 
-    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where the rows do not define it.
-    ``skipped_steps``: those left out since a gradient was too large for fp16.
+    ``measures``: what was measured after it, by names such as ``valid_auc``; ``None`` where it was not, and where the rows do
+    not define it. ``skipped_steps``: those left out since a gradient was too large for fp16.
     """
 
     number: int

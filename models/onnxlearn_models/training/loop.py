@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.errors import InterruptedFit, ParameterError
 from onnxlearn.learner import Learner
 from onnxlearn.processes import place
+from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.training.callback import Callback, Callbacks, State
 from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
 from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
@@ -30,11 +32,13 @@ from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResu
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
+from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.precision import GradientScale, computing, require_precision
+from onnxlearn_models.training.precision import HALF, GradientScale, computing, require_precision
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
+from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
 from onnxlearn_models.training.tensors import Tensors
 
@@ -197,6 +201,10 @@ class Training:
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
         self._forward = computing(forward, config.precision, self.device)
+        # Compiled code and types that change on the way are autograd's.
+        self.tape = Tape(notes=not config.compile and config.precision not in HALF)
+        is_plain = self.tape.notes and not config.mixup and self._penalty is None
+        self._slope = slope_of(objective.each) if is_plain else None
 
     @property
     def device(self) -> torch.device:
@@ -261,24 +269,35 @@ class Training:
     def run(self, *, keep_on_interrupt: bool = False) -> TrainResult:
         """Train to the end; errors as of :func:`train_network`."""
         try:
-            with self.team.held():
+            with self.team.held(), self.keeping(on_interrupt=keep_on_interrupt):
                 self._begin()
-                while self.epoch < self.max_epochs and not self._is_over():
+                while self.goes_on:
                     self.run_epoch()
                 self.call("end")
+        finally:
+            self.call("exit")
+        return self.finish()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another epoch."""
+        return self.epoch < self.max_epochs and not self._is_over()
+
+    @contextlib.contextmanager
+    def keeping(self, *, on_interrupt: bool = False) -> Iterator[None]:
+        """End the training, instead of the error that ends the block, where there are weights to keep."""
+        try:
+            yield
         except DivergedError as error:
             if not self.keeper.kept_epoch:
                 raise ParameterError(str(error)) from None
             self.stopped, self.result.why = "diverged", str(error)
         except KeyboardInterrupt:
-            if not keep_on_interrupt or not self.team.is_first:
+            if not on_interrupt or not self.team.is_first:
                 raise
             if not self.keeper.kept_epoch:
                 raise InterruptedFit("interrupted before the first epoch ended: there are no weights to keep") from None
             self.stopped = "interrupted"
-        finally:
-            self.call("exit")
-        return self.finish()
 
     def _begin(self) -> None:
         rows, config = self.train, self.config
@@ -294,10 +313,14 @@ class Training:
 
     def run_epoch(self) -> None:
         """The steps of one epoch, and what follows them."""
+        self.begin_epoch()
+        self.end_epoch(self.train_epoch())
+
+    def begin_epoch(self) -> None:
+        """Go on to the next epoch."""
         self.epoch += 1
         self.team.reseed(self.config.seed, self.epoch)
         self.call("epoch_begin")
-        self.end_epoch(self.train_epoch())
 
     def end_epoch(self, train_loss: float) -> None:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
@@ -402,26 +425,25 @@ class Training:
             self.batch = batch
             for call in before:
                 call(self)
-            loss = self._loss(batch)
-            self.loss = loss.detach()
-            losses.append(loss.item() if looks else self.loss)
+            self.loss, last, slope = self._through(batch)
+            losses.append(self.loss.item() if looks else self.loss)
             if looks and not math.isfinite(losses[-1]):
                 raise DivergedError(describe_divergence(self, index + 1))
             if index % accumulate == 0:
                 self.optimizer.flat.grads.zero_()
             n_summed = min(accumulate, n_batches - index + index % accumulate)
-            self._backward(loss, self._own_sizes[index] / (self.sizes[index] * n_summed))
+            self._backward(last, slope, self._own_sizes[index] / (self.sizes[index] * n_summed))
             if (index + 1) % accumulate and index + 1 < n_batches:
                 continue
             self._step(index)
             if self._stops_here():
                 break
-        return self._mean_loss(losses)
+        return self.mean_loss(losses)
 
-    def _backward(self, loss: Tensor, share: float) -> None:
-        """Add the gradients of a loss that counts so much."""
-        loss = loss if share == 1 else loss * share
-        (loss if self._scale is None else self._scale.scaled(loss)).backward()  # type: ignore[no-untyped-call]
+    def _backward(self, last: Tensor, slope: Tensor, share: float) -> None:
+        """Add the gradients of a loss that counts so much; its derivative by ``last`` is ``slope``."""
+        slope = slope if share == 1 else slope * share
+        self.tape.backward(last, slope if self._scale is None else self._scale.scaled(slope))
 
     def _step(self, index: int) -> None:
         """One step by the gradients that are there, those of batch ``index`` the last."""
@@ -430,20 +452,28 @@ class Training:
         if self._scale is None or self._is_finite(self._scale):
             for call in self.callbacks.at("after_backward"):
                 call(self)
-            if self.schedule.cycles_momentum:
-                self.optimizer.momentum = self.schedule.momentum(self.n_steps)
-            decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
-            closure = functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None
-            self.optimizer.step(self.lr, decay, closure)
+            self.move(functools.partial(self._loss_again, index) if self.optimizer.needs_closure else None)
         for call in self.callbacks.at("batch_end"):
             call(self)
 
+    def move(self, closure: Closure | None = None, others: Sequence[Training] = ()) -> None:
+        """Move the weights by their gradients; those of ``others`` too, which have the same settings and number of steps."""
+        for training in (self, *others):
+            if training.schedule.cycles_momentum:
+                training.optimizer.momentum = training.schedule.momentum(training.n_steps)
+        decay = fade(self.progress) if self.config.weight_decay_schedule == "fade" else 1.0
+        if others:
+            self.optimizer.step_with([training.optimizer for training in others], self.lr, decay)
+        else:
+            self.optimizer.step(self.lr, decay, closure)
+
     def _loss_again(self, index: int) -> Tensor:
         """The loss of the weights as they are now, and its gradients."""
-        loss = self._loss(self.batch) * (self._own_sizes[index] / self.sizes[index])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, last, slope = self._through(self.batch)
+        share = self._own_sizes[index] / self.sizes[index]
+        self.tape.backward(last, slope * share)
         self.team.add(self.optimizer.flat.grads)
-        return self.team.add(loss.detach())
+        return self.team.add(loss * share)
 
     def _is_finite(self, scale: GradientScale) -> bool:
         """Whether a step can be made of scaled gradients."""
@@ -459,7 +489,7 @@ class Training:
         """Whether an epoch ends with this step; of several processes all have to know."""
         return not (self.team.size > 1 and self.n_steps % AGREEING_STEPS) and self._is_over()
 
-    def _mean_loss(self, losses: Sequence[Any]) -> float:
+    def mean_loss(self, losses: Sequence[Any]) -> float:
         """Of the rows of the batches that went through the network."""
         sizes = torch.tensor(self.sizes[: len(losses)], dtype=torch.float64)
         each = torch.tensor(losses) if isinstance(losses[0], float) else torch.stack(list(losses))
@@ -487,6 +517,20 @@ class Training:
         order = order.to(self.device, non_blocking=True)
         return order if self._own_rows is None else self.team.first(order)[self._own_rows.to(self.device)]
 
+    def _through(self, batch: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        """Send a batch through the network: its loss, a tensor to go back from, and the loss's derivative by that tensor."""
+        if self._slope is None:
+            with self.tape:
+                loss = self._loss(batch)
+            return loss.detach(), loss, torch.ones_like(loss)
+        with self.tape:
+            output = self._forward(**batch.inputs)
+        if output.ndim == 2:
+            loss, slope = self._slope(output.detach(), batch.target, batch.weight)
+            return loss, output, slope
+        loss = self.objective.train(output, batch.target, batch.weight)
+        return loss.detach(), loss, torch.ones_like(loss)
+
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
             mixed = mix(batch, self.config.mixup)
@@ -508,7 +552,7 @@ class Training:
     def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
         """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
         due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
-        found = measuring.of_valid(read, due=due)
+        found = dict.fromkeys(measuring.names) | measuring.of_valid(read, due=due)
         if due:
             of = measuring.train.rows
             rows = self.train if of is None else self.train.take(torch.from_numpy(of).to(self.device))

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from onnxlearn.errors import ParameterError
 from onnxlearn_models.arguments import signature
@@ -33,7 +33,7 @@ class Schedule:
     monitored value of each epoch. ``cycles_momentum``: it sets the optimizer's momentum.
     """
 
-    needs_validation: ClassVar[bool] = False
+    needs_validation: bool = False
     cycles_momentum: bool = False
 
     def factor(self, step: int) -> float:
@@ -94,7 +94,7 @@ class WarmUp(Schedule):
 
     def __init__(self, schedule: Schedule, plan: Plan, share: float) -> None:
         self._schedule, self._n_rising = schedule, share * plan.n_steps
-        self.cycles_momentum = schedule.cycles_momentum
+        self.needs_validation, self.cycles_momentum = schedule.needs_validation, schedule.cycles_momentum
 
     def factor(self, step: int) -> float:
         """Both factors."""

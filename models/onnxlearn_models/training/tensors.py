@@ -41,9 +41,9 @@ class Tensors:
         if self.weight is not None and out.weight is not None:
             torch.index_select(self.weight, 0, rows, out=out.weight)
 
-    def batches(self, sizes: Sequence[int]) -> list[Tensors]:
-        """Consecutive parts of these sizes, as views."""
-        inputs = {name: torch.split(tensor, list(sizes)) for name, tensor in self.inputs.items()}
-        targets = torch.split(self.target, list(sizes))
-        weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes))
+    def batches(self, sizes: Sequence[int], dim: int = 0) -> list[Tensors]:
+        """Consecutive parts of these sizes, as views; ``dim``: the dimension of the rows."""
+        inputs = {name: torch.split(tensor, list(sizes), dim) for name, tensor in self.inputs.items()}
+        targets = torch.split(self.target, list(sizes), dim)
+        weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes), dim)
         return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,6 +25,7 @@ class MovingAverage(Callback):
     """
 
     order: ClassVar[int] = FIRST
+    stackable: ClassVar[bool] = True
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
@@ -39,10 +40,17 @@ class MovingAverage(Callback):
     @torch.no_grad()
     def batch_end(self, ctx: Training) -> None:
         """Take the weights of this step into the average."""
+        self.take([(self, ctx)])
+
+    @staticmethod
+    def take(averages: Sequence[tuple[MovingAverage, Training]]) -> None:
+        """Take the weights of a step of several trainings into the average of each; all have made as many steps."""
+        first, ctx = averages[0]
         # A young average forgets its start quickly (the correction that TensorFlow's moving average uses).
-        decay = min(self.decay, (1 + ctx.n_steps) / (10 + ctx.n_steps))
-        for average, tensor in zip(self._average, ctx.moving(), strict=True):
-            average.lerp_(tensor, 1 - decay)
+        decay = min(first.decay, (1 + ctx.n_steps) / (10 + ctx.n_steps))
+        held = [tensor for average, _ in averages for tensor in average._average]
+        new = [tensor for _, ctx in averages for tensor in ctx.moving()]
+        torch._foreach_lerp_(held, new, 1 - decay)
 
     @torch.no_grad()
     def valid_begin(self, ctx: Training) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -17,6 +17,8 @@ class GradientClipping(Callback):
 
     Pascanu, Mikolov and Bengio (2013), "On the Difficulty of Training Recurrent Neural Networks", section 3.2.
     """
+
+    stackable: ClassVar[bool] = True
 
     def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class EarlyStopping(Callback):
     better by more than ``min_delta``; of equal scores, which are coarse, the later one counts. ``keep="last"``: the last
     weights are kept whatever the best ones were.
     """
+
+    stackable: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class FadingDropout(Callback):
     """Lets the share that dropout drops go to 0 over the second half of the planned steps."""
+
+    stackable: ClassVar[bool] = True
 
     def begin(self, ctx: Training) -> None:
         """Note the shares."""

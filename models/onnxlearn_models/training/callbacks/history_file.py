@@ -55,11 +55,7 @@ class HistoryFile(Tracker):
 
     def _append(self, epoch: Epoch, ctx: Training) -> None:
         assert self.file is not None
-        values = epoch.values(ctx.objective.score.name)
-        # Measures may belong to some epochs alone, and every line has the same columns.
-        measures = () if ctx.measuring is None else ctx.measuring.names
-        columns = (*(name for name in values if name not in measures), *measures)
-        row = {"epoch": epoch.number, **{name: values.get(name) for name in columns}}
+        row = {"epoch": epoch.number, **epoch.values(ctx.objective.score.name)}
         with self.file.open("a", encoding="utf-8", newline="") as file:
             if self.file.suffix == ".jsonl":
                 file.write(json.dumps(row) + "\n")

@@ -27,6 +27,7 @@ class StochasticAverage(Callback):
     # DIFF: the paper measures them with dropout; here nothing but the norms is in training, as where they are used.
 
     order: ClassVar[int] = FIRST
+    stackable: ClassVar[bool] = True
 
     def __init__(self, start: float = 0.75) -> None:
         self.start = start

@@ -11,7 +11,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -52,13 +52,9 @@ class FlatParameters:
             found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
             raise ParameterError(f"the parameters of a network have to share one type and device, not {found}")
         flat = [parameter.detach().reshape(-1) for parameter in self.parameters]
-        self.values = torch.cat(flat) if flat else torch.empty(0)
-        self.grads = torch.zeros_like(self.values)
-        for parameter, values in zip(self.parameters, self.pieces(self.values), strict=True):
-            parameter.data = values.view_as(parameter)
-        self.adopt_grads()
-        sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
-        self.slices = list(zip(torch.split(self.values, sizes), torch.split(self.grads, sizes), strict=True))
+        values = torch.cat(flat) if flat else torch.empty(0)
+        self._sizes = [sum(parameter.numel() for parameter in group.parameters) for group in groups]
+        self._take(values, torch.zeros_like(values))
 
     def places(self, module: nn.Module) -> dict[str, int]:
         """Where each parameter of the network that has a place begins in ``values``, by name."""
@@ -69,6 +65,20 @@ class FlatParameters:
     def pieces(self, flat: Tensor) -> tuple[Tensor, ...]:
         """What each parameter has of a tensor as long as the values."""
         return torch.split(flat, [parameter.numel() for parameter in self.parameters])
+
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Take other memory, contiguous and as long, for values and gradients."""
+        values.copy_(self.values)
+        grads.copy_(self.grads)
+        self._take(values, grads)
+
+    def _take(self, values: Tensor, grads: Tensor) -> None:
+        """Make every parameter and its gradient a view."""
+        self.values, self.grads = values, grads
+        for parameter, piece in zip(self.parameters, self.pieces(values), strict=True):
+            parameter.data = piece.view_as(parameter)
+        self.adopt_grads()
+        self.slices = list(zip(torch.split(values, self._sizes), torch.split(grads, self._sizes), strict=True))
 
     def adopt_grads(self) -> None:
         """Make the gradient of every parameter that is trained a view; the others have none."""
@@ -82,7 +92,7 @@ class Optimizer(ABC):
     """Moves flat parameters along their gradients.
 
     ``needs_closure``: a step computes the loss several times, by the function that it is given. ``takes_l1``: there is a
-    proximal step for it. ``stackable``: each number moves by itself, so several networks may stand in one parameter.
+    proximal step for it. ``stackable``: its steps are right where several networks are trained as one.
     ``averages``: it has averaged weights to show. ``momentum``: what the one-cycle schedule sets before each step; ``None``
     where there is none to set.
     """
@@ -101,6 +111,11 @@ class Optimizer(ABC):
     def step(self, lr: float, decay: float = 1.0, closure: Closure | None = None) -> None:
         """Update the parameters with this learning rate; ``decay``: factor on weight decays. Gradients may be overwritten."""
 
+    def step_with(self, others: Sequence[Self], lr: float, decay: float = 1.0) -> None:
+        """The step of this optimizer and of others with the same groups and settings, which have made as many steps."""
+        for optimizer in (self, *others):
+            optimizer.step(lr, decay)
+
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
         """What it remembers of former steps, by name."""
@@ -115,6 +130,10 @@ class Optimizer(ABC):
         Who changes that calls this. One that joins later begins with no memory, and counts its own steps.
         """
         self.flat.adopt_grads()
+
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Take other memory for values and gradients: see :meth:`FlatParameters.move`."""
+        self.flat.move(values, grads)
 
     def show(self) -> None:  # noqa: B027  most have nothing to show
         """Put the weights to be judged in place of those that training goes on from, where they are not the same."""
@@ -165,6 +184,23 @@ class Elementwise(Optimizer):
                 size = (values.abs() - lr * group.lr_factor * group.l1 * self._rate(self._counts[i], parts)).clamp_(min=0)
                 torch.mul(values.sign(), size, out=values)
 
+    def step_with(self, others: Sequence[Self], lr: float, decay: float = 1.0) -> None:
+        """One call for each group, where nothing stands against it."""
+        if any(group.l1 or group.l2 for group in self.groups):
+            super().step_with(others, lr, decay)
+            return
+        together = (self, *others)
+        for optimizer in together:
+            optimizer._counts = [count + 1 for count in optimizer._counts]
+        for i, span in enumerate(self._spans):
+            self._update_all(i, together, lr * span.group.lr_factor, decay * span.group.weight_decay)
+
+    def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
+        """Move values of several optimizers, which this one is the first of; ``index`` as in :meth:`_update`."""
+        for optimizer in optimizers:
+            _, values, grads, _ = optimizer._rows[index]
+            optimizer._update(index, values, grads, lr, weight_decay)
+
     @abstractmethod
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
         """Move values; ``index``: their place in ``_counts`` and ``_parts``."""
@@ -183,6 +219,12 @@ class Elementwise(Optimizer):
         for name, buffer in self._buffers.items():
             buffer.copy_(state[name])
         self._ages = [int(age) for age in state["n_steps"]]
+        self._arrange()
+
+    def move(self, values: Tensor, grads: Tensor) -> None:
+        """Move what is there now."""
+        super().move(values, grads)
+        self._note_ages()
         self._arrange()
 
     def regroup(self) -> None:

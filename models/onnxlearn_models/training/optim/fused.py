@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -48,6 +48,21 @@ class Adam(Elementwise):
         """Update all groups."""
         self._n_steps.add_(1)
         super().step(lr, decay, closure)
+
+    def step_with(self, others: Sequence[Self], lr: float, decay: float = 1.0) -> None:
+        """One call for each group, where nothing stands against it."""
+        if not any(group.l1 or group.l2 for group in self.groups):
+            torch._foreach_add_([optimizer._n_steps for optimizer in (self, *others)], 1)
+        super().step_with(others, lr, decay)
+
+    def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
+        values, grads = zip(*(optimizer._rows[index][1:3] for optimizer in optimizers), strict=True)
+        lists = [optimizer._lists[index] for optimizer in optimizers]
+        state = [[tensor for held, _ in lists for tensor in held[i]] for i in range(3)]
+        self.kernel(
+            values, grads, *state, [count for _, counts in lists for count in counts], lr=lr, beta1=self.momentum,
+            beta2=self._beta2, weight_decay=weight_decay, eps=self._eps, amsgrad=self._amsgrad, maximize=False,
+        )  # fmt: skip
 
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
         state, n_steps = self._lists[index]
@@ -100,8 +115,18 @@ class SGD(Elementwise):
         self._means = [list(parts.values()) for parts in self._parts]
 
     def _update(self, index: int, values: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
+        self._move([values], [grads], self._means[index], index, lr, weight_decay)
+
+    def _update_all(self, index: int, optimizers: Sequence[Self], lr: float, weight_decay: float) -> None:
+        values, grads = map(list, zip(*(optimizer._rows[index][1:3] for optimizer in optimizers), strict=True))
+        means = [mean for optimizer in optimizers for mean in optimizer._means[index]]
+        self._move(values, grads, means, index, lr, weight_decay)
+
+    def _move(
+        self, values: list[Tensor], grads: list[Tensor], means: list[Tensor], index: int, lr: float, weight_decay: float
+    ) -> None:
         torch._fused_sgd_(
-            [values], [grads], self._means[index], weight_decay=weight_decay, momentum=self.momentum or 0.0, lr=lr,
+            values, grads, means, weight_decay=weight_decay, momentum=self.momentum or 0.0, lr=lr,
             dampening=self._dampening, nesterov=self._nesterov, maximize=False, is_first_step=self._counts[index] == 1,
         )  # fmt: skip
 
