@@ -44,11 +44,11 @@ class Halved(Callback):
         ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
 
 
-class HalfOfItsOwn(StartWeights):
-    """Weights for any network: half of those that it has."""
+class BesideItsOwn(StartWeights):
+    """Weights for any network: somewhat larger ones than it has."""
 
     def fitting(self, module):
-        return {name: parameter.detach() / 2 for name, parameter in module.named_parameters()}
+        return {name: parameter.detach() + 0.25 for name, parameter in module.named_parameters()}
 
 
 # Networks and trainings of the smallest kind. Parts of dates take long to export.
@@ -74,7 +74,7 @@ OTHERS = {
     "module": [Other],
     "base": ["entity_mlp"],
     "callbacks": [(Halved(),)],
-    "start_from": [HalfOfItsOwn({}, "the network")],
+    "start_from": [BesideItsOwn({}, "the network")],
 }
 
 
