@@ -69,7 +69,7 @@ def test_float64_is_an_architecture_of_its_own(n_traced):
 
 
 def test_the_files_of_a_resampling_are_those_of_fits_one_by_one(n_traced):
-    task, learner = ol.example_task("penguins"), quick("mlp", n_threads=1)
+    task, learner = ol.example_task("penguins"), quick("mlp", n_threads=1, fold_parallel="never")
     splits = ol.CV(folds=3).split(task)
     records = ol.resample(task, learner, splits, progress=False).records
     assert n_traced() == 1
