@@ -140,7 +140,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+@pytest.mark.parametrize("settings", VARIANTS, ids=lambda settings: "-".join(settings))
 def test_a_killed_training_comes_to_the_same_weights_with_all_settings(settings, tmp_path):
     def trained(file, *killers):
         learner = ol.learner("mlp", **{**common, **settings, "callbacks": [*settings.get("callbacks", ()), *killers]})
