@@ -333,7 +333,7 @@ class Watched(TabM):
 
     @classmethod
     def finish(cls, module, config, valid, objective):
-        cls.trained = module
+        cls.whole = module
         return super().finish(module, config, valid, objective)
 
 
@@ -354,7 +354,7 @@ def test_a_file_of_some_members(target, sharing):
     everyone = fitted.outputs(rows_of)
     inputs = {name: torch.from_numpy(array) for name, array in fitted.preprocessing.transform(rows_of).items()}
     with torch.no_grad():
-        output = Watched.trained(**inputs).double().numpy()
+        output = Watched.whole(**inputs).double().numpy()
     pairs = [fitted.head.apply(output[:, [i, j]], fitted.scaling) for i in range(4) for j in range(i)]
     key = "probabilities" if target == "classes" else "prediction"
     assert min(np.abs(pair[key] - everyone[key]).max() for pair in pairs) < 1e-4
