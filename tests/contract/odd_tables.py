@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
+from onnxlearn.effects import holds
 from onnxlearn.prediction import class_array
 from onnxlearn.task import Task
 from onnxlearn.testing import assert_parity, run_reference
@@ -149,6 +150,13 @@ class Fitted:
             assert_parity(data, feeds, run_reference(data, feeds), **location)
 
 
+def that_count(options):
+    """Settings that were drawn each by itself, without those that count for nothing beside the others."""
+    whens = {param.name: param.when for param in MLP().params}
+    values = {**MLP().values, **options}
+    return {name: value for name, value in options.items() if holds(whens[name], values)}
+
+
 def fit(task, **options):
     """Fit a small network and keep it."""
     kept = []
@@ -162,7 +170,8 @@ def fit(task, **options):
             kept.append(super().train(*args, **more))
             return kept[-1]
 
-    model = Kept(**{"max_epochs": 3, "d_block": 16, "device": "cpu", "lr": 1e-3, **options}).fit(task, progress=False)
+    small = {"max_epochs": 3, "d_block": 16, "device": "cpu", "lr": 1e-3}
+    model = Kept(**that_count({**small, **options})).fit(task, progress=False)
     double = any("computes in DOUBLE" in note for note in model.metadata["notes"])
     return Fitted(model, kept[-1].in_float64() if double else kept[-1])
 

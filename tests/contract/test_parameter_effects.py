@@ -9,6 +9,7 @@ from onnxlearn.testing import check_effects
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.config import CHOICES
+from onnxlearn_models.training.start import StartWeights
 
 
 class Own(nn.Module):
@@ -43,6 +44,13 @@ class Halved(Callback):
         ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
 
 
+class BesideItsOwn(StartWeights):
+    """Weights for any network: somewhat larger ones than it has."""
+
+    def fitting(self, module):
+        return {name: parameter.detach() + 0.25 for name, parameter in module.named_parameters()}
+
+
 # Networks and trainings of the smallest kind. Parts of dates take long to export.
 SMALL = {
     "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
@@ -66,6 +74,7 @@ OTHERS = {
     "module": [Other],
     "base": ["entity_mlp"],
     "callbacks": [(Halved(),)],
+    "start_from": [BesideItsOwn({}, "the network")],
 }
 
 

@@ -23,8 +23,12 @@ from onnxlearn_models.training.callback import Callback
 class Reversed(Callback):
     def after_backward(self, ctx):
         ctx.optimizer.flat.grads.neg_()
+from onnxlearn_models.training.start import StartWeights
+class Larger(StartWeights):
+    def fitting(self, module):
+        return {name: parameter.detach() + 1 for name, parameter in module.named_parameters()}
 small = ol.learner("demo_linear", max_epochs=2, batch_size=24, datetime_parts=["elapsed"])
-check_effects(small, others={"callbacks": [(Reversed(),)]})
+check_effects(small, others={"callbacks": [(Reversed(),)], "start_from": [Larger({}, "weights")]})
 print("kept the contract")
 """
 
