@@ -219,7 +219,7 @@ class Interrupted(MLP):
     name = "mlp"
     n_steps = 0
 
-    def train(self, *args, **options):
+    def train_prepared(self, *args, **options):
         calls = iter(range(10**6))
         original = network_learner.train_network
 
@@ -233,7 +233,7 @@ class Interrupted(MLP):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(network_learner, "train_network", train_network)
-            return super().train(*args, **options)
+            return super().train_prepared(*args, **options)
 
 
 def test_interrupted_and_kept():
