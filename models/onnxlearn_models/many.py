@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from onnxlearn.errors import InterruptedFit
 from onnxlearn.experiments.group import in_parts
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.prepared import Prepared, own_stream
@@ -26,7 +27,7 @@ def in_groups(ready: Sequence[Ready]) -> list[list[int]]:
     found: list[list[int]] = []
     for _, same in itertools.groupby(range(len(ready)), lambda i: form_of(ready[i][1])):
         numbers = list(same)
-        quicker = all(is_quicker(ready[i][1], len(numbers)) for i in numbers)
+        quicker = all(is_quicker(ready[i][1], min(len(numbers), MOST)) for i in numbers)
         found += map(list, in_parts(numbers, MOST if quicker else 1))
     return found
 
@@ -67,8 +68,13 @@ def _train_as_one(ready: Sequence[Ready], trainings: Sequence[Training], *, keep
 
 def _train_in_turn(ready: Sequence[Ready], trainings: Sequence[Training], *, keep_on_interrupt: bool) -> None:
     for (_, prepared), training in zip(ready, trainings, strict=True):
-        with prepared.generators.resumed(), prepared.computing():
-            training.run(keep_on_interrupt=keep_on_interrupt)
+        try:
+            with prepared.generators.resumed(), prepared.computing():
+                training.run(keep_on_interrupt=keep_on_interrupt)
+        except InterruptedFit:
+            if training is trainings[0]:
+                raise
+            return
         if training.stopped == "interrupted":
             return
 

@@ -49,7 +49,7 @@ from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
-from onnxlearn_models.training.loop import require_trainable, train_network
+from onnxlearn_models.training.loop import train_network
 from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.measuring import make_measuring
 from onnxlearn_models.training.objective import Objective, choose_head, make_objective
@@ -60,6 +60,7 @@ from onnxlearn_models.training.sampling import make_sampler
 from onnxlearn_models.training.start import StartWarning
 from onnxlearn_models.training.team import join
 from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.trainable import require_trainable
 
 SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""

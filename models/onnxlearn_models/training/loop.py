@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import InterruptedFit, ParameterError
-from onnxlearn.learner import Learner
-from onnxlearn.processes import place
 from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.training.callback import Callback, Callbacks, State
 from onnxlearn_models.training.callbacks.checkpoints import Checkpoints
@@ -22,8 +20,7 @@ from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.callbacks.usual import usual_callbacks
 from onnxlearn_models.training.checkpoint import CheckpointFile
-from onnxlearn_models.training.choices import require_choices
-from onnxlearn_models.training.compiled import compiled, require_compilable
+from onnxlearn_models.training.compiled import compiled
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
@@ -34,7 +31,7 @@ from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
-from onnxlearn_models.training.precision import HALF, GradientScale, computing, require_precision
+from onnxlearn_models.training.precision import HALF, GradientScale, computing
 from onnxlearn_models.training.run_info import RunInfo
 from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
@@ -44,53 +41,6 @@ from onnxlearn_models.training.tensors import Tensors
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
-
-
-def require_trainable(
-    module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner, device: torch.device
-) -> None:
-    """Raise ``ParameterError`` where :func:`train_network` cannot train the learner's network like this on so many rows."""
-    if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
-        raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
-    if learner.given.get("dropout_schedule") == "fade" and not any(_drops(part) for part in module.modules()):
-        raise ParameterError(
-            f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
-            "give it dropout"
-        )
-    require_choices(config, groups)
-    require_precision(config.precision, module, device)
-    if config.compile:
-        require_compilable(module, config)
-    assert config.batch_size is not None
-    n_processes = place().n_processes
-    smallest = min(even_sizes(n_rows, config.batch_size)) // n_processes
-    if smallest == 0:
-        raise ParameterError(
-            f"{n_processes} processes share the rows of each step, and steps have {min(config.batch_size, n_rows)}: choose a "
-            "larger batch_size, or start fewer processes"
-        )
-    if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        each = f" in each of {n_processes} processes" if n_processes > 1 else ""
-        of, way_out = f"of {n_rows} training rows a step would have one{each}", "choose a larger batch_size"
-        if n_rows == 1:
-            of, way_out = "there is 1 training row", "give more rows"
-            if config.subsample < 1:
-                of, way_out = f"subsample={config.subsample:g} leaves 1", "choose a larger share"
-        raise ParameterError(
-            f"learner {learner.name!r}: batch norm needs at least two rows in each step, and {of}: {way_out}, or "
-            f"{_without_batch_norm(learner)}"
-        )
-
-
-def _drops(part: nn.Module) -> bool:
-    return isinstance(part, nn.Dropout) and part.p > 0
-
-
-def _without_batch_norm(learner: Learner) -> str:
-    """How to do without it: by the learner's own settings, where it has such."""
-    ways = ["norm='layer'"] if learner.values.get("norm") == "batch" else []
-    ways += ["num_norm=False"] if learner.values.get("num_norm") else []
-    return " and ".join(ways) or "a learner without it, such as mlp"
 
 
 def train_network(
@@ -112,7 +62,8 @@ def train_network(
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
     ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`; it and the network
-    went through :func:`require_trainable`. ``groups``: the parameters to train. Two things of the network count here:
+    went through :func:`~onnxlearn_models.training.trainable.require_trainable`. ``groups``: the parameters to train. Two things
+    of the network count here:
     ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
     loss of the step before it. ``team``: the processes that train it together, each of which calls this.
 
