@@ -63,9 +63,8 @@ def train_network(
 
     ``config`` leaves nothing open: it went through :func:`onnxlearn_models.training.config.choose_training`; it and the network
     went through :func:`~onnxlearn_models.training.trainable.require_trainable`. ``groups``: the parameters to train. Two things
-    of the network count here:
-    ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``, which is added to the
-    loss of the step before it. ``team``: the processes that train it together, each of which calls this.
+    of the network count here: ``n_batch_members``, the number of members that each get batches of their own, and ``penalty()``,
+    which is added to the loss of the step before it. ``team``: the processes that train it together, each of which calls this.
 
     The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
     one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
