@@ -130,7 +130,7 @@ VARIANTS = [
     {"schedule": "plateau", "schedule_patience": 0, "schedule_threshold": 1.0},
     {"schedule": "one_cycle", "optimizer": "sgd"},
     {"schedule": "multiplicative", "schedule_function": lambda epoch: 0.9},
-    {"swa": 0.3, "ema": 0.0, "norm": "batch"},
+    {"swa": 0.3, "norm": "batch"},
     {"callbacks": [Unfreeze("*head*", epoch={2: "*"}, batch={15: "*"})]},
     {"dropout_schedule": "fade", "weight_decay_schedule": "fade", "mixup": 0.3, "l1": 1e-3},
     {"precision": "bf16"},

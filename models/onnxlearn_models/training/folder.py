@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
-
-from onnxlearn import __version__
 from onnxlearn.errors import DataError, OutputError, ParameterError, listing
 from onnxlearn.experiments.design import own_code
 from onnxlearn.experiments.store import read_json, write_json
@@ -29,6 +26,7 @@ from onnxlearn.learner import Learner
 from onnxlearn.processes import place
 from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
+from onnxlearn_models.packing import version
 from onnxlearn_models.training.checkpoint import DOCUMENT, Checkpoint, CheckpointFile, read_checkpoint
 
 FORMAT_VERSION = 1
@@ -64,7 +62,7 @@ def read_folder(folder: str | Path) -> TrainingFolder:
     ...     model = ol.learner("linear", max_epochs=2).fit(ol.example_task("penguins"), folder=folder, progress=False)
     ...     found = read_folder(folder)
     >>> found.networks[1].epoch, list(found.networks[1].weights()), found.about["learner"]["name"]
-    (2, ['linear.weight', 'linear.bias'], 'linear')
+    (2, ['weight', 'bias'], 'linear')
     """
     path = Path(folder)
     if not (path / DOCUMENT).is_file():
@@ -111,7 +109,7 @@ def describe(learner: Learner, task: Task) -> dict[str, Any]:
         "schema": task.schema.to_dict(),
         "learner": _without_free(learner.to_dict()),
         "code": _without_free(own_code(learner)),
-        "versions": {"onnxlearn": __version__, "torch": str(torch.__version__)},
+        "versions": {package: version(package) for package in ("onnxlearn", "torch")},
     }
 
 

@@ -361,7 +361,8 @@ class Training:
         self.callbacks.load_state(own)
         if self._scale is not None:
             self._scale.load_state(part("scale"))
-        set_random_states(self.device, list(part("random").values()))
+        states = list(part("random").values())
+        set_random_states(self.device if len(states) > 1 else torch.device("cpu"), states)
 
     def train_epoch(self) -> float:
         """The steps of one epoch; its mean loss."""

@@ -7,11 +7,9 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
-from onnxlearn import __version__
 from onnxlearn.errors import DataError, OutputError, ParameterError
 from onnxlearn.params import to_json
+from onnxlearn_models.packing import version
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.checkpoint import Checkpoint, CheckpointFile
 
@@ -59,7 +57,7 @@ class Checkpoints(Callback):
         except (KeyError, RuntimeError, TypeError) as error:
             raise DataError(
                 f"{str(self.file.path)!r} does not fit this training: onnxlearn {saved.settings.get('onnxlearn')} wrote it, "
-                f"and this is {__version__}; give another folder, or delete it to train anew"
+                f"and this is {version('onnxlearn')}; give another folder, or delete it to train anew"
             ) from error
         now = settings(ctx)
         if (saved.settings["callbacks"], saved.watching) != (now["callbacks"], _callbacks(ctx, recorded=False)):
@@ -117,7 +115,7 @@ class Checkpoints(Callback):
 
 def settings(ctx: Training) -> dict[str, Any]:
     """What may be others when a training goes on, and changes what it comes to."""
-    versions = {"onnxlearn": __version__, "torch": str(torch.__version__)}
+    versions = {package: version(package) for package in ("onnxlearn", "torch")}
     return {"max_epochs": ctx.max_epochs, "callbacks": _callbacks(ctx, recorded=True), **versions}
 
 
