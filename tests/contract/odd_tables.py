@@ -166,8 +166,8 @@ def fit(task, **options):
 
         name = "mlp"
 
-        def train(self, *args, **more):
-            kept.append(super().train(*args, **more))
+        def train_prepared(self, *args, **more):
+            kept.append(super().train_prepared(*args, **more))
             return kept[-1]
 
     small = {"max_epochs": 3, "d_block": 16, "device": "cpu", "lr": 1e-3}
