@@ -220,7 +220,7 @@ def test_a_recipe_does_not_change_with_what_it_was_given():
     [
         (
             {"heads.*": {"lr": 0.1}},
-            r"param_groups has 'heads.\*', which is the name of no trained parameter; there are .*'head.weight'",
+            r"param_groups has 'heads.\*', which is the name of no parameter; there are .*'head.weight'",
         ),
         (
             {"head.*": {"rate": 0.1}},
