@@ -261,5 +261,5 @@ def test_twenty_eight_lines_differ_without_their_colours_or_by_them() -> None:
 
 def test_without_matplotlib_the_way_out_is_said(both, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"a plot needs the package matplotlib: pip install 'onnxlearn\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"a plot needs the package matplotlib: pip install 'onnxlearn\[plot\]'"):
         ol.plots.box(both, "acc")
