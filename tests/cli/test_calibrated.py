@@ -73,7 +73,7 @@ def test_fit_says_what_was_chosen(command) -> None:
         ({"coverage": "1.5"}, "learner 'mlp': coverage has to be float | None > 0, < 1, not 1.5"),
         (
             {"calibration": "0.3"},
-            "learner 'mlp': calibration=0.3 changes nothing with coverage=None: leave it out; it counts with coverage given; or ",
+            "learner 'mlp': calibration=0.3 changes nothing with coverage=None: leave it out; it counts with coverage given",
         ),
         ({"head": "normal"}, "head='normal' is for numbers, the target 'species' has classes: leave it out"),
         ({"threshold": "fone"}, "learner 'mlp': threshold has to be float | acc | ce | bacc | f1"),
