@@ -92,7 +92,7 @@ def lr_find(task: Task, learner: Learner, *, low: float = 1e-6, high: float = 1.
 
     >>> import onnxlearn as ol
     >>> found = lr_find(ol.example_task("iris"), ol.learner("linear"), n_steps=30)
-    >>> len(found.lrs) <= 30, found.lrs[0], found.suggestion is not None
+    >>> len(found.lrs) <= 30, float(found.lrs[0]), found.suggestion is not None
     (True, 1e-06, True)
     """
     _require_range(low, high, n_steps)
