@@ -502,7 +502,9 @@ def test_a_process_that_is_killed_loses_little(tmp_path, monkeypatch, capsys):
     line += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     repository = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(repository / part) for part in ("", "models", "cli"))}
-    process = subprocess.Popen([sys.executable, "-m", "onnxlearn_cli", *line], env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onnxlearn_cli", *line], env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     while not Path("runs/a/network-1.safetensors").exists() and process.poll() is None:
         time.sleep(0.005)
     process.kill()
