@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Settings = Mapping[str, Any]
+Glance = Callable[[Learner, Task], str]
+T = TypeVar("T")
 
 # Of a training of a few steps on another number of threads.
 ROUNDING = 1e-3
@@ -51,6 +53,7 @@ def check_effects(
     others: Mapping[str, Sequence[Any]] | None = None,
     beside: Mapping[str, Sequence[Settings]] | None = None,
     names: Collection[str] | None = None,
+    glance: Glance | None = None,
 ) -> None:
     """Each parameter of a learner changes its fits where it says that it counts, and one that says it is inert changes none.
 
@@ -58,11 +61,12 @@ def check_effects(
     fit has to differ from the one without: in the graph of the file or in how training went. A learner whose fits take a moment
     serves best. ``others``: other values of parameters whose type tells none; ``beside``: sets of settings beside which a
     parameter shows its effect in so short a training, of which one has to; both beside those of the training of networks.
-    ``names``: the parameters to look at, if not all.
+    ``names``: the parameters to look at, if not all. ``glance``, of a learner and a task: something that is quicker than a
+    fit, in which a fit that differs may show it; where it does not, the fits are made.
 
     Raises: AssertionError that names all parameters without effect, and inert ones with one.
     """
-    fits, values = _Fits(learner, {**BESIDE, **(beside or {})}), {**OTHERS, **(others or {})}
+    fits, values = _Fits(learner, {**BESIDE, **(beside or {})}, glance), {**OTHERS, **(others or {})}
     chosen = [param for param in learner.params if names is None or param.name in names]
     found = [fits.problem(param, values.get(param.name, ())) for param in chosen]
     problems = list(filter(None, found))
@@ -128,11 +132,12 @@ class Fit:
 
 
 class _Fits:
-    """Fits of a learner, each made once."""
+    """Fits of a learner, and glances at them, each made once."""
 
-    def __init__(self, learner: Learner, beside: Mapping[str, Sequence[Settings]]) -> None:
-        self.learner, self.beside, self.tasks = learner, beside, effect_tasks()
-        self.known: dict[tuple[str, str], Fit] = {}
+    def __init__(self, learner: Learner, beside: Mapping[str, Sequence[Settings]], glance: Glance | None) -> None:
+        self.learner, self.beside, self.tasks, self.glance = learner, beside, effect_tasks(), glance
+        self.fits: dict[tuple[str, str], Fit | None] = {}
+        self.glances: dict[tuple[str, str], str | None] = {}
 
     def problem(self, param: Param, others: Sequence[Any]) -> str:
         """What is wrong with a parameter; empty where nothing is."""
@@ -141,29 +146,37 @@ class _Fits:
             return f"no settings were found beside which {param.name} counts ({param.context})"
         tried = []
         for context in contexts:
-            for value, fit, without in self._pairs(context, param, others):
-                tried.append(value)
-                if param.inert and not fit.is_rounding_of(without):
+            for value, changed, what in self._changed(context, param, others):
+                accepted, differs = self._compare(context, changed, what, inert=bool(param.inert))
+                tried += [value] if accepted else []
+                if differs and param.inert:
                     return f"{param.name}={value!r} changes the fit, and it says that it {param.context}"
-                if fit.fingerprint != without.fingerprint and not param.inert:
+                if differs:
                     return ""
         if not tried:
             return f"no other value of {param.name} is accepted: are there some for others=?"
         return "" if param.inert else f"{param.name} changes nothing, tried as {tried!r} {param.context}".rstrip()
 
-    def _pairs(self, context: Learner, param: Param, others: Sequence[Any]) -> Iterator[tuple[Any, Fit, Fit]]:
-        """Other values of the parameter that are accepted, the fits with them and the one without."""
+    def _changed(self, context: Learner, param: Param, others: Sequence[Any]) -> Iterator[tuple[Any, Learner, str]]:
+        """Other values of the parameter, the learner with them and the task to fit it on."""
         # Choices of the learner may be for one type of task.
         whats = [param.on] if param.on in self.tasks else [*self.learner.tasks, "two classes"]
-        found = next(((what, fit) for what in whats if (fit := self._fit(context, what))), None)
-        if found is None:
-            return
-        what, without = found
+        what = next((what for what in whats if (self._glance if self.glance else self._fit)(context, what)), whats[0])
         for value in others or other_values(context.config_types, param.name, context.values[param.name]):
             # It may not go with the other settings.
             with contextlib.suppress(*REFUSALS):
-                if fit := self._fit(context.replace(**{param.name: value}), what):
-                    yield value, fit, without
+                yield value, context.replace(**{param.name: value}), what
+
+    def _compare(self, one: Learner, other: Learner, what: str, *, inert: bool) -> tuple[bool, bool]:
+        """Whether both are accepted, and whether they differ; of inert parameters by more than rounding."""
+        if not inert and self.glance:
+            seen = self._glance(one, what), self._glance(other, what)
+            if None in seen or seen[0] != seen[1]:
+                return None not in seen, None not in seen
+        before, after = self._fit(one, what), self._fit(other, what)
+        if before is None or after is None:
+            return False, False
+        return True, not after.is_rounding_of(before) if inert else after.fingerprint != before.fingerprint
 
     def _contexts(self, param: Param) -> Iterator[Learner]:
         """The learner with settings beside which the parameter counts."""
@@ -176,11 +189,22 @@ class _Fits:
 
     def _fit(self, learner: Learner, what: str) -> Fit | None:
         """The fit; ``None`` where it is refused."""
-        key = repr(learner), what
-        if key not in self.known:
-            with contextlib.suppress(*REFUSALS):
-                self.known[key] = Fit.of(learner, self.tasks[what])
-        return self.known.get(key)
+        return _once(self.fits, learner, what, lambda: Fit.of(learner, self.tasks[what]))
+
+    def _glance(self, learner: Learner, what: str) -> str | None:
+        """A glance at the fit; ``None`` where it is refused."""
+        assert self.glance is not None
+        glance = self.glance
+        return _once(self.glances, learner, what, lambda: glance(learner, self.tasks[what]))
+
+
+def _once(known: dict[tuple[str, str], T | None], learner: Learner, what: str, make: Callable[[], T]) -> T | None:
+    key = repr(learner), what
+    if key not in known:
+        known[key] = None
+        with contextlib.suppress(*REFUSALS):
+            known[key] = make()
+    return known[key]
 
 
 def _with(learner: Learner, needed: Mapping[str, Callable[[Any], bool]]) -> Learner:

@@ -6,7 +6,10 @@ from torch import nn
 
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
+from onnxlearn_models.arguments import state_digest
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.shipping import Rows, summary
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.config import CHOICES
 from onnxlearn_models.training.start import StartWeights
@@ -84,10 +87,20 @@ def small(name):
     return learner(name, **{**{key: value for key, value in SMALL.items() if key in known}, **settings})
 
 
+def trained(learner, task):
+    """The weights of a fit and how training went: exporting takes as long again."""
+    config, outputs = learner.configs[2:]
+    rows = Rows.of(task, config.validation, outputs, config.seed)
+    network = learner.train(rows.train, rows.valid, progress=False)
+    history = summary(network.result)["history"]
+    return f"{state_digest(network.module)} {sorted((key, value) for key, value in history.items() if key != 'lr')}"
+
+
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
     chosen = small(name)
-    check_effects(chosen, others=OTHERS, names={param.name for param in chosen.params} - {"compile"})
+    names = {param.name for param in chosen.params} - {"compile"}
+    check_effects(chosen, others=OTHERS, names=names, glance=trained if isinstance(chosen, NetworkLearner) else None)
 
 
 @pytest.mark.slow
@@ -102,4 +115,4 @@ BROUGHT = [(parameter, choice) for parameter, registry in CHOICES.items() for ch
 @pytest.mark.parametrize(("parameter", "choice"), BROUGHT)
 def test_every_setting_of_a_choice_has_an_effect(parameter, choice):
     chosen = small("entity_mlp").replace(**{"max_epochs": 4, parameter: choice, **GO_WITH.get(choice, {})})
-    check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice])
+    check_effects(chosen, others=OTHERS, names=CHOICES[parameter].settings()[choice], glance=trained)
