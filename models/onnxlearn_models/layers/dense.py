@@ -16,7 +16,10 @@ from onnxlearn_models.layers.tape import Tape, active_tape
 _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 
 Back: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""(gradient of a layer's output, ones [N]) -> that of its input, perhaps in the same memory, or anything if none wants it."""
+"""(gradient of a layer's output, ones [N]) -> that of its input, perhaps in the same memory, or anything if none wants it.
+
+Of k networks at once: the gradients, and ones [k, N].
+"""
 Step: TypeAlias = Callable[[Any, Tensor, list[Back]], Tensor]
 """(layer, what another layer made, ways back so far) -> output, perhaps in the same memory; adds its own way back, if any."""
 
@@ -37,7 +40,7 @@ def dense(x: Tensor, *parts: nn.Module) -> Tensor:
             x = part(x)
         return x
     layers = [layer for part in parts for layer in (part if type(part) is nn.Sequential else (part,))]
-    linear = [i for i, layer in enumerate(layers) if type(layer) is nn.Linear]
+    linear = [i for i, layer in enumerate(layers) if type(layer) in PRODUCTS]
     start, end = (linear[0], linear[-1] + 1) if linear else (0, 0)
     if not all(map(_is_known, layers[start:end])):
         end = start
@@ -66,7 +69,7 @@ def _through(tape: Tape, x: Tensor, layers: Sequence[nn.Module]) -> Tensor:
             output = STEPS[type(layer)](layer, output, way)
 
     def back(grad: Tensor) -> Tensor:
-        ones = grad.new_ones(grad.shape[0])
+        ones = grad.new_ones(grad.shape[:-1])
         # What is behind is freed at once.
         while way:
             grad = way.pop()(grad, ones)
@@ -149,3 +152,5 @@ STEPS: dict[type[nn.Module], Step] = {
     nn.Hardswish: _smooth(lambda _, grad, x: _aten.hardswish_backward(grad, x)),
 }
 """What :func:`dense` makes of layers in training mode, by their exact type."""
+PRODUCTS: set[type[nn.Module]] = {nn.Linear}
+"""Of these the matrix products, which what is one part begins and ends with."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from onnxlearn_models.layers.dense import PRODUCTS, STEPS, Back
 from onnxlearn_models.layers.dropout import Dropout, byte_mask, draw_bytes, has_byte_mask
 from onnxlearn_models.layers.numeric import ColumnLinear, PBLDEmbedding, embed_columns
 from onnxlearn_models.layers.shake import ShakeDrop, ShakeShake, scale_both_ways
@@ -75,18 +76,37 @@ class StackedLinear(Form):
         return made if x.ndim == 3 else made.view(*x.shape[:-1], -1)
 
 
+def _product_step(form: StackedLinear, x: Tensor, way: list[Back]) -> Tensor:
+    weight, bias = form.layer.weight, form.layer.bias
+    wanted = bool(way) or x.requires_grad
+
+    def back(grad: Tensor, ones: Tensor) -> Tensor:
+        if weight.requires_grad:
+            # The gradients of a model follow one another: adding a product to them in place would take them one by one.
+            weight.grad.add_(torch.bmm(grad.mT, x))
+        if bias is not None and bias.requires_grad:
+            bias.grad.add_(torch.bmm(ones.unsqueeze(1), grad).squeeze(1))
+        return torch.bmm(grad, weight) if wanted else grad
+
+    way.append(back)
+    return form.forward(x)
+
+
 @stacked_form(nn.Dropout, Dropout)
 class StackedDropout(Form):
     """The masks that each model draws alone, at its own share."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask in training."""
+        mask = self.mask(x)
+        return x if mask is None else x * mask
+
+    def mask(self, x: Tensor) -> Tensor | None:
+        """What this step multiplies by, if by anything."""
         shares = [layer.p for layer in self.layers]
         if not self.training or not any(shares):
-            return x
-        if type(self.layer) is nn.Dropout:
-            return x * self._plain_mask(x, shares)
-        return x * self._byte_mask(x, shares)
+            return None
+        return self._plain_mask(x, shares) if type(self.layer) is nn.Dropout else self._byte_mask(x, shares)
 
     def _byte_mask(self, x: Tensor, shares: Sequence[float]) -> Tensor:
         """As :func:`onnxlearn_models.layers.dropout.dropout_mask` draws each."""
@@ -108,6 +128,19 @@ class StackedDropout(Form):
             if share:
                 mask[i, :n_rows].bernoulli_(1 - share, generator=generator).div_(1 - share)
         return mask
+
+
+def _dropout_step(form: StackedDropout, x: Tensor, way: list[Back]) -> Tensor:
+    mask = form.mask(x)
+    if mask is None:
+        return x
+    way.append(lambda grad, _: grad.mul_(mask))
+    return x * mask
+
+
+# The ways back through them, where a network's steps are not autograd's.
+STEPS.update({StackedLinear: _product_step, StackedDropout: _dropout_step})
+PRODUCTS.add(StackedLinear)
 
 
 @stacked_form(nn.BatchNorm1d)

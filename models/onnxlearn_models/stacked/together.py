@@ -12,6 +12,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from onnxlearn_models.layers.tape import Tape
 from onnxlearn_models.stacked.lanes import Lanes
 from onnxlearn_models.stacked.layers import UnstackableError
 from onnxlearn_models.stacked.network import stack
@@ -21,6 +22,7 @@ from onnxlearn_models.stacked.vmapped import Vmapped
 from onnxlearn_models.training.callbacks.averaged import MovingAverage
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.loop import Training
+from onnxlearn_models.training.slope import Slope, slope_of
 
 Calls: TypeAlias = list[tuple[Callable[[Training], None], Training]]
 
@@ -42,6 +44,8 @@ class Together:
         self.states = list(states)
         self.network: nn.Module = nn.Identity()
         self._one_loss = False
+        self._slope: Slope | None = None
+        self.tape = Tape()
 
     def start(self) -> bool:
         """Make one network of them; whether there is a form of it that has shown to be right. If not, nothing has changed."""
@@ -53,6 +57,9 @@ class Together:
                 continue
             if is_proven(self.network, self.running, self.lanes):
                 self._one_loss = is_one_loss(self.running)
+                self._slope = slope_of(self.running[0].objective.each) if self._one_loss else None
+                # What torch.func runs is its own.
+                self.tape = Tape(notes=make == self._stack)
                 return True
         for training in self.running:
             own_memory(training)
@@ -127,15 +134,17 @@ class Together:
         self.lanes.set_rows(rows.sizes[index], rows.masks[index])
         for call, training in self._before:
             call(training)
-        losses = self._losses(self.network(**batch.inputs), index)
+        with self.tape:
+            output = self.network(**batch.inputs)
+        losses, last, slope = self._losses(output, index)
         values: list[float] = losses.tolist()
-        for training, loss, value in zip(self.running, losses.detach(), values, strict=True):
+        for training, loss, value in zip(self.running, losses, values, strict=True):
             training.loss = loss
             if not math.isfinite(value) and training.stopped is None:
                 with training.keeping():
                     raise DivergedError(describe_divergence(training, index + 1))
         self._grads.zero_()
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self.tape.backward(last, slope)
         for training in self.running:
             training.n_steps += 1
         for call, training in self._after:
@@ -148,17 +157,24 @@ class Together:
             call(training)
         return values
 
-    def _losses(self, output: Tensor, index: int) -> Tensor:
-        """The mean loss of each model's rows, ``[k]``."""
+    def _losses(self, output: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean loss of each model's rows, ``[k]``; a tensor to go back from, and the derivative of their sum by it."""
         batch, shares = self._rows.batches[index], self._rows.shares[index]
         if not self._one_loss:
-            rows = zip(self.running, output, self._rows.batches_of(index), strict=True)
-            own = [(t.objective, part[: len(of)], of) for t, part, of in rows]
-            return torch.stack([objective.train(part, of.target, of.weight) for objective, part, of in own])
-        each = self.running[0].objective.each(output.flatten(0, 1), batch.target.flatten(0, 1)).view(output.shape[:2])
+            every = zip(self.running, output, self._rows.batches_of(index), strict=True)
+            own = [(t.objective, part[: len(of)], of) for t, part, of in every]
+            losses = torch.stack([objective.train(part, of.target, of.weight) for objective, part, of in own])
+            return losses.detach(), losses, torch.ones_like(losses)
+        counts: Tensor | float = 1 / output.shape[1] if shares is None else shares
         if batch.weight is not None:
-            each = each * batch.weight
-        return each.mean(dim=1) if shares is None else (each * shares).sum(dim=1)
+            counts = batch.weight * counts
+        rows, target = output.flatten(0, 1), batch.target.flatten(0, 1)
+        if self._slope is None:
+            losses = (self.running[0].objective.each(rows, target).view(output.shape[:2]) * counts).sum(dim=1)
+            return losses.detach(), losses, torch.ones_like(losses)
+        by_row = counts.view(-1, 1) if isinstance(counts, Tensor) else counts
+        each, slope = self._slope(rows.detach(), target, by_row)
+        return (each.view(output.shape[:2]) * counts).sum(dim=1), output, slope.view_as(output)
 
     def _arrange(self) -> None:
         """What the steps to come need: rows, callbacks, and who makes the same steps."""

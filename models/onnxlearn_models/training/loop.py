@@ -477,8 +477,11 @@ class Training:
         with self.tape:
             output = self._forward(**batch.inputs)
         if output.ndim == 2:
-            loss, slope = self._slope(output.detach(), batch.target, batch.weight)
-            return loss, output, slope
+            weight, n_rows = batch.weight, len(output)
+            each, slope = self._slope(
+                output.detach(), batch.target, 1 / n_rows if weight is None else weight.unsqueeze(1) / n_rows
+            )
+            return (each if weight is None else each * weight).mean(), output, slope
         loss = self.objective.train(output, batch.target, batch.weight)
         return loss.detach(), loss, torch.ones_like(loss)
 
