@@ -30,6 +30,8 @@ from onnxlearn_models.training.registry import Registry, said
 from onnxlearn_models.training.start import StartWeights
 
 WHERE = "it says where and how to compute, not what; only rounding may differ"
+# A GPU draws numbers of its own; so do compiled networks of members, on CPUs (layers/fused_members.py).
+DRAWN = f"{WHERE}, and which units dropout drops"
 VALIDATED = {"validation": GIVEN}
 # Where it matters which epoch is the best one.
 JUDGED = ({**VALIDATED, "keep": "best"}, {**VALIDATED, "patience": GIVEN})
@@ -160,9 +162,9 @@ class TrainConfig:
     fold_parallel: Literal["auto", "never"] = param(
         "auto", "auto: folds and seeds are trained as one network where that is quicker", inert="it changes rounding alone"
     )
-    device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=WHERE)
+    device: str = param("auto", "where the network is trained; auto: a GPU where there is one", choices=DEVICES, inert=DRAWN)
     compile: bool = param(
-        False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", inert=WHERE
+        False, "compile the training step: takes seconds at first, pays for long trainings; needs a compiler", inert=DRAWN
     )
     deterministic: bool = param(
         False, "on a GPU use only algorithms that give the same numbers in every run, which may be slower", inert=WHERE
