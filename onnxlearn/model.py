@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
@@ -53,7 +54,8 @@ class Model:
 
     ``out_of_fold``: where the model was just fitted by folds (learner ``bagging``), what the file of each fold predicted for
     the rows that it had not seen. It is no part of the file, which tells the scores of these predictions alone.
-    ``callbacks``: where it was just fitted, those that its learner was given, as they are after the training.
+    ``callbacks``: where it was just fitted, those that its learner was given, as they are after the training; from another
+    process those come along that can be pickled.
     """
 
     def __init__(
@@ -226,7 +228,8 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions cannot be pickled: another process opens the bytes again.
-        return _reopen, (self._data, self._options), {"out_of_fold": self.out_of_fold}
+        kept = tuple(filter(_can_be_pickled, self.callbacks))
+        return _reopen, (self._data, self._options), {"out_of_fold": self.out_of_fold, "callbacks": kept}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Model) and self._data == other._data
@@ -310,6 +313,14 @@ def _block_feeds(frame: pd.DataFrame, schema: Schema, start: int, stop: int) -> 
 
 def _reopen(data: bytes, options: dict[str, Any]) -> Model:
     return Model(data, **options)
+
+
+def _can_be_pickled(callback: Any) -> bool:
+    try:
+        pickle.dumps(callback)
+    except Exception:  # noqa: BLE001  - whatever it holds says why it cannot
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,7 @@ import linecache
 import pkgutil
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -94,6 +95,20 @@ def reason(error: BaseException) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     told = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return told if isinstance(error, SyntaxError) else told + _place(error)
+
+
+def own_code(error: BaseException) -> str:
+    """An error that code of the user's raised, or what it called, as of :func:`reason`; empty for any other.
+
+    Of the user's is what neither we, nor Python, nor an installed package brought.
+    """
+    brought = tuple(str(Path(place).resolve()) for name, place in sysconfig.get_paths().items() if "lib" in name)
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        ours = frame.f_globals.get("__name__", "").partition(".")[0] in _FOREIGN
+        if not ours and Path(file).is_file() and not str(Path(file).resolve()).startswith(brought):
+            return reason(error)
+    return ""
 
 
 def _place(error: BaseException) -> str:

@@ -6,10 +6,12 @@ annotation of a field is its type, :func:`param` adds range and meaning.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
 import math
 import types
 import typing
@@ -211,7 +213,8 @@ def _values_of(option: Any, value: Any, metadata: Mapping[str, Any]) -> list[Any
 def parse_text(configs: Sequence[type], name: str, text: str) -> Any:
     """Read a command line's ``KEY=VALUE`` text as the type that the parameter has.
 
-    Text that is no value of the type is returned as it is, for :func:`build_configs` to refuse with the rule.
+    A mapping is written as in Python or JSON, a function as ``package.module:name``. Text that is no value of the type is
+    returned as it is, for :func:`build_configs` to refuse with the rule.
 
     >>> @dataclass(frozen=True, kw_only=True)
     ... class Config:
@@ -323,7 +326,9 @@ def check_value(config: type, name: str, value: Any) -> Any:
     allowed = " ".join(part for part in (_type_name(hint, field.metadata["choices"]), _range_text(field.metadata)) if part)
     if isinstance(value, str) and (reason := field.metadata["refused"].get(value)):
         raise ParameterError(f"{name}={value!r} cannot be: {reason}; it has to be {allowed}")
-    raise ParameterError(f"{name} has to be {allowed}, not {_one_line(value)} ({field.metadata['meaning']})")
+    near = did_you_mean(value, field.metadata["choices"] or ()) if isinstance(value, str) else ""
+    about = f"({field.metadata['meaning']}){near and '.' + near}"
+    raise ParameterError(f"{name} has to be {allowed}, not {_one_line(value)} {about}")
 
 
 def _one_line(value: Any) -> str:
@@ -398,24 +403,18 @@ def _type_name(hint: Any, choices: Mapping[str, Any] | None = None) -> str:
 
 def _readers(hint: Any) -> list[Callable[[str], Any]]:
     """Ways to read text as the type, the strictest first."""
-    readers: list[Callable[[str], Any]] = []
-    for option in _alternatives(hint):
-        origin = typing.get_origin(option)
-        if option is Any:
-            readers += [_read_none, _read_bool, int, float, str]
-        elif option is type(None):
-            readers.append(_read_none)
-        elif option is bool:
-            readers.append(_read_bool)
-        elif option in (int, float):
-            readers.append(option)
-        elif origin in (tuple, list):
-            readers.append(functools.partial(_read_list, _readers(typing.get_args(option)[0])))
-        elif origin is typing.Literal:
-            readers.append(functools.partial(_read_choice, option))
-        elif option is str:
-            readers.append(str)
-    return readers
+    return [reader for option in _alternatives(hint) for reader in _readers_of(option)]
+
+
+def _readers_of(option: Any) -> list[Callable[[str], Any]]:
+    origin = typing.get_origin(option)
+    if option is Any:
+        return [_read_none, _read_bool, int, float, str]
+    if origin in (tuple, list):
+        return [functools.partial(_read_list, _readers(typing.get_args(option)[0]))]
+    if origin is typing.Literal:
+        return [functools.partial(_read_choice, option)]
+    return _PLAIN_READERS.get(origin or option, [])
 
 
 def _read(readers: Iterable[Callable[[str], Any]], text: str) -> Any:
@@ -458,6 +457,23 @@ def _read_choice(option: Any, text: str) -> Any:
     raise ValueError(text)
 
 
+def _read_code(text: str) -> Any:
+    from onnxlearn.named import named_object
+
+    if ":" not in text:
+        raise ValueError(text)
+    return named_object(text)
+
+
+def _read_mapping(text: str) -> Mapping[Any, Any]:
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError):
+            found = read(text)
+            if isinstance(found, Mapping):
+                return found
+    raise ValueError(text)
+
+
 def _read_none(text: str) -> None:
     if text.casefold() != "none":
         raise ValueError(text)
@@ -467,3 +483,9 @@ def _read_bool(text: str) -> bool:
     if text.casefold() not in ("true", "false"):
         raise ValueError(text)
     return text.casefold() == "true"
+
+
+_PLAIN_READERS: dict[Any, list[Callable[[str], Any]]] = {
+    type(None): [_read_none], bool: [_read_bool], int: [int], float: [float], str: [str], Callable: [_read_code],
+    Mapping: [_read_mapping],
+}  # fmt: skip

@@ -40,6 +40,8 @@ from onnxlearn_cli.out_of_fold import require_out_of_fold, write_out_of_fold
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
     from onnxlearn.task import Task
@@ -74,6 +76,12 @@ def fit(
     ignore: Ignore = None,
     test: Annotated[
         float | None, typer.Option("--test", metavar="SHARE", help="Share of the rows set aside before anything is fitted.")
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            "--validation", metavar="DATA", help="Rows to choose the epoch by, of another file; by default some of DATA."
+        ),
     ] = None,
     na: Na = None,
     format_: Format = None,
@@ -112,7 +120,9 @@ def fit(
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
     if str(out) == STDOUT:
         raise ParameterError("--out has to be a file: standard output gets the scores")
-    require_other_file(out, data)
+    if validation is not None and "validation" in given:
+        raise ParameterError(f"--validation and --set validation={given['validation']} say the same thing: give one of them")
+    require_other_file(out, data, *([] if validation is None else [validation]))
     # Somebody's own network is wrong more often than a table; other learners wait, since torch takes its time.
     recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
     with contextlib.ExitStack() as files:
@@ -137,6 +147,8 @@ def fit(
             ignore=ignore or (),
         )
         recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
+        if validation is not None:
+            recipe = recipe.replace(validation=read_further(validation, table, na))
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         with kept_in(folder) as kept:
             model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt, **kept)
@@ -194,6 +206,14 @@ def read_task(data: str, target: list[str], **options: Any) -> Task:
     for note in task.notes:
         say(note)
     return task
+
+
+def read_further(data: str, task: Task, na: list[str] | None) -> pd.DataFrame:
+    """The rows of another file with the columns of a task."""
+    from onnxlearn.files.tables import read_whole
+
+    numeric = [feature.name for feature in task.schema.features if feature.kind == "numeric"]
+    return read_whole(data, na=na, numeric=numeric).frame
 
 
 def read_levels(texts: list[str] | None) -> dict[str, list[str] | list[int]]:

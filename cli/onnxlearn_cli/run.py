@@ -14,6 +14,7 @@ from typing import Any, cast
 import typer
 
 from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
+from onnxlearn.named import own_code
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
 from onnxlearn_cli.talk import complain, here, say, show_all
@@ -94,6 +95,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         return USERS_MISTAKE, _usage(error)
     if isinstance(error, OnnxlearnError) and not isinstance(error, InternalError):
         return USERS_MISTAKE, _one_line(str(error))
+    if not isinstance(error, InternalError) and (told := own_code(error)):
+        return USERS_MISTAKE, _one_line(f"code of your own fails: {told} ({TRACEBACK} shows more)")
     what = str(error) if isinstance(error, InternalError) else f"{type(error).__name__}: {error}"
     return OUR_FAULT, _one_line(f"a fault of onnxlearn: {what} (please report it with the output of {TRACEBACK})")
 

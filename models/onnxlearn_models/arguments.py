@@ -89,6 +89,11 @@ def takes_any(target: Callable[..., Any]) -> bool:
     return any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in signature(target).parameters.values())
 
 
+def takes_rows(target: Callable[..., Any]) -> bool:
+    """Whether there is a ``*args`` that takes any number of arguments."""
+    return any(argument.kind is inspect.Parameter.VAR_POSITIONAL for argument in signature(target).parameters.values())
+
+
 # Every learner makes one, also every copy of a learner; what is the same need not be made again.
 @functools.lru_cache(maxsize=64)
 def config_type(base: type, target: Callable[..., Any], further: tuple[str, ...]) -> type:

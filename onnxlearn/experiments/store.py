@@ -40,6 +40,8 @@ ABANDONED = 3600
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.=,+-]+")
 
+AGAIN = "delete it, and the same call runs its iteration again"
+
 
 class Store:
     """A results folder of one design. Made by :meth:`create` and :meth:`open`."""
@@ -189,16 +191,16 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, way_out: str = AGAIN) -> Any:
     """Read a document. Raises: DataError where it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, way_out) from error
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{str(path)!r} is damaged ({error}): delete it, and the same call runs its iteration again")
+def _damaged(path: Path, error: Exception, way_out: str = AGAIN) -> DataError:
+    return DataError(f"{str(path)!r} is damaged ({error}): {way_out}")
 
 
 def _require_same(stored: Mapping[str, Any], design: Mapping[str, Any], path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.errors import DataError
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.experiments.record import Record
 from onnxlearn.experiments.results import Results
 from onnxlearn.model import Model
-from onnxlearn.plots.canvas import COLOURS, Array, axes, legend, line_style, span
+from onnxlearn.plots.canvas import COLOURS, FAINT, Array, axes, legend, line_style, span
 from onnxlearn.plots.series import by_learner, require_one
 
 if TYPE_CHECKING:
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
 
     from onnxlearn.lr_range import LRRange
 
-_SHOWN = {"train_loss": "training rows", "valid_loss": "validation rows"}
+_SHOWN = {"train": "training rows", "valid": "validation rows"}
 MAX_EPOCHS = 120
+# Epochs that are all marked: along a line that has no length there would be no mark.
+FEW = 5
 
 
-def learning_curves(result: Results | Model, *, ax: Axes | None = None) -> Axes:
+def learning_curves(result: Results | Model, *, measure: str = "loss", ax: Axes | None = None) -> Axes:
     """Loss of one learner by epoch, on training and on validation rows: the training loop's own values, not the file's.
 
-    ``result``: of a Model the curves of its training. Iterations, and the networks of a file that averages several, stand
-    faintly behind their mean, which ends with the epoch that the first of them ended with.
+    ``result``: of a Model the curves of its training, with a line at the epoch whose weights were kept. Iterations, and the
+    networks of a file that averages several, stand faintly behind their mean, which ends with the epoch that the first of them
+    ended with. ``measure``: what else the history has, such as the learner's ``measures``, by its name.
 
     Raises: DataError where the learner keeps no curves, or histories were not kept; ParameterError for several tasks or
-    learners; MissingExtraError.
+    learners, and for a measure that no history has; MissingExtraError.
 
     >>> import onnxlearn as ol
     >>> result = ol.resample(ol.example_task("iris"), ol.learner("linear", max_epochs=3), ol.CV(2))
@@ -42,16 +45,30 @@ def learning_curves(result: Results | Model, *, ax: Axes | None = None) -> Axes:
         raise DataError(f"learner {name!r} has no learning curves: it keeps none, or the result was made with histories=False")
     own, ax = ax is None, axes(ax, height=3.2)
     handles, names = [], []
-    for i, (column, title) in enumerate(_SHOWN.items()):
-        curves = [_curve(history, column) for history in histories if column in history]
+    for i, (rows, title) in enumerate(_SHOWN.items()):
+        curves = [_curve(history, f"{rows}_{measure}") for history in histories if f"{rows}_{measure}" in history]
         if curves:
             handles += _draw(ax, curves, i)
             names.append(title)
+    if not handles:
+        raise ParameterError(f"no history has {measure!r}; there are {listing(_measures(histories))}")
+    if isinstance(result, Model) and (kept := result.metadata["training"].get("best_epoch")):
+        handles.append(ax.axvline(kept, color=FAINT, linestyle=":", linewidth=1.4, zorder=1))
+        names.append(f"epoch {kept}, which was kept")
     ax.set_xlabel("epoch (the training loop's own values)")
-    ax.set_ylabel("loss")
-    ax.locator_params(axis="x", integer=True)
+    ax.set_ylabel(measure)
+    # Of one epoch matplotlib would show fractions.
+    n_epochs = max(len(history["train_loss"]) for history in histories)
+    ax.set_xlim(*((0.5, n_epochs + 0.5) if n_epochs < 3 else ax.get_xlim()))
+    ax.locator_params(axis="x", integer=True, min_n_ticks=1)
     legend(ax, handles, names, grow=own)
     return ax
+
+
+def _measures(histories: Sequence[Mapping[str, Sequence[Any]]]) -> list[str]:
+    """What the histories tell of rows, by name."""
+    columns = dict.fromkeys(column.partition("_") for history in histories for column in history)
+    return list(dict.fromkeys(name for rows, _, name in columns if rows in _SHOWN))
 
 
 def _histories(result: Results | Model) -> tuple[str, list[Mapping[str, Sequence[Any]]]]:
@@ -98,6 +115,8 @@ def _curve(history: Mapping[str, Sequence[Any]], column: str) -> tuple[Array, Ar
 
 def _draw(ax: Axes, curves: Sequence[tuple[Array, Array]], i: int) -> list[Any]:
     style = line_style(i)
+    if min(len(values) for _, values in curves) < FEW:
+        style["markevery"] = None
     for epochs, values in curves if len(curves) > 1 else ():
         every = slice(None, None, -(-len(values) // (MAX_EPOCHS // 2)))
         ax.plot(epochs[every], values[every], color=style["color"], alpha=0.28, linewidth=0.8)

@@ -190,3 +190,49 @@ def test_callbacks_of_the_working_directory_are_found(command) -> None:
     done = command("fit", "example:iris", "--target", "species", *QUICK, "--set", "callbacks=watchers:Said('hello')")
     assert done.code == 0, done.err
     assert Path("said.txt").read_text() == "hello"
+
+
+def test_mappings_and_code_are_written_as_settings(command, tmp_path) -> None:
+    Path("myschedule.py").write_text("def falling(epoch):\n    return 1 / (1 + epoch)\n")
+    settings = {
+        "class_weight": '{"Gentoo": 2}', "param_groups": "{'head.*': {'lr': 0.5}}", "schedule": "lambda",
+        "schedule_function": "myschedule:falling",
+    }  # fmt: skip
+    line = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    done = command("fit", "example:penguins", "--target", "species", *QUICK, *line)
+    assert done.code == 0, done.err
+    params = ol.load("model.onnx").metadata["learner"]["params"]
+    assert {name: params[name] for name in settings} == {
+        "class_weight": {"Gentoo": 2}, "param_groups": {"head.*": {"lr": 0.5}}, "schedule": "lambda",
+        "schedule_function": "myschedule:falling",
+    }  # fmt: skip
+    bad = command("fit", "example:penguins", "--target", "species", "--set", "class_weight=Gentoo")
+    assert bad.code == 2
+    assert "class_weight has to be" in bad.err
+
+
+def test_another_file_chooses_the_epoch(command) -> None:
+    frame = table()
+    frame[:40].to_csv("train.csv", index=False)
+    frame[40:].to_csv("valid.csv", index=False)
+    done = command("fit", "train.csv", "--target", "y", "--ignore", "price", *QUICK, "--validation", "valid.csv", "--seed", "1")
+    assert done.code == 0, done.err
+    model = ol.load("model.onnx")
+    valid = ol.Task.from_frame(frame[40:].drop(columns="price"), "y")
+    assert model.score(valid, "acc") == model.scores["validation"]["acc"]
+    twice = command("fit", "train.csv", "--target", "y", "--validation", "valid.csv", "--set", "validation=0.1")
+    assert (twice.code, "say the same thing" in twice.err) == (2, True)
+    missing = command("fit", "train.csv", "--target", "y", "--validation", "vlid.csv")
+    assert missing.code == 2
+    assert "vlid.csv" in missing.err
+
+
+def test_what_fails_in_code_of_ones_own_is_told_with_its_place(command) -> None:
+    Path("mycallbacks.py").write_text(
+        "from onnxlearn_models.training.callback import Callback\n\n\nclass Bad(Callback):\n    def epoch_end(self, ctx):\n"
+        "        return 1 / 0\n"
+    )
+    done = command("fit", "example:penguins", "--target", "species", *QUICK, "--set", "callbacks=mycallbacks:Bad")
+    assert done.code == 2
+    assert "code of your own fails: ZeroDivisionError: division by zero (mycallbacks.py, line 6: return 1 / 0)" in done.err
+    assert "a fault of onnxlearn" not in done.err

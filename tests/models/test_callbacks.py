@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import onnxlearn as ol
+from onnxlearn.errors import ParameterError
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.training.callback import STAGES, Callback, Callbacks
 from onnxlearn_models.training.callbacks import HistoryFile, MLflow, StepHistory, TensorBoard
@@ -144,8 +145,19 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
     whole, accumulated = weights(batch_size=30), weights(batch_size=10, accumulate=3)
     assert whole[1] == accumulated[1] == 2
     torch.testing.assert_close(whole[0], accumulated[0], rtol=1e-5, atol=1e-7)
-    # The last step of an epoch may have fewer batches, which then count as one step too.
-    assert weights(batch_size=10, accumulate=4)[1] == 2
+    # The last step of an epoch may have fewer batches, which then count as one step too: one of the mean of their losses.
+    fewer = weights(batch_size=10, accumulate=4, weight_decay=0.0)
+    assert fewer[1] == 2
+    net = nn.Linear(3, 1)
+    nn.init.zeros_(net.weight)
+    nn.init.zeros_(net.bias)
+    lr, data = 0.05, rows()
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True)
+    for part in (slice(0, 40), slice(40, 60)):
+        optimizer.zero_grad()
+        (net(data.inputs["num"][part]) - data.target[part]).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(fewer[0], torch.cat([net.weight.detach().flatten(), net.bias.detach()]), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -226,7 +238,7 @@ def test_trackers_go_on_in_the_places_where_they_were(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     uri, pattern = (tmp_path / "mlruns").as_uri(), f"{tmp_path}/{{run}}"
-    trackers = (HistoryFile(f"{pattern}.csv"), TensorBoard(pattern), MLflow(uri, "e"), StepHistory())
+    trackers = (HistoryFile(f"{pattern}.csv"), TensorBoard(pattern, steps=True), MLflow(uri, "e"), StepHistory())
     first = training(callbacks=trackers)
     first.call("begin")
     for _ in range(2):
@@ -247,6 +259,128 @@ def test_trackers_go_on_in_the_places_where_they_were(tmp_path, monkeypatch):
     events = EventAccumulator(str(board.folder)).Reload()
     expected = [(epoch.number, epoch.valid_loss) for epoch in whole.epochs]
     assert [(event.step, event.value) for event in events.Scalars("loss/valid")] == [(n, pytest.approx(v)) for n, v in expected]
+    of_steps = EventAccumulator(str(board.folder / "steps")).Reload()
+    assert [event.step for event in of_steps.Scalars("step/loss")] == [row["step"] for row in steps.rows]
     run = MlflowClient(uri).get_run(runs.run_id)
     assert run.info.status == "FINISHED"
     assert {each.step for each in MlflowClient(uri).get_metric_history(runs.run_id, "loss/valid")} == {1, 2, 3, 4}
+
+
+def test_trackers_begin_anew_in_another_place(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    stores = [(tmp_path / name).as_uri() for name in "xy"]
+
+    def trackers(place, store):
+        return HistoryFile(f"{tmp_path}/{place}/one.csv"), TensorBoard(f"{tmp_path}/{place}/board"), MLflow(store, "e")
+
+    def assert_all_epochs_are_in(trackers, store):
+        file, board, runs = trackers
+        assert [line.split(",")[0] for line in file.file.read_text().splitlines()] == ["epoch", "1", "2", "3", "4"]
+        events = EventAccumulator(str(board.folder)).Reload()
+        assert [event.step for event in events.Scalars("loss/valid")] == [1, 2, 3, 4]
+        assert {each.step for each in MlflowClient(store).get_metric_history(runs.run_id, "loss/valid")} == {1, 2, 3, 4}
+
+    first = training(callbacks=trackers("a", stores[0]))
+    first.call("begin")
+    for _ in range(2):
+        first.run_epoch()
+    state = first.state()
+    first.call("exit")
+    second = training(callbacks=trackers("b", stores[1]))
+    second.load_state(state)
+    found = second.run().callbacks
+    assert found[0].file == tmp_path / "b/one.csv"
+    assert_all_epochs_are_in(found, stores[1])
+    # So they do where it was deleted meanwhile.
+    (tmp_path / "a").rename(tmp_path / "gone")
+    MlflowClient(stores[0]).delete_run(next(each.run_id for each in first.result.callbacks if isinstance(each, MLflow)))
+    third = training(callbacks=trackers("a", stores[0]))
+    third.load_state(state)
+    assert_all_epochs_are_in(third.run().callbacks, stores[0])
+
+
+def test_a_callback_that_ends_a_training_before_it_begins_leaves_nothing_to_keep():
+    class Stopping(Callback):
+        def begin(self, ctx):
+            ctx.stop()
+
+    with pytest.raises(ParameterError, match="a callback ended the training before its first epoch: there are no weights"):
+        training(callbacks=(Stopping(),)).run()
+
+
+def test_a_callback_that_cannot_go_on_is_named():
+    class Failing(Callback):
+        def state(self):
+            return {"x": 1}
+
+        def load_state(self, state):
+            return state["missing"]
+
+    first = training(callbacks=(Failing(),))
+    first.call("begin")
+    first.run_epoch()
+    with pytest.raises(ParameterError, match="callback Failing cannot go on from its state: KeyError: 'missing'"):
+        training(callbacks=(Failing(),)).load_state(first.state())
+
+
+def test_equal_values_do_not_prolong_a_training_and_the_last_of_them_is_kept():
+    ctx = training(max_epochs=6, monitor="score", patience=2)
+    ctx.call("begin")
+    found = []
+    for value in [0.5, 0.2, 0.2, 0.2]:
+        ctx.monitored = lambda name, value=value: value
+        ctx.run_epoch()
+        found.append(ctx.goes_on)
+    assert found == [True, True, True, False]
+    assert ctx.finish().best_epoch == 4
+
+
+def test_the_rate_that_callbacks_see_is_that_of_the_step_under_way():
+    class Rates(Callback):
+        def begin(self, ctx):
+            self.rates = []
+
+        def batch_begin(self, ctx):
+            self.rates.append(ctx.lr)
+
+        def batch_end(self, ctx):
+            assert ctx.lr == self.rates[-1]
+
+    result = training(callbacks=(Rates(),), schedule="linear", warmup=0.0, max_epochs=2).run()
+    rates = result.callbacks[0].rates
+    assert rates == pytest.approx([0.05 * (1 - 0.99 * (i + 1) / len(rates)) for i in range(len(rates))])
+
+
+def test_what_a_training_puts_into_an_argument_is_not_the_recipes():
+    class Noting(Callback):
+        def __init__(self, epochs):
+            self.epochs = epochs
+
+        def epoch_end(self, ctx):
+            self.epochs.append(ctx.epoch)
+
+    epochs = []
+    learner = ol.learner("linear", max_epochs=2, callbacks=[Noting(epochs)])
+    models = [learner.fit(example_tasks()["number"], progress=False) for _ in range(2)]
+    assert [model.callbacks[0].epochs for model in models] == [[1, 2], [1, 2]]
+    assert epochs == []
+    assert models[0].to_bytes() == models[1].to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("on_epoch_end", "epoch_end"), ("epochend", "epoch_end"), ("on_train_begin", "begin")]
+)
+def test_a_method_that_nobody_would_call_is_refused(name, stage):
+    kind = type("Own", (Callback,), {name: lambda self, ctx: None})
+    with pytest.raises(ParameterError, match=f"callback Own has {name}, which is never called: the stage is called {stage}"):
+        training(callbacks=(kind(),))
+
+
+def test_callbacks_come_back_from_other_processes():
+    task = ol.example_task("penguins")
+    result = ol.resample(task, ol.learner("linear", max_epochs=2, callbacks=["steps"]), ol.CV(folds=2), models=True, n_jobs=2)
+    assert all(model.callbacks[0].rows for model in result.models)

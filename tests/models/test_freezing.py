@@ -101,7 +101,7 @@ def weights(module):
         (Unfreeze("head.*", batch={5: "body.2.*", 6: "body.*"}), (1, 5, 6)),
         (Unfreeze(epoch={3: "body.0.*"}, batch={2: ["body.2.*"]}), (1, 2, 7)),
         # Of two moments the first one counts.
-        (Unfreeze("head.*", epoch={2: "body.2.*", 3: "*"}, batch={1000: "body.*", 8: "body.0.bias"}), (1, 4, 7)),
+        (Unfreeze("head.*", epoch={2: "body.2.*", 3: "*"}, batch={12: "body.*", 8: "body.0.bias"}), (1, 4, 7)),
     ],
 )
 def test_parameters_join_as_in_torch(callback, batches, optimizer):
@@ -140,9 +140,11 @@ def test_what_waits_has_no_gradient_and_no_decay():
             n_trained = sum(p.numel() for p in ctx.module.parameters() if p.requires_grad)
             assert int((ctx.optimizer.flat.grads != 0).sum()) <= n_trained < len(ctx.optimizer.flat.grads)
 
-    run = training(callbacks=(Unfreeze("head.*", epoch={9: "body.*"}), Looking()), weight_decay=0.5, l2=0.1, keep="last")
+    run = training(callbacks=(Unfreeze("head.*", epoch={4: "body.*"}), Looking()), weight_decay=0.5, l2=0.1)
     before = weights(run.module.body).clone()
-    run.run()
+    run.call("begin")
+    for _ in range(3):
+        run.run_epoch()
     assert torch.equal(weights(run.module.body), before)
 
 
@@ -175,6 +177,9 @@ def test_a_training_that_goes_on_has_the_same_parameters_behind_it(interrupted, 
         ({"callbacks": (Unfreeze(epoch={2: "tail.*"}),)}, r"unfreeze has 'tail\.\*', which is the name of no parameter"),
         ({"callbacks": (Unfreeze("tail.*", epoch={2: "*"}),)}, r"unfreeze has 'tail\.\*'"),
         ({"callbacks": (Unfreeze(epoch={2: "*"}),)}, "leaves no parameter to train from the beginning: give patterns"),
+        ({"callbacks": (Unfreeze("body.*", epoch={99: "*"}),)}, "there is no epoch 99, the last one is"),
+        ({"callbacks": (Unfreeze("body.*", batch={9999: "*"}),)}, "there is no batch 9999, the last one is"),
+        ({"callbacks": (Unfreeze("*", epoch={2: "*"}),)}, "lets nothing wait: what its patterns match is trained"),
     ],
 )
 def test_what_trains_nothing_is_refused(options, message):

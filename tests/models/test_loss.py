@@ -1,5 +1,7 @@
 """Losses: their values, their settings, their predictions in the file."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -254,3 +256,26 @@ def test_a_registered_loss_is_a_choice_with_settings():
         losses.register("winsorized", task="regression")(winsorized)
     finally:
         del losses["winsorized"]
+
+
+def test_a_loss_without_a_derivative_is_refused_before_the_first_batch():
+    def detached(output, target):
+        return (output.detach() - target).square().mean(dim=1)
+
+    with pytest.raises(ParameterError, match="has no derivative by the output: compute it by torch's operations"):
+        ol.learner("linear", loss=detached).fit(example_tasks()["number"], progress=False)
+
+
+def test_a_loss_that_is_no_number_from_the_start_is_not_blamed_on_the_steps():
+    def none(output, target):
+        return (output - target).square().mean(dim=1) * math.nan
+
+    with pytest.raises(
+        ParameterError, match=r"in batch 1 of \d+, with lr=0\.\d+; .* the weights are those that training began"
+    ):
+        ol.learner("linear", loss=none).fit(example_tasks()["number"], progress=False)
+
+
+def test_a_loss_of_torchs_is_called_by_its_name():
+    with pytest.raises(ParameterError, match=r"loss=torch\.nn\.modules\.loss:MSELoss has to give the loss of each row"):
+        ol.learner("linear", loss=nn.MSELoss()).fit(example_tasks()["number"], progress=False)

@@ -121,3 +121,25 @@ def test_a_model_without_training_has_no_curves():
     model = ol.learner("featureless").fit(task())
     with pytest.raises(ol.errors.DataError, match="has no learning curves"):
         ol.plots.learning_curves(model)
+
+
+def test_learning_curves_of_one_epoch_are_points_that_are_seen():
+    model = ol.learner("linear", max_epochs=1).fit(ol.example_task("penguins"), progress=False)
+    ax = ol.plots.learning_curves(model)
+    curves = [line for line in ax.lines if line.get_marker() not in ("None", None)]
+    assert [line.get_xdata().tolist() for line in curves] == [[1], [1]]
+    assert [line.get_markevery() for line in curves] == [None, None]
+    assert [tick for tick in ax.get_xticks() if ax.get_xlim()[0] <= tick <= ax.get_xlim()[1]] == [1.0]
+
+
+def test_learning_curves_of_a_measure_mark_the_epoch_that_was_kept():
+    learner = ol.learner("linear", max_epochs=6, measures=["auc"], monitor="auc")
+    model = learner.fit(ol.example_task("penguins"), progress=False)
+    ax = ol.plots.learning_curves(model, measure="auc")
+    drawn = [list(line.get_ydata()) for line in ax.lines]
+    assert drawn[:2] == [model.history["train_auc"].tolist(), model.history["valid_auc"].tolist()]
+    kept = model.metadata["training"]["best_epoch"]
+    assert set(ax.lines[2].get_xdata()) == {kept}
+    assert ax.get_ylabel() == "auc"
+    with pytest.raises(ParameterError, match="no history has 'f1'; there are 'auc', 'loss', 'acc'"):
+        ol.plots.learning_curves(model, measure="f1")

@@ -439,3 +439,8 @@ def test_stackable_optimizers_move_each_number_by_itself():
                 made.step(0.01)
         assert torch.equal(pair[0], single)
         assert torch.equal(pair[1], single)
+
+
+def test_an_optimizer_that_cannot_make_a_step_is_told():
+    with pytest.raises(ParameterError, match="SparseAdam cannot make a step: RuntimeError: SparseAdam does not support dense"):
+        ol.learner("linear", optimizer=torch.optim.SparseAdam, weight_decay=0.0).fit(example_tasks()["number"], progress=False)

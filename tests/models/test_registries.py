@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from onnxlearn.errors import ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import example_tasks
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS, NumEmbedding
 from onnxlearn_models.lowering import lower
-from onnxlearn_models.training import losses, optimizers, schedules
+from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.loss import LossInfo
 from onnxlearn_models.training.optim.base import OptimizerInfo
 from onnxlearn_models.training.schedule import ScheduleInfo
@@ -71,3 +72,20 @@ def test_a_line_is_a_choice(name, what, monkeypatch):
     model = learner(name, **options).fit(example_tasks(60)["classes"], progress=False)
     assert model.metadata["parity"]["max_difference"] <= 2e-5
     assert all(model.metadata["learner"]["params"][parameter] == "new" for parameter in names)
+
+
+@pytest.mark.parametrize(
+    ("register", "message"),
+    [
+        (lambda: losses.register("new")(3), "what is registered is a function or a class, not 3"),
+        (lambda: losses.register(3), r"the name comes first, as in register\('mine'\), not 3"),
+        (lambda: losses.register("new", task="regresion")(nn.functional.l1_loss), "task='regresion' of a loss is none"),
+        (lambda: losses.register("new", tsk="regression"), "fact about a choice of loss 'tsk'"),
+        (lambda: samplers.register("new")(lambda: None), "takes 0 arguments that are not filled in by name"),
+    ],
+)
+def test_what_cannot_be_a_choice_is_not_registered(register, message):
+    with pytest.raises((ParameterError, UnknownNameError), match=message):
+        register()
+    assert "new" not in losses
+    assert "new" not in samplers

@@ -331,3 +331,8 @@ def test_epochs_of_a_function_have_the_same_number_of_rows():
 
     with pytest.raises(ParameterError, match="let all epochs have the same number"):
         batches_of(task_of("y"), sampling=growing)
+
+
+def test_rows_drawn_by_their_weights_may_be_a_part_of_them():
+    rows = Population(n_rows=50, weights=torch.ones(50), subsample=0.4)
+    assert len(samplers["weighted"].make(rows)) == 20

@@ -67,7 +67,6 @@ def test_schedules_of_epochs_are_torchs(name, settings, make):
 # Ours count the step that is being made, torch's those before it.
 BY_STEP = [
     ("cosine", {"floor": 0.2}, lambda o: lr_scheduler.CosineAnnealingLR(o, N, eta_min=0.2)),
-    ("cosine_restarts", {"size": 2, "growth": 2, "floor": 0.1}, lambda o: WarmRestarts(o, 2 * STEPS, 2, eta_min=0.1)),
     ("linear", {"start": 0.3, "end": 0.9}, lambda o: lr_scheduler.LinearLR(o, 0.3, 0.9, N)),
     ("polynomial", {"power": 2.0}, lambda o: lr_scheduler.PolynomialLR(o, N, 2.0)),
     ("constant", {}, lambda o: lr_scheduler.ConstantLR(o, 1.0, 1)),
@@ -78,6 +77,44 @@ BY_STEP = [
 def test_schedules_of_steps_are_torchs(name, settings, make):
     schedule = made(name, **settings)
     assert [schedule.factor(step) for step in range(N)] == pytest.approx(torchs(make, N))
+
+
+def test_cycles_are_torchs_and_end_at_the_lowest_rate():
+    schedule = made("cosine_restarts", size=2, growth=2, floor=0.1)
+    expected = torchs(lambda o: WarmRestarts(o, 2 * STEPS, 2, eta_min=0.1), N)
+    ends = [2 * STEPS, 6 * STEPS]
+    assert [schedule.factor(step) for step in range(1, N) if step not in ends] == pytest.approx(
+        [factor for step, factor in enumerate(expected) if step and step not in ends]
+    )
+    # Where torch has begun anew, no step has been made with the lowest rate yet.
+    assert [schedule.factor(step) for step in ends] == pytest.approx([0.1, 0.1])
+    assert made("cosine_restarts", size=4, floor=0.2).factor(N) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda epoch: 1 / 0, "fails in step 1: ZeroDivisionError: division by zero"),
+        (lambda epoch: None, "gives None in step 1: it has to give the factor on the learning rate, a number of at least 0"),
+        (lambda epoch: math.nan, "gives nan in step 1"),
+        (lambda progress: 0.5 - progress, r"gives -0.5 in step \d+"),
+        (lr_scheduler.CosineAnnealingLR, "CosineAnnealingLR is no schedule: write a function of progress"),
+        (lambda foo: 1.0, "needs schedule_foo, which has no default: .* is called 'plan', 'progress', 'time', 'epoch'"),
+    ],
+)
+def test_a_schedule_of_ones_own_is_tried_before_the_first_batch(schedule, message):
+    class Told(Callback):
+        def begin(self, ctx):
+            raise AssertionError
+
+    with pytest.raises(ParameterError, match=message):
+        ol.learner("linear", schedule=schedule, warmup=0.0, callbacks=[Told()]).fit(example_tasks()["number"], progress=False)
+
+
+def test_a_function_of_a_schedule_is_tried_too():
+    learner = ol.learner("linear", schedule="lambda", schedule_function=lambda epoch: -1.0)
+    with pytest.raises(ParameterError, match=r"schedule=.lambda. gives -1\.0 in step 1"):
+        learner.fit(example_tasks()["number"], progress=False)
 
 
 @pytest.mark.parametrize("anneal", ["cosine", "linear"])

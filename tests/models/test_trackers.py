@@ -53,6 +53,7 @@ def test_tensorboard_shows_the_history_the_steps_and_the_scores_of_the_file(task
         assert found[tag] == [(i, pytest.approx(v)) for i, v in zip(model.history["epoch"], model.history[column], strict=True)]
     assert len(found["seconds"]) == 3
     steps = model.callbacks[1].to_frame()
+    found |= scalars(model.callbacks[0].folder / "steps")[0]
     assert found["step/grad_norm"] == [(i, pytest.approx(v)) for i, v in zip(steps["step"], steps["grad_norm"], strict=True)]
     assert found["file/validation/rmse"] == [(0, pytest.approx(model.scores["validation"]["rmse"]))]
     text = events.Tensors("onnxlearn/text_summary")[0].tensor_proto.string_val[0].decode()

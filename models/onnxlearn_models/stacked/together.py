@@ -132,6 +132,8 @@ class Together:
         """One step of all; the loss of each before it."""
         rows, batch = self._rows, self._rows.batches[index]
         self.lanes.set_rows(rows.sizes[index], rows.masks[index])
+        for training in self.running:
+            training.step = training.n_steps + 1
         for call, training in self._before:
             call(training)
         with self.tape:

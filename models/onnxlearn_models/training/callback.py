@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from torch import Tensor
 
+from onnxlearn.errors import OnnxlearnError, ParameterError
+from onnxlearn.named import reason
 from onnxlearn.params import to_json
 
 if TYPE_CHECKING:
@@ -31,8 +33,8 @@ class Callback:
     network, the gradients, the rows of the batch, the history. ``ctx.stop(reason)`` ends the training.
 
     Of several callbacks the one with the lower ``order`` comes first, of equal ones the one that was given first. A learner
-    is a recipe: every fit makes its callbacks anew, from the arguments that they were made with; the fitted Model has those
-    of its training as ``model.callbacks``.
+    is a recipe: every fit makes its callbacks anew, from the arguments that they were made with (of lists, sets and mappings
+    from copies); the fitted Model has those of its training as ``model.callbacks``.
 
     ``recorded``: whether a model's metadata name it. What only watches sets it to ``False``. ``stackable``: whether it works
     where several networks are trained as one: it looks at no ``ctx.batch`` and ends a training only after an epoch.
@@ -52,12 +54,12 @@ class Callback:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note the arguments: what makes it anew."""
         callback = super().__new__(cls)
-        callback.given = (args, kwargs)
+        callback.given = _values((args, kwargs))
         return callback
 
     def fresh(self) -> Self:
         """The callback as it was when it was made."""
-        args, kwargs = self.given
+        args, kwargs = _values(self.given)
         return type(self)(*args, **kwargs)
 
     def begin(self, ctx: Training) -> None:
@@ -131,6 +133,8 @@ def _(callback: Callback) -> dict[str, Any]:
 class Callbacks:
     """The callbacks of one training in their order; a stage calls those alone that have a method for it.
 
+    Raises: ParameterError for a method that is called nearly as a stage.
+
     >>> class Greeting(Callback):
     ...     def end(self, ctx):
     ...         print("done")
@@ -140,6 +144,8 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
+        for callback in callbacks:
+            _require_stages(type(callback))
         self.all = sorted(callbacks, key=lambda callback: callback.order)
         self._methods = {stage: self._find(stage) for stage in STAGES}
 
@@ -156,7 +162,7 @@ class Callbacks:
         for name, callback in self._named():
             own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
             if own:
-                callback.load_state(own)
+                _load(callback, own)
 
     def _named(self) -> Iterator[tuple[str, Callback]]:
         """By class, and number where there are several: others may come and go between two parts of a training."""
@@ -169,6 +175,41 @@ class Callbacks:
     def _find(self, stage: str) -> tuple[Callable[[Training], None], ...]:
         base = getattr(Callback, stage)
         return tuple(getattr(c, stage) for c in self.all if getattr(type(c), stage) is not base)
+
+
+def _require_stages(kind: type[Callback]) -> None:
+    """Raise ``ParameterError`` where a method has the name that a stage has in other packages: nobody would call it."""
+    if _is_ours(kind):
+        return
+    near = {stage.replace("_", ""): stage for stage in STAGES}
+    for name in dir(kind):
+        plain = name.removeprefix("on_").removeprefix("train_").replace("_", "")
+        stage = near.get(plain)
+        if stage is not None and name != stage and not hasattr(Callback, name):
+            raise ParameterError(f"callback {kind.__name__} has {name}, which is never called: the stage is called {stage}")
+
+
+def _is_ours(kind: type[Callback]) -> bool:
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _values(given: Any) -> Any:
+    """Arguments whose containers are copies: what one training puts into them, the next one must not find."""
+    if type(given) is dict:
+        return {key: _values(value) for key, value in given.items()}
+    return type(given)(map(_values, given)) if type(given) in (list, tuple, set) else given
+
+
+def _load(callback: Callback, state: State) -> None:
+    try:
+        callback.load_state(state)
+    except (KeyError, RuntimeError, TypeError) as error:
+        if isinstance(error, OnnxlearnError) or _is_ours(type(callback)):
+            raise
+        raise ParameterError(
+            f"callback {type(callback).__name__} cannot go on from its state: {reason(error)}: mend its load_state, or go on "
+            "without it"
+        ) from error
 
 
 def copied(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -38,7 +38,7 @@ def _require_one_loss(config: TrainConfig, name: str) -> None:
     """An optimizer that computes losses itself needs them to be those that the gradients are of."""
     for setting, idle, why in (
         ("accumulate", 1, "computes the loss of a step several times: use a larger batch_size"),
-        ("grad_clip", None, "searches along gradients, which must not be changed: leave it out"),
+        ("grad_clip", None, "searches along gradients, which must not be changed: set grad_clip=None"),
     ):
         if getattr(config, setting) != idle:
             raise ParameterError(f"{setting}={getattr(config, setting)} does not go with optimizer={name}, which {why}")

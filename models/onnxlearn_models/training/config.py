@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from onnxlearn.effects import GIVEN, Values, above
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, listing
 from onnxlearn.measures import Measure
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
@@ -237,10 +237,11 @@ def require_settings(config: TrainConfig) -> None:
     """Raise ``ParameterError`` where a setting without a default was not given."""
     for field in dataclasses.fields(config):
         if getattr(config, field.name) is REQUIRED:
-            parameter = next(name for name, registry in CHOICES.items() if field.name.startswith(registry.prefix))
+            parameter, registry = next((name, each) for name, each in CHOICES.items() if field.name.startswith(each.prefix))
+            filled = f"; what is filled in is called {listing(registry.filled)}" if registry.filled else ""
             raise ParameterError(
                 f"{parameter}={said(getattr(config, parameter))} needs {field.name}, which has no default: give it "
-                f"({field.metadata['meaning']})"
+                f"({field.metadata['meaning']}){filled}"
             )
 
 

@@ -56,11 +56,12 @@ def cosine_restarts(
 ) -> float:
     """Down along half a cosine, again and again (Loshchilov and Hutter 2017, "SGDR").
 
-    >>> [round(cosine_restarts(t, floor=0.0), 3) for t in (5, 9.99, 10)]
+    >>> [round(cosine_restarts(t, floor=0.0), 3) for t in (5, 10, 10.01)]
     [0.5, 0.0, 1.0]
     """
     start, length = 0.0, float(size)
-    while time >= start + length:
+    # A cycle ends with its last step, as the whole training does.
+    while time > start + length:
         start, length = start + length, length * growth
     return cosine((time - start) / length, floor=floor)
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
 
 # Gradients and weights of networks that learn are far below.
-_LARGE_GRADIENT, _LARGE_WEIGHT = 100.0, 1e6
+_LARGE_GRADIENT, _LARGE_WEIGHT = 100.0, 1e4
 
 
 class DivergedError(Exception):

@@ -28,9 +28,14 @@ from onnxlearn.task import Task
 from onnxlearn.tasks.fingerprint import task_fingerprint
 from onnxlearn_models.packing import version
 from onnxlearn_models.training.checkpoint import DOCUMENT, Checkpoint, CheckpointFile, read_checkpoint
+from onnxlearn_models.training.config import is_setting
 
 FORMAT_VERSION = 1
 NETWORKS = "network-*.safetensors"
+_WAY_OUT = (
+    "nothing tells what is trained there: put back what it was, or train in another folder (a network file of this one can be "
+    "what that begins with: start_from)"
+)
 FREE = ("max_epochs", "patience", "time_budget", "callbacks")
 """Parameters that may be others when a training goes on."""
 
@@ -68,7 +73,7 @@ def read_folder(folder: str | Path) -> TrainingFolder:
     if not (path / DOCUMENT).is_file():
         raise DataError(f"{str(folder)!r} is no training folder: it has no {DOCUMENT}; give the folder that folder= named")
     checkpoints = {int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob(NETWORKS)}
-    return TrainingFolder(path, read_json(path / DOCUMENT), dict(sorted(checkpoints.items())))
+    return TrainingFolder(path, read_json(path / DOCUMENT, _WAY_OUT), dict(sorted(checkpoints.items())))
 
 
 def no_file(number: int) -> None:
@@ -125,7 +130,7 @@ def _goes_on(path: Path, document: Mapping[str, Any]) -> bool:
     if not (path / DOCUMENT).is_file() or not any(path.glob(NETWORKS)):
         # Of another training whose first epoch never ended nothing would be lost.
         return False
-    _require_same(read_json(path / DOCUMENT), json.loads(json.dumps(document)), path)
+    _require_same(read_json(path / DOCUMENT, _WAY_OUT), json.loads(json.dumps(document)), path)
     return True
 
 
@@ -159,7 +164,8 @@ def _difference(stored: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     then, now = stored["learner"], document["learner"]
     if then["name"] != now["name"]:
         return f"its learner is {then['name']!r}, not {now['name']!r}"
-    names = sorted(then["params"].keys() | now["params"].keys())
+    # A choice that differs explains its settings.
+    names = sorted(then["params"].keys() | now["params"].keys(), key=lambda name: (is_setting(name), name))
     other = [name for name in names if then["params"].get(name) != now["params"].get(name)]
     if other:
         return "it has " + ", ".join(

@@ -91,9 +91,9 @@ class Training:
     ``module``, ``train``, ``valid``, ``objective``, ``config``: what is trained, on what, for what, how; ``source``: the
     training rows as batches are drawn from them, without weights that they are drawn by. ``optimizer.flat`` has
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
-    the optimizer so far; ``batch`` and ``loss``: the rows that went through the network last, and what came of them;
-    ``history``: the epochs that are over; ``info``: names of task, learner and what the training is part of. ``beside``:
-    callbacks that are no part of the recipe.
+    the optimizer so far, ``step``: the number of the one that is being made; ``batch`` and ``loss``: the rows that went through
+    the network last, and what came of them; ``history``: the epochs that are over; ``info``: names of task, learner and what
+    the training is part of. ``beside``: callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Training:
         own, usual = [callback.fresh() for callback in given], usual_callbacks(config)
         self.callbacks = Callbacks([*usual, *own, *beside])
         self.keeper = next(callback for callback in usual if isinstance(callback, EarlyStopping))
-        self.epoch = self.n_steps = 0
+        self.epoch = self.n_steps = self.step = 0
         self.batch, self.loss = train, torch.zeros(())
         self.history: list[Epoch] = []
         self.stopped: Stopped | None = None
@@ -179,7 +179,7 @@ class Training:
     @property
     def lr(self) -> float:
         """The learning rate of the step that is being made."""
-        return self.result.lr * self.schedule.factor(self.n_steps)
+        return self.result.lr * self.schedule.factor(self.step)
 
     def stop(self, reason: Stopped = "callback") -> None:
         """Let this batch, and the epoch that it ends, be the last."""
@@ -303,7 +303,9 @@ class Training:
         return 0 if self._scale is None else self._scale.skipped - sum(epoch.skipped_steps for epoch in self.history)
 
     def finish(self) -> TrainResult:
-        """Put the weights in place that are kept."""
+        """Put the weights in place that are kept. Raises: ParameterError where there are none."""
+        if not self.keeper.kept_epoch:
+            raise ParameterError("a callback ended the training before its first epoch: there are no weights to keep")
         self.keeper.restore(self)
         if self.stopped != "interrupted":
             for tensor in self.weights():
@@ -348,6 +350,7 @@ class Training:
             return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
         self.epoch, self.n_steps, self.stopped = state["epoch"], state["n_steps"], state["stopped"]
+        self.step = self.n_steps
         self.history[:] = [Epoch(**epoch) for epoch in state["history"]]
         for kind, tensors in (("parameter", self.module.named_parameters()), ("buffer", self.module.named_buffers())):
             saved = part(kind)
@@ -373,7 +376,7 @@ class Training:
         accumulate, n_batches = self.config.accumulate, len(self.sizes)
         losses: list[Any] = []
         for index, batch in enumerate(self._batches()):
-            self.batch = batch
+            self.batch, self.step = batch, self.n_steps + 1
             for call in before:
                 call(self)
             self.loss, last, slope = self._through(batch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +43,11 @@ class LossInfo(Entry):
     n_classes: int | None = None
     positive: bool = False
     above_zero: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.task not in (None, *typing.get_args(TaskType)):
+            raise ParameterError(f"task={self.task!r} of a loss is none: it is 'classification', 'regression' or None for both")
 
 
 losses: Registry[LossInfo] = Registry(LossInfo, parameter="loss", prefix="loss_", n_first=2, filled=("unit",))
@@ -218,8 +224,10 @@ def checked(each: RowLoss, choice: str | Callable[..., Any], output: Tensor, tar
     Raises: ParameterError where it fails or does not tell the rows apart.
     """
     name = said(choice)
+    output = output.detach().requires_grad_()
     try:
-        found = each(output, target)
+        with torch.enable_grad():
+            found = each(output, target)
     except Exception as error:
         raise ParameterError(
             f"loss={name} fails for output {list(output.shape)} and target {list(target.shape)}: {reason(error)}"
@@ -229,6 +237,10 @@ def checked(each: RowLoss, choice: str | Callable[..., Any], output: Tensor, tar
         raise ParameterError(
             f"loss={name} has to give the loss of each row, a tensor [N], since rows have weights; of {len(output)} rows it "
             f"gives {shape}: leave the mean out (reduction='none' in torch)"
+        )
+    if not found.requires_grad:
+        raise ParameterError(
+            f"loss={name} has no derivative by the output: compute it by torch's operations, without detach(), item() or numpy"
         )
     return each if found.ndim == 1 else lambda output, target: each(output, target).flatten(1).mean(dim=1)
 

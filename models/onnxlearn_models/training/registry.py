@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from onnxlearn.errors import ParameterError
+from torch import nn
+
+from onnxlearn.errors import ParameterError, UnknownNameError
 from onnxlearn.params import to_json
-from onnxlearn_models.arguments import argument_fields
+from onnxlearn_models.arguments import argument_fields, takes_rows, title
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What a name stands for; ``make``: a function or a class. Subclasses add what else has to be known of it."""
+    """What a name stands for; ``make``: a function or a class. Subclasses add what else has to be known of it.
+
+    Raises: ParameterError for what cannot be called.
+    """
 
     make: Callable[..., Any]
+
+    def __post_init__(self) -> None:
+        if not callable(self.make):
+            raise ParameterError(f"what is registered is a function or a class, not {self.make!r}")
 
 
 E = TypeVar("E", bound=Entry)
@@ -34,22 +44,44 @@ class Registry(dict[str, E], Generic[E]):
     def __init__(self, kind: type[E], *, parameter: str, prefix: str, n_first: int = 0, filled: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._kind, self.parameter, self.prefix = kind, parameter, prefix
-        self._n_first, self._filled = n_first, filled
+        self._n_first, self.filled = n_first, filled
 
     def register(self, name: str, **facts: Any) -> Callable[[F], F]:
         """Add what is decorated; ``facts``: what else its entry holds.
 
-        Raises: ParameterError for a name that stands for something else.
+        Raises: ParameterError for a name that stands for something else, and for what is no such function or fact.
         """
+        if not isinstance(name, str):
+            raise ParameterError(f"the name comes first, as in register('mine'), not {name!r}")
+        known = [field.name for field in dataclasses.fields(self._kind) if field.name != "make"]
+        for fact in facts:
+            if fact not in known:
+                raise UnknownNameError.of(f"fact about a choice of {self.parameter}", fact, known)
 
         def add(make: F) -> F:
+            entry = self._kind(make=make, **facts)
+            self._require_arguments(entry)
             # What is defined once more, as in a notebook, takes its own place.
             if name in self and to_json(self[name].make) != to_json(make):
                 raise ParameterError(f"{self.parameter}={name!r} is {to_json(self[name].make)} already: choose another name")
-            self[name] = self._kind(make=make, **facts)
+            self[name] = entry
             return make
 
         return add
+
+    def is_ours(self, entry: E, config: Any) -> bool:
+        """Whether nothing of the user's runs in a choice: neither itself nor a setting."""
+        settings = [getattr(config, name, None) for name, _, _ in self.fields(entry)]
+        module = getattr(entry.make, "__module__", None) or ""
+        return module.partition(".")[0] == __name__.partition(".")[0] and not any(map(callable, settings))
+
+    def _require_arguments(self, entry: E) -> None:
+        n_given = sum(1 for _ in argument_fields(entry.make, without=self.filled))
+        if n_given < self._n_first and not takes_rows(entry.make):
+            raise ParameterError(
+                f"{title(entry.make)} takes {n_given} arguments that are not filled in by name, and as a choice of "
+                f"{self.parameter} it is given {self._n_first} first"
+            )
 
     def entry(self, choice: str | Callable[..., Any] | None) -> E | None:
         """What a parameter's value stands for; ``None``: nothing in particular, or what is no choice at all."""
@@ -59,7 +91,7 @@ class Registry(dict[str, E], Generic[E]):
 
     def fields(self, entry: E) -> list[tuple[str, Any, Any]]:
         """Name, type and dataclass field of the settings that come with a choice."""
-        return list(_fields(entry.make, self.prefix, self._n_first, self._filled))
+        return list(_fields(entry.make, self.prefix, self._n_first, self.filled))
 
     def settings(self) -> dict[str, tuple[str, ...]]:
         """The names of the settings that each choice brings; without choices that bring none."""
@@ -88,4 +120,6 @@ def said(choice: str | Callable[..., Any] | None) -> str:
     >>> said("sgd"), said(print)
     ("'sgd'", 'builtins:print')
     """
+    if isinstance(choice, nn.Module):
+        choice = type(choice)
     return repr(choice) if isinstance(choice, str) or choice is None else str(to_json(choice))

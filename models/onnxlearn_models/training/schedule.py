@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from onnxlearn.errors import ParameterError
-from onnxlearn_models.arguments import signature
+from onnxlearn.named import reason
+from onnxlearn_models.arguments import signature, title
 from onnxlearn_models.training.registry import Entry, Registry, said
 
 
@@ -85,21 +87,20 @@ class Course(Schedule):
             shares = {name: step / size for name, size in self._shares}
             if self._takes_epoch:
                 shares["epoch"] = epoch
-            self._epoch, self._value = epoch, float(self._function(**shares, **self._fixed))
+            self._epoch, self._value = epoch, self._function(**shares, **self._fixed)
         return self._value
 
 
-class WarmUp(Schedule):
-    """Another schedule, times a factor that rises linearly from 0 to 1 over the first ``share`` of all steps."""
+class Around(Schedule):
+    """Another schedule; subclasses change its factor."""
 
-    def __init__(self, schedule: Schedule, plan: Plan, share: float) -> None:
-        self._schedule, self._n_rising = schedule, share * plan.n_steps
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
         self.needs_validation, self.cycles_momentum = schedule.needs_validation, schedule.cycles_momentum
 
     def factor(self, step: int) -> float:
-        """Both factors."""
-        factor = self._schedule.factor(step)
-        return factor if step >= self._n_rising else factor * step / self._n_rising
+        """That of the other."""
+        return self._schedule.factor(step)
 
     def momentum(self, step: int) -> float | None:
         """That of the other."""
@@ -118,9 +119,54 @@ class WarmUp(Schedule):
         self._schedule.load_state(state)
 
 
+class WarmUp(Around):
+    """Another schedule, times a factor that rises linearly from 0 to 1 over the first ``share`` of all steps."""
+
+    def __init__(self, schedule: Schedule, plan: Plan, share: float) -> None:
+        super().__init__(schedule)
+        self._n_rising = share * plan.n_steps
+
+    def factor(self, step: int) -> float:
+        """Both factors."""
+        factor = super().factor(step)
+        return factor if step >= self._n_rising else factor * step / self._n_rising
+
+
+class Checked(Around):
+    """A schedule of the user's, called ``name`` in messages: each of its factors is a finite number of at least 0."""
+
+    def __init__(self, schedule: Schedule, name: str) -> None:
+        super().__init__(schedule)
+        self._name = name
+
+    def factor(self, step: int) -> float:
+        """That of the other. Raises: ParameterError where it is none."""
+        try:
+            found = super().factor(step)
+        except Exception as error:
+            raise ParameterError(f"schedule={self._name} fails in step {step}: {reason(error)}") from error
+        if not isinstance(found, numbers.Real) or not 0 <= found < math.inf:
+            raise ParameterError(
+                f"schedule={self._name} gives {found!r} in step {step}: it has to give the factor on the learning rate, a "
+                "number of at least 0"
+            )
+        return float(found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScheduleInfo(Entry):
-    """A schedule: a class of :class:`Schedule`, or a function as :class:`Course` computes it by, with settings."""
+    """A schedule: a class of :class:`Schedule`, or a function as :class:`Course` computes it by, with settings.
+
+    Raises: ParameterError for another class.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.make, type) and not issubclass(self.make, Schedule):
+            raise ParameterError(
+                f"{title(self.make)} is no schedule: write a function of progress, time, epoch or n_epochs that gives the "
+                "factor on the learning rate, or a subclass of onnxlearn_models.training.schedule.Schedule"
+            )
 
     @property
     def is_class(self) -> bool:
@@ -142,14 +188,19 @@ schedules: Registry[ScheduleInfo] = Registry(ScheduleInfo, parameter="schedule",
 def make_schedule(config: Any, n_epochs: int, n_epoch_steps: int) -> Schedule:
     """The schedule that a :class:`~onnxlearn_models.training.config.TrainConfig` chooses, warm-up included.
 
-    Raises: ParameterError for settings that do not go together.
+    Raises: ParameterError for settings that do not go together, and for a schedule of the user's that gives no factors.
     """
     entry, plan = schedules.entry(config.schedule), Plan(n_epochs, n_epoch_steps)
     assert entry is not None
+    bound = schedules.bound(entry, config)
     if entry.is_class:
-        schedule: Schedule = schedules.bound(entry, config)(plan)
+        schedule: Schedule = bound(plan)
     else:
-        schedule = Course(schedules.bound(entry, config), plan)
+        schedule = Course(bound, plan)
+    if not schedules.is_ours(entry, config):
+        schedule = Checked(schedule, said(config.schedule))
+        schedule.factor(1)
+        schedule.factor(plan.n_steps)
     return WarmUp(schedule, plan, config.warmup) if config.warmup else schedule
 
 

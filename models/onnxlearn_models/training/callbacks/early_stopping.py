@@ -19,8 +19,8 @@ class EarlyStopping(Callback):
     """Keeps the weights of the best epoch, and stops where ``patience`` epochs passed without a better one.
 
     ``monitor``: ``loss`` or ``score`` of the validation rows; without such rows the last epoch is the best. A better value is
-    better by more than ``min_delta``; of equal scores, which are coarse, the later one counts. ``keep="last"``: the last
-    weights are kept whatever the best ones were.
+    better by more than ``min_delta``; of equal scores, which are coarse, the weights of the later one count, and ``patience``
+    goes on since the first one. ``keep="last"``: the last weights are kept whatever the best ones were.
     """
 
     stackable: ClassVar[bool] = True
@@ -36,6 +36,7 @@ class EarlyStopping(Callback):
         self.patience, self.monitor, self.min_delta, self.keep = patience, monitor, min_delta, keep
         self.best_value = math.inf
         self.best_epoch = 0
+        self.improved_epoch = 0
         self.kept_epoch = 0
         self.weights: list[Tensor] = []
 
@@ -52,6 +53,8 @@ class EarlyStopping(Callback):
             self.weights = copied(ctx.weights())
             self.kept_epoch = ctx.epoch
         if is_best:
+            if value is None or value != self.best_value:
+                self.improved_epoch = ctx.epoch
             self.best_value = math.inf if value is None else value
             self.best_epoch = ctx.epoch
         self._end_impatiently(ctx)
@@ -66,16 +69,18 @@ class EarlyStopping(Callback):
         """The best epoch, its value, and the weights to keep."""
         best = None if math.isinf(self.best_value) else self.best_value
         weights = {f"weights.{i}": weights for i, weights in enumerate(self.weights)}
-        return {"best_value": best, "best_epoch": self.best_epoch, "kept_epoch": self.kept_epoch} | weights
+        epochs = {"best_epoch": self.best_epoch, "improved_epoch": self.improved_epoch, "kept_epoch": self.kept_epoch}
+        return {"best_value": best} | epochs | weights
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self.best_value = math.inf if state["best_value"] is None else state["best_value"]
-        self.best_epoch, self.kept_epoch = state["best_epoch"], state["kept_epoch"]
+        self.best_epoch, self.improved_epoch = state["best_epoch"], state["improved_epoch"]
+        self.kept_epoch = state["kept_epoch"]
         self.weights = [state[f"weights.{i}"] for i in range(sum(key.startswith("weights.") for key in state))]
 
     def _end_impatiently(self, ctx: Training) -> None:
-        if self.patience is not None and ctx.epoch - self.best_epoch >= self.patience:
+        if self.patience is not None and ctx.epoch - self.improved_epoch >= self.patience:
             ctx.stop("patience")
 
     def _is_better(self, value: float | None) -> bool:

@@ -37,7 +37,9 @@ class HistoryFile(Tracker):
     def open(self, ctx: Training) -> None:
         """Make the file, with the epochs that a training which goes on has behind it."""
         self.file = self.file or ctx.info.file(self.path)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text("", encoding="utf-8")
+        self.goes_on = True
         for epoch in ctx.history:
             self._append(epoch, ctx)
 
@@ -47,11 +49,12 @@ class HistoryFile(Tracker):
 
     def state(self) -> State:
         """Which file it is."""
-        return {"file": str(self.file)}
+        return {"path": self.path, "file": str(self.file)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with it."""
-        self.file = Path(state["file"])
+        """Go on with it, unless it is to be another one now."""
+        if state["path"] == self.path:
+            self.file = Path(state["file"])
 
     def _append(self, epoch: Epoch, ctx: Training) -> None:
         assert self.file is not None

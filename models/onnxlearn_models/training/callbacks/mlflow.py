@@ -44,7 +44,8 @@ class MLflow(Tracker):
         exceptions, _ = _import_mlflow()
         # What goes wrong later must not end the training.
         self.errors = (*Tracker.errors, exceptions.MlflowException)
-        if self.run_id:
+        self.goes_on = bool(self.run_id) and self._is_there()
+        if self.goes_on:
             self._client().update_run(self.run_id, status="RUNNING")
         else:
             self._begin(ctx)
@@ -77,11 +78,22 @@ class MLflow(Tracker):
 
     def state(self) -> State:
         """Which run it is."""
-        return {"run_id": self.run_id}
+        return {"run_id": self.run_id, "uri": self.uri, "experiment": self.experiment}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with it."""
-        self.run_id = state["run_id"]
+        """Go on with it, unless it is to be in another place now."""
+        if (state["uri"], state["experiment"]) == (self.uri, self.experiment):
+            self.run_id = state["run_id"]
+
+    def _is_there(self) -> bool:
+        """Whether the run has not been deleted since."""
+        exceptions, _ = _import_mlflow()
+        try:
+            return bool(self._client().get_run(self.run_id).info.lifecycle_stage == "active")
+        except exceptions.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
     def _begin(self, ctx: Training) -> None:
         from mlflow import active_run

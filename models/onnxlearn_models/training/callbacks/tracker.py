@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from onnxlearn_models.training.callback import Callback
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
+    from onnxlearn_models.training.history import Epoch
     from onnxlearn_models.training.loop import Training
 
 Numbers: TypeAlias = Mapping[str, float]
@@ -35,6 +37,8 @@ class Tracker(Callback):
     order: ClassVar[int] = BEFORE_CHANGES
     recorded: ClassVar[bool] = False
     errors: tuple[type[Exception], ...] = (OSError,)
+    goes_on: bool = False
+    """Whether what it writes to has the epochs that a training which goes on has behind it."""
 
     def __init__(self, *, steps: bool = False) -> None:
         self.steps = steps
@@ -66,6 +70,9 @@ class Tracker(Callback):
             if isinstance(error, OnnxlearnError):
                 raise
             raise OutputError(f"{self!r} has nowhere to write: {_one_line(error)}") from error
+        if not self.goes_on:
+            for epoch in ctx.history:
+                self._safely(functools.partial(self.write_epoch, epoch.number, _numbers(epoch, ctx)))
 
     def epoch_begin(self, ctx: Training) -> None:
         """Start the clock."""
@@ -87,9 +94,7 @@ class Tracker(Callback):
         # Read here and not in each step: elsewhere than on the CPU looking at a number waits for the device.
         rows = [(step, {"loss": float(loss), "lr": lr, "grad_norm": float(norm)}) for step, loss, lr, norm in self._rows]
         self._rows = []
-        told = ctx.history[-1].values(ctx.objective.score.name)
-        values = {name: value for name, value in told.items() if value is not None}
-        values["seconds"] = time.perf_counter() - self._since
+        values = {**_numbers(ctx.history[-1], ctx), "seconds": time.perf_counter() - self._since}
         self._safely(lambda: self.write_steps(rows))
         self._safely(lambda: self.write_epoch(ctx.epoch, values))
 
@@ -115,6 +120,11 @@ class Tracker(Callback):
                 text = f"{self!r} could not write, and misses something: {_one_line(error)}"
                 warnings.warn(text, RuntimeWarning, stacklevel=2)
             self._has_failed = True
+
+
+def _numbers(epoch: Epoch, ctx: Training) -> dict[str, float]:
+    """What is told of an epoch; without what has no value."""
+    return {name: value for name, value in epoch.values(ctx.objective.score.name).items() if value is not None}
 
 
 def _one_line(error: Exception) -> str:

@@ -33,7 +33,7 @@ class Unfreeze(Callback):
     {3: ('blocks.1.*',), 5: ('*',)}
 
     Raises: ParameterError for a number below 1; before the first batch for a pattern that no name matches, and where nothing
-    is trained from the beginning.
+    is trained from the beginning, for a moment that does not come, and where all is trained from the beginning anyway.
     """
 
     order: ClassVar[int] = FIRST
@@ -55,6 +55,7 @@ class Unfreeze(Callback):
         """Take out what joins later."""
         parameters = {name: p for name, p in parameter_names(ctx.module).items() if p.requires_grad}
         names = list(parameters)
+        self._require_in_time(ctx)
         epochs, batches = _firsts(self.epoch, names), _firsts(self.batch, names)
         started = matching(self.start, names, "unfreeze")
         self._waiting = [
@@ -62,6 +63,8 @@ class Unfreeze(Callback):
             for name in names
             if name not in started and (name in epochs or name in batches)
         ]
+        if not self._waiting:
+            raise ParameterError(f"{self!r} lets nothing wait: what its patterns match is trained from the beginning")
         for each in self._waiting:
             each.parameter.requires_grad = False
         # A training that goes on has some of them behind it.
@@ -93,6 +96,14 @@ class Unfreeze(Callback):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self._n_batches = state["n_batches"]
+
+    def _require_in_time(self, ctx: Training) -> None:
+        for what, moments, last in (
+            ("epoch", self.epoch, ctx.max_epochs),
+            ("batch", self.batch, ctx.max_epochs * ctx.n_batches),
+        ):
+            if late := [number for number in moments if number > last]:
+                raise ParameterError(f"{self!r}: there is no {what} {late[0]}, the last one is {last}: name an earlier one")
 
     def _train_due(self, epoch: float, batch: float) -> bool:
         """Let those join whose time has come; whether there were any."""

@@ -76,7 +76,13 @@ class Wrapped(Optimizer):
                 _set_momentum(torch_group, self.momentum)
             if group.l2 and not self.needs_closure:
                 grads.add_(values, alpha=2 * group.l2)
-        self._torch.step(self._again(closure) if self.needs_closure and closure is not None else None)  # type: ignore[arg-type]
+        again = self._again(closure) if self.needs_closure and closure is not None else None
+        try:
+            self._torch.step(again)  # type: ignore[arg-type]
+        except (RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or closure is not None:
+                raise
+            raise ParameterError(f"{title(type(self._torch))} cannot make a step: {reason(error)}") from error
 
     def _again(self, closure: Closure) -> Callable[[], Tensor]:
         def evaluate() -> Tensor:
