@@ -39,6 +39,8 @@ def holdout_rows(
     if not aside.any() or aside.all():
         rows = "1 row" if n_rows == 1 else f"{n_rows} rows"
         why = "one part would be empty; give more rows or groups, or set no rows aside (validation=None)"
+        if order is not None and n_rows > 1 and (order == order[0]).all():
+            why = "all have the same place in the order; name another column, or set no rows aside (validation=None)"
         if strata is not None and groups is None and order is None and n_rows > 1:
             why = (
                 "a share of every class (and stratum) is set aside, and each has one row only; name another target, say "

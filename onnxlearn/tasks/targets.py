@@ -205,7 +205,7 @@ def _require_present(name: str, array: NDArray[Any], where: Place) -> None:
     missing = np.isnan(array) if array.dtype.kind == "f" else array == (MISSING_INT64 if array.dtype.kind == "i" else "")
     if np.any(missing):
         row = int(np.argmax(missing))
-        raise DataError(f"target {name!r}, {where(row)}: the true value is missing; remove rows without one before scoring")
+        raise DataError(f"target {name!r}, {where(row)}: the true value is missing; leave out the rows without one")
 
 
 def _class_index(labels: NDArray[Any], target: Target, where: Place) -> NDArray[np.int64]:

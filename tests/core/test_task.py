@@ -514,7 +514,7 @@ def test_truth_of_other_tables():
     assert target_truth(pd.DataFrame({"y": pd.Categorical(["yes", "no"])}), schema).tolist() == [1, 0]
     with pytest.raises(DataError, match="target 'y', row 1: class 'maybe' was not trained on; the classes are 'no', 'yes'"):
         target_truth(pd.DataFrame({"y": ["yes", "maybe"]}), schema)
-    with pytest.raises(DataError, match="target 'y', row 1: the true value is missing; remove rows without one before scoring"):
+    with pytest.raises(DataError, match="target 'y', row 1: the true value is missing; leave out the rows without one"):
         target_truth(pd.DataFrame({"y": ["yes", None]}), schema)
     with pytest.raises(DataTypeError, match="column 'y', row 0: expected text as in training, got the number 1"):
         target_truth(pd.DataFrame({"y": [1, 2]}), schema)
