@@ -141,11 +141,15 @@ def build_configs(
     settings = {field.name: getattr(config, field.name) for config in built for field in dataclasses.fields(config)}
     for field in (field for config in configs for field in dataclasses.fields(config) if field.name in values):
         value = checked[field.name]
-        # None asks for nothing.
-        if value is None or holds(field.metadata["when"], settings) or value == usual.get(field.name, _default(field)):
+        if _is_nothing(field, value) or holds(field.metadata["when"], settings) or value == usual.get(field.name, _default(field)):
             continue
         raise ParameterError(f"{owner}: {idle(field.name, value, field.metadata['when'], settings)}")
     return built
+
+
+def _is_nothing(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a value asks for nothing: none, no, or the 0 that a share or a number begins with."""
+    return value is None or value is False or (value == 0 == field.metadata["low"] and not field.metadata["low_open"])
 
 
 def require_names(names: Iterable[str], known: Iterable[str], *, owner: str) -> None:

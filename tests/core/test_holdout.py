@@ -111,5 +111,5 @@ def test_classes_of_one_row_each_are_the_reason():
 
 
 def test_rows_that_are_all_equally_late_are_told():
-    with pytest.raises(ParameterError, match="5 rows cannot be parted .*: all have the same place in the order"):
+    with pytest.raises(ParameterError, match=r"5 rows cannot be parted .*: all have the same place in the order"):
         holdout_rows(5, 0.2, 0, order=np.zeros(5, np.int64))
