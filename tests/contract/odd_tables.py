@@ -19,7 +19,7 @@ DAY = pd.Timestamp("1890-05-06")
 
 
 def _moments(n, rng, zone=None):
-    return pd.Series(DAY + pd.to_timedelta(rng.integers(0, 10**8, n), unit="min")).dt.tz_localize(zone)
+    return pd.Series(DAY + pd.to_timedelta(rng.integers(0, 10**8, n), unit="min")).dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
 def _choice(levels, n, rng, **options):

@@ -141,3 +141,5 @@ def test_a_learner_takes_it_and_refuses_it_beside_an_average_that_was_asked_for(
     assert model.to_bytes() == learner.fit(task, progress=False).to_bytes()
     with pytest.raises(ParameterError, match=r"ema=0\.9 changes nothing with swa=0\.3: leave it out"):
         learner.replace(ema=0.9)
+    # None at all asks for nothing.
+    assert learner.replace(ema=0.0).fit(task, progress=False).history.equals(model.history)
