@@ -610,3 +610,12 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path, monkeypatch):
         assert not list(folder.glob(f".*{PART}"))
         if sum(kills.values()) >= 50:
             break
+
+
+def test_a_table_that_chooses_the_epoch_belongs_to_the_training(tmp_path):
+    train, valid = task().split(0.3, 0)
+    learner = linear(validation=valid.frame)
+    model, n = fit(learner, tmp_path, train)
+    assert (fit(learner, tmp_path, train)[0].to_bytes(), n) == (model.to_bytes(), 6)
+    with pytest.raises(ParameterError, match="holds another training: it has validation="):
+        linear(validation=valid.frame[:-1]).fit(train, folder=tmp_path, progress=False)

@@ -96,7 +96,9 @@ def training_folder(folder: str | Path | None, learner: Learner, task: Task, tes
         return
     if not isinstance(folder, str | Path) or not str(folder):
         raise ParameterError(f"folder is the path of a folder, new or of this training, not {folder!r}")
-    path, document = Path(folder), describe(learner, task, test if learner.values.get("validation") == "test" else None)
+    validation = learner.values.get("validation")
+    chosen_by = test if isinstance(validation, str) and validation == "test" else None
+    path, document = Path(folder), describe(learner, task, chosen_by)
     if not place().is_first:
         # The first of several processes looks after it.
         _goes_on(path, document)
