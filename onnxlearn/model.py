@@ -185,6 +185,12 @@ class Model:
         """The file's bytes."""
         return self._data
 
+    def export(self, to: str, out: str | Path, **options: Any) -> list[str]:
+        """Write the model in another form: see :func:`onnxlearn.export.export`."""
+        from onnxlearn.export import export
+
+        return export(self, to, out, **options)
+
     def inspect(self) -> dict[str, Any]:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
         from onnxlearn.card import describe

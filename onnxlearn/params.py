@@ -141,7 +141,11 @@ def build_configs(
     settings = {field.name: getattr(config, field.name) for config in built for field in dataclasses.fields(config)}
     for field in (field for config in configs for field in dataclasses.fields(config) if field.name in values):
         value = checked[field.name]
-        if _is_nothing(field, value) or holds(field.metadata["when"], settings) or value == usual.get(field.name, _default(field)):
+        if (
+            _is_nothing(field, value)
+            or holds(field.metadata["when"], settings)
+            or value == usual.get(field.name, _default(field))
+        ):
             continue
         raise ParameterError(f"{owner}: {idle(field.name, value, field.metadata['when'], settings)}")
     return built
