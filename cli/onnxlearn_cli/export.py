@@ -29,8 +29,8 @@ def export(
     It is compared with the original before anything is written.
     """
     from onnxlearn.errors import ParameterError
-    from onnxlearn.export import make_target, target_class
     from onnxlearn.export import export as write
+    from onnxlearn.export import make_target, target_class
     from onnxlearn.files.outputs import require_other_file
     from onnxlearn.model import load
     from onnxlearn.params import parse_text
