@@ -23,7 +23,7 @@ def index_labels(model: onnx.ModelProto, target: Target) -> None:
     lookup = _producer(model, "label")
     names, position = lookup.input
     model.graph.node.remove(lookup)
-    _rename(model, position, "label")
+    rename(model, position, "label")
     if not any(names in node.input for node in model.graph.node):
         model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == names))
     _declare_label(model, TensorProto.INT64)
@@ -34,7 +34,7 @@ def name_labels(model: onnx.ModelProto, target: Target) -> None:
     if _is_own_index(target):
         return
     best = _producer(model, "label")
-    _rename(model, "label", best.name)
+    rename(model, "label", best.name)
     is_text = target.dtype == "str"
     names = numpy_helper.from_array(np.array(target.classes, object if is_text else np.int64), "post/classes")
     model.graph.initializer.append(names)
@@ -77,6 +77,13 @@ def drop_unused(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(constants)
 
 
+def rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Give a tensor another name, where it is made and where it is read."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+
+
 def _add_unseen(model: onnx.ModelProto, schema: Schema) -> onnx.ValueInfoProto:
     """Flags BOOL ``[N, F]``: which value is no level of its column and not missing; numbers and dates never are unseen."""
     codes = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "LabelEncoder"}
@@ -111,13 +118,6 @@ def _is_own_index(target: Target) -> bool:
 def _producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
     producer: onnx.NodeProto = next(node for node in model.graph.node if name in node.output)
     return producer
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Give a tensor another name, where it is made and where it is read."""
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [new if name == old else name for name in names]
 
 
 def _declare_label(model: onnx.ModelProto, element_type: int) -> None:
