@@ -60,8 +60,8 @@ def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[A
     absent = [name for name in main_outputs(schema) if name not in found]
     if absent:
         raise ModelFileError(
-            f"{source} has no output {absent[0]!r}: it was exported without, or is damaged; load the model that it was made of, "
-            "or run it with onnxruntime.InferenceSession"
+            f"{source} has no output {absent[0]!r}: it was exported without, or is damaged; load the model that it was made "
+            "of, or run it with onnxruntime.InferenceSession"
         )
     names = [*main_outputs(schema), *(name for name in found if name not in main_outputs(schema))]
     return {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}

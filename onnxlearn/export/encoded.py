@@ -42,7 +42,7 @@ class Encoded(Target):
         lines = told_difference(whole, list(files.values()), model, exact=self.double != "float")
         for name, content in files.items():
             (out / name).write_bytes(content)
-        document = recipe_document(model, parts[PREP])
+        document = recipe_document(model, parts[PREP], parts.get(POST))
         write_json(out / RECIPE, document)
         if model.schema.target.type == "classification":
             write_json(out / LABELS, list(model.schema.target.classes))
@@ -60,8 +60,8 @@ class Encoded(Target):
         from onnxlearn.graph.split import split
 
         _require_columns(model)
-        labels = "indices" if model.schema.target.type == "classification" and "label" in model.outputs else None
-        whole = rewrite(model.to_bytes(), opset=self.opset, labels=labels)
+        classes = model.schema.target.type == "classification"
+        whole = rewrite(model.to_bytes(), opset=self.opset, labels="indices" if classes else None)
         halves = split(onnx.load_from_string(whole))
         parts = {PREP: halves.prep, NET: halves.net}
         if self.double == "float":
@@ -80,4 +80,4 @@ def _require_columns(model: Model) -> None:
     from onnxlearn.wire.form import Form
 
     if Form.of(model.metadata) != Form():
-        raise ParameterError("the inputs of this file were changed for another runtime: export from the model that it was made of")
+        raise ParameterError("the inputs of this file were changed for another runtime: export the model that it was made of")

@@ -67,47 +67,46 @@ class Expressions:
         for node in graph.node:
             # How often a row is repeated changes no column.
             if all(name in known for name in (node.input[:1] if node.op_type == "Expand" else node.input)):
-                known |= zip(node.output, self._outputs(node, [known[name] for name in node.input if name in known]), strict=False)
+                inputs_of = [known[name] for name in node.input if name in known]
+                known |= zip(node.output, self._outputs(node, inputs_of), strict=False)
         return known
 
     def _outputs(self, node: onnx.NodeProto, inputs: list[Matrix]) -> list[Matrix]:
         """The outputs of a node, none where it is of a kind that is not followed."""
         attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-        axis = attributes.get("axis", 0)
         if node.op_type == "Identity":
             return inputs
         if node.op_type == "Expand":
             return [self._columns(inputs[0])]
-        if node.op_type == "Concat" and axis == 1:
-            return [tuple(column for matrix in inputs for column in matrix)]
-        if node.op_type == "Split" and axis == 1:
-            ends = np.cumsum(inputs[1])
-            return [inputs[0][end - size : end] for end, size in zip(ends, inputs[1], strict=True)]
-        if node.op_type == "Gather" and axis == 1:
-            return [tuple(inputs[0][place] for place in np.ravel(inputs[1]))]
-        if node.op_type in ("Gather", "GatherElements") and axis == 0 and isinstance(inputs[0], np.ndarray):
-            return [self._looked_up(inputs[0], inputs[1])]
         if node.op_type in _BY_VALUE:
             value = tuple(attributes[name] for name in _TELLING if name in attributes) or None
-            return [self._by_value(node.op_type, inputs, value)]
+            return self._by_value(node.op_type, inputs, value)
+        if attributes.get("axis", 0) == 1:
+            return _moved(node.op_type, inputs)
+        if node.op_type in ("Gather", "GatherElements") and isinstance(inputs[0], np.ndarray) and isinstance(inputs[1], tuple):
+            return [self._looked_up(inputs[0], inputs[1])]
         return []
 
-    def _looked_up(self, table: Array, rows: Matrix) -> Matrix:
+    def _looked_up(self, table: Array, rows: tuple[Expression, ...]) -> Matrix:
         """A table of one column is that of all; of several, each column has its own."""
-        return tuple(
-            self.make("Gather", self.constant(table if table.ndim == 1 else table[:, i].copy()), row) for i, row in enumerate(rows)
-        )
+        tables = [table] if table.ndim == 1 else [column.copy() for column in table.T]
+        own = [self.constant(column) for column in tables] * (len(rows) if table.ndim == 1 else 1)
+        return tuple(self.make("Gather", column, row) for column, row in zip(own, rows, strict=True))
 
-    def _by_value(self, op: str, inputs: list[Matrix], value: Any) -> Matrix:
+    def _by_value(self, op: str, inputs: list[Matrix], value: Any) -> list[Matrix]:
         columns = [self._columns(matrix) for matrix in inputs]
         width = max(map(len, columns))
+        if not {len(column) for column in columns} <= {1, width}:
+            return []
         wide = [column if len(column) == width else column * width for column in columns]
-        return tuple(self.make(op, *parts, value=value) for parts in zip(*wide, strict=True))
+        return [tuple(self.make(op, *parts, value=value) for parts in zip(*wide, strict=True))]
 
     def _columns(self, matrix: Matrix) -> tuple[Expression, ...]:
         if isinstance(matrix, tuple):
             return matrix
-        return tuple(self.constant(np.asarray(number)) for number in matrix.ravel())
+        return tuple(
+            self.constant(np.asarray(number)) for number in matrix.reshape(-1, matrix.shape[-1] if matrix.ndim else 1)[0]
+        )
 
     def match(self, pattern: Expression, found: Expression) -> dict[Any, Expression] | None:
         """What stands in ``found`` where the pattern has its ``ANY`` nodes, by their values; ``None`` where it is another one.
@@ -141,3 +140,16 @@ class Expressions:
             inputs = [self.replace(part, others) for part in node.inputs]
             others[expression] = self.make(node.op, *inputs, value=node.value)
         return others[expression]
+
+
+def _moved(op: str, inputs: list[Matrix]) -> list[Matrix]:
+    """Columns put side by side, parted or chosen; nothing where it is something else."""
+    first = inputs[0]
+    if op == "Concat" and all(isinstance(matrix, tuple) for matrix in inputs):
+        return [tuple(column for matrix in inputs for column in matrix)]
+    if op == "Split" and isinstance(first, tuple) and len(inputs) == 2:
+        ends = np.cumsum(inputs[1])
+        return [first[end - size : end] for end, size in zip(ends, inputs[1], strict=True)]
+    if op == "Gather" and isinstance(first, tuple):
+        return [tuple(first[place] for place in np.ravel(inputs[1]))]
+    return []

@@ -119,5 +119,3 @@ def _copied(entry: onnx.NodeProto | onnx.ValueInfoProto) -> onnx.NodeProto | onn
     copied = type(entry)()
     copied.CopyFrom(entry)
     return copied
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -117,10 +118,10 @@ class _Adapter:
         below = self._node("Concat", *tensors, axis=0)
         return self._node("Transpose", self._node("Reshape", below, self._constant([len(tensors), -1])), perm=[1, 0])
 
-    def _node(self, op_type: str, *inputs: str, **attributes: object) -> str:
+    def _node(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         return self._nodes(op_type, *inputs, n_outputs=1, **attributes)[0]
 
-    def _nodes(self, op_type: str, *inputs: str, n_outputs: int, **attributes: object) -> tuple[str, ...]:
+    def _nodes(self, op_type: str, *inputs: str, n_outputs: int, **attributes: Any) -> tuple[str, ...]:
         key = (op_type, *inputs, str(attributes))
         if key not in self._made:
             name = f"{PREFIX}{op_type}_{len(self._made)}"

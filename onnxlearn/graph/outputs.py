@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,8 +54,8 @@ def choose_outputs(model: onnx.ModelProto, schema: Schema, names: Sequence[str])
     unknown = [name for name in names if name not in there and name != UNSEEN]
     if unknown:
         raise ParameterError(
-            f"the model has no output {unknown[0]!r}: it has {listing(there)}, and {UNSEEN!r} can be added; sets, intervals and "
-            "quantiles are asked for when a model is fitted"
+            f"the model has no output {unknown[0]!r}: it has {listing(there)}, and {UNSEEN!r} can be added; sets, intervals "
+            "and quantiles are asked for when a model is fitted"
         )
     if UNSEEN in names and UNSEEN not in there:
         there[UNSEEN] = _add_unseen(model, schema)
@@ -100,7 +101,7 @@ def _add_unseen(model: onnx.ModelProto, schema: Schema) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(UNSEEN, TensorProto.BOOL, ["N", len(places)])
 
 
-def _add(model: onnx.ModelProto, op_type: str, name: str, inputs: Iterable[str], **attributes: int) -> None:
+def _add(model: onnx.ModelProto, op_type: str, name: str, inputs: Iterable[str], **attributes: Any) -> None:
     name = f"{PREFIX}{name}"
     model.graph.node.append(helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
 

@@ -7,7 +7,7 @@ what the graph does, or there is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -35,10 +35,11 @@ MEANINGS = {
     "clip": "at least low, at most high",
     "scale": "(x - center) / scale",
     "bend": "x / sqrt(1 + (by x)^2)",
-    "quantile": "the rank of x among n_ranks: on knots[i], the mean of first[i] and last[i]; between knots[i] and knots[i + 1], "
-    "last[i] + (first[i + 1] - last[i]) (x - knots[i]) / (knots[i + 1] - knots[i]); where ends is true, 0 on the first "
-    "knot and n_ranks - 1 on the last. Then the quantile of the normal distribution at rank / (n_ranks - 1), kept within "
+    "quantile": "the rank of x among n_ranks: on knots[i], the mean of first[i] and last[i]; between knots[i] and "
+    "knots[i + 1], last[i] + (first[i + 1] - last[i]) (x - knots[i]) / (knots[i + 1] - knots[i]); where ends is true, 0 on the "
+    "first knot and n_ranks - 1 on the last. Then the quantile of the normal distribution at rank / (n_ranks - 1), kept within "
     "[1e-7, 1 - 1e-7]",
+    "unscale": "x * scale + center",
     "constant": "value, whatever comes",
 }
 """What each step makes of a value ``x``, in DOUBLE."""
@@ -60,33 +61,49 @@ class Made:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"name": self.name, "from": self.feature, "steps": list(self.steps)}
+        return {"name": self.name or None, "from": self.feature or None, "steps": list(self.steps)}
 
 
 def read_recipe(model: onnx.ModelProto, schema: Schema) -> dict[str, tuple[Made | None, ...]]:
     """For each output ``[N, K]`` of a preprocessing model what its columns are made of; ``None`` where it cannot be told."""
-    reader = _Reader(schema)
-    inputs = {name: (expression,) for name, expression in reader.inputs.items()}
+    return _read(model, _Reader(schema), dict.fromkeys(schema.feature_names, 1))
+
+
+def read_behind(model: onnx.ModelProto, schema: Schema) -> dict[str, tuple[Made | None, ...]]:
+    """The same for what stands behind a network: columns are made of those of its inputs, ``raw[0]``, ``raw[1]`` ..."""
+    widths = {value.name: value.type.tensor_type.shape.dim[-1].dim_value for value in model.graph.input}
+    return _read(model, _Reader(schema), widths, "{}[{}]")
+
+
+def _read(
+    model: onnx.ModelProto, reader: _Reader, widths: Mapping[str, int], named: str = "{}"
+) -> dict[str, tuple[Made | None, ...]]:
+    inputs = {name: tuple(reader.input(named.format(name, i)) for i in range(width)) for name, width in widths.items()}
     known = reader.expressions.follow(model.graph, inputs)
-    widths = {output.name: output.type.tensor_type.shape.dim[1].dim_value for output in model.graph.output}
-    return {name: _told(reader, known.get(name), width) for name, width in widths.items()}
+    wanted = {output.name: output.type.tensor_type.shape.dim for output in model.graph.output}
+    return {name: _told(reader, known.get(name), dims) for name, dims in wanted.items()}
 
 
-def _told(reader: _Reader, matrix: Any, width: int) -> tuple[Made | None, ...]:
-    return tuple(map(reader.read, matrix)) if isinstance(matrix, tuple) else (None,) * width
+def _told(reader: _Reader, matrix: Any, dims: Sequence[Any]) -> tuple[Made | None, ...]:
+    return tuple(map(reader.read, matrix)) if isinstance(matrix, tuple) else (None,) * dims[-1].dim_value
 
 
 class _Reader:
     def __init__(self, schema: Schema) -> None:
         self.expressions = e = Expressions()
         self.columns = {column.name: column for column in schema.features}
-        self.inputs = {name: e.make(INPUT, value=name) for name in self.columns}
-        self._read: dict[Expression, Made | None] = {self.inputs[name]: Made(name, name) for name in self.columns}
+        self._read: dict[Expression, Made | None] = {}
         for name, column in self.columns.items():
             if column.kind == "datetime":
-                self._read |= {value: made for made, value in _date_parts(e, name, self.inputs[name])}
+                self._read |= {value: made for made, value in _date_parts(e, name, self.input(name))}
         self._patterns = dict(_patterns(e))
         self._quantiles: dict[tuple[int, bool], Expression] = {}
+
+    def input(self, name: str) -> Expression:
+        """What comes in under a name."""
+        made = self.expressions.make(INPUT, value=name)
+        self._read[made] = Made(name, name)
+        return made
 
     def read(self, expression: Expression) -> Made | None:
         """What a column is made of."""
@@ -110,22 +127,21 @@ class _Reader:
 
     def _with_step(self, made: Made, name: str, values: dict[str, Any]) -> Made:
         """One step more, unless it changes nothing."""
-        column = self.columns[made.feature]
-        plain = {key: value.item() for key, value in values.items() if value.ndim == 0}
+        plain = {key: values[key].item() for key in _ORDER if key in values and values[key].ndim == 0}
         if name.startswith("cast") or (name, plain) in _IDLE:
             return made
         if (name, plain) in _NOTHING:
             return made.then({"step": "constant", "value": 0.0})
         if name == "recode":
-            start = plain["offset"]
-            return made.then({"step": name, "codes": values["table"][start : start + column.n_codes].tolist()})
+            start, stop = plain["offset"], plain["offset"] + self.columns[made.feature].n_codes
+            return made.then({"step": name, "codes": values["table"][start:stop].tolist()})
         if name == "equals":
-            return _equals(made, column, plain["code"])
+            return _equals(made, self.columns[made.feature], plain["code"])
         return made.then({"step": name, **plain}, name=f"{made.name.split('.')[0]}:missing" if name == "is_missing" else "")
 
     def _read_quantile(self, expression: Expression) -> Made | None:
         """The longest step, of which there is one pattern for each length of its tables."""
-        for length in sorted({len(array) for array in self.expressions.constants.values() if array.ndim == 1}):
+        for length in sorted({len(array) for array in self.expressions.constants.values() if array.dtype == np.int16}):
             for ends in (True, False):
                 bound = self.expressions.match(self._quantile_pattern(length, ends=ends), expression)
                 if bound is None or (made := self.read(bound["x"])) is None:
@@ -140,8 +156,15 @@ class _Reader:
         return self._quantiles[key]
 
 
+# Numbers of a step, in the order in which they are told.
+_ORDER = ("value", "low", "high", "center", "scale", "by", "code", "offset", "factor", "constant")
 # Steps that change nothing: a column that is not bent beside one that is, say.
-_IDLE = (("bend", {"by": 0.0}), ("scale", {"center": 0.0, "scale": 1.0}), ("times", {"factor": 1.0}), ("unless", {"constant": False}))
+_IDLE = (
+    ("bend", {"by": 0.0}),
+    ("scale", {"center": 0.0, "scale": 1.0}),
+    ("times", {"factor": 1.0}),
+    ("unless", {"constant": False}),
+)
 # Columns that are 0 for every row: an indicator without rows to train it on, or a constant.
 _NOTHING = (("times", {"factor": 0.0}), ("unless", {"constant": True}))
 
@@ -170,6 +193,7 @@ def _patterns(e: Expressions) -> Iterator[tuple[str, Expression]]:
     yield "clip", e.make("Min", e.make("Max", x, any_constant("low")), any_constant("high"))
     yield "scale", e.make("Div", e.make("Sub", x, any_constant("center")), any_constant("scale"))
     yield "bend", e.make("Div", x, e.make("Sqrt", e.make("Add", e.make("Mul", bent, bent), number(np.float64(1)))))
+    yield "unscale", e.make("Add", e.make("Mul", x, any_constant("scale")), any_constant("center"))
     yield "times", e.make("Mul", x, any_constant("factor"))
     yield "unless", e.make("Where", any_constant("constant"), number(np.float64(0)), x)
 
@@ -202,15 +226,17 @@ def _date_parts(e: Expressions, feature: str, value: Expression) -> Iterator[tup
 def _quantile_pattern(e: Expressions, length: int, *, ends: bool) -> Expression:
     """What :class:`Quantiles` emits for one column with tables of this length."""
     knots = np.arange(length) + 0.123
-    first, last = (np.arange(length) % 1000 + shift for shift in (7, 8))
-    columns = [knots, first.astype(np.int16), last.astype(np.int16)]
-    marked = Quantiles(*(column[:, None] for column in columns), np.array([-3.3]), np.array([-4.4]), 98_766, ends)
+    first, last = ((np.arange(length) % 1000 + shift).astype(np.int16) for shift in (7, 8))
+    ends_at = {"lowest": np.array([-3.3]), "highest": np.array([-4.4])}
+    tables = {"knots": knots, "first": first, "last": last}
+    below = {name: table[:, None] for name, table in tables.items()}
+    marked = Quantiles(**below, **ends_at, n_ranks=98_766, extreme=ends)
     g = GraphBuilder()
     made = marked.emit(g, g.input("x", "DOUBLE", ["N", 1]))
     x = e.make(ANY, value="x")
     built = e.follow(g.to_model().graph, {"x": (x,)})[made.name][0]
-    marks = {"knots": columns[0], "first": columns[1], "last": columns[2], "top": np.asarray(98_765.0)}
-    marks |= {"lowest": np.asarray(-3.3), "highest": np.asarray(-4.4), "middle": np.asarray(knots[length // 2])}
+    marks = {**tables, "top": np.asarray(98_765.0), "middle": np.asarray(knots[length // 2])}
+    marks |= {name: array.reshape(()) for name, array in ends_at.items()}
     return e.replace(built, {x: x, **{e.constant(mark): e.make(ANY, value=(name,)) for name, mark in marks.items()}})
 
 

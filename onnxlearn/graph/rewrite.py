@@ -84,7 +84,9 @@ def _wanted_form(document: dict[str, Any], **settings: Any) -> Form | None:
     """The form of inputs that is asked for, ``None`` where it is that of the file."""
     given = {name: value for name, value in settings.items() if value is not None}
     if given.get("layout") == "packed" and given.get("rank") == 1:
-        raise ParameterError("rank=1 is for columns by themselves, the tensors of layout='packed' have rank 2: give one of both")
+        raise ParameterError(
+            "rank=1 is for columns by themselves, the tensors of layout='packed' have rank 2: give one of them"
+        )
     current = Form.of(document)
     form = Form(**{**vars(current), **given})
     if form == current:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -91,8 +92,8 @@ def _crossing(name: str, kind: onnx.TypeProto.Tensor, model: onnx.ModelProto) ->
     if not width or kind.elem_type not in _TYPES.values():
         found = TensorProto.DataType.Name(kind.elem_type)
         raise ExportError(
-            f"the network reads {name!r}, {found} of {len(dims)} dimensions, from its preprocessing: only FLOAT and INT64 matrices "
-            "can be passed from one file to the other"
+            f"the network reads {name!r}, {found} of {len(dims)} dimensions, from its preprocessing: only matrices of FLOAT "
+            "and INT64 can be passed from one file to the other"
         )
     return _Crossing(name, kind.elem_type, width)
 
@@ -146,7 +147,9 @@ def _make_net(model: onnx.ModelProto, packed: dict[str, list[_Crossing]]) -> Non
     _set_opsets(model)
 
 
-def _add(model: onnx.ModelProto, op_type: str, inputs: Sequence[str], outputs: Sequence[str], attributes: dict[str, int]) -> None:
+def _add(
+    model: onnx.ModelProto, op_type: str, inputs: Sequence[str], outputs: Sequence[str], attributes: dict[str, Any]
+) -> None:
     name = f"{'net' if outputs[0].startswith('net/') else 'prep'}/{'input' if op_type == 'Split' else 'output'}:{op_type}"
     name += f"_{len(model.graph.node)}"
     model.graph.node.append(helper.make_node(op_type, inputs, outputs, name=name, **attributes))

@@ -104,8 +104,8 @@ class Form:
         """Feeds in the standard form with the numbers that the file sees: those that its float type can hold."""
         if self.float_type != "float32":
             return feeds
-        types = {column.name: column.onnx_type for column in schema.features}
-        return {name: _cast(_cast(array, "FLOAT"), types[name]) if types[name] == "DOUBLE" else array for name, array in feeds.items()}
+        doubles = {column.name for column in schema.features if column.onnx_type == "DOUBLE"}
+        return {name: _cast(_cast(array, "FLOAT"), "DOUBLE") if name in doubles else array for name, array in feeds.items()}
 
     def _column_type(self, column: Column) -> str:
         is_float = column.onnx_type in _ARRAY_TYPES and self.float_type is not None
