@@ -66,7 +66,7 @@ class Form:
         """
         told = document.get(KEY, {})
         known = {"layout": get_args(Layout), "rank": (1, 2), "float_type": (None, *get_args(FloatType))}
-        form = {name: told[name] for name in known if name in told} if isinstance(told, dict) else {"layout": told}
+        form = {name: told[name] for name in known if name in told} if isinstance(told, dict) else {"layout": [told]}
         for name, value in form.items():
             if not any(type(value) is type(choice) and value == choice for choice in known[name]):
                 raise ModelFileError(
