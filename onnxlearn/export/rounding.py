@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnxlearn.errors import ExportError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.wire.form import Form
 
@@ -34,7 +36,8 @@ def told_rounding(model: Model) -> list[str]:
         for name, (values, spread) in ranges.items()
         for told, way_out in _losses(float(np.abs(values).max()), spread)
     ]
-    return [*lines, _told_change(model, feeds, rounded)]
+    rows = f"{N_ROWS} rows drawn within the range of training" if ranges else f"{N_ROWS} hostile rows"
+    return [*lines, f"numbers in float32 move, on {rows}, {_told_change(model, feeds, rounded)}"]
 
 
 def _losses(largest: float, spread: float) -> Iterator[tuple[str, str]]:
@@ -56,7 +59,10 @@ def _ranges(model: Model) -> Iterator[tuple[str, tuple[Array, float]]]:
     from onnxlearn.graph.split import split
 
     wanted = {column.name for column in model.schema.features if column.kind == "numeric"}
-    recipes = read_recipe(split(onnx.load_from_string(model.to_bytes())).prep, model.schema)
+    recipes: Mapping[str, tuple[Made | None, ...]] = {}
+    # A file of another writer may have no preprocessing of ours.
+    with contextlib.suppress(ExportError):
+        recipes = read_recipe(split(onnx.load_from_string(model.to_bytes())).prep, model.schema)
     for made in (made for columns in recipes.values() for made in columns if made):
         if made.feature in wanted and (values := _typical(made)) is not None:
             wanted.discard(made.feature)
@@ -96,4 +102,4 @@ def _told_change(model: Model, feeds: dict[str, Array], rounded: dict[str, Array
     changes = ", ".join(f"{name} by {change:.2g}" for name, change in moved.items())
     labels = int((before["label"] != after["label"]).sum()) if "label" in before else 0
     flips = f"; {labels} labels are others" if "label" in before else ""
-    return f"numbers in float32 move, on {N_ROWS} rows drawn within the range of training, {changes} at most{flips}"
+    return f"{changes} at most{flips}"

@@ -137,7 +137,7 @@ def test_further_outputs(target, params):
             assert TensorProto.DataType.Name(value.type.tensor_type.elem_type) == onnx_type
         assert shape_of(value) == [sizes[size] for size in shape]
     document = model.metadata
-    assert set(document) - {"outputs"} == keys_of("Metadata") - {"labels", "chunk_rows", "outputs"}
+    assert set(document) - {"outputs"} == keys_of("Metadata") - {"labels", "chunk_rows", "outputs", "inputs"}
     assert document.get("outputs", {}) == ({"quantiles": [0.05, 0.5, 0.95]} if params.get("head") == "quantile" else {})
     assert set(document["training"]) == keys_of("training")
     words = next(text for keys, text in rows_of("training") if keys == "`calibration`")
