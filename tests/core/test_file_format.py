@@ -165,7 +165,7 @@ def test_the_table_of_inputs_is_that_of_the_code():
 
 def test_the_keys_of_the_metadata(fitted):
     document = json.loads(onnx.load_from_string(fitted.to_bytes()).metadata_props[0].value)
-    assert set(document) == keys_of("Metadata") - {"labels", "chunk_rows", "outputs"}
+    assert set(document) == keys_of("Metadata") - {"labels", "chunk_rows", "outputs", "inputs"}
     schema = document["schema"]
     assert set(schema) == keys_of("schema")
     words = set(re.findall(r"`(\w+)`", section("schema")))
@@ -227,7 +227,7 @@ def test_the_example_is_one():
     schema = read_schema(document)
     assert schema.to_dict() == document["schema"]
     assert isinstance(schema, Schema)
-    assert set(document) == keys_of("Metadata") - {"labels", "chunk_rows", "outputs"}
+    assert set(document) == keys_of("Metadata") - {"labels", "chunk_rows", "outputs", "inputs"}
     assert set(document["training"]) == keys_of("training") - CALIBRATION
     assert list(document) == sorted(document)
 
