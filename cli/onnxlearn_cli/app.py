@@ -18,7 +18,7 @@ from onnxlearn_cli.lr_find import lr_find
 from onnxlearn_cli.predict import evaluate, predict
 from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
-from onnxlearn_cli.show import doctor, examples, inspect, learners, measures
+from onnxlearn_cli.show import doctor, examples, inspect, learners, measures, targets
 from onnxlearn_cli.understand import dependence, importance
 
 # Plain help without markup: it reads the same in a pipe, in a narrow window and in the generated README, and needs no rich.
@@ -72,7 +72,7 @@ def _onnxlearn(
 
 _COMMANDS = (
     fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
-    inspect, learners, measures, examples, doctor,
+    inspect, learners, measures, targets, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:
     _typer.command(cls=Command)(_command)

@@ -13,6 +13,7 @@ from onnxlearn_cli.talk import say, show, show_table, table_lines
 
 if TYPE_CHECKING:
     from onnxlearn.measures import Measure
+    from onnxlearn.params import Param
     from onnxlearn.registry import LearnerInfo
 
 WIDTH = 100
@@ -52,14 +53,38 @@ def learners(
         show(textwrap.fill(text or "-", WIDTH, initial_indent=f"{head:<8}", subsequent_indent=" " * 8))
     show("")
     for param in make_learner(name).params:
-        show(f"{param.name} = {_text(param.default)}")
-        kind = " ".join((param.type, param.range)).strip()
-        show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
-        if param.context:
-            show(textwrap.indent(textwrap.fill(param.context, WIDTH), "    "))
+        _show_param(param)
         for choice, names in param.brings.items():
             text = f"with {param.name}={choice}: {', '.join(names)}"
             show(textwrap.fill(text, WIDTH, initial_indent="    ", subsequent_indent="        "))
+
+
+def targets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this form.")] = None,
+) -> None:
+    """List the forms that a model can be exported in, or show one and its options."""
+    from onnxlearn.export import TARGETS, target_class
+    from onnxlearn.params import list_params
+
+    if name is None:
+        found = {target: target_class(target) for target in TARGETS}
+        show_table(
+            ["form", "what it is", "written as"],
+            [[target, cls.meaning, "folder" if cls.is_folder else "file"] for target, cls in found.items()],
+        )
+        return
+    show(target_class(name).meaning)
+    show("")
+    for param in list_params([target_class(name)]):
+        _show_param(param)
+
+
+def _show_param(param: Param) -> None:
+    show(f"{param.name} = {_text(param.default)}")
+    kind = " ".join((param.type, param.range)).strip()
+    show(textwrap.indent(textwrap.fill(f"{param.meaning} ({kind})", WIDTH), "    "))
+    if param.context:
+        show(textwrap.indent(textwrap.fill(param.context, WIDTH), "    "))
 
 
 def _record_lines(info: LearnerInfo) -> list[tuple[str, str]]:

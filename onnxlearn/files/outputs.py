@@ -46,6 +46,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder to write to; it takes the place of ``path``, new or empty, when the block ends without an error.
+
+    Nothing is left behind on an error. Raises ``OutputError`` with the reason.
+    """
+    target = Path(path).resolve()
+    with _explained(path):
+        if target.is_dir() and any(target.iterdir()):
+            raise OutputError(f"cannot write {str(path)!r}: the folder holds something; give a new or an empty one")
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"cannot write {str(path)!r}: it is a file; give a folder's name")
+        if not target.parent.is_dir():
+            raise OutputError(f"cannot write {str(path)!r}: there is no folder {str(target.parent)!r}; make it first")
+        temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
+        temporary.mkdir()
+    try:
+        with _explained(path, temporary):
+            yield temporary
+            temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those that it lies in, as far as they are missing. Raises ``OutputError`` with the reason."""
     with _explained(path):

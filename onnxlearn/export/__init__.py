@@ -1,0 +1,34 @@
+"""A model in other forms, for runtimes and servers that know nothing of onnxlearn. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxlearn.export.target import TARGETS, Target, make_target, target_class
+from onnxlearn.files.outputs import atomic_folder, atomic_path
+
+if TYPE_CHECKING:
+    from onnxlearn.model import Model
+
+__all__ = ["TARGETS", "Target", "export", "make_target", "target_class"]
+
+
+def export(model: Model, to: str, out: str | Path, **options: Any) -> list[str]:
+    """Write a model in another form: ``to`` names the target, ``out`` the file or the new folder.
+
+    It appears whole or not at all. ``options``: those of the target. Gives lines that tell of what was written.
+
+    >>> import tempfile
+    >>> import onnxlearn as ol
+    >>> model = ol.learner("featureless").fit(ol.example_task("penguins"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     told = export(model, "onnx", f"{folder}/indices.onnx", labels="indices")
+    ...     ol.load(f"{folder}/indices.onnx").metadata["labels"]
+    'indices'
+
+    Raises: UnknownNameError, ParameterError, OutputError, MissingExtraError, ParityError.
+    """
+    target = make_target(to, **options)
+    with (atomic_folder if target.is_folder else atomic_path)(out) as temporary:
+        return target.write(model, temporary)

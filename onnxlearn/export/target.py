@@ -1,0 +1,62 @@
+"""What a model can be written as: one class a target, its fields the target's options."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from onnxlearn.errors import UnknownNameError
+from onnxlearn.params import build_configs
+
+if TYPE_CHECKING:
+    from onnxlearn.model import Model
+
+TARGETS = {
+    "onnx": "onnxlearn.export.onnx_file:OnnxFile",
+    "encoded": "onnxlearn.export.encoded:Encoded",
+}
+"""The targets by name: where each class stands, which is imported when it is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(ABC):
+    """A form of a model for somebody who knows nothing of onnxlearn; its fields, made by ``param``, are its options.
+
+    ``is_folder``: whether it is a folder or a file. What it needs beside the core is imported inside :meth:`write`, and proven
+    by its real consumer in the tests.
+    """
+
+    meaning: ClassVar[str]
+    is_folder: ClassVar[bool] = False
+
+    @abstractmethod
+    def write(self, model: Model, out: Path) -> list[str]:
+        """Write the file ``out``, or the files in the new, empty folder ``out``; lines that tell the user of it.
+
+        What was written has been compared with the model. Raises: ParameterError, MissingExtraError, ParityError.
+        """
+
+
+def target_class(name: str) -> type[Target]:
+    """The class of a target. Raises: UnknownNameError."""
+    if name not in TARGETS:
+        raise UnknownNameError.of("target", name, TARGETS)
+    module, _, cls = TARGETS[name].partition(":")
+    found: type[Target] = getattr(importlib.import_module(module), cls)
+    return found
+
+
+def make_target(name: str, **options: Any) -> Target:
+    """A target with its options.
+
+    >>> make_target("onnx", opset=20)
+    OnnxFile(opset=20, labels=None)
+
+    Raises: UnknownNameError; ParameterError for an option that it has not, or a value that is none.
+    """
+    (made,) = build_configs([target_class(name)], options, owner=f"target {name!r}")
+    assert isinstance(made, Target)
+    return made
