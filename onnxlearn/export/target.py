@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
     "python": "onnxlearn.export.clients.python:PythonClient",
+    "node": "onnxlearn.export.clients.node:NodeClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 

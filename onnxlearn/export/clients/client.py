@@ -121,8 +121,7 @@ class Client(Target):
         return {
             "columns": [cls._column(field, word) for field, word in named],
             "outputs": [
-                {"result": result, "word": word}
-                for result, word in zip(results, cls._output_words(results), strict=True)
+                {"result": result, "word": word} for result, word in zip(results, cls._output_words(results), strict=True)
             ],
             "roles": {field.role for field in fields},
             "dates": any(field.column.kind == "datetime" for field in fields),
@@ -192,10 +191,10 @@ def printed(model: Model, feeds: Feeds) -> str:
     >>> print(printed(model, sample_feeds(model)))
     row 1
       label: Adelie
-      probabilities: 0.44186 0.197674 0.360465
+      probabilities: 0.44186047 0.197674423 0.360465109
     row 2
       label: Adelie
-      probabilities: 0.44186 0.197674 0.360465
+      probabilities: 0.44186047 0.197674423 0.360465109
     """
     outputs = model.predict_feeds(feeds)
     n_rows = len(next(iter(outputs.values())))
@@ -212,4 +211,4 @@ def row_text(values: Any, model: Model, name: str) -> str:
         return str(label).lower() if isinstance(label, bool) else str(label)
     if name == "set":
         return " ".join(str(label) for label, inside in zip(model.schema.target.classes, values, strict=True) if inside)
-    return " ".join(f"{float(value):.6g}" for value in np.ravel(values))
+    return " ".join(f"{float(value):.9g}" for value in np.ravel(values))
