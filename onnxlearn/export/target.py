@@ -18,6 +18,7 @@ TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
     "python": "onnxlearn.export.clients.python:PythonClient",
     "node": "onnxlearn.export.clients.node:NodeClient",
+    "c": "onnxlearn.export.clients.c:CClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 

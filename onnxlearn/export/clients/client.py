@@ -20,7 +20,7 @@ from onnxlearn.export.clients.description import (
     table_feeds,
     wire_values,
 )
-from onnxlearn.export.clients.words import Style, identifiers, listed
+from onnxlearn.export.clients.words import Style, identifiers, listed, shown
 from onnxlearn.export.target import Target
 from onnxlearn.params import param
 
@@ -109,7 +109,7 @@ class Client(Target):
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters.update(quote=cls.quote, comment=cls.comment)
+        environment.filters.update(quote=cls.quote, comment=cls.comment, shown=shown)
         return environment
 
     @classmethod
@@ -211,4 +211,5 @@ def row_text(values: Any, model: Model, name: str) -> str:
         return str(label).lower() if isinstance(label, bool) else str(label)
     if name == "set":
         return " ".join(str(label) for label, inside in zip(model.schema.target.classes, values, strict=True) if inside)
-    return " ".join(f"{float(value):.9g}" for value in np.ravel(values))
+    digits = 9 if values.dtype == np.float32 else 15
+    return " ".join(f"{float(value):.{digits}g}" for value in np.ravel(values))
