@@ -19,6 +19,7 @@ TARGETS = {
     "python": "onnxlearn.export.clients.python:PythonClient",
     "node": "onnxlearn.export.clients.node:NodeClient",
     "c": "onnxlearn.export.clients.c:CClient",
+    "java": "onnxlearn.export.clients.java:JavaClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 

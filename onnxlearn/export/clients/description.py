@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -164,3 +165,18 @@ def wire_values(field: Field, feeds: Mapping[str, Any]) -> list[Any]:
     as_value = bool if field.role == "flag" else lambda value: value
     values = feeds[field.name][:, 0].tolist()
     return [None if value == missing or value != value else as_value(value) for value in values]
+
+
+def moment(microseconds: int) -> dt.datetime:
+    """A date in UTC. Raises: ParameterError beyond the years 1 to 9999, which few languages can write.
+
+    >>> moment(-1).isoformat()
+    '1969-12-31T23:59:59.999999+00:00'
+    """
+    try:
+        return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise ParameterError(
+            f"a date of the example has to be in the years 1 to 9999, not {microseconds} microseconds from 1970: "
+            "give data with other first rows"
+        ) from None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onnxlearn.export.clients.client import Client, label_form
-from onnxlearn.export.clients.description import Result, Role
+from onnxlearn.export.clients.description import Result, Role, moment
 from onnxlearn.export.clients.words import Style, quote_json
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ class NodeClient(Client):
         if isinstance(value, bool):
             return str(value).lower()
         if role in ("wall_time", "instant") and _FIRST <= value <= _LAST and value % 1000 == 0:
-            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
-            return f'new Date("{moment.replace(tzinfo=None).isoformat(timespec="milliseconds")}Z")'
+            text = moment(value).replace(tzinfo=None).isoformat(timespec="milliseconds")
+            return f'new Date("{text}Z")'
         as_bigint = role in ("wall_time", "instant") or (role == "whole" and abs(value) > _MAX_SAFE)
         return f"{value}n" if as_bigint else repr(value)
 

@@ -6,7 +6,6 @@ import builtins
 import importlib.util
 import keyword
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from onnxlearn.errors import ParityError
 from onnxlearn.export.clients.client import Client, label_form, row_text
-from onnxlearn.export.clients.description import Result, Role, fields_of, wire_values
+from onnxlearn.export.clients.description import Result, Role, fields_of, moment, wire_values
 from onnxlearn.export.clients.words import Style, identifiers
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.schema import MISSING_INT64
@@ -58,9 +57,8 @@ class PythonClient(Client):
         """
         if value is None or role not in ("wall_time", "instant"):
             return cls.quote(value) if isinstance(value, str) else repr(value)
-        zone = "dt.timezone.utc" if role == "instant" else ""
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)
-        return repr(moment.replace(tzinfo=None)).replace("datetime.", "dt.")[:-1] + (f", tzinfo={zone})" if zone else ")")
+        naive = repr(moment(value).replace(tzinfo=None)).replace("datetime.", "dt.")
+        return f"{naive[:-1]}, tzinfo=dt.timezone.utc)" if role == "instant" else naive
 
     def write(self, model: Model, out: Path) -> list[str]:
         """Write the client, run it and compare it with the model."""
@@ -135,7 +133,7 @@ def python_rows(model: Model, feeds: Feeds) -> list[dict[str, Any]]:
 def _value(value: Any, role: Role) -> Any:
     if value is None or role not in ("wall_time", "instant"):
         return value
-    return datetime(1970, 1, 1, tzinfo=UTC if role == "instant" else None) + timedelta(microseconds=value)
+    return moment(value) if role == "instant" else moment(value).replace(tzinfo=None)
 
 
 def _agree(value: Any, expected: Any, model: Model, name: str) -> bool:
