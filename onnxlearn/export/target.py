@@ -20,6 +20,7 @@ TARGETS = {
     "node": "onnxlearn.export.clients.node:NodeClient",
     "c": "onnxlearn.export.clients.c:CClient",
     "java": "onnxlearn.export.clients.java:JavaClient",
+    "csharp": "onnxlearn.export.clients.csharp:CSharpClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 
