@@ -70,11 +70,9 @@ class CClient(Client):
         target = model.schema.target
         texts = [*model.schema.feature_names, *target.names, *(label for label in target.classes if isinstance(label, str))]
         _require_no_zero(texts)
-        pointer = "const char *const " if target.dtype == "str" else "const bool " if target.dtype == "bool" else "const int64_t "
         return {
             "missing": _MISSING,
-            "tensor_types": {name: f"ONNX_TENSOR_ELEMENT_DATA_TYPE_{name}" for name in ("FLOAT", "DOUBLE", "INT64", "BOOL", "STRING")},
-            "class_c_type": pointer,
+            "class_c_type": {"str": "const char *const ", "bool": "const bool "}.get(target.dtype, "const int64_t "),
             "longest_class": max((len(str(label).encode()) for label in target.classes), default=0),
             "declared": [_declared(cls, result) for result in results],
         }

@@ -23,6 +23,7 @@ from onnxlearn.export.clients.description import (
 from onnxlearn.export.clients.words import Style, identifiers, listed, shown
 from onnxlearn.export.target import Target
 from onnxlearn.params import param
+from onnxlearn.schema import Label
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
@@ -88,6 +89,10 @@ class Client(Target):
     @classmethod
     def _require_possible(cls, model: Model) -> None:
         features = model.schema.features
+        if "inputs" in model.metadata:
+            raise ParameterError(
+                "a client gives each column by itself, this file was exported with other inputs: use the file it was made of"
+            )
         if cls.max_columns is not None and len(features) > cls.max_columns:
             raise ParameterError(
                 f"a client in {cls.language} can have {cls.max_columns} columns, this model has {len(features)}: "
@@ -102,7 +107,7 @@ class Client(Target):
             raise MissingExtraError.of("jinja2", "export", "writing a client") from error
         environment = jinja2.Environment(
             # A program, not a page: texts go through `quote` and `comment`, which every language has of its own.
-            autoescape=False,  # noqa: S701
+            autoescape=False,
             loader=jinja2.FileSystemLoader([TEMPLATES / cls.folder, TEMPLATES]),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -142,9 +147,9 @@ class Client(Target):
         }
 
     @classmethod
+    @abstractmethod
     def more(cls, model: Model, results: list[Result]) -> dict[str, Any]:
         """What else the templates of this language need."""
-        return {}
 
     @classmethod
     def _column(cls, field: Field, word: str) -> dict[str, Any]:
@@ -158,7 +163,7 @@ class Client(Target):
         return identifiers([result.name for result in results], cls.style, cls.reserved, "output")
 
     @classmethod
-    def _class(cls, label: str | int | bool) -> str:
+    def _class(cls, label: Label) -> str:
         if isinstance(label, str):
             return cls.quote(label)
         return cls.literal(label, "strict_flag" if isinstance(label, bool) else "whole")
@@ -191,10 +196,10 @@ def printed(model: Model, feeds: Feeds) -> str:
     >>> print(printed(model, sample_feeds(model)))
     row 1
       label: Adelie
-      probabilities: 0.44186047 0.197674423 0.360465109
+      probabilities: 0.441860467 0.197674423 0.360465109
     row 2
       label: Adelie
-      probabilities: 0.44186047 0.197674423 0.360465109
+      probabilities: 0.441860467 0.197674423 0.360465109
     """
     outputs = model.predict_feeds(feeds)
     n_rows = len(next(iter(outputs.values())))
@@ -206,10 +211,14 @@ def printed(model: Model, feeds: Feeds) -> str:
 
 
 def row_text(values: Any, model: Model, name: str) -> str:
+    """What an example prints for an output of a row: the label, the names of the classes in a set, or numbers."""
     if name == "label":
-        label = bool(values) if model.schema.target.dtype == "bool" else values
-        return str(label).lower() if isinstance(label, bool) else str(label)
+        return _label_text(bool(values) if model.schema.target.dtype == "bool" else values)
     if name == "set":
-        return " ".join(str(label) for label, inside in zip(model.schema.target.classes, values, strict=True) if inside)
+        return " ".join(_label_text(label) for label, inside in zip(model.schema.target.classes, values, strict=True) if inside)
     digits = 9 if values.dtype == np.float32 else 15
     return " ".join(f"{float(value):.{digits}g}" for value in np.ravel(values))
+
+
+def _label_text(label: Any) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)

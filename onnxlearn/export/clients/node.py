@@ -69,7 +69,7 @@ class NodeClient(Client):
     def more(cls, model: Model, results: list[Result]) -> dict[str, Any]:
         """What a prediction has of each output, and of which type that is."""
         target = model.schema.target
-        large = target.dtype == "int64" and any(abs(label) > _MAX_SAFE for label in target.classes)
+        large = target.dtype == "int64" and any(abs(int(label)) > _MAX_SAFE for label in target.classes)
         kind = {"str": "string", "bool": "boolean"}.get(target.dtype, "bigint" if large else "number")
         context = {
             "tensor_types": _TENSOR_TYPES,

@@ -138,7 +138,9 @@ def _value(value: Any, role: Role) -> Any:
 
 def _agree(value: Any, expected: Any, model: Model, name: str) -> bool:
     if name == "set":
-        return " ".join(map(str, value)) == row_text(expected, model, name)
+        return [str(label) for label in value] == [
+            str(label) for label, inside in zip(model.schema.target.classes, expected, strict=True) if inside
+        ]
     if name == "label":
         return bool(value == expected)
     return bool(np.allclose(_numbers(value), np.ravel(expected), rtol=TOLERANCE, atol=TOLERANCE))
@@ -153,7 +155,8 @@ def _numbers(value: Any) -> list[float]:
 
 def _load(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location("onnxlearn_client", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

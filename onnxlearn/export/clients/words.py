@@ -51,10 +51,10 @@ def _identifier(name: str, style: Style, noun: str, number: int) -> str:
 
 
 def quote_json(text: str) -> str:
-    """Text in double quotes with JSON's escapes, which JavaScript, Java and C# share; what cannot be seen is escaped too.
+    r"""Text in double quotes with JSON's escapes, which JavaScript, Java and C# share; what cannot be seen is escaped too.
 
     >>> print(quote_json('naïve "🦜"' + chr(0x202E)))
-    "naïve \\"🦜\\"\\u202e"
+    "naïve \"🦜\"\u202e"
     """
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(character if character.isprintable() else _unit_escapes(character) for character in quoted)
@@ -85,10 +85,10 @@ def quote_c(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A text within a comment: quoted, on one line, nothing invisible.
+    r"""A text within a comment: quoted, on one line, nothing invisible.
 
     >>> print(shown("a" + chr(10) + "*/"))
-    "a\\n*/"
+    "a\n*/"
     """
     short = text if len(text) <= _MAX_LEVEL else text[: _MAX_LEVEL - 3] + "..."
     quoted = json.dumps(short, ensure_ascii=False)
