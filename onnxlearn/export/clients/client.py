@@ -63,6 +63,11 @@ class Client(Target):
         """A column's value, as :func:`wire_values` gives it, as the language writes it."""
 
     @classmethod
+    def key(cls, name: str) -> str:
+        """A name as the key of a row."""
+        return cls.quote(name)
+
+    @classmethod
     def comment(cls, text: str) -> str:
         """What may stand in a comment: texts of the model in it are quoted already."""
         return text
@@ -114,7 +119,7 @@ class Client(Target):
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters.update(quote=cls.quote, comment=cls.comment, shown=shown)
+        environment.filters.update(quote=cls.quote, comment=cls.comment, key=cls.key, shown=shown)
         return environment
 
     @classmethod

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.export.clients.client import Client, label_form
 from onnxlearn.export.clients.description import Result, Role, moment
 from onnxlearn.export.clients.words import Style, quote_ascii
+from onnxlearn.schema import Label
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
@@ -73,6 +76,13 @@ class JavaClient(Client):
         return f"{value!r}f" if role == "number32" else repr(value)
 
     @classmethod
+    def _require_possible(cls, model: Model) -> None:
+        super()._require_possible(model)
+        schema = model.schema
+        _require_plain([*schema.feature_names, *(level for column in schema.features for level in column.levels)])
+        _require_plain(schema.target.classes)
+
+    @classmethod
     def more(cls, model: Model, results: list[Result]) -> dict[str, Any]:
         """Types of the outputs, and how they are read."""
         boxed = {"str": "String", "bool": "Boolean", "int64": "Long"}.get(model.schema.target.dtype, "")
@@ -90,6 +100,16 @@ _MAKERS: dict[Role, str] = {
 }  # fmt: skip
 _TYPES = {"FLOAT": "float", "DOUBLE": "double", "INT64": "long", "BOOL": "boolean", "STRING": "String"}
 _LABELS = {"str": "String", "bool": "boolean", "int64": "long"}
+
+
+def _require_plain(texts: Iterable[Label]) -> None:
+    """The runtime's Java interface passes texts as Java's modified UTF-8, in which these are no UTF-8 (``OnnxTensor.c``)."""
+    for text in texts:
+        if isinstance(text, str) and any(character > "\uffff" or character == "\0" for character in text):
+            raise ParameterError(
+                f"the Java interface of ONNX Runtime cannot pass {text!r}, which has a character beyond U+FFFF (an emoji, say) "
+                "or a zero: recode it before training, or use another language"
+            )
 
 
 def _declared(cls: type[JavaClient], result: Result, word: str, model: Model) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class NodeClient(Client):
         return quote_json(text)
 
     @classmethod
+    def key(cls, name: str) -> str:
+        """A key of an object; as a text alone this one would set what the object inherits from."""
+        return f"[{cls.quote(name)}]" if name == "__proto__" else cls.quote(name)
+
+    @classmethod
     def comment(cls, text: str) -> str:
         """Nothing in it ends the comment."""
         return text.replace("*/", "*\\/")
