@@ -44,9 +44,8 @@ class PythonClient(Client):
         >>> PythonClient.quote("Köln")
         '"Köln"'
         """
-        quoted = repr(text)
-        # Double quotes where that changes nothing else.
-        return f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in quoted and "\\'" not in quoted else quoted
+        # Next to a single quote, Python prefers double ones.
+        return repr(text) if '"' in text else '"' + repr("'" + text)[2:]
 
     @classmethod
     def literal(cls, value: Any, role: Role) -> str:
@@ -87,17 +86,17 @@ _ARRAY_TYPES: dict[Role, str] = {
 def _expression(result: Result, word: str, label: str, n_targets: int) -> str:
     one = n_targets == 1
     quantiles = (
-        f"dict(zip(QUANTILES, {word}[0]))"
+        f"dict(zip(QUANTILES, {word}[0], strict=True))"
         if one
-        else f"{{name: dict(zip(QUANTILES, row)) for name, row in zip(TARGETS, {word})}}"
+        else f"{{name: dict(zip(QUANTILES, row, strict=True)) for name, row in zip(TARGETS, {word}, strict=True)}}"
     )
     return {
         "label": {"class": word, "flag": f"bool({word})", "index": f"CLASSES[{word}]"}[label],
-        "classes": f"dict(zip(CLASSES, {word}))",
-        "set": f"[name for name, inside in zip(CLASSES, {word}) if inside]",
-        "targets": f"{word}[0]" if one else f"dict(zip(TARGETS, {word}))",
+        "classes": f"dict(zip(CLASSES, {word}, strict=True))",
+        "set": f"[name for name, inside in zip(CLASSES, {word}, strict=True) if inside]",
+        "targets": f"{word}[0]" if one else f"dict(zip(TARGETS, {word}, strict=True))",
         "quantiles": quantiles,
-        "features": f"dict(zip(COLUMNS, {word}))",
+        "features": f"dict(zip(COLUMNS, {word}, strict=True))",
         "plain": word,
     }[result.form]
 
