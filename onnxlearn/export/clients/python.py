@@ -142,7 +142,7 @@ def _agree(value: Any, expected: Any, model: Model, name: str) -> bool:
         ]
     if name == "label":
         return bool(value == expected)
-    return bool(np.allclose(_numbers(value), np.ravel(expected), rtol=TOLERANCE, atol=TOLERANCE))
+    return bool(np.allclose(_numbers(value), np.ravel(expected), rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
 
 
 def _numbers(value: Any) -> list[float]:
