@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
     "encoded": "onnxlearn.export.encoded:Encoded",
+    "python": "onnxlearn.export.clients.python:PythonClient",
+    "node": "onnxlearn.export.clients.node:NodeClient",
+    "c": "onnxlearn.export.clients.c:CClient",
+    "java": "onnxlearn.export.clients.java:JavaClient",
+    "csharp": "onnxlearn.export.clients.csharp:CSharpClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 
