@@ -97,7 +97,8 @@ def test_its_code_is_clean(tmp_path):
     for case in ("classes", "several"):
         client_model(case).export("python", tmp_path / case)
     rules = ["--isolated", "--line-length", "200", "--select", "E,F,B,W,I", "--target-version", "py311"]
-    checked = subprocess.run([sys.executable, "-m", "ruff", "check", *rules, tmp_path], capture_output=True, text=True, check=False)
+    line = [sys.executable, "-m", "ruff", "check", *rules, tmp_path]
+    checked = subprocess.run(line, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
 
