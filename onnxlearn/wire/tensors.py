@@ -56,7 +56,7 @@ def tensors_feeds(tensors: Sequence[Tensor], schema: Schema) -> Feeds:
     if twice:
         raise DataError(f"the request has the input {twice[0]!r} more than once; give each input once")
     unknown = [name for name in names if name not in schema.feature_names]
-    require_columns(schema.feature_names, names, taken=schema.target.names)
+    require_columns(schema.feature_names, names, source="the request", taken=schema.target.names)
     if unknown:
         raise DataError(f"the model has no input {unknown[0]!r}; it has {listing(schema.feature_names)}; leave the others out")
     by_name = {tensor.name: tensor for tensor in tensors}
