@@ -51,7 +51,7 @@ def target_class(name: str) -> type[Target]:
     return found
 
 
-def make_target(name: str, **options: Any) -> Target:
+def make_target(name: str, /, **options: Any) -> Target:
     """A target with its options.
 
     >>> make_target("onnx", opset=20)
