@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
+    "encoded": "onnxlearn.export.encoded:Encoded",
     "triton": "onnxlearn.export.triton:Triton",
     "mlflow": "onnxlearn.export.mlflow_folder:MLflowFolder",
     "kserve": "onnxlearn.export.kserve:KServe",
