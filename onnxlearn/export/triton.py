@@ -38,7 +38,8 @@ class Triton(Target):
 
     name: str | None = param(None, "name of the model in the server (None: that of the task)")
     version: int = param(1, "number of this version, the name of its folder", low=1)
-    serve_versions: int = param(1, "how many of the newest versions in the folder are served", low=1)
+    # One config stands for all versions of an ensemble: an old one would run the newest parts.
+    serve_versions: int = param(1, "how many of the newest versions in the folder are served", low=1, when={"ensemble": False})
     backend: Literal["onnxruntime", "python"] = param("onnxruntime", "Triton's backend that runs the file")
     ensemble: bool = param(False, "preprocessing on the CPU and the network by itself, which takes no text")
     device: Literal["cpu", "gpu"] = param("cpu", "where the model runs, or the network of an ensemble")
@@ -71,7 +72,8 @@ class Triton(Target):
             inputs = {tensor: part.called.get(tensor, tensor) for tensor in served.inputs}
             outputs = {tensor: part.called.get(tensor, tensor) for tensor in served.outputs}
             steps.append(config.step(served.name, inputs, outputs))
-        whole = _served(name, model.to_bytes())
+        # Between the models, tensors are as clients see them.
+        whole = _served(name, model.to_bytes()).seen()
         schedule = ["ensemble_scheduling {", *steps, "}"]
         self._write_config(out, whole, ['platform: "ensemble"', *schedule], model)
         # Triton wants a folder for each version, which has nothing in it here.

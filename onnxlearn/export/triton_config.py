@@ -21,6 +21,14 @@ class Served:
     inputs: Tensors
     outputs: Tensors
 
+    def seen(self) -> Served:
+        """As clients and ensembles see it: no tensor is without an axis beside the rows."""
+        inputs, outputs = (
+            {name: (kind, row_shape or (1,)) for name, (kind, row_shape) in tensors.items()}
+            for tensors in (self.inputs, self.outputs)
+        )
+        return Served(name=self.name, inputs=inputs, outputs=outputs)
+
     def lines(self, label_file: str = "") -> list[str]:
         """Name, inputs and outputs; ``label_file`` names the columns of the probabilities."""
         labels = {"probabilities": label_file}

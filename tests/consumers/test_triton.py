@@ -63,6 +63,11 @@ def server(models, python, tmp_path_factory):
         model.export("triton", folder / f"{name}_only", backend="python", name=name, serve_versions=2, max_delay=500)
         shutil.move(folder / f"{name}_only" / name, folder / name)
         shutil.rmtree(folder / f"{name}_only")
+    for name, (model, _) in models.items():
+        model.export("triton", folder / "parts", backend="python", name=f"{name}_parts", ensemble=True, max_batch=300)
+        for part in (folder / "parts").glob("*/"):
+            shutil.move(part, folder / part.name)
+        shutil.rmtree(folder / "parts")
     models["penguins"][0].export("triton", folder / "newer", backend="python", name="penguins", version=2)
     shutil.move(folder / "newer" / "penguins" / "2", folder / "penguins" / "2")
     shutil.rmtree(folder / "newer")
@@ -109,6 +114,26 @@ def test_http_and_grpc_give_the_models_outputs(models, server, python, name, tmp
     for some in (some_of(rows, 1), rows):
         assert_same(infer(f"{http}/{name}/infer", some, missing=float("nan")), model.predict_feeds(some))
     assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path), model.predict_feeds(rows))
+
+
+@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+def test_an_ensemble_gives_the_models_outputs(models, server, python, name, tmp_path):
+    http, grpc = server
+    model, rows = models[name]
+    rows = {column: values[-300:] for column, values in rows.items()}
+    assert_same(infer(f"{http}/{name}_parts/infer", rows, missing=float("nan")), model.predict_feeds(rows))
+    assert_same(infer_by_grpc(python, grpc, f"{name}_parts", rows, tmp_path), model.predict_feeds(rows))
+
+
+def test_a_packed_file_is_served_too(models, python, tmp_path):
+    model, rows = models["every_type"]
+    model.export("onnx", tmp_path / "packed.onnx", layout="packed")
+    packed = ol.load(tmp_path / "packed.onnx")
+    packed.export("triton", tmp_path / "folder", backend="python", name="packed")
+    feeds = packed._form.arrange(rows, model.schema)
+    with tritonserver(python, tmp_path / "folder") as (http, _):
+        assert_same(infer(f"{http}/packed/infer", feeds, missing=float("nan")), packed.predict_feeds(rows))
+        assert post(f"{http}/packed/infer", (tmp_path / "folder" / "request.json").read_bytes())[0] == 200
 
 
 def test_requests_at_once_are_batched_and_each_gets_its_own(models, server):
@@ -183,20 +208,39 @@ def test_more_rows_than_a_batch_are_refused(models, server):
 
 @pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
 def test_the_backend_onnxruntime_takes_the_config(models, python, name, tmp_path):
-    """Read by Triton's own protobuf classes; then the backend's rules for types and shapes."""
     model, _ = models[name]
     model.export("triton", tmp_path / "folder", name=name, device="gpu", instances=2)
+    told = read_config(python, tmp_path / "folder" / name / "config.pbtxt")
+    assert (told["name"], told["backend"], told["instance_group"][0]["kind"]) == (name, "onnxruntime", "KIND_GPU")
+    assert_backend_takes(told, model.to_bytes())
+
+
+def test_parts_of_an_ensemble_run_where_they_should(models, python, tmp_path):
+    models["penguins"][0].export("triton", tmp_path / "folder", ensemble=True, device="gpu", instances=3)
+    kinds = {}
+    for role in ("prep", "net", "names"):
+        told = read_config(python, tmp_path / "folder" / f"penguins_{role}" / "config.pbtxt")
+        kinds[role] = (told["instance_group"][0]["kind"], told["instance_group"][0]["count"])
+        assert_backend_takes(told, (tmp_path / "folder" / f"penguins_{role}" / "1" / "model.onnx").read_bytes())
+        assert role != "net" or {one["data_type"] for one in told["input"]} <= {"TYPE_FP32", "TYPE_INT64"}
+    assert kinds == {"prep": ("KIND_CPU", 1), "net": ("KIND_GPU", 3), "names": ("KIND_CPU", 1)}
+
+
+def read_config(python, path):
+    """A config as Triton's own protobuf classes read it."""
     script = (
         "import sys; from google.protobuf import json_format, text_format; from tritonclient.grpc import model_config_pb2 as pb;"
         "print(json_format.MessageToJson(text_format.Parse(open(sys.argv[1], encoding='utf-8').read(), pb.ModelConfig()),"
         "preserving_proto_field_name=True, always_print_fields_with_no_presence=True))"
     )
-    config = tmp_path / "folder" / name / "config.pbtxt"
-    done = subprocess.run([python, "-c", script, config], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, "-c", script, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["name"], told["backend"], told["instance_group"][0]["kind"]) == (name, "onnxruntime", "KIND_GPU")
-    session = onnxruntime.InferenceSession(model.to_bytes(), providers=["CPUExecutionProvider"])
+    return json.loads(done.stdout)
+
+
+def assert_backend_takes(told, data):
+    """The rules of the backend onnxruntime: its names and types, and a shape that is the model's behind the rows."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     types = {"double": "FP64", "float": "FP32", "int64": "INT64", "bool": "BOOL", "string": "STRING"}
     for entries, values in ((told["input"], session.get_inputs()), (told["output"], session.get_outputs())):
         assert [entry["name"] for entry in entries] == [value.name for value in values]
