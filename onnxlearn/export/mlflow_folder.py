@@ -71,7 +71,7 @@ def _write_table(mlflow: Any, model: Model, out: Path) -> None:
         )
     feeds = hostile_feeds(model.schema, EVERY_KIND)
     expected = model.to_prediction(model.predict_feeds(feeds)).to_frame()
-    if not mlflow.pyfunc.load_model(str(out)).predict(_frame(feeds, model.schema)).equals(expected):
+    if not mlflow.pyfunc.load_model(str(out)).predict(table_of(feeds, model.schema)).equals(expected):
         raise ParityError("the MLflow folder gives other predictions than the model")
 
 
@@ -99,7 +99,7 @@ def _column_type(column: Column) -> Any:
     return "double" if column.kind == "numeric" and column.dtype != "int64" else AnyType()
 
 
-def _frame(feeds: Feeds, schema: Schema) -> pd.DataFrame:
+def table_of(feeds: Feeds, schema: Schema) -> pd.DataFrame:
     """Feeds as the data frame that they could have been, durations in seconds."""
     import pandas as pd
 
@@ -143,7 +143,7 @@ def _write_tensors(mlflow: Any, model: Model, out: Path) -> None:
     feeds = form.arrange(hostile_feeds(model.schema, EVERY_KIND), model.schema)
     expected = run_chunked(session, feeds)
     got = mlflow.pyfunc.load_model(str(out)).predict(_as_text(feeds))
-    if not all(np.array_equal(got[name], array) for name, array in expected.items()):
+    if not all(np.array_equal(got[name], array, equal_nan=array.dtype.kind == "f") for name, array in expected.items()):
         raise ParityError("the MLflow folder gives other outputs than the model")
 
 
