@@ -43,7 +43,9 @@ class MLflowFolder(Target):
     meaning: ClassVar[str] = "an MLflow model folder with signature and input example, for mlflow models serve"
     is_folder: ClassVar[bool] = True
 
-    takes: Literal["table", "tensors"] = param("table", "data frames, checked by onnxlearn, or arrays, by MLflow's flavour onnx")
+    takes: Literal["table", "tensors"] = param(
+        "table", "data frames, checked by onnxlearn, or arrays, by MLflow's flavour onnx"
+    )
 
     def write(self, model: Model, out: Path) -> list[str]:
         """Let MLflow write the folder, and load it again."""
@@ -115,7 +117,7 @@ def _series(values: Any, column: Column) -> Any:
     if column.onnx_type == "INT64":
         return pd.Series(values, dtype="Int64").mask(values == MISSING_INT64)
     if column.kind == "boolean":
-        dtype = "boolean" if column.dtype == "bool" else "Int64"
+        dtype: Any = "boolean" if column.dtype == "bool" else "Int64"
         return pd.Series(np.nan_to_num(values)).astype(dtype).mask(np.isnan(values.astype(np.float64)))
     return values
 
@@ -166,7 +168,7 @@ def _as_text(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet_mlflow() -> Iterator[Any]:
-    """MLflow without its telling of each step, and its warnings of types, its own and ours: nobody can do anything of it here."""
+    """MLflow without what it tells of each step and warns of its own types and of ours, of which nobody can do anything."""
     with warnings.catch_warnings(action="ignore"):
         try:
             import mlflow.pyfunc

@@ -43,7 +43,11 @@ def chain_of(model: Model) -> list[Part]:
     # The positions of False and True are the labels of the file.
     if target.type == "regression" or target.dtype == "bool" or model.metadata.get("labels") == "indices":
         return chain
-    return [chain[0], replace(chain[1], called={"label": INDEX}), Part(role="names", data=_names(target), called={"index": INDEX})]
+    return [
+        chain[0],
+        replace(chain[1], called={"label": INDEX}),
+        Part(role="names", data=_names(target), called={"index": INDEX}),
+    ]
 
 
 def _names(target: Target) -> bytes:

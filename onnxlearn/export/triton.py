@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from onnxlearn.export import triton_config as config
 from onnxlearn.export.served import served_name, write_json
@@ -67,7 +67,7 @@ class Triton(Target):
         steps = []
         for part in chain_of(model):
             served = _served(f"{name}_{part.role}", part.data)
-            on_cpu = {} if part.role == "net" else {"device": "cpu", "instances": 1, "max_delay": 0}
+            on_cpu: dict[str, Any] = {} if part.role == "net" else {"device": "cpu", "instances": 1, "max_delay": 0}
             dataclasses.replace(self, **on_cpu)._write_model(out, served, part.data, model)
             inputs = {tensor: part.called.get(tensor, tensor) for tensor in served.inputs}
             outputs = {tensor: part.called.get(tensor, tensor) for tensor in served.outputs}

@@ -1,6 +1,6 @@
 """MLServer's runtime for models: the Open Inference Protocol over HTTP and gRPC. Loaded by MLServer itself.
 
-A folder that MLServer serves is written by ``onnxlearn export MODEL --to kserve``; its ``model-settings.json`` names this class.
+``onnxlearn export MODEL --to kserve`` writes a folder for it, whose ``model-settings.json`` names this class.
 Interface: https://mlserver.readthedocs.io/en/stable/user-guide/custom.html (version 1.7).
 """
 

@@ -19,8 +19,9 @@ def example_rows(schema: Schema, n: int = 2) -> list[dict[str, Any]]:
     Categories are levels that the schema knows; numbers and dates mean nothing, the schema tells no range.
 
     >>> from onnxlearn.schema import Target
-    >>> columns = (Column(name="sex", kind="categorical", dtype="str", levels=("f", "m")), Column(name="paid", kind="boolean", dtype="bool"))
-    >>> schema = Schema(name="t", features=columns, target=Target(names=("y",), type="regression", dtype="float64"))
+    >>> sex = Column(name="sex", kind="categorical", dtype="str", levels=("f", "m"))
+    >>> paid = Column(name="paid", kind="boolean", dtype="bool")
+    >>> schema = Schema(name="t", features=(sex, paid), target=Target(names=("y",), type="regression", dtype="float64"))
     >>> example_rows(schema)
     [{'sex': 'f', 'paid': True}, {'sex': 'm', 'paid': False}]
     """

@@ -1,8 +1,8 @@
 """Tensors of the Open Inference Protocol as feeds: what servers of others hand over, held against the schema.
 
-The protocol (https://github.com/kserve/open-inference-protocol) has a name, a datatype, a shape and values for each tensor. What a
-value means is what it means in the file (``docs/file-format.md``): a date is microseconds, a missing one the smallest int64. Where the
-protocol's JSON has a null it means missing everywhere.
+The protocol (https://github.com/kserve/open-inference-protocol) has a name, a datatype, a shape and values for each tensor. A
+value means what it means in the file (``docs/file-format.md``): a date is microseconds, a missing one the smallest int64. Where
+the protocol's JSON has a null, the value is missing.
 """
 
 from __future__ import annotations
@@ -117,7 +117,9 @@ def _plain(value: Any, column: Column) -> Any:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise DataTypeError(f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so") from None
+            raise DataTypeError(
+                f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so"
+            ) from None
     if column.onnx_type == "INT64" and value == MISSING_INT64:
         return None
     return value

@@ -77,13 +77,17 @@ def test_the_server_gives_the_models_outputs(served):
     for i in [0, 1, *hostile]:
         records = as_records({name: column[i : i + 1] for name, column in rows.items()}, model.schema)
         (answer,) = ask(url, {"dataframe_records": records})
-        assert_columns({name: [value] for name, value in answer.items()}, {name: column[i : i + 1] for name, column in outputs.items()})
+        assert_columns(
+            {name: [value] for name, value in answer.items()}, {name: column[i : i + 1] for name, column in outputs.items()}
+        )
     n = len(outputs[next(iter(outputs))]) - 64
     records = as_records({name: column[:n] for name, column in rows.items()}, model.schema)
     split = {"columns": list(records[0]), "data": [list(record.values()) for record in records]}
     for body in ({"dataframe_records": records}, {"dataframe_split": split}):
         answer = ask(url, body)
-        assert_columns({name: [row[name] for row in answer] for name in outputs}, {name: column[:n] for name, column in outputs.items()})
+        assert_columns(
+            {name: [row[name] for row in answer] for name in outputs}, {name: column[:n] for name, column in outputs.items()}
+        )
 
 
 def assert_columns(theirs, ours):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from rows import as_json, batches, every_type, quick, rows_of
 
 import onnxlearn as ol

@@ -1,7 +1,7 @@
 """Triton serves the repository that ``export --to triton`` writes.
 
-The server of the wheel nvidia-pytriton has the Python backend alone, and its stub wants the Python of the system. It is installed
-once, in an environment of its own::
+The server of the wheel nvidia-pytriton has the Python backend alone, and its stub wants the Python of the system. It is
+installed once, in an environment of its own::
 
     /usr/bin/python3 -m venv tests/consumers/.triton
     tests/consumers/.triton/bin/pip install nvidia-pytriton onnxruntime 'tritonclient[grpc]'
@@ -229,7 +229,8 @@ def test_parts_of_an_ensemble_run_where_they_should(models, python, tmp_path):
 def read_config(python, path):
     """A config as Triton's own protobuf classes read it."""
     script = (
-        "import sys; from google.protobuf import json_format, text_format; from tritonclient.grpc import model_config_pb2 as pb;"
+        "import sys; from google.protobuf import json_format, text_format;"
+        "from tritonclient.grpc import model_config_pb2 as pb;"
         "print(json_format.MessageToJson(text_format.Parse(open(sys.argv[1], encoding='utf-8').read(), pb.ModelConfig()),"
         "preserving_proto_field_name=True, always_print_fields_with_no_presence=True))"
     )

@@ -130,4 +130,3 @@ def test_what_is_not_installed_is_told(monkeypatch, tmp_path):
     with pytest.raises(MissingExtraError, match=r"pip install 'onnxlearn\[mlflow\]'"):
         model_of(PRICE).export("mlflow", tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
-

@@ -143,7 +143,10 @@ def test_examples_are_rows_that_the_model_takes_and_that_json_writes():
     for name, array in values_feeds(columns, in_seconds(SCHEMA)).items():
         np.testing.assert_array_equal(array, example_feeds(SCHEMA, 3)[name])
     request = json.loads(json.dumps(example_request(SCHEMA, 3), allow_nan=False))
-    given = [Tensor(name=each["name"], datatype=each["datatype"], shape=each["shape"], values=each["data"]) for each in request["inputs"]]
+    given = [
+        Tensor(name=each["name"], datatype=each["datatype"], shape=each["shape"], values=each["data"])
+        for each in request["inputs"]
+    ]
     for name, array in tensors_feeds(given, SCHEMA).items():
         np.testing.assert_array_equal(array, example_feeds(SCHEMA, 3)[name])
 
