@@ -38,9 +38,9 @@ def main_outputs(schema: Schema) -> tuple[str, ...]:
     return ("label", "probabilities") if schema.target.type == "classification" else ("prediction",)
 
 
-def check_inputs(session: Session, schema: Schema, source: str) -> None:
-    """Raise ``ModelFileError`` where the file's inputs are not those that its schema tells."""
-    expected = {column.name: column.onnx_type for column in schema.features}
+def check_inputs(session: Session, inputs: Mapping[str, tuple[str, tuple[str | int, ...]]], source: str) -> None:
+    """Raise ``ModelFileError`` where the file's inputs are not those that its schema tells: element type and shape by name."""
+    expected = {name: onnx_type for name, (onnx_type, _) in inputs.items()}
     found = {value.name: _ONNX_TYPES.get(value.type, value.type) for value in session.get_inputs()}
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong:
@@ -59,7 +59,10 @@ def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[A
     found = {value.name: value for value in session.get_outputs()}
     absent = [name for name in main_outputs(schema) if name not in found]
     if absent:
-        raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
+        raise ModelFileError(
+            f"{source} has no output {absent[0]!r}: it was exported without, or is damaged; load the model that it was made "
+            "of, or run it with onnxruntime.InferenceSession"
+        )
     names = [*main_outputs(schema), *(name for name in found if name not in main_outputs(schema))]
     return {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}
 

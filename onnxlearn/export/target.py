@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
+    "encoded": "onnxlearn.export.encoded:Encoded",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 
