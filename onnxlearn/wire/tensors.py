@@ -1,0 +1,142 @@
+"""Tensors of the Open Inference Protocol as feeds: what servers of others hand over, held against the schema.
+
+The protocol (https://github.com/kserve/open-inference-protocol) has a name, a datatype, a shape and values for each tensor. What a
+value means is what it means in the file (``docs/file-format.md``): a date is microseconds, a missing one the smallest int64. Where the
+protocol's JSON has a null it means missing everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.schema import MISSING_INT64, Column, Schema
+from onnxlearn.wire.feeds import Feeds, require_columns
+from onnxlearn.wire.values import describe, values_array
+
+DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
+"""The protocol's name of each ONNX element type that a file has."""
+
+_INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
+_NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One tensor of a request: ``values`` flat or nested in rows, ``None`` where one is missing."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: Iterable[Any]
+
+
+def tensors_feeds(tensors: Sequence[Tensor], schema: Schema) -> Feeds:
+    """Feeds of a request's tensors, one of shape ``[N, 1]`` or ``[N]`` a feature, in any order.
+
+    A datatype that holds fewer numbers than the column's own (FP32, INT32 where the file has FP64) is as good.
+
+    >>> from onnxlearn.schema import Target
+    >>> column = Column(name="age", kind="numeric", dtype="float64")
+    >>> schema = Schema(name="t", features=(column,), target=Target(names=("y",), type="regression", dtype="float64"))
+    >>> tensors_feeds([Tensor(name="age", datatype="FP64", shape=[2, 1], values=[31, None])], schema)["age"].tolist()
+    [[31.0], [nan]]
+
+    Raises: DataError where a tensor is given twice, is none of the model's, or has another number of rows than the others;
+    ColumnNotFoundError for an absent one; DataTypeError with column, row and value for what does not fit.
+    """
+    names = [tensor.name for tensor in tensors]
+    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"the request has the input {twice[0]!r} more than once; give each input once")
+    unknown = [name for name in names if name not in schema.feature_names]
+    require_columns(schema.feature_names, names, source="the request", taken=schema.target.names)
+    if unknown:
+        raise DataError(f"the model has no input {unknown[0]!r}; it has {listing(schema.feature_names)}; leave the others out")
+    by_name = {tensor.name: tensor for tensor in tensors}
+    feeds = {column.name: tensor_array(by_name[column.name], column) for column in schema.features}
+    rows = {name: len(array) for name, array in feeds.items()}
+    first = next(iter(rows))
+    other = next((name for name in rows if rows[name] != rows[first]), None)
+    if other is not None:
+        raise DataError(f"all inputs have equally many rows, but {first!r} has {rows[first]} and {other!r} {rows[other]}")
+    return feeds
+
+
+def tensor_array(tensor: Tensor, column: Column) -> NDArray[Any]:
+    """The values of a tensor as ``[n, 1]``, of the type that the file has for the column. Raises: DataTypeError."""
+    taken = _stand_in(column, tensor.datatype)
+    if taken is None:
+        raise DataTypeError(
+            f"column {column.name!r}: the model takes {DATATYPES[column.onnx_type]}, the request says {tensor.datatype}; "
+            f"send it as {DATATYPES[column.onnx_type]}"
+        )
+    shape = list(tensor.shape)
+    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
+        raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
+    values = [_plain(value, column) for value in _flat(tensor.values)]
+    if len(values) != shape[0]:
+        raise DataTypeError(f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}")
+    array = values_array(values, taken)
+    return array.astype(np.float64) if column.onnx_type == "DOUBLE" and array.dtype != np.float64 else array
+
+
+def _stand_in(column: Column, datatype: str) -> Column | None:
+    """A column that accepts what this one means in the file, ``None`` where no tensor of that type does.
+
+    In the file a duration is seconds, a date microseconds, a boolean 0 or 1.
+    """
+    if column.kind == "boolean":
+        dtype = "bool" if datatype == "BOOL" else "int64" if datatype in _NUMBERS else None
+        return None if dtype is None else dataclasses.replace(column, dtype=dtype)
+    if column.onnx_type == "STRING":
+        return column if datatype == "BYTES" else None
+    if column.onnx_type == "INT64":
+        return dataclasses.replace(column, kind="categorical", dtype="int64") if datatype in _INTEGERS else None
+    dtype = "float32" if column.onnx_type == "FLOAT" else "float64"
+    return dataclasses.replace(column, kind="numeric", dtype=dtype) if datatype in _NUMBERS else None
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
+
+
+def _plain(value: Any, column: Column) -> Any:
+    """A value as the converters know it: text decoded, the file's own spelling of missing as ``None``."""
+    if isinstance(value, bytes) and column.onnx_type == "STRING":
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise DataTypeError(f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so") from None
+    if column.onnx_type == "INT64" and value == MISSING_INT64:
+        return None
+    return value
+
+
+def array_tensor(name: str, array: NDArray[Any]) -> Tensor:
+    """An output as a tensor: its values flat, as Python values.
+
+    >>> array_tensor("label", np.array(["a", "b"], object))
+    Tensor(name='label', datatype='BYTES', shape=(2,), values=['a', 'b'])
+    """
+    return Tensor(name=name, datatype=_datatype(array), shape=array.shape, values=array.ravel().tolist())
+
+
+def _datatype(array: NDArray[Any]) -> str:
+    """The protocol's name for the type of an array of outputs."""
+    if array.dtype.kind in "OU":
+        return "BYTES"
+    if array.dtype.kind == "b":
+        return "BOOL"
+    family = {"f": "FP", "i": "INT", "u": "UINT"}[array.dtype.kind]
+    return f"{family}{8 * array.dtype.itemsize}"
