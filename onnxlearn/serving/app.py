@@ -1,7 +1,7 @@
 """The server of one process, as an ASGI application.
 
-What is asked for all the time, predictions, goes to MLServer's data plane on a short way: its own endpoints spend most of their
-time in the framework around them (:doc:`decision 0038 </decisions/0038-serving-stands-on-mlserver>`). The rest of the Open Inference
+What is asked for all the time, predictions, takes a short way from MLServer's types to the model: its own endpoints spend most of
+their time in the framework around them (docs/decisions/0038-serving-stands-on-mlserver.md). The rest of the Open Inference
 Protocol, models and health, is answered by MLServer's application.
 """
 
@@ -82,8 +82,7 @@ class App:
             answer = _refusal(error)
         await answer.send(send, with_body=scope["method"] != "HEAD")
         name = route.name if route is not None else "none"
-        metrics.REQUESTS.labels(name, answer.status).inc()
-        metrics.SECONDS.labels(name).observe(time.perf_counter() - started)
+        metrics.count(name, answer.status, time.perf_counter() - started)
 
     def _table(self) -> list[Route]:
         def route(name: str, method: str, pattern: str, handler: Handler | None = None) -> Route:
@@ -137,9 +136,8 @@ class App:
         """A request of the Open Inference Protocol, in MLServer's types."""
         served = await self._model(parameters)
         request = InferenceRequest.model_validate_json(body)
-        response = await self.plane.infer(request, served.name, parameters["version"])
-        # MLServer adds what a CloudEvent would say of the request.
-        return Answer(body=response.model_dump_json(exclude_none=True, exclude={"parameters"}).encode())
+        response = await served.predict(request)
+        return Answer(body=response.model_dump_json(exclude_none=True).encode())
 
     async def _load_or_unload(self, parameters: dict[str, str | None], body: bytes) -> Answer:
         del body

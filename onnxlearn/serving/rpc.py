@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from mlserver.grpc.servicers import InferenceServicer
 from mlserver.handlers import DataPlane
 from mlserver.types import InferenceRequest
 
+from onnxlearn.serving.metrics import count
 from onnxlearn.serving.runtime import Models, ServerError
 from onnxlearn.serving.settings import ServeSettings
 
@@ -52,13 +54,19 @@ def _answered(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     """A method whose errors become a status: what the client did wrong, or a fault of ours, of which the log tells more."""
 
     async def answer(self: Servicer, request: Any, context: Any) -> Any:
+        started = time.perf_counter()
+        code = grpc.StatusCode.OK
         try:
             return await method(self, request, context)
         except MLServerError as error:
-            await context.abort(_STATUS.get(error.status_code, grpc.StatusCode.INTERNAL), str(error))
+            code = _STATUS.get(error.status_code, grpc.StatusCode.INTERNAL)
+            await context.abort(code, str(error))
         except Exception:
+            code = grpc.StatusCode.INTERNAL
             _LOG.exception("a gRPC request failed")
-            await context.abort(grpc.StatusCode.INTERNAL, "a fault of the server, whose log tells more")
+            await context.abort(code, "a fault of the server, whose log tells more")
+        finally:
+            count(f"grpc_{method.__name__}", code.name, time.perf_counter() - started)
 
     return answer
 
@@ -69,7 +77,6 @@ class Servicer(InferenceServicer):
     def __init__(self, settings: ServeSettings, models: Models, plane: DataPlane) -> None:
         super().__init__(plane, models)
         self._models = models
-        self._plane = plane
         self._control = settings.control
 
     @_answered
@@ -87,13 +94,10 @@ class Servicer(InferenceServicer):
     @_answered
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         """Predictions."""
-        # Asked first: what MLServer counts has a label with the model's name, whether there is one or not.
-        await self._models.get(request.model_name, request.model_version)
-        payload = _payload(request)
-        raw = bool(request.raw_input_contents)
-        response = await self._plane.infer(payload, request.model_name, request.model_version or None)
-        response.parameters = None
-        return ModelInferResponseConverter.from_types(response, use_raw=raw)
+        served = await self._models.get(request.model_name, request.model_version)
+        response = await served.predict(_payload(request))
+        # As it was asked: whoever sends raw bytes gets them.
+        return ModelInferResponseConverter.from_types(response, use_raw=bool(request.raw_input_contents))
 
     @_answered
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802

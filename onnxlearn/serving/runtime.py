@@ -19,7 +19,7 @@ from onnxlearn.errors import OnnxlearnError
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
 from onnxlearn.serving.batching import Batcher, Outputs, Overloaded
-from onnxlearn.serving.metrics import BATCH_ROWS, RELOADS
+from onnxlearn.serving.metrics import BATCH_ROWS, LOADS
 from onnxlearn.serving.rows import RowReader
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
@@ -153,11 +153,11 @@ class Models(ModelRepository, ModelRepositoryHandlers):
             await self.registry.load(self._model_settings(source, list(sources.values())))
         except OnnxlearnError as error:
             self._refused[key] = stamp
-            RELOADS.labels(model=source.name, outcome="failed").inc()
+            LOADS.labels(model=source.name, outcome="failed").inc()
             _LOG.warning("version %s of %r: %s", source.version, source.name, error)
         else:
             self._stamps[key] = stamp
-            RELOADS.labels(model=source.name, outcome="done").inc()
+            LOADS.labels(model=source.name, outcome="done").inc()
 
     def _model_settings(self, source: Source, sources: Sequence[Source]) -> Any:
         settings = self._settings

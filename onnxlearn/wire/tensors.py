@@ -8,7 +8,7 @@ protocol's JSON has a null it means missing everywhere.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds, require_columns
-from onnxlearn.wire.values import describe, values_array
+from onnxlearn.wire.values import MAX_EXACT, describe, values_array, wire_array
 
 DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
 """The protocol's name of each ONNX element type that a file has."""
 
 _INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
+_PLAIN_NUMBERS = {float, int, type(None)}
 _NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
 
 
@@ -55,10 +56,11 @@ def tensors_feeds(tensors: Sequence[Tensor], schema: Schema) -> Feeds:
     twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"the request has the input {twice[0]!r} more than once; give each input once")
-    unknown = [name for name in names if name not in schema.feature_names]
-    require_columns(schema.feature_names, names, source="the request", taken=schema.target.names)
+    features = schema.feature_names
+    unknown = sorted(set(names) - set(features), key=names.index)
+    require_columns(features, set(names), source="the request", taken=schema.target.names)
     if unknown:
-        raise DataError(f"the model has no input {unknown[0]!r}; it has {listing(schema.feature_names)}; leave the others out")
+        raise DataError(f"the model has no input {unknown[0]!r}; it has {listing(features)}; leave the others out")
     by_name = {tensor.name: tensor for tensor in tensors}
     feeds = {column.name: tensor_array(by_name[column.name], column) for column in schema.features}
     rows = {name: len(array) for name, array in feeds.items()}
@@ -80,11 +82,30 @@ def tensor_array(tensor: Tensor, column: Column) -> NDArray[Any]:
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
         raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
-    values = [_plain(value, column) for value in _flat(tensor.values)]
+    values = _flat(tensor.values)
     if len(values) != shape[0]:
         raise DataTypeError(f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}")
-    array = values_array(values, taken)
+    array = _unsuspicious(values, column)
+    if array is None:
+        array = values_array([_plain(value, column) for value in values], taken)
     return array.astype(np.float64) if column.onnx_type == "DOUBLE" and array.dtype != np.float64 else array
+
+
+def _unsuspicious(values: list[Any], column: Column) -> NDArray[Any] | None:
+    """Values of the commonest types, converted at once; ``None`` where any wants a closer look."""
+    kinds = set(map(type, values))
+    if column.onnx_type == "STRING":
+        plain = kinds <= {str} and all(map(str.isascii, values))
+        return wire_array(values, column) if plain else None
+    if column.onnx_type != "DOUBLE" or column.kind == "boolean" or not kinds <= _PLAIN_NUMBERS:
+        return None
+    try:
+        # None becomes NaN.
+        numbers = wire_array(values, column)
+    except OverflowError:
+        return None
+    # Integers this large may not be exact; infinity is one of them.
+    return None if bool(np.any(np.abs(numbers) >= MAX_EXACT)) else numbers
 
 
 def _stand_in(column: Column, datatype: str) -> Column | None:
@@ -103,12 +124,11 @@ def _stand_in(column: Column, datatype: str) -> Column | None:
     return dataclasses.replace(column, kind="numeric", dtype=dtype) if datatype in _NUMBERS else None
 
 
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from value
-        else:
-            yield value
+def _flat(values: Iterable[Any]) -> list[Any]:
+    flat = list(values)
+    if not {list, tuple} & set(map(type, flat)):
+        return flat
+    return [inner for value in flat for inner in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _plain(value: Any, column: Column) -> Any:
