@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from onnxlearn.export.names import served_name
+from onnxlearn.export.served import served_name, write_json
 from onnxlearn.export.target import Target
 from onnxlearn.params import param
 from onnxlearn.wire.examples import example_request
@@ -32,8 +31,8 @@ class KServe(Target):
         """Write the folder."""
         name = served_name(model, self.name)
         (out / "model.onnx").write_bytes(model.to_bytes())
-        _write_json(out / "model-settings.json", self._settings(name))
-        _write_json(out / "request.json", example_request(model.schema))
+        write_json(out / "model-settings.json", self._settings(name))
+        write_json(out / "request.json", example_request(model.schema))
         return [
             "serve it: pip install 'onnxlearn[mlserver]' && mlserver start FOLDER",
             f"ask it: curl -H 'Content-Type: application/json' -d @FOLDER/request.json localhost:8080/v2/models/{name}/infer",
@@ -46,7 +45,3 @@ class KServe(Target):
             "platform": "onnxruntime_onnxv1",
             "parameters": {"uri": "./model.onnx", "version": str(self.version)},
         }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

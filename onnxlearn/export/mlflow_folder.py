@@ -21,6 +21,7 @@ from onnxlearn.runtime import open_session, run_chunked
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.examples import example_feeds, example_rows
 from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.form import Form
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,8 @@ def _write_tensors(mlflow: Any, model: Model, out: Path) -> None:
     from mlflow.models import ModelSignature
 
     session = open_session(model.to_bytes(), "cpu", chunk_rows=model.chunk_rows)
-    feeds = example_feeds(model.schema)
+    form = Form.of(model.metadata)
+    feeds = form.arrange(example_feeds(model.schema), model.schema)
     save_model(
         onnx.load_from_string(model.to_bytes()),
         out,
@@ -138,7 +140,7 @@ def _write_tensors(mlflow: Any, model: Model, out: Path) -> None:
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
     )
-    feeds = hostile_feeds(model.schema, EVERY_KIND)
+    feeds = form.arrange(hostile_feeds(model.schema, EVERY_KIND), model.schema)
     expected = run_chunked(session, feeds)
     got = mlflow.pyfunc.load_model(str(out)).predict(_as_text(feeds))
     if not all(np.array_equal(got[name], array) for name, array in expected.items()):

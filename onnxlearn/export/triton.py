@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from onnxlearn.export.names import served_name
+from onnxlearn.export import triton_config as config
+from onnxlearn.export.served import served_name, write_json
 from onnxlearn.export.target import Target
+from onnxlearn.export.triton_config import Served
 from onnxlearn.params import param
-from onnxlearn.wire.examples import example_request
+from onnxlearn.runtime import open_session
+from onnxlearn.signature import tensors_of
+from onnxlearn.wire.examples import example_feeds, request_of
+from onnxlearn.wire.form import Form
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
 
-Device = Literal["cpu", "gpu"]
+LABELS = "labels.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Triton(Target):
-    """Target ``triton``: one model in a repository, which batches requests and serves several versions side by side.
+    """Target ``triton``: a repository whose model batches requests and serves several versions side by side.
 
     ``onnxruntime`` is the backend of Triton's usual images; ``python`` runs the same file where there is only that one, by
-    a ``model.py`` that needs numpy and onnxruntime.
+    a ``model.py`` that needs numpy and onnxruntime. An ensemble is several models with the one to be asked before them.
     """
 
     meaning: ClassVar[str] = "a model repository for Triton Inference Server, with batching, versions and labels"
@@ -35,92 +40,81 @@ class Triton(Target):
     version: int = param(1, "number of this version, the name of its folder", low=1)
     serve_versions: int = param(1, "how many of the newest versions in the folder are served", low=1)
     backend: Literal["onnxruntime", "python"] = param("onnxruntime", "Triton's backend that runs the file")
+    ensemble: bool = param(False, "preprocessing on the CPU and the network by itself, which takes no text")
+    device: Literal["cpu", "gpu"] = param("cpu", "where the model runs, or the network of an ensemble")
+    instances: int = param(1, "copies of it that run side by side", low=1)
     max_batch: int | None = param(None, "most rows of a request, and of requests together (None: the file's chunk_rows)", low=1)
     max_delay: int = param(0, "microseconds that a request may wait for others; with 0 they meet while a model is busy", low=0)
-    instances: int = param(1, "copies of the model that run side by side", low=1)
-    device: Device = param("cpu", "where they run; text stays on the CPU even so")
 
     def write(self, model: Model, out: Path) -> list[str]:
-        """Write the repository."""
+        """Write the repository; an ensemble is run and compared with the model before."""
         name = served_name(model, self.name)
-        folder = out / name
-        version = folder / str(self.version)
-        version.mkdir(parents=True)
-        (version / "model.onnx").write_bytes(model.to_bytes())
-        if self.backend == "python":
-            from onnxlearn.hosts import triton
-
-            shutil.copyfile(triton.__file__, version / "model.py")
-        labels = write_labels(model, folder)
-        (folder / "config.pbtxt").write_text(self._config(model, name, labels), encoding="utf-8")
-        (out / "request.json").write_text(json.dumps(example_request(model.schema), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (self._write_ensemble if self.ensemble else self._write_whole)(model, name, out)
+        feeds = Form.of(model.metadata).arrange(example_feeds(model.schema), model.schema)
+        write_json(out / "request.json", request_of(feeds))
         return [
             "serve it: tritonserver --model-repository=FOLDER",
             f"ask it: curl -d @FOLDER/request.json localhost:8000/v2/models/{name}/infer",
         ]
 
-    def _config(self, model: Model, name: str, labels: str) -> str:
-        parts = [
-            f"name: {quoted(name)}",
-            f"backend: {quoted(self.backend)}",
-            f"max_batch_size: {self.max_batch or model.chunk_rows}",
-            *(tensor("input", column.name, column.onnx_type, (1,)) for column in model.schema.features),
-            *(
-                tensor("output", output.name, output.type, output.row_shape, labels if output.name == "probabilities" else "")
-                for output in model.outputs.values()
-            ),
-            f"version_policy {{ latest {{ num_versions: {self.serve_versions} }} }}",
-            f"dynamic_batching {{ max_queue_delay_microseconds: {self.max_delay} }}",
-            f"instance_group [ {{ count: {self.instances} kind: KIND_{self.device.upper()} }} ]",
-            one_thread() if self.backend == "onnxruntime" else "",
-            warmup([(column.name, column.onnx_type) for column in model.schema.features]),
+    def _write_whole(self, model: Model, name: str, out: Path) -> None:
+        self._write_model(out, _served(name, model.to_bytes()), model.to_bytes(), model)
+
+    def _write_ensemble(self, model: Model, name: str, out: Path) -> None:
+        from onnxlearn.export.parts import chain_of
+
+        steps = []
+        for part in chain_of(model):
+            served = _served(f"{name}_{part.role}", part.data)
+            on_cpu = {} if part.role == "net" else {"device": "cpu", "instances": 1, "max_delay": 0}
+            dataclasses.replace(self, **on_cpu)._write_model(out, served, part.data, model)
+            inputs = {tensor: part.called.get(tensor, tensor) for tensor in served.inputs}
+            outputs = {tensor: part.called.get(tensor, tensor) for tensor in served.outputs}
+            steps.append(config.step(served.name, inputs, outputs))
+        whole = _served(name, model.to_bytes())
+        schedule = ["ensemble_scheduling {", *steps, "}"]
+        self._write_config(out, whole, ['platform: "ensemble"', *schedule], model)
+        # Triton wants a folder for each version, which has nothing in it here.
+        (out / name / str(self.version)).mkdir()
+
+    def _write_model(self, out: Path, served: Served, data: bytes, model: Model) -> None:
+        settings = [
+            f"backend: {config.quoted(self.backend)}",
+            config.batching(self.max_delay),
+            config.instances(self.instances, self.device),
+            *([config.one_thread()] if self.backend == "onnxruntime" else []),
+            config.warmup(served.inputs),
         ]
-        return "\n".join(filter(None, parts)) + "\n"
+        self._write_config(out, served, settings, model)
+        folder = out / served.name / str(self.version)
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(data)
+        if self.backend == "python":
+            from onnxlearn.hosts import triton
+
+            shutil.copyfile(triton.__file__, folder / "model.py")
+
+    def _write_config(self, out: Path, served: Served, settings: Sequence[str], model: Model) -> None:
+        folder = out / served.name
+        folder.mkdir()
+        classes = _label_lines(model) if "probabilities" in served.outputs else []
+        if classes:
+            (folder / LABELS).write_text("\n".join(classes) + "\n", encoding="utf-8")
+        lines = [
+            *served.lines(LABELS if classes else ""),
+            f"max_batch_size: {self.max_batch or model.chunk_rows}",
+            config.versions(self.serve_versions),
+            *settings,
+        ]
+        (folder / "config.pbtxt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def tensor(role: str, name: str, onnx_type: str, row_shape: Sequence[int], label_file: str = "") -> str:
-    """An input or output of a config; one without an axis beside the rows has one of length 1 for clients.
-
-    >>> print(tensor("output", "label", "STRING", ()))
-    output { name: "label" data_type: TYPE_STRING dims: [ 1 ] reshape { shape: [ ] } }
-    """
-    dims = f"dims: [ {', '.join(map(str, row_shape or (1,)))} ]" + ("" if row_shape else " reshape { shape: [ ] }")
-    labels = f" label_filename: {quoted(label_file)}" if label_file else ""
-    return f"{role} {{ name: {quoted(name)} data_type: {data_type(onnx_type)} {dims}{labels} }}"
+def _served(name: str, data: bytes) -> Served:
+    session = open_session(data, "cpu")
+    return Served(name=name, inputs=tensors_of(session.get_inputs()), outputs=tensors_of(session.get_outputs()))
 
 
-def data_type(onnx_type: str) -> str:
-    """Triton's name of an element type."""
-    return "TYPE_" + {"DOUBLE": "FP64", "FLOAT": "FP32"}.get(onnx_type, onnx_type)
-
-
-def one_thread() -> str:
-    """Runs of a single thread: instances share the cores, as onnxlearn's own sessions do."""
-    return 'parameters { key: "intra_op_thread_count" value { string_value: "1" } }'
-
-
-def warmup(inputs: Sequence[tuple[str, str]]) -> str:
-    """One row of zeros and empty texts before the first request, which would pay for what is set up at first use."""
-    zeros = (
-        f"inputs {{ key: {quoted(name)} value {{ data_type: {data_type(onnx_type)} dims: [ 1 ] zero_data: true }} }}"
-        for name, onnx_type in inputs
-    )
-    return "model_warmup [ {\n" + "\n".join(['name: "one row" batch_size: 1', *zeros]) + "\n} ]"
-
-
-def quoted(text: str) -> str:
-    """A text as protobuf's text format has it.
-
-    >>> print(quoted('a "b"'))
-    "a \\"b\\""
-    """
-    return json.dumps(text, ensure_ascii=False)
-
-
-def write_labels(model: Model, folder: Path) -> str:
-    """The classes, one a line in the order of the probabilities, for Triton's classification; the file's name, or nothing."""
+def _label_lines(model: Model) -> list[str]:
+    """The classes, one a line in the order of the probabilities; none where one of them is no line."""
     lines = [str(label) for label in model.schema.target.classes]
-    if not lines or any("\n" in line or "\r" in line for line in lines):
-        return ""
-    (folder / "labels.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return "labels.txt"
+    return [] if any(line.splitlines() != [line] for line in lines) else lines

@@ -74,8 +74,10 @@ class TritonPythonModel:
         }
 
     def _answer(self, outputs: dict[str, Any], request: Any) -> Any:
-        wanted = request.requested_output_names()
-        return self.triton.InferenceResponse([self.triton.Tensor(name, outputs[name]) for name in wanted])
+        wanted = set(request.requested_output_names())
+        return self.triton.InferenceResponse(
+            [self.triton.Tensor(name, array) for name, array in outputs.items() if name in wanted]
+        )
 
     def _refusal(self, error: Exception) -> Any:
         return self.triton.InferenceResponse([], self.triton.TritonError(str(error)))

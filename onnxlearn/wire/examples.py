@@ -46,12 +46,16 @@ def example_feeds(schema: Schema, n: int = 2) -> Feeds:
 
 def example_request(schema: Schema, n: int = 2) -> dict[str, Any]:
     """The same rows as a request of the Open Inference Protocol: plain values for JSON."""
-    tensors = [array_tensor(name, array) for name, array in example_feeds(schema, n).items()]
-    return {"inputs": [_request_tensor(tensor) for tensor in tensors]}
+    return request_of(example_feeds(schema, n))
+
+
+def request_of(feeds: Feeds) -> dict[str, Any]:
+    """Feeds as such a request."""
+    return {"inputs": [_request_tensor(array_tensor(name, array)) for name, array in feeds.items()]}
 
 
 def _request_tensor(tensor: Tensor) -> dict[str, Any]:
-    # Rows are no tuples in JSON, and a number that is missing is null.
+    # JSON has no NaN; null is what MLServer and others take for missing.
     values = [None if value != value else value for value in tensor.values]
     return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape), "data": values}
 

@@ -1,9 +1,11 @@
-"""The name that a server knows a model by."""
+"""What the folders for servers have in common."""
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import ParameterError
 
@@ -24,3 +26,8 @@ def served_name(model: Model, name: str | None) -> str:
     if not _ALLOWED.fullmatch(name):
         raise ParameterError(f"name is part of addresses: letters, digits, '_', '-' and '.', not {name!r}")
     return name
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and programs: UTF-8, indented."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,85 @@
+"""What it costs to give a model its numbers as float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.wire.form import Form
+
+if TYPE_CHECKING:
+    from onnxlearn.graph.recipe import Made, Step
+    from onnxlearn.model import Model
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+N_ROWS = 1000
+# A column that is rounded by more, in parts of its spread in training, is named.
+WORTH_TELLING = 1e-4
+
+
+def told_rounding(model: Model) -> list[str]:
+    """Lines that tell which columns float32 rounds noticeably, and how far it moves the model's outputs.
+
+    Measured on rows drawn within the range that each column had in training, which the model's preprocessing knows.
+    """
+    ranges = dict(_ranges(model))
+    feeds = _drawn_feeds(model, ranges)
+    rounded = Form(float_type="float32").rounded(feeds, model.schema)
+    lines = [
+        f"float32 rounds column {name!r} to steps of {step:.3g}, {step / spread:.2g} of its spread in training: give it "
+        "relative to a number nearby when you train, or keep float64"
+        for name, (values, spread) in ranges.items()
+        if (step := float(np.spacing(np.float32(np.abs(values).max())))) > WORTH_TELLING * spread
+    ]
+    return [*lines, _told_change(model, feeds, rounded)]
+
+
+def _ranges(model: Model) -> Iterator[tuple[str, tuple[Array, float]]]:
+    """Of each column that comes as a number: numbers as they were in training, and how far these spread."""
+    import onnx
+
+    from onnxlearn.graph.recipe import read_recipe
+    from onnxlearn.graph.split import split
+
+    wanted = {column.name for column in model.schema.features if column.kind == "numeric"}
+    recipes = read_recipe(split(onnx.load_from_string(model.to_bytes())).prep, model.schema)
+    for made in (made for columns in recipes.values() for made in columns if made):
+        if made.feature in wanted and (values := _typical(made)) is not None:
+            wanted.discard(made.feature)
+            yield made.feature, values
+
+
+def _typical(made: Made) -> tuple[Array, float] | None:
+    steps: Mapping[str, Step] = {step["step"]: step for step in made.steps}
+    if "quantile" in steps:
+        knots = np.array(steps["quantile"]["knots"])
+        return knots, max(float(np.subtract(*np.percentile(knots, [75, 25]))), float(np.ptp(knots)) / 100)
+    if "scale" in steps and "clip" in steps and steps["clip"]["low"] < steps["clip"]["high"]:
+        center, scale = steps["scale"]["center"], steps["scale"]["scale"]
+        return center + scale * np.linspace(-2, 2, 401), scale
+    return None
+
+
+def _drawn_feeds(model: Model, ranges: Mapping[str, tuple[Array, float]]) -> dict[str, Array]:
+    """Rows of training's numbers, and of anything for the other columns."""
+    rng = np.random.default_rng(0)
+    feeds = hostile_feeds(model.schema, N_ROWS)
+    for name, (values, _) in ranges.items():
+        between = rng.uniform(0, len(values) - 1, (N_ROWS, 1))
+        feeds[name] = np.interp(between, np.arange(len(values)), values).astype(feeds[name].dtype)
+    return feeds
+
+
+def _told_change(model: Model, feeds: dict[str, Array], rounded: dict[str, Array]) -> str:
+    before, after = model.predict_feeds(feeds), model.predict_feeds(rounded)
+    moved = {
+        name: float(np.abs(before[name] - after[name]).max(initial=0.0)) for name in before if before[name].dtype.kind == "f"
+    }
+    changes = ", ".join(f"{name} by {change:.2g}" for name, change in moved.items())
+    labels = int((before["label"] != after["label"]).sum()) if "label" in before else 0
+    flips = f"; {labels} labels are others" if "label" in before else ""
+    return f"numbers in float32 move, on {N_ROWS} rows drawn within the range of training, {changes} at most{flips}"
