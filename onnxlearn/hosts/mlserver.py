@@ -18,7 +18,7 @@ from mlserver.utils import get_model_uri
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.model import Model, load
 from onnxlearn.wire.feeds import Feeds
-from onnxlearn.wire.tensors import DATATYPES, Tensor, array_tensor, tensors_feeds
+from onnxlearn.wire.tensors import DATATYPES, Tensor, TensorReader, array_tensor
 from onnxlearn.wire.values import WIRE_TYPES
 
 MODEL_FILE = "model.onnx"
@@ -34,11 +34,13 @@ class OnnxlearnModel(MLModel):
     """
 
     _model: Model
+    _reader: TensorReader
 
     async def load(self) -> bool:
         """Open the file and tell MLServer what goes in and comes out."""
         uri = await get_model_uri(self._settings, wellknown_filenames=[MODEL_FILE])
         self._model = load(uri, **_options(self._settings.parameters.extra or {}))
+        self._reader = TensorReader(self._model.schema)
         self.inputs = [
             MetadataTensor(name=column.name, datatype=DATATYPES[column.onnx_type], shape=[-1, 1])
             for column in self._model.schema.features
@@ -57,7 +59,7 @@ class OnnxlearnModel(MLModel):
     def read(self, payload: InferenceRequest) -> tuple[Feeds, list[str]]:
         """A request's feeds and the outputs that it wants. Raises: InferenceError."""
         try:
-            return tensors_feeds([_tensor(given) for given in payload.inputs], self._model.schema), self._wanted(payload)
+            return self._reader.feeds([_tensor(given) for given in payload.inputs]), self._wanted(payload)
         except DataError as error:
             raise InferenceError(str(error)) from error
 
