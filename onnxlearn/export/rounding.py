@@ -30,12 +30,22 @@ def told_rounding(model: Model) -> list[str]:
     feeds = _drawn_feeds(model, ranges)
     rounded = Form(float_type="float32").rounded(feeds, model.schema)
     lines = [
-        f"float32 rounds column {name!r} to steps of {step:.3g}, {step / spread:.2g} of its spread in training: give it "
-        "relative to a number nearby when you train, or keep float64"
+        f"float32 {told} of column {name!r}: {way_out}, or keep float64"
         for name, (values, spread) in ranges.items()
-        if (step := float(np.spacing(np.float32(np.abs(values).max())))) > WORTH_TELLING * spread
+        for told, way_out in _losses(float(np.abs(values).max()), spread)
     ]
     return [*lines, _told_change(model, feeds, rounded)]
+
+
+def _losses(largest: float, spread: float) -> Iterator[tuple[str, str]]:
+    """What happens to a column and the way out, where that is worth telling."""
+    if largest > float(np.finfo(np.float32).max):
+        yield f"cannot hold numbers like {largest:.2g}", "train on the column divided by a constant"
+        return
+    step = float(np.spacing(np.float32(largest)))
+    if step > WORTH_TELLING * spread:
+        parts = f"{step / spread:.2g} of the spread in training" if spread else "more than the spread in training"
+        yield f"has steps of {step:.3g} alone, {parts},", "train on its distance from a number nearby"
 
 
 def _ranges(model: Model) -> Iterator[tuple[str, tuple[Array, float]]]:
@@ -57,7 +67,11 @@ def _typical(made: Made) -> tuple[Array, float] | None:
     steps: Mapping[str, Step] = {step["step"]: step for step in made.steps}
     if "quantile" in steps:
         knots = np.array(steps["quantile"]["knots"])
-        return knots, max(float(np.subtract(*np.percentile(knots, [75, 25]))), float(np.ptp(knots)) / 100)
+        return (
+            None
+            if knots[0] == knots[-1]
+            else (knots, max(float(np.subtract(*np.percentile(knots, [75, 25]))), float(np.ptp(knots)) / 100))
+        )
     if "scale" in steps and "clip" in steps and steps["clip"]["low"] < steps["clip"]["high"]:
         center, scale = steps["scale"]["center"], steps["scale"]["scale"]
         return center + scale * np.linspace(-2, 2, 401), scale

@@ -20,6 +20,11 @@ TARGETS = {
     "triton": "onnxlearn.export.triton:Triton",
     "mlflow": "onnxlearn.export.mlflow_folder:MLflowFolder",
     "kserve": "onnxlearn.export.kserve:KServe",
+    "python": "onnxlearn.export.clients.python:PythonClient",
+    "node": "onnxlearn.export.clients.node:NodeClient",
+    "c": "onnxlearn.export.clients.c:CClient",
+    "java": "onnxlearn.export.clients.java:JavaClient",
+    "csharp": "onnxlearn.export.clients.csharp:CSharpClient",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 

@@ -131,7 +131,7 @@ class _Reader:
         if name.startswith("cast") or (name, plain) in _IDLE:
             return made
         if (name, plain) in _NOTHING:
-            return made.then({"step": "constant", "value": 0.0})
+            return Made(made.name, made.feature, _ZERO)
         if name == "recode":
             start, stop = plain["offset"], plain["offset"] + self.columns[made.feature].n_codes
             return made.then({"step": name, "codes": values["table"][start:stop].tolist()})
@@ -166,6 +166,7 @@ _IDLE = (
     ("unless", {"constant": False}),
 )
 # Columns that are 0 for every row: an indicator without rows to train it on, or a constant.
+_ZERO: tuple[Step, ...] = ({"step": "constant", "value": 0.0},)
 _NOTHING = (("times", {"factor": 0.0}), ("unless", {"constant": True}))
 
 
@@ -200,7 +201,7 @@ def _patterns(e: Expressions) -> Iterator[tuple[str, Expression]]:
 
 def _equals(made: Made, column: Column, code: int) -> Made:
     if code < 0:
-        return made.then({"step": "constant", "value": 0.0}, name=made.name)
+        return Made(made.name, made.feature, _ZERO)
     if code == UNSEEN_CODE:
         return made.then({"step": "equals", "code": code, "level": None}, name=f"{made.feature}:rare")
     if code == MISSING_CODE:

@@ -6,7 +6,7 @@ Interface: https://mlserver.readthedocs.io/en/stable/user-guide/custom.html (ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from mlserver.utils import get_model_uri
 
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.model import Model, load
-from onnxlearn.wire.tensors import DATATYPES, Tensor, array_tensor, tensors_feeds
+from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.tensors import DATATYPES, Tensor, TensorReader, array_tensor
 from onnxlearn.wire.values import WIRE_TYPES
 
 MODEL_FILE = "model.onnx"
@@ -33,11 +34,13 @@ class OnnxlearnModel(MLModel):
     """
 
     _model: Model
+    _reader: TensorReader
 
     async def load(self) -> bool:
         """Open the file and tell MLServer what goes in and comes out."""
         uri = await get_model_uri(self._settings, wellknown_filenames=[MODEL_FILE])
         self._model = load(uri, **_options(self._settings.parameters.extra or {}))
+        self._reader = TensorReader(self._model.schema)
         self.inputs = [
             MetadataTensor(name=column.name, datatype=DATATYPES[column.onnx_type], shape=[-1, 1])
             for column in self._model.schema.features
@@ -50,14 +53,21 @@ class OnnxlearnModel(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer a request; which outputs it wants, or all."""
+        feeds, wanted = self.read(payload)
+        return self.answer(payload, self._run(feeds, wanted))
+
+    def read(self, payload: InferenceRequest) -> tuple[Feeds, list[str]]:
+        """A request's feeds and the outputs that it wants. Raises: InferenceError."""
         try:
-            wanted = self._wanted(payload)
-            feeds = tensors_feeds([_tensor(given) for given in payload.inputs], self._model.schema)
+            return self._reader.feeds([_tensor(given) for given in payload.inputs]), self._wanted(payload)
         except DataError as error:
             raise InferenceError(str(error)) from error
+
+    def answer(self, payload: InferenceRequest, tensors: Iterable[Tensor]) -> InferenceResponse:
+        """The response that holds these outputs."""
         outputs = [
             ResponseOutput(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=tensor.values)
-            for tensor in self._run(feeds, wanted)
+            for tensor in tensors
         ]
         return InferenceResponse(id=payload.id, model_name=self.name, model_version=self.version, outputs=outputs)
 

@@ -8,7 +8,7 @@ the protocol's JSON has a null, the value is missing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds, require_columns
-from onnxlearn.wire.values import describe, values_array
+from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, first_refusal, row_place, wire_array
 
 DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
 """The protocol's name of each ONNX element type that a file has."""
 
 _INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
+# Up to here one value after the other is quicker than all at once.
+_FEW = 8
+_PLAIN_NUMBERS = {float, int, type(None)}
 _NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
 
 
@@ -38,53 +41,103 @@ class Tensor:
 
 
 def tensors_feeds(tensors: Sequence[Tensor], schema: Schema) -> Feeds:
-    """Feeds of a request's tensors, one of shape ``[N, 1]`` or ``[N]`` a feature, in any order.
-
-    A datatype that holds fewer numbers than the column's own (FP32, INT32 where the file has FP64) is as good.
+    """Feeds of a request's tensors: see :class:`TensorReader`, which is prepared once for many requests.
 
     >>> from onnxlearn.schema import Target
     >>> column = Column(name="age", kind="numeric", dtype="float64")
     >>> schema = Schema(name="t", features=(column,), target=Target(names=("y",), type="regression", dtype="float64"))
     >>> tensors_feeds([Tensor(name="age", datatype="FP64", shape=[2, 1], values=[31, None])], schema)["age"].tolist()
     [[31.0], [nan]]
-
-    Raises: DataError where a tensor is given twice, is none of the model's, or has another number of rows than the others;
-    ColumnNotFoundError for an absent one; DataTypeError with column, row and value for what does not fit.
     """
-    names = [tensor.name for tensor in tensors]
-    twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
-    if twice:
-        raise DataError(f"the request has the input {twice[0]!r} more than once; give each input once")
-    unknown = [name for name in names if name not in schema.feature_names]
-    require_columns(schema.feature_names, names, source="the request", taken=schema.target.names)
-    if unknown:
-        raise DataError(f"the model has no input {unknown[0]!r}; it has {listing(schema.feature_names)}; leave the others out")
-    by_name = {tensor.name: tensor for tensor in tensors}
-    feeds = {column.name: tensor_array(by_name[column.name], column) for column in schema.features}
-    rows = {name: len(array) for name, array in feeds.items()}
-    first = next(iter(rows))
-    other = next((name for name in rows if rows[name] != rows[first]), None)
-    if other is not None:
-        raise DataError(f"all inputs have equally many rows, but {first!r} has {rows[first]} and {other!r} {rows[other]}")
-    return feeds
+    return TensorReader(schema).feeds(tensors)
 
 
-def tensor_array(tensor: Tensor, column: Column) -> NDArray[Any]:
-    """The values of a tensor as ``[n, 1]``, of the type that the file has for the column. Raises: DataTypeError."""
-    taken = _stand_in(column, tensor.datatype)
-    if taken is None:
-        raise DataTypeError(
-            f"column {column.name!r}: the model takes {DATATYPES[column.onnx_type]}, the request says {tensor.datatype}; "
-            f"send it as {DATATYPES[column.onnx_type]}"
-        )
-    shape = list(tensor.shape)
-    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
-        raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
-    values = [_plain(value, column) for value in _flat(tensor.values)]
-    if len(values) != shape[0]:
-        raise DataTypeError(f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}")
-    array = values_array(values, taken)
-    return array.astype(np.float64) if column.onnx_type == "DOUBLE" and array.dtype != np.float64 else array
+class TensorReader:
+    """Reads the tensors of requests for one model.
+
+    A datatype that holds fewer numbers than the column's own (FP32, INT32 where the file has FP64) is as good.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._columns = {column.name: column for column in schema.features}
+        self._targets = schema.target.names
+        # What accepts a column's values in a datatype, made when it is first asked for.
+        self._taken: dict[tuple[str, str], tuple[Column, Converter]] = {}
+
+    def feeds(self, tensors: Sequence[Tensor]) -> Feeds:
+        """Feeds of a request's tensors, one of shape ``[N, 1]`` or ``[N]`` a feature, in any order.
+
+        Raises: DataError where a tensor is given twice, is none of the model's, or has another number of rows than the others;
+        ColumnNotFoundError for an absent one; DataTypeError with column, row and value for what does not fit.
+        """
+        by_name = {tensor.name: tensor for tensor in tensors}
+        if len(by_name) < len(tensors) or by_name.keys() != self._columns.keys():
+            self._complain([tensor.name for tensor in tensors])
+        feeds = {name: self._array(by_name[name], column) for name, column in self._columns.items()}
+        rows = {name: len(array) for name, array in feeds.items()}
+        first = next(iter(rows))
+        other = next((name for name in rows if rows[name] != rows[first]), None)
+        if other is not None:
+            raise DataError(f"all inputs have equally many rows, but {first!r} has {rows[first]} and {other!r} {rows[other]}")
+        return feeds
+
+    def _complain(self, names: list[str]) -> None:
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise DataError(f"the request has the input {twice!r} more than once; give each input once")
+        require_columns(list(self._columns), names, source="the request", taken=self._targets)
+        unknown = next(name for name in names if name not in self._columns)
+        raise DataError(f"the model has no input {unknown!r}; it has {listing(self._columns)}; leave the others out")
+
+    def _array(self, tensor: Tensor, column: Column) -> NDArray[Any]:
+        taken, convert = self._reader(column, tensor.datatype)
+        shape = list(tensor.shape)
+        if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
+            raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
+        values = _flat(tensor.values)
+        if len(values) != shape[0]:
+            raise DataTypeError(
+                f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}"
+            )
+        array = _unsuspicious(values, column) if len(values) > _FEW else None
+        if array is not None:
+            return array
+        values = [_plain(value, column) for value in values]
+        try:
+            converted = [convert(value) for value in values]
+        except Refused:
+            raise first_refusal(values, taken, row_place, convert) from None
+        # A boolean that was sent as a number or the other way round has the file's type here.
+        return wire_array(converted, column)
+
+    def _reader(self, column: Column, datatype: str) -> tuple[Column, Converter]:
+        found = self._taken.get((column.name, datatype))
+        if found is None:
+            taken = _stand_in(column, datatype)
+            if taken is None:
+                raise DataTypeError(
+                    f"column {column.name!r}: the model takes {DATATYPES[column.onnx_type]}, the request says {datatype}; "
+                    f"send it as {DATATYPES[column.onnx_type]}"
+                )
+            found = self._taken[column.name, datatype] = (taken, converter(taken))
+        return found
+
+
+def _unsuspicious(values: list[Any], column: Column) -> NDArray[Any] | None:
+    """Values of the commonest types, converted at once; ``None`` where any wants a closer look."""
+    kinds = set(map(type, values))
+    if column.onnx_type == "STRING":
+        plain = kinds <= {str} and all(map(str.isascii, values))
+        return wire_array(values, column) if plain else None
+    if column.onnx_type != "DOUBLE" or column.kind == "boolean" or not kinds <= _PLAIN_NUMBERS:
+        return None
+    try:
+        # None becomes NaN.
+        numbers = wire_array(values, column)
+    except OverflowError:
+        return None
+    # Integers this large may not be exact; infinity is one of them.
+    return None if bool(np.any(np.abs(numbers) >= MAX_EXACT)) else numbers
 
 
 def _stand_in(column: Column, datatype: str) -> Column | None:
@@ -103,12 +156,11 @@ def _stand_in(column: Column, datatype: str) -> Column | None:
     return dataclasses.replace(column, kind="numeric", dtype=dtype) if datatype in _NUMBERS else None
 
 
-def _flat(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from value
-        else:
-            yield value
+def _flat(values: Iterable[Any]) -> list[Any]:
+    flat = list(values)
+    if not {list, tuple} & set(map(type, flat)):
+        return flat
+    return [inner for value in flat for inner in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _plain(value: Any, column: Column) -> Any:

@@ -1,5 +1,7 @@
 """Files whose inputs have another form: packed, of rank 1, in float32; and files with other outputs."""
 
+import re
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -233,3 +235,31 @@ def test_without_categories_nothing_is_unseen():
     data = model_file(NUMBER, scaler="robust", columns=(column, Column(name="z", kind="numeric", dtype="float64")))
     with pytest.raises(ParameterError, match="the model has no categories"):
         rewrite(data, outputs=("prediction", "unseen"))
+
+
+def test_what_float32_costs_is_told(tmp_path):
+    columns = tuple(Column(name=name, kind="numeric", dtype="float64") for name in ("epoch", "age"))
+    model = Model(model_file(NUMBER, scaler="standard", columns=columns, draw=far_feeds))
+    lines = model.export("onnx", tmp_path / "m.onnx", float_type="float32")
+    assert len(lines) == 2
+    assert lines[0].startswith("float32 has steps of 128 alone, 1")
+    assert "of column 'epoch': train on its distance from a number nearby" in lines[0]
+    change = float(re.search(r"prediction by (\S+) at most", lines[1])[1])
+    rounded = Model((tmp_path / "m.onnx").read_bytes())
+    rng = np.random.default_rng(1)
+    feeds = {"epoch": rng.normal(1.7e9, 10, (500, 1)), "age": rng.normal(40, 10, (500, 1))}
+    really = np.abs(rounded.predict_feeds(feeds)["prediction"] - model.predict_feeds(feeds)["prediction"]).max()
+    assert 0.3 * change < really < 3 * change
+    assert model.export("onnx", tmp_path / "n.onnx", float_type="float64") == []
+
+
+def far_feeds(schema, n):
+    rng = np.random.default_rng(0)
+    return {"epoch": rng.normal(1.7e9, 10, (n, 1)), "age": rng.normal(40, 10, (n, 1))}
+
+
+def test_a_card_tells_the_inputs(files):
+    packed, ranked = (Model(rewrite(files[NUMBER], **options)).inspect() for options in ({"layout": "packed"}, {"rank": 1}))
+    assert [each["name"] for each in packed["file"]["inputs"]] == ["numbers", "integers", "strings"]
+    assert packed["file"]["inputs"][0] == {"name": "numbers", "type": "DOUBLE", "shape": ["N", 4]}
+    assert ranked["file"]["inputs"][0]["shape"] == ["N"]

@@ -41,9 +41,9 @@ def network(g, tensors):
     return g.op("MatMul", h, g.const(rng.normal(size=(9, n_outputs)).astype(np.float32)))
 
 
-def model_file(target, scaler="quantile", columns=ALL):
+def model_file(target, scaler="quantile", columns=ALL, draw=draw_feeds):
     schema = schema_of(*columns, target=target)
-    steps = Preprocessing.fit(schema, PreprocessConfig(num_scaler=scaler, max_onehot=4), draw_feeds(schema, 100))
+    steps = Preprocessing.fit(schema, PreprocessConfig(num_scaler=scaler, max_onehot=4), draw(schema, 100))
     network.shape = (steps.schema.ingress.n_num, target.n_outputs)
     scaling = TargetScaling(np.array([3.0]), np.array([2.0])) if target.type == "regression" else None
     document = {"format_version": 1, "schema": steps.schema.to_dict(), "learner": {}, "training": {}, "versions": {}}

@@ -10,7 +10,7 @@ from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.schema import MISSING_INT64, Column, Schema, Target
 from onnxlearn.wire.examples import example_feeds, example_request, example_rows, in_seconds
 from onnxlearn.wire.feeds import values_feeds
-from onnxlearn.wire.tensors import Tensor, array_tensor, tensor_array, tensors_feeds
+from onnxlearn.wire.tensors import Tensor, array_tensor, tensors_feeds
 
 COLUMNS = (
     Column(name="x", kind="numeric", dtype="float64"),
@@ -30,12 +30,18 @@ SCHEMA = Schema(name="t", features=COLUMNS, target=Target(names=("y",), type="re
 BY_NAME = {column.name: column for column in COLUMNS}
 
 
+def only(name):
+    return Schema(name="one", features=(BY_NAME[name],), target=SCHEMA.target)
+
+
+
 def tensors(feeds):
     return [array_tensor(name, array) for name, array in feeds.items()]
 
 
 def one(name, datatype, values, shape=None):
-    return tensor_array(Tensor(name=name, datatype=datatype, shape=shape or [len(values), 1], values=values), BY_NAME[name])
+    tensor = Tensor(name=name, datatype=datatype, shape=shape or [len(values), 1], values=values)
+    return tensors_feeds([tensor], only(name))[name]
 
 
 def test_feeds_come_back_as_they_went():
@@ -117,7 +123,7 @@ def test_what_does_not_fit_is_told(name, datatype, values, message):
 @pytest.mark.parametrize("shape", [[], [1, 2], [-1], [-1, 1], [2, 1, 1]])
 def test_shapes_of_other_things_than_rows(shape):
     with pytest.raises(DataTypeError, match=r"expected the shape \[N, 1\] or \[N\]"):
-        tensor_array(Tensor(name="x", datatype="FP64", shape=shape, values=[1.0]), BY_NAME["x"])
+        tensors_feeds([Tensor(name="x", datatype="FP64", shape=shape, values=[1.0])], only("x"))
 
 
 def test_a_shape_that_is_not_that_of_the_values():
