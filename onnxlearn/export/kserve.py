@@ -42,6 +42,6 @@ class KServe(Target):
         return {
             "name": name,
             "implementation": RUNTIME,
-            "platform": "onnxruntime_onnxv1",
+            "platform": "onnxruntime_onnx",
             "parameters": {"uri": "./model.onnx", "version": str(self.version)},
         }
