@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,7 +31,7 @@ def python_of(server, install):
 def free_port(n=3):
     """The first of n neighbouring free ports, below those that systems give to outgoing connections: servers take them late."""
     while True:
-        first = random.randrange(20_000, 32_000)
+        first = 20_000 + secrets.randbelow(12_000)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + n):
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))

@@ -34,7 +34,6 @@ def only(name):
     return Schema(name="one", features=(BY_NAME[name],), target=SCHEMA.target)
 
 
-
 def tensors(feeds):
     return [array_tensor(name, array) for name, array in feeds.items()]
 
