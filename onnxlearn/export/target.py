@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
     "encoded": "onnxlearn.export.encoded:Encoded",
+    "triton": "onnxlearn.export.triton:Triton",
+    "mlflow": "onnxlearn.export.mlflow_folder:MLflowFolder",
+    "kserve": "onnxlearn.export.kserve:KServe",
     "python": "onnxlearn.export.clients.python:PythonClient",
     "node": "onnxlearn.export.clients.node:NodeClient",
     "c": "onnxlearn.export.clients.c:CClient",
@@ -54,10 +57,11 @@ def target_class(name: str) -> type[Target]:
     return found
 
 
-def make_target(name: str, **options: Any) -> Target:
+def make_target(name: str, /, **options: Any) -> Target:
     """A target with its options.
 
     >>> make_target("onnx", opset=20).opset
+    >>> make_target("onnx", opset=20).opset  # type: ignore[attr-defined]
     20
 
     Raises: UnknownNameError; ParameterError for an option that it has not, or a value that is none.

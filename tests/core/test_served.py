@@ -1,0 +1,132 @@
+"""Folders for servers, as files: what the servers make of them is tested with the servers, in tests/consumers."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from small_models import CODES, PRICE, SPECIES, schema_of, small_model
+
+import onnxlearn as ol
+from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.export import make_target, triton_config
+from onnxlearn.export.served import served_name
+from onnxlearn.model import Model
+from onnxlearn.schema import Schema, Target
+from onnxlearn.wire.feeds import require_features
+
+
+def model_of(target, **roles):
+    return Model(small_model(schema_of(target, **roles)), provider="cpu")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ol.learner("featureless").fit(ol.example_task("penguins"), progress=False)
+
+
+def test_the_name_is_part_of_addresses(tmp_path):
+    model = model_of(SPECIES)
+    assert served_name(model, None) == "small"
+    model.schema = Schema(name="Größe (m²)/東京", features=model.schema.features, target=SPECIES)
+    assert served_name(model, None) == "Gr_e_m"
+    model.schema = Schema(name="東京", features=model.schema.features, target=SPECIES)
+    assert served_name(model, None) == "model"
+    for name in ("a/b", "", "..", "a b", "-a", "größe"):
+        with pytest.raises(ParameterError, match="name is part of addresses"):
+            model.export("kserve", tmp_path / "folder", name=name)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_kserve_is_the_file_its_settings_and_a_request(tmp_path):
+    model = model_of(CODES)
+    told = model.export("kserve", tmp_path / "folder", name="codes-1.0", version=3)
+    folder = tmp_path / "folder"
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "model-settings.json", "request.json"}
+    assert (folder / "model.onnx").read_bytes() == model.to_bytes()
+    settings = json.loads((folder / "model-settings.json").read_text("utf-8"))
+    assert settings["name"] == "codes-1.0"
+    assert settings["parameters"] == {"uri": "./model.onnx", "version": "3"}
+    request = json.loads((folder / "request.json").read_text("utf-8"))
+    require_features(model.schema, [given["name"] for given in request["inputs"]])
+    assert any("v2/models/codes-1.0/infer" in line for line in told)
+
+
+def test_the_runtime_that_the_settings_name_is_there():
+    from onnxlearn.export.kserve import RUNTIME
+
+    module, _, name = RUNTIME.rpartition(".")
+    text = Path(ol.__file__).parent.parent.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+    assert f"class {name}(MLModel)" in text
+
+
+def test_a_triton_repository(tmp_path):
+    model = model_of(SPECIES)
+    model.export("triton", tmp_path / "folder", name="species", version=4, serve_versions=2, instances=3, max_delay=200)
+    folder = tmp_path / "folder" / "species"
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
+        "config.pbtxt", "labels.txt", "4/model.onnx",
+    }  # fmt: skip
+    assert (folder / "4" / "model.onnx").read_bytes() == model.to_bytes()
+    assert (folder / "labels.txt").read_text("utf-8") == "a\nb\nç\n"
+    config = (folder / "config.pbtxt").read_text("utf-8")
+    for line in (
+        'backend: "onnxruntime"',
+        f"max_batch_size: {model.chunk_rows}",
+        'input { name: "small" data_type: TYPE_FP32 dims: [ 1 ] }',
+        'output { name: "label" data_type: TYPE_STRING dims: [ 1 ] reshape { shape: [ ] } }',
+        'output { name: "probabilities" data_type: TYPE_FP32 dims: [ 3 ] label_filename: "labels.txt" }',
+        "version_policy { latest { num_versions: 2 } }",
+        "dynamic_batching { max_queue_delay_microseconds: 200 }",
+        "instance_group [ { count: 3 kind: KIND_CPU } ]",
+    ):
+        assert line in config.splitlines()
+
+
+def test_numbers_have_no_labels(tmp_path):
+    model_of(PRICE).export("triton", tmp_path / "folder", backend="python")
+    folder = tmp_path / "folder" / "small"
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"config.pbtxt", "model.onnx", "model.py"}
+    assert "label" not in (folder / "config.pbtxt").read_text("utf-8")
+
+
+def test_classes_that_are_no_lines_have_no_file_of_labels(tmp_path):
+    classes = Target(names=("y",), type="classification", dtype="str", classes=("a", "b\nc", "d"))
+    model_of(classes).export("triton", tmp_path / "folder")
+    assert not list((tmp_path / "folder").rglob("labels.txt"))
+    assert "label_filename" not in (tmp_path / "folder" / "small" / "config.pbtxt").read_text("utf-8")
+
+
+def test_an_ensemble_has_a_model_for_each_part(fitted, tmp_path):
+    fitted.export("triton", tmp_path / "folder", ensemble=True, device="gpu")
+    assert {path.name for path in (tmp_path / "folder").iterdir() if path.is_dir()} == {
+        "penguins", "penguins_names", "penguins_net", "penguins_prep",
+    }  # fmt: skip
+    kinds = {path.parent.name: "KIND_GPU" in path.read_text("utf-8") for path in (tmp_path / "folder").rglob("config.pbtxt")}
+    assert [name for name, on_gpu in kinds.items() if on_gpu] == ["penguins_net"]
+
+
+def test_an_ensemble_serves_its_newest_version(fitted, tmp_path):
+    with pytest.raises(ParameterError, match="serve_versions=2 changes nothing with ensemble=True"):
+        fitted.export("triton", tmp_path / "folder", ensemble=True, serve_versions=2)
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "quote"', "back\\slash", "new\nline", "tab\t", "東京 🦜", "\x01"])
+def test_texts_are_quoted_as_protobuf_reads_them(text):
+    from google.protobuf import text_format
+    from google.protobuf.wrappers_pb2 import StringValue
+
+    assert text_format.Parse(f"value: {triton_config.quoted(text)}", StringValue()).value == text
+
+
+@pytest.mark.parametrize("option", [{"version": 0}, {"instances": 0}, {"max_batch": 0}, {"max_delay": -1}, {"backend": "trt"}])
+def test_options_of_triton_have_ranges(option):
+    with pytest.raises(ParameterError, match=next(iter(option))):
+        make_target("triton", **option)
+
+
+def test_what_is_not_installed_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlflow.pyfunc", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'onnxlearn\[mlflow\]'"):
+        model_of(PRICE).export("mlflow", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
