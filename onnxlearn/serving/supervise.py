@@ -18,7 +18,7 @@ from onnxlearn.serving.worker import UNLOADED, Worker
 
 # Long enough for a process to import everything and load its models; one that hangs for as long is replaced.
 _HEALTH_SECONDS = 60
-_PROTOCOL = "onnxlearn.serving.http:PatientProtocol"
+_PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
 def serve(settings: ServeSettings, *, say: Callable[[str], None] = lambda line: None) -> None:

@@ -47,9 +47,9 @@ class Worker:
 
     async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
         # Here, in the process that serves: the one that starts it needs none of this.
-        from onnxlearn.serving.app import App
-        from onnxlearn.serving.rpc import start_rpc
-        from onnxlearn.serving.runtime import Models
+        from onnxlearn.serving.process.app import App
+        from onnxlearn.serving.process.rpc import start_rpc
+        from onnxlearn.serving.process.runtime import Models
 
         logging.getLogger("mlserver").setLevel(logging.WARNING)
         models = Models(self.settings, self.folder / UNLOADED)

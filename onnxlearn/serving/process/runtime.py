@@ -19,7 +19,7 @@ from onnxlearn.errors import OnnxlearnError
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
 from onnxlearn.serving.batching import Batcher, Outputs, Overloaded
-from onnxlearn.serving.metrics import BATCH_ROWS, LOADS
+from onnxlearn.serving.process.metrics import BATCH_ROWS, LOADS
 from onnxlearn.serving.rows import RowReader
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources

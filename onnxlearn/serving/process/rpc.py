@@ -21,8 +21,8 @@ from mlserver.grpc.servicers import InferenceServicer
 from mlserver.handlers import DataPlane
 from mlserver.types import InferenceRequest
 
-from onnxlearn.serving.metrics import count
-from onnxlearn.serving.runtime import Models, ServerError
+from onnxlearn.serving.process.metrics import count
+from onnxlearn.serving.process.runtime import Models, ServerError
 from onnxlearn.serving.settings import ServeSettings
 
 _LOG = logging.getLogger("onnxlearn.serving")

@@ -24,12 +24,12 @@ from pydantic import ValidationError
 
 from onnxlearn import __version__
 from onnxlearn.prediction import plain_rows
-from onnxlearn.serving import metrics, pages
-from onnxlearn.serving.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
+from onnxlearn.serving.process import metrics, pages
+from onnxlearn.serving.process.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.rows import RowsError, shown
-from onnxlearn.serving.rpc import require_control
-from onnxlearn.serving.runtime import Models, ServedModel
+from onnxlearn.serving.process.rpc import require_control
+from onnxlearn.serving.process.runtime import Models, ServedModel
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import NAME
 
@@ -68,7 +68,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        route, parameters, answer = None, {}, None
+        route: Route | None = None
         try:
             route, parameters = self._route(scope)
             body = await read_body(scope, receive, self._settings.max_bytes, self._settings.body_seconds)
