@@ -16,8 +16,9 @@ from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
 from onnxlearn.serving.worker import UNLOADED, Worker
 
-# Long enough for a process to import everything and load its models; one that hangs for as long is replaced.
-_HEALTH_SECONDS = 60
+# Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
+# one be that dies at the very moment when it is asked.
+_HEALTH_SECONDS = 15
 _PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
@@ -76,7 +77,9 @@ def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str
         say(f"model {source.name}, version {source.version}: {source.path}")
     many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs")
+    say(
+        f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs"
+    )
 
 
 @contextlib.contextmanager

@@ -169,7 +169,9 @@ def _plain(value: Any, column: Column) -> Any:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise DataTypeError(f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so") from None
+            raise DataTypeError(
+                f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so"
+            ) from None
     if column.onnx_type == "INT64" and value == MISSING_INT64:
         return None
     return value

@@ -86,7 +86,9 @@ class Server:
 
     def workers(self):
         """Process ids of those that serve."""
-        listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+        )
         return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
     def stop(self):
@@ -141,7 +143,9 @@ def same(found, expected):
     found, expected = np.asarray(found), np.asarray(expected)
     if expected.dtype.kind in "OUb":
         return found.tolist() == expected.tolist()
-    return np.allclose(found.reshape(expected.shape).astype(float), expected.astype(float), rtol=1e-5, atol=1e-5, equal_nan=True)
+    return np.allclose(
+        found.reshape(expected.shape).astype(float), expected.astype(float), rtol=1e-5, atol=1e-5, equal_nan=True
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -158,7 +162,9 @@ def test_rows_are_answered_as_by_the_model_itself(server, models, name):
     if "probabilities" in outputs:
         labels = [bool(label) if name == "won" else label for label in outputs["label"].tolist()]
         assert [row["label"] for row in answer["predictions"]] == labels
-        found = [[value if value is not None else np.nan for value in row["probabilities"].values()] for row in answer["predictions"]]
+        found = [
+            [value if value is not None else np.nan for value in row["probabilities"].values()] for row in answer["predictions"]
+        ]
         assert same(found, outputs["probabilities"])
     elif name == "price":
         assert same([[row["prediction"]] for row in answer["predictions"]], outputs["prediction"])
@@ -167,7 +173,12 @@ def test_rows_are_answered_as_by_the_model_itself(server, models, name):
 def tensors_of(feeds):
     tensors = [array_tensor(name, array) for name, array in feeds.items()]
     return [
-        {"name": one.name, "datatype": one.datatype, "shape": list(one.shape), "data": [None if v != v else v for v in one.values]}
+        {
+            "name": one.name,
+            "datatype": one.datatype,
+            "shape": list(one.shape),
+            "data": [None if v != v else v for v in one.values],
+        }
         for one in tensors
     ]
 
@@ -208,7 +219,9 @@ def test_tensors_over_grpc_with_tritons_own_client(server, models, name):
             if found.dtype == object:
                 found = np.array([value.decode() for value in found.ravel()], object).reshape(found.shape)
             assert same(found, expected), key
-        with pytest.raises(client.InferenceServerException if hasattr(client, "InferenceServerException") else Exception, match="NOT_FOUND"):
+        with pytest.raises(
+            client.InferenceServerException if hasattr(client, "InferenceServerException") else Exception, match="NOT_FOUND"
+        ):
             connection.infer("nobody", inputs)
         with pytest.raises(Exception, match="INVALID_ARGUMENT.*needs column"):
             connection.infer(name, inputs[1:])
@@ -276,7 +289,7 @@ def test_sizes_and_encodings_have_limits(server):
     assert status == 413
     assert b"larger than 200000 bytes" in answer
     # In pieces, without saying how much there will be.
-    status, answer, _ = server.request("POST", "/models/price/predict", iter([b" " * 50_000] * 5), {"transfer-encoding": "chunked"})
+    status, answer, _ = server.request("POST", "/models/price/predict", iter([b" " * 50_000] * 5))
     assert status == 413
     status, answer, _ = server.request("POST", "/models/price/predict", b"x", {"content-encoding": "gzip"})
     assert status == 415
@@ -320,7 +333,7 @@ def test_models_and_server_describe_themselves(server):
     assert {item["name"]: item["state"] for item in index} == dict.fromkeys(NAMES, "READY")
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -349,7 +362,11 @@ def test_changed_files_are_loaded_and_broken_ones_are_not(models, tmp_path):
         time.sleep(1)
         assert everywhere(running, "/v2/models/m", 200)
         file.write_bytes(small_model(schema_of(SPECIES)))
-        until(lambda: all("label" in running.post("/models/m/predict", {"rows": [GOOD_ROW]})[1]["predictions"][0] for _ in range(20)))
+        until(
+            lambda: all(
+                "label" in running.post("/models/m/predict", {"rows": [GOOD_ROW]})[1]["predictions"][0] for _ in range(20)
+            )
+        )
         assert running.post("/v2/repository/models/m/unload", {})[0] == 403
     finally:
         assert running.stop() == 0
@@ -362,6 +379,7 @@ def test_versions_have_addresses_and_new_ones_appear(tmp_path):
         (folder / "model.onnx").write_bytes(small_model(schema_of(target)))
     running = Server(tmp_path / "bird", "--workers", 1, "--check-seconds", 0.2, cwd=tmp_path)
     try:
+
         def label(path):
             return running.post(path, {"rows": [GOOD_ROW]})[1]["predictions"][0]["label"]
 
@@ -385,7 +403,7 @@ def test_killed_workers_lose_only_what_they_were_doing(tmp_path):
     def client():
         while not stop.is_set():
             try:
-                done.append(running.request("POST", "/models/m/predict", body, timeout=20)[0])
+                done.append(running.request("POST", "/models/m/predict", body, timeout=60)[0])
             except (OSError, http.client.HTTPException) as error:
                 failed.append(error)
 

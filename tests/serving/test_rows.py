@@ -78,7 +78,7 @@ def test_each_kind_has_its_spelling_in_json():
         ("zone", "1", "expected a whole number as in training, got the text '1'; write a whole number, or null for missing"),
         ("zone", 1.5, "expected a whole number as in training, got the number 1.5; write a whole number, or null for missing"),
         ("flag", 1, "expected True or False as in training, got the number 1; write true or false, or null for missing"),
-        ("day", "29.02.2024", 'expected a date as in training, got the text \'29.02.2024\'; write "YYYY-MM-DD" or '),
+        ("day", "29.02.2024", "expected a date as in training, got the text '29.02.2024'; write \"YYYY-MM-DD\" or "),
         ("day", "2024-02-29T00:00:00Z", "expected a date without time zone as in training, got "),
     ],
 )

@@ -7,6 +7,7 @@ Protocol, models and health, is answered by MLServer's application.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -73,7 +74,7 @@ class App:
             route, parameters = self._route(scope)
             body = await read_body(scope, receive, self._settings.max_bytes, self._settings.body_seconds)
             if route.handler is None:
-                answer = await self._left_to_mlserver(scope, body)
+                answer = await self._left_to_mlserver({**scope, "method": route.method}, body)
             else:
                 answer = await route.handler(parameters, body)
         except ClientGone:
@@ -210,7 +211,8 @@ def _refusal(error: Exception) -> Answer:
 
 
 def _error(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any) -> Answer:
-    return Answer(body=orjson.dumps({"error": text, **more}), status=status, headers=headers)
+    # ASCII: half a surrogate pair may stand in what the client sent.
+    return Answer(body=json.dumps({"error": text, **more}).encode(), status=status, headers=headers)
 
 
 def _place(location: tuple[str | int, ...]) -> str:
