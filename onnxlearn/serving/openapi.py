@@ -1,4 +1,4 @@
-"""The OpenAPI document: every model's addresses, with its own columns, classes and examples. (OpenAPI 3.1)"""
+"""The OpenAPI document: every model's addresses, with its own columns, classes and examples; OpenAPI 3.1."""
 
 from __future__ import annotations
 

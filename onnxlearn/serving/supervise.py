@@ -22,7 +22,7 @@ _HEALTH_SECONDS = 15
 _PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
-def serve(settings: ServeSettings, *, say: Callable[[str], None] = lambda line: None) -> None:
+def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are answered. SIGHUP starts all processes anew, one by one.
 
     ``say``: told which models are served, and where.

@@ -1,7 +1,7 @@
 """The server of one process, as an ASGI application.
 
-What is asked for all the time, predictions, takes a short way from MLServer's types to the model: its own endpoints spend most of
-their time in the framework around them (docs/decisions/0038-serving-stands-on-mlserver.md). The rest of the Open Inference
+What is asked for all the time, predictions, takes a short way from MLServer's types to the model: its own endpoints spend most
+of their time in the framework around them (docs/decisions/0038-serving-stands-on-mlserver.md). The rest of the Open Inference
 Protocol, models and health, is answered by MLServer's application.
 """
 
@@ -25,12 +25,12 @@ from pydantic import ValidationError
 
 from onnxlearn import __version__
 from onnxlearn.prediction import plain_rows
+from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.process import metrics, pages
 from onnxlearn.serving.process.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
-from onnxlearn.serving.openapi import ServedInterface, openapi_document
-from onnxlearn.serving.rows import RowsError, shown
 from onnxlearn.serving.process.rpc import require_control
 from onnxlearn.serving.process.runtime import Models, ServedModel
+from onnxlearn.serving.rows import RowsError, shown
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import NAME
 
