@@ -10,7 +10,7 @@ from onnxlearn import Model
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.prediction import one_row, plain_rows
 from onnxlearn.schema import MISSING_INT64, Column
-from onnxlearn.serving.rows import MOST_MISTAKES, RowReader, RowsError
+from onnxlearn.serving.rows import MOST_MISTAKES, RowReader, RowsError, shown
 
 GOOD = {"x": 1.5, "small": 2, "city": "Bonn", "zone": 1, "flag": True, "day": "2024-02-29"}
 EVERY = (
@@ -85,7 +85,15 @@ def test_each_kind_has_its_spelling_in_json():
 def test_what_does_not_fit_is_told(field, value, rule):
     (mistake,) = mistakes_of({"rows": [GOOD, GOOD | {field: value}]})
     assert mistake["rule"].startswith(rule)
-    assert mistake == {"field": field, "row": 1, "value": value, "rule": mistake["rule"]}
+    assert mistake == {"field": field, "row": 1, "value": shown(value), "rule": mistake["rule"]}
+
+
+def test_values_are_shown_as_they_came_where_everybody_can_write_them():
+    plain = [None, True, 3, -1.5, "abc", 2**53]
+    assert [shown(value) for value in plain] == plain
+    assert [shown(value) for value in (2**53 + 1, float("inf"), "é", "\ud800", [1], {"a": None})] == [
+        "9007199254740993", "Infinity", '"\\u00e9"', '"\\ud800"', "[1]", '{"a": null}',
+    ]  # fmt: skip
 
 
 def test_a_strict_boolean_has_no_null():
