@@ -14,7 +14,7 @@ from typing import Any
 from onnxlearn.errors import MissingExtraError, ParameterError
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
-from onnxlearn.serving.worker import UNLOADED, Worker
+from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
 
 # Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
 # one be that dies at the very moment when it is asked.
@@ -86,7 +86,7 @@ def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str
 def _shared_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="onnxlearn-serve-") as name:
         folder = Path(name)
-        for part in (UNLOADED, "metrics"):
+        for part in (UNLOADED, KEPT, "metrics"):
             (folder / part).mkdir()
         yield folder
 

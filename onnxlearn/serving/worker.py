@@ -12,13 +12,15 @@ from typing import Any
 from onnxlearn.serving.settings import ServeSettings
 
 UNLOADED = "unloaded"
+KEPT = "kept"
 
 
 @dataclass
 class Worker:
     """The ASGI application that a process is given; it becomes one when the process starts.
 
-    ``folder``: what the processes share: which models were unloaded, and their metrics.
+    ``folder``: what the processes share: which models were unloaded, the models
+    as they were loaded last, and metrics.
     """
 
     settings: ServeSettings
@@ -52,7 +54,7 @@ class Worker:
         from onnxlearn.serving.process.runtime import Models
 
         logging.getLogger("mlserver").setLevel(logging.WARNING)
-        models = Models(self.settings, self.folder / UNLOADED)
+        models = Models(self.settings, self.folder / UNLOADED, self.folder / KEPT)
         await models.sync()
         self._app = App(self.settings, models)
         rpc = await start_rpc(self.settings, models, self._app.plane)

@@ -403,6 +403,12 @@ def test_changed_files_are_loaded_and_broken_ones_are_not(models, tmp_path):
         file.write_bytes(small_model(schema_of(SPECIES))[:-500])
         time.sleep(1)
         assert everywhere(running, "/v2/models/m", 200)
+        # A process that begins now has the model all the same.
+        old = running.workers()
+        os.kill(old[0], signal.SIGKILL)
+        until(lambda: len(running.workers()) == 2 and old[0] not in running.workers())
+        time.sleep(5)
+        assert everywhere(running, "/v2/models/m", 200)
         file.write_bytes(small_model(schema_of(SPECIES)))
         until(
             lambda: all(
