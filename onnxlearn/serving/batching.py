@@ -45,13 +45,13 @@ class Batcher:
         max_rows: int,
         max_waiting: int,
         wait: float = 0.0,
-        on_run: Callable[[int], None] = lambda n_rows: None,
+        on_run: Callable[[int], object] | None = None,
     ) -> None:
         self._run = run
         self._max_rows = max_rows
         self._max_waiting = max_waiting
         self._wait = wait
-        self._on_run = on_run
+        self._on_run = on_run or bool
         self._waiting: list[_Request] = []
         self._rows_waiting = 0
         self._busy = False

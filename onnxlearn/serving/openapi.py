@@ -1,4 +1,4 @@
-"""The OpenAPI document: every model's addresses, with its own columns, classes and examples. (OpenAPI 3.1)"""
+"""The OpenAPI document: every model's addresses, with its own columns, classes and examples; OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -146,7 +146,9 @@ def _paths(model: ServedInterface, stem: str, version: str) -> Json:
     return {
         f"/models/{model.name}{version}/predict": {"post": predict},
         f"/v2/models/{model.name}{version}/infer": {"post": infer},
-        f"/v2/models/{model.name}{version}": {"get": _operation("Inputs and outputs", model.name, None, {"type": "object"}, ())},
+        f"/v2/models/{model.name}{version}": {
+            "get": _operation("Inputs and outputs", model.name, None, {"type": "object"}, ())
+        },
         f"/v2/models/{model.name}{version}/ready": {"get": _operation("Is it loaded?", model.name, None, {}, ())},
     }
 
@@ -239,7 +241,10 @@ _TENSORS_IN: Json = {
     "properties": {
         "id": {"type": "string"},
         "inputs": {"type": "array", "items": _TENSOR},
-        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+        "outputs": {
+            "type": "array",
+            "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+        },
     },
 }
 

@@ -11,7 +11,7 @@ from onnxlearn.errors import DataError, did_you_mean
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.examples import in_seconds
 from onnxlearn.wire.feeds import Feeds
-from onnxlearn.wire.values import Converter, Refused, converter, describe, wire_array
+from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, wire_array
 
 MOST_MISTAKES = 20
 _MOST_TEXT = 100
@@ -60,9 +60,7 @@ class RowReader:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._columns: list[tuple[Column, Converter]] = [
-            (column, converter(column)) for column in in_seconds(schema).features
-        ]
+        self._columns: list[tuple[Column, Converter]] = [(column, converter(column)) for column in in_seconds(schema).features]
         self._names = set(schema.feature_names)
         self._durations = {column.name for column in schema.features if column.dtype == "duration"}
 
@@ -148,10 +146,18 @@ def _what(value: object) -> str:
 
 
 def shown(value: Any) -> Any:
-    """A value as a message shows it: as it came where it is short, else the beginning of its JSON.
+    """A value as a message shows it: as it came where it is short and plain, else the beginning of its JSON.
 
-    >>> shown("abc"), shown(["a" * 200])[-5:]
-    ('abc', 'aa...')
+    >>> shown("abc"), shown([1, None]), shown("a" * 200)[-5:]
+    ('abc', '[1, null]', 'aa...')
     """
     text = json.dumps(value, ensure_ascii=True, default=str)
-    return value if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 3] + "..."
+    short = len(text) <= _MOST_TEXT
+    # Not every number and text of Python's can be written for everybody.
+    plain = type(value) in (bool, type(None)) or (isinstance(value, str) and value.isascii()) or is_plain_number(value)
+    return value if short and plain else text if short else text[: _MOST_TEXT - 3] + "..."
+
+
+def is_plain_number(value: object) -> bool:
+    """Whether a value is a number that a double holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_EXACT <= value <= MAX_EXACT

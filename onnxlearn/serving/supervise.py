@@ -14,14 +14,15 @@ from typing import Any
 from onnxlearn.errors import MissingExtraError, ParameterError
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
-from onnxlearn.serving.worker import UNLOADED, Worker
+from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
 
-# Long enough for a process to import everything and load its models; one that hangs for as long is replaced.
-_HEALTH_SECONDS = 60
-_PROTOCOL = "onnxlearn.serving.http:PatientProtocol"
+# Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
+# one be that dies at the very moment when it is asked.
+_HEALTH_SECONDS = 15
+_PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
-def serve(settings: ServeSettings, *, say: Callable[[str], None] = lambda line: None) -> None:
+def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are answered. SIGHUP starts all processes anew, one by one.
 
     ``say``: told which models are served, and where.
@@ -76,14 +77,16 @@ def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str
         say(f"model {source.name}, version {source.version}: {source.path}")
     many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs")
+    say(
+        f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs"
+    )
 
 
 @contextlib.contextmanager
 def _shared_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="onnxlearn-serve-") as name:
         folder = Path(name)
-        for part in (UNLOADED, "metrics"):
+        for part in (UNLOADED, KEPT, "metrics"):
             (folder / part).mkdir()
         yield folder
 

@@ -12,13 +12,15 @@ from typing import Any
 from onnxlearn.serving.settings import ServeSettings
 
 UNLOADED = "unloaded"
+KEPT = "kept"
 
 
 @dataclass
 class Worker:
     """The ASGI application that a process is given; it becomes one when the process starts.
 
-    ``folder``: what the processes share: which models were unloaded, and their metrics.
+    ``folder``: what the processes share: which models were unloaded, the models
+    as they were loaded last, and metrics.
     """
 
     settings: ServeSettings
@@ -47,12 +49,12 @@ class Worker:
 
     async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
         # Here, in the process that serves: the one that starts it needs none of this.
-        from onnxlearn.serving.app import App
-        from onnxlearn.serving.rpc import start_rpc
-        from onnxlearn.serving.runtime import Models
+        from onnxlearn.serving.process.app import App
+        from onnxlearn.serving.process.rpc import start_rpc
+        from onnxlearn.serving.process.runtime import Models
 
         logging.getLogger("mlserver").setLevel(logging.WARNING)
-        models = Models(self.settings, self.folder / UNLOADED)
+        models = Models(self.settings, self.folder / UNLOADED, self.folder / KEPT)
         await models.sync()
         self._app = App(self.settings, models)
         rpc = await start_rpc(self.settings, models, self._app.plane)

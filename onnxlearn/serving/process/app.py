@@ -1,12 +1,13 @@
 """The server of one process, as an ASGI application.
 
-What is asked for all the time, predictions, takes a short way from MLServer's types to the model: its own endpoints spend most of
-their time in the framework around them (docs/decisions/0038-serving-stands-on-mlserver.md). The rest of the Open Inference
+What is asked for all the time, predictions, takes a short way from MLServer's types to the model: its own endpoints spend most
+of their time in the framework around them (docs/decisions/0038-serving-stands-on-mlserver.md). The rest of the Open Inference
 Protocol, models and health, is answered by MLServer's application.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -24,12 +25,12 @@ from pydantic import ValidationError
 
 from onnxlearn import __version__
 from onnxlearn.prediction import plain_rows
-from onnxlearn.serving import metrics, pages
-from onnxlearn.serving.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
+from onnxlearn.serving.process import metrics, pages
+from onnxlearn.serving.process.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
+from onnxlearn.serving.process.rpc import require_control
+from onnxlearn.serving.process.runtime import Models, ServedModel
 from onnxlearn.serving.rows import RowsError, shown
-from onnxlearn.serving.rpc import require_control
-from onnxlearn.serving.runtime import Models, ServedModel
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import NAME
 
@@ -68,12 +69,12 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        route, parameters, answer = None, {}, None
+        route: Route | None = None
         try:
             route, parameters = self._route(scope)
             body = await read_body(scope, receive, self._settings.max_bytes, self._settings.body_seconds)
             if route.handler is None:
-                answer = await self._left_to_mlserver(scope, body)
+                answer = await self._left_to_mlserver({**scope, "method": route.method}, body)
             else:
                 answer = await route.handler(parameters, body)
         except ClientGone:
@@ -210,7 +211,8 @@ def _refusal(error: Exception) -> Answer:
 
 
 def _error(status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = (), **more: Any) -> Answer:
-    return Answer(body=orjson.dumps({"error": text, **more}), status=status, headers=headers)
+    # ASCII: half a surrogate pair may stand in what the client sent.
+    return Answer(body=json.dumps({"error": text, **more}).encode(), status=status, headers=headers)
 
 
 def _place(location: tuple[str | int, ...]) -> str:

@@ -21,8 +21,8 @@ from mlserver.grpc.servicers import InferenceServicer
 from mlserver.handlers import DataPlane
 from mlserver.types import InferenceRequest
 
-from onnxlearn.serving.metrics import count
-from onnxlearn.serving.runtime import Models, ServerError
+from onnxlearn.serving.process.metrics import count
+from onnxlearn.serving.process.runtime import Models, ServerError
 from onnxlearn.serving.settings import ServeSettings
 
 _LOG = logging.getLogger("onnxlearn.serving")
@@ -61,7 +61,7 @@ def _answered(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         except MLServerError as error:
             code = _STATUS.get(error.status_code, grpc.StatusCode.INTERNAL)
             await context.abort(code, str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - told as a fault of ours
             code = grpc.StatusCode.INTERNAL
             _LOG.exception("a gRPC request failed")
             await context.abort(code, "a fault of the server, whose log tells more")

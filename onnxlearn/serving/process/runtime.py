@@ -16,10 +16,11 @@ from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse
 
 from onnxlearn.errors import OnnxlearnError
+from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
 from onnxlearn.serving.batching import Batcher, Outputs, Overloaded
-from onnxlearn.serving.metrics import BATCH_ROWS, LOADS
+from onnxlearn.serving.process.metrics import BATCH_ROWS, LOADS
 from onnxlearn.serving.rows import RowReader
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
@@ -73,13 +74,15 @@ class Models(ModelRepository, ModelRepositoryHandlers):
     """The models that the sources tell, kept as the files are now; MLServer's repository and what its requests do to it.
 
     ``unloaded``: a folder that all processes share, with an empty file of the name of each model that was unloaded.
+    ``kept``: another one, with each model as it was loaded last, for a process that begins when the file is broken.
     """
 
-    def __init__(self, settings: ServeSettings, unloaded: Path) -> None:
+    def __init__(self, settings: ServeSettings, unloaded: Path, kept: Path) -> None:
         self.registry = MultiModelRegistry()
         ModelRepositoryHandlers.__init__(self, repository=self, model_registry=self.registry)
         self._settings = settings
         self._unloaded = unloaded
+        self._kept = kept
         self._stamps: dict[tuple[str, str], tuple[int, int, int]] = {}
         # Files that could not be loaded, as they were then: each is told once.
         self._refused: dict[tuple[str, str], tuple[int, int, int]] = {}
@@ -118,7 +121,7 @@ class Models(ModelRepository, ModelRepositoryHandlers):
     async def list(self) -> Sequence[Any]:
         """Settings of all models that there are files of."""
         sources = await asyncio.to_thread(find_sources, self._settings.sources)
-        return [self._model_settings(source, sources) for source in sources]
+        return [self._model_settings(source, source.path, sources) for source in sources]
 
     async def find(self, name: str) -> Sequence[Any]:
         """Those of one name."""
@@ -150,21 +153,33 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         if stamp in (self._stamps.get(key), self._refused.get(key)):
             return
         try:
-            await self.registry.load(self._model_settings(source, list(sources.values())))
+            await self._load(source, source.path, sources)
         except OnnxlearnError as error:
             self._refused[key] = stamp
             LOADS.labels(model=source.name, outcome="failed").inc()
             _LOG.warning("version %s of %r: %s", source.version, source.name, error)
+            kept = self._kept_file(source)
+            if key not in self._stamps and kept.exists():
+                await self._load(source, kept, sources)
+                self._stamps[key] = (0, 0, 0)
         else:
             self._stamps[key] = stamp
             LOADS.labels(model=source.name, outcome="done").inc()
+            served = await self.registry.get_model(source.name, source.version)
+            await asyncio.to_thread(_write, self._kept_file(source), served.model.to_bytes())
 
-    def _model_settings(self, source: Source, sources: Sequence[Source]) -> Any:
+    async def _load(self, source: Source, path: Path, sources: dict[tuple[str, str], Source]) -> None:
+        await self.registry.load(self._model_settings(source, path, list(sources.values())))
+
+    def _kept_file(self, source: Source) -> Path:
+        return self._kept / f"{source.name}.{source.version}.onnx"
+
+    def _model_settings(self, source: Source, path: Path, sources: Sequence[Source]) -> Any:
         settings = self._settings
         batching = {"max_rows": settings.batch_rows, "max_waiting": settings.max_rows_waiting, "wait": settings.batch_wait}
         parameters = ModelParameters(
             _env_file=None,
-            uri=str(source.path),
+            uri=str(path),
             version=source.version,
             extra={"provider": settings.provider, "n_threads": settings.n_threads},
             batching=batching,
@@ -184,3 +199,8 @@ def _one_row(model: Model) -> Feeds:
 
     feeds: Feeds = hostile_feeds(model.schema, 1)
     return feeds
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

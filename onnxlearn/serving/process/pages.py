@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
+
 # The package carries Swagger UI's files for FastAPI's documentation without a network.
 _PACKAGE = "fastapi_offline"
 _TYPES = {

@@ -1,0 +1,1 @@
+"""What runs in the processes that serve, on MLServer and uvicorn; nothing else imports it."""
