@@ -17,7 +17,7 @@ EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "eval": ("resampling and comparing", ("scikit-learn",)),
     "plot": ("plots", ("matplotlib",)),
     "report": ("reports", ("matplotlib", "jinja2")),
-    "export": ("rewriting model files", ("onnx",)),
+    "export": ("exporting models", ("onnx", "jinja2")),
     "optim": ("schedule-free optimizers", ("schedulefree",)),
     "track": ("TensorBoard and MLflow", ("tensorboard", "mlflow-skinny", "sqlalchemy", "alembic")),
     "train": ("training", ("torch", "onnx", "onnxscript", "safetensors", "rich", "scikit-learn")),

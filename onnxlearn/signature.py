@@ -33,6 +33,11 @@ class Output:
         return {"name": self.name, "type": self.type, "shape": ["N", *self.row_shape]}
 
 
+def tensors_of(values: Sequence[Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Element type and shape of a row, by name, of a session's inputs or outputs, which all have the rows first."""
+    return {value.name: (_ONNX_TYPES.get(value.type, value.type), tuple(value.shape[1:])) for value in values}
+
+
 def main_outputs(schema: Schema) -> tuple[str, ...]:
     """The outputs that every file for this target has."""
     return ("label", "probabilities") if schema.target.type == "classification" else ("prediction",)
