@@ -60,8 +60,8 @@ def target_class(name: str) -> type[Target]:
 def make_target(name: str, /, **options: Any) -> Target:
     """A target with its options.
 
-    >>> make_target("onnx", opset=20)
-    OnnxFile(opset=20, labels=None)
+    >>> vars(make_target("onnx", opset=20, rank=1))["opset"]
+    20
 
     Raises: UnknownNameError; ParameterError for an option that it has not, or a value that is none.
     """
