@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
     "inspect", "learners", "measures", "targets", "examples", "doctor",
+    "serve", "inspect", "learners", "measures", "targets", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
 EMBEDDINGS = "Embeddings of numbers"

@@ -62,6 +62,7 @@ def make_target(name: str, /, **options: Any) -> Target:
 
     >>> make_target("onnx", opset=20).opset
     >>> make_target("onnx", opset=20).opset  # type: ignore[attr-defined]
+    >>> vars(make_target("onnx", opset=20, rank=1))["opset"]
     20
 
     Raises: UnknownNameError; ParameterError for an option that it has not, or a value that is none.
