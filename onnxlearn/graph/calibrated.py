@@ -5,42 +5,31 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from onnxlearn.errors import ParameterError
-
 Array = np.ndarray[Any, np.dtype[Any]]
-Ranges: TypeAlias = Literal["minmax", "percentile", "entropy"]
 
 # Rows that are run at a time.
 _STEP = 1000
 
 
 def calibrated(
-    network: onnx.ModelProto,
-    layers: Collection[onnx.NodeProto],
-    rows: Mapping[str, Array],
-    *,
-    bits: int,
-    ranges: Ranges = "minmax",
+    network: onnx.ModelProto, layers: Collection[onnx.NodeProto], rows: Mapping[str, Array], *, bits: int
 ) -> onnx.ModelProto:
     """The network with these layers between QuantizeLinear and DequantizeLinear, which runtimes merge into INT8 products.
 
     ``rows``: the network's inputs of the calibration rows, ``[N, ...]`` by name. ``bits``: of the weights, 8 or 7, as in
-    :func:`onnxlearn.graph.int8.with_int8_layers`. ``ranges``: activations from the least to the largest seen, or those of most
-    rows, or what keeps most information. Activations beyond are cut off.
+    :func:`onnxlearn.graph.int8.with_int8_layers`. The range of an activation is from the least to the largest value seen; what
+    lies beyond is cut off.
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
     """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    methods = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
-    if ranges not in get_args(Ranges):
-        raise ParameterError(f"ranges has to be one of {get_args(Ranges)}, not {ranges!r}")
     with tempfile.TemporaryDirectory(prefix="onnxlearn-") as folder:
         paths = [Path(folder, name) for name in ("float.onnx", "int8.onnx")]
         onnx.save(_marked(network), paths[0])
@@ -48,7 +37,6 @@ def calibrated(
             paths[0], paths[1], _Reader(rows), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=bits == 7,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             nodes_to_quantize=[node.name for node in layers], op_types_to_quantize=sorted({node.op_type for node in layers}),
-            calibrate_method=CalibrationMethod[methods[ranges]],
         )  # fmt: skip
         return onnx.load(paths[1])
 

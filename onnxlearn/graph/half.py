@@ -70,7 +70,9 @@ class _Conversion:
     def add(self, node: onnx.NodeProto) -> None:
         """Add a node, in FLOAT16 where that can be."""
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise ParameterError(f"a network with branches or loops cannot be converted: node {node.name!r} is one ({node.op_type})")
+            raise ParameterError(
+                f"a network with branches or loops cannot be converted: node {node.name!r} is one ({node.op_type})"
+            )
         to_half = self._can_be_half(node)
         copy = onnx.NodeProto()
         copy.CopyFrom(node)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.runtime import CHUNK_ROWS, open_session
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 PREP, NET = "prep/", "net/"
 
@@ -41,14 +46,18 @@ def with_network(model: onnx.ModelProto, network: onnx.ModelProto) -> onnx.Model
     kept = [node for node in model.graph.node if not _is_net(node)]
     prep = [node for node in kept if node.name.startswith(PREP)]
     nodes = [*prep, *network.graph.node, *(node for node in kept if not node.name.startswith(PREP))]
-    read = {name for node in nodes for name in node.input}
-    constants = {tensor.name: tensor for tensor in (*model.graph.initializer, *network.graph.initializer)}
+    constants = {tensor.name: tensor for tensor in (*_read_by(kept, model), *_read_by(network.graph.node, network))}
     joined = onnx.ModelProto()
     joined.CopyFrom(model)
     del joined.graph.node[:], joined.graph.initializer[:], joined.graph.value_info[:]
     joined.graph.node.extend(nodes)
-    joined.graph.initializer.extend(tensor for name, tensor in constants.items() if name in read)
+    joined.graph.initializer.extend(constants.values())
     return joined
+
+
+def _read_by(nodes: Iterable[onnx.NodeProto], model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    read = {name for node in nodes for name in node.input}
+    return [tensor for tensor in model.graph.initializer if tensor.name in read]
 
 
 def tapped(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
@@ -58,6 +67,18 @@ def tapped(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
     del copy.graph.output[:], copy.metadata_props[:]
     copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     return bytes(copy.SerializeToString())
+
+
+def largest_values(
+    model: onnx.ModelProto, names: Sequence[str], feeds: Mapping[str, Array], chunk_rows: int = CHUNK_ROWS
+) -> dict[str, float]:
+    """The largest size of a number in each of these tensors over all rows, which are run in chunks."""
+    session = open_session(tapped(model, names), "cpu")
+    largest = np.zeros(len(names))
+    for start in range(0, len(next(iter(feeds.values()))), chunk_rows):
+        found = session.run(names, {name: rows[start : start + chunk_rows] for name, rows in feeds.items()})
+        largest = np.maximum(largest, [np.abs(values).max(initial=0) for values in found])
+    return dict(zip(names, largest.tolist(), strict=True))
 
 
 def known_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
