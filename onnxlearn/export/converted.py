@@ -9,9 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from onnxlearn.card import megabytes, number
+from onnxlearn.card import number
 from onnxlearn.errors import ParameterError, ParityError
 from onnxlearn.export.target import Target
 from onnxlearn.params import param, to_json
@@ -27,6 +25,28 @@ if TYPE_CHECKING:
 _DEFAULTS = {"classification": ("acc", "logloss"), "regression": ("rmse",)}
 # Options that change no bit of the file.
 _UNRECORDED = ("data", "calibration", "seconds", "force")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is converted: the model, its whole graph and its network, and the rows of ``data`` where there are any."""
+
+    model: Model
+    graph: onnx.ModelProto
+    network: onnx.ModelProto
+    rows: Rows | None
+
+    def built(self, network: onnx.ModelProto, document: Mapping[str, Any]) -> Model:
+        """The model with another network in the place of its own, checked."""
+        from onnxlearn.graph.check import check_names, check_onnx
+        from onnxlearn.graph.metadata import embed
+        from onnxlearn.graph.network import with_network
+        from onnxlearn.model import Model
+
+        joined = with_network(self.graph, network)
+        check_onnx(joined.SerializeToString())
+        check_names(joined)
+        return Model(embed(joined, document), provider="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,33 +80,39 @@ class Converted(Target):
     seconds: float = param(0.5, "time spent on the speed of each file and batch size; 0: none", low=0)
 
     @abstractmethod
-    def convert(self, model: Model, source: onnx.ModelProto, rows: Rows | None) -> Conversion:
-        """Convert the network of ``source``, the model's graph; ``rows``: those of ``data``."""
+    def convert(self, subject: Subject) -> Conversion:
+        """Convert the network."""
 
     def write(self, model: Model, out: Path) -> list[str]:
         """Convert, measure what that costs, and refuse what costs too much."""
-        import onnx
-
         from onnxlearn.export.cost import cost_of
-        from onnxlearn.model import Model
 
-        before = Model(model.to_bytes(), provider="cpu")
-        measures = self._measures(before)
-        rows = self._rows(before)
-        source = onnx.load_from_string(before.to_bytes())
-        conversion = self.convert(before, source, rows)
+        subject, measures = self._subject(model)
+        before, rows = subject.model, subject.rows
+        conversion = self.convert(subject)
         document = self._document(before.metadata)
-        after = _built(source, conversion.network, document)
+        after = subject.built(conversion.network, document)
         self._require_smaller(before, after)
         cost = cost_of(before, after, rows, seconds=self.seconds)
         self._require_harmless(cost, measures)
         lines = [*conversion.told, *cost.lines()]
         if conversion.elsewhere is not None:
-            other = cost_of(before, _built(source, conversion.elsewhere, document), rows)
+            other = cost_of(before, subject.built(conversion.elsewhere, document), rows)
             self._require_harmless(other, measures, " where each result is rounded, as on a GPU")
             lines += _told_elsewhere(other, measures)
-        out.write_bytes(_built(source, conversion.network, _with_cost(document, cost)).to_bytes())
+        out.write_bytes(subject.built(conversion.network, _with_cost(document, cost, before)).to_bytes())
         return lines
+
+    def _subject(self, model: Model) -> tuple[Subject, tuple[Measure, ...]]:
+        import onnx
+
+        from onnxlearn.graph.network import network_of
+        from onnxlearn.model import Model
+
+        opened = Model(model.to_bytes(), provider="cpu")
+        measures = self._measures(opened)
+        graph = onnx.load_from_string(opened.to_bytes())
+        return Subject(model=opened, graph=graph, network=network_of(graph), rows=self._rows(opened)), measures
 
     def _measures(self, model: Model) -> tuple[Measure, ...]:
         from onnxlearn.measures.registry import resolve
@@ -132,8 +158,8 @@ class Converted(Target):
             raise ParityError(f"{self.name} gives {wrong[0]} that is not finite{where}: report it, and keep the file as it is")
         for text in () if self.force else _harm(cost, measures, self.tolerance):
             raise ParameterError(
-                f"{self.name} makes {text}{where}, more than tolerance={self.tolerance:g}: keep=OPERATORS leaves some in FLOAT, a "
-                "larger tolerance= or force=true takes it"
+                f"{self.name} makes {text}{where}, more than tolerance={self.tolerance:g}: keep= leaves operators in FLOAT, "
+                "a larger tolerance= or force=true takes it"
             )
 
 
@@ -150,32 +176,24 @@ def _harm(cost: Cost, measures: Sequence[Measure], tolerance: float) -> Iterator
             yield f"{measure.name} {number(score.after)} instead of {number(score.before)}, worse by {number(worse)}"
 
 
-def _built(source: onnx.ModelProto, network: onnx.ModelProto, document: Mapping[str, Any]) -> Model:
-    """The model with that network in its place, checked."""
-    from onnxlearn.graph.check import check_names, check_onnx
-    from onnxlearn.graph.metadata import embed
-    from onnxlearn.graph.network import with_network
-    from onnxlearn.model import Model
-
-    joined = with_network(source, network)
-    check_onnx(joined.SerializeToString())
-    check_names(joined)
-    return Model(embed(joined, document), provider="cpu")
-
-
-def _with_cost(document: Mapping[str, Any], cost: Cost) -> dict[str, Any]:
+def _with_cost(document: Mapping[str, Any], cost: Cost, model: Model) -> dict[str, Any]:
     """The document with what was measured by running the file."""
+    from onnxlearn.measures.registry import default_measures
+
     told = {"n_rows": cost.n_rows, "moved": _plain(cost.moved), "moved_extreme": _plain(cost.moved_extreme)}
-    if not cost.scores:
-        return {**document, "conversion": {**document["conversion"], **told}}
-    told["scores_before"] = _plain({score.measure: score.before for score in cost.scores})
-    scores = {"conversion": _plain({score.measure: score.after for score in cost.scores})}
-    training = {**document["training"], "scores": scores}
+    told["measures"] = {score.measure: [_number(score.before), _number(score.after)] for score in cost.scores}
+    usual = {measure.name for measure in default_measures(model.schema.target)}
+    scores = {score.measure: _number(score.after) for score in cost.scores if score.measure in usual}
+    training = {**document["training"], **({"scores": {"conversion": scores}} if scores else {})}
     return {**document, "training": training, "conversion": {**document["conversion"], **told}}
 
 
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+    return {name: _number(value) for name, value in values.items()}
 
 
 def _told_elsewhere(cost: Cost, measures: Sequence[Measure]) -> list[str]:

@@ -80,7 +80,7 @@ class Cost(Result):
             f"{s.n_rows} row{'s' if s.n_rows > 1 else ''} {number(s.before)} -> {number(s.after)} ms" for s in self.speeds
         ]
         parts = [self.headline()]
-        parts += [f"a call on one thread here: {', '.join(speeds)}"] if speeds else []
+        parts += [f"a call, on one thread here: {', '.join(speeds)}"] if speeds else []
         parts += [f"moved on the {self.n_rows} rows: {_moves(self.moved)}"] if self.n_rows else []
         parts += [f"moved on missing, unseen and extreme values: {_moves(self.moved_extreme)}"]
         return parts + _score_lines(self.scores)
@@ -89,8 +89,8 @@ class Cost(Result):
 def cost_of(before: Model, after: Model, rows: Rows | None = None, *, seconds: float = 0.0) -> Cost:
     """What it costs to run one file in place of another for the same target and columns.
 
-    ``rows``: as :func:`onnxlearn.inspection.rows.read_rows` gives them; without the truth there are no scores. ``seconds``: time
-    spent on the speed of each file and batch size, 0: none.
+    ``rows``: as :func:`onnxlearn.inspection.rows.read_rows` gives them; without the truth there are no scores. ``seconds``:
+    time spent on the speed of each file and batch size, 0: none.
 
     >>> import onnxlearn as ol
     >>> from onnxlearn.inspection.rows import read_rows
@@ -185,7 +185,11 @@ def _moves(moves: Mapping[str, float]) -> str:
 
 
 def _score_lines(scores: Sequence[Score]) -> list[str]:
-    cells = [["measure", "before", "after", "change"]] if scores else []
-    cells += [[s.measure, *(f"{value:.6g}" for value in (s.before, s.after)), f"{s.change:+.2g}"] for s in scores]
+    """A table of what changes, and the names of what does not."""
+    changed = [score for score in scores if score.change]
+    cells = [["measure", "before", "after", "change"]] if changed else []
+    cells += [[s.measure, *(f"{value:.6g}" for value in (s.before, s.after)), f"{s.change:+.2g}"] for s in changed]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    same = [score.measure for score in scores if not score.change]
+    return lines + ([f"unchanged: {', '.join(same)}"] if same else [])

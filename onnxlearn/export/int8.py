@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.export.converted import Conversion, Converted
+from onnxlearn.export.converted import Conversion, Converted, Subject
 from onnxlearn.params import param
 
 if TYPE_CHECKING:
-    import onnx
-
-    from onnxlearn.inspection.rows import Rows
     from onnxlearn.measures import Array, Measure
     from onnxlearn.model import Model
 
@@ -33,33 +30,32 @@ class Int8(Converted):
     )
     bits: Literal[7, 8] = param(7, "of the weights; 8 are closer, and overflow on processors without VNNI")
 
-    def convert(self, model: Model, source: onnx.ModelProto, rows: Rows | None) -> Conversion:
+    def convert(self, subject: Subject) -> Conversion:
         """Matrices and embeddings that are large enough."""
         from onnxlearn.graph.calibrated import calibrated
         from onnxlearn.graph.int8 import layers_of, tables_of, with_int8_layers, with_int8_tables
-        from onnxlearn.graph.network import named_nodes, network_of
+        from onnxlearn.graph.network import named_nodes
 
-        network = network_of(source)
-        kept = named_nodes(network, self.keep)
-        layers = layers_of(network, kept)
-        made = with_int8_tables(network, tables_of(network, kept))
+        kept = named_nodes(subject.network, self.keep)
+        layers, tables = layers_of(subject.network, kept), tables_of(subject.network, kept)
+        made = with_int8_tables(subject.network, tables)
         if self.mode == "dynamic":
             made = with_int8_layers(made, layers, bits=self.bits)
         elif layers:
-            made = calibrated(made, layers, self._calibration_rows(model, source, network), bits=self.bits)
-        told = f"{len(layers)} layers in INT8" if layers else ""
-        return Conversion(network=made, told=(told,) if told else ())
+            made = calibrated(made, layers, self._calibration_rows(subject), bits=self.bits)
+        return Conversion(network=made, told=(f"in INT8: {len(layers)} layers, {len(tables)} embeddings",))
 
     def _measures(self, model: Model) -> tuple[Measure, ...]:
         if self.mode == "static" and self.calibration is None:
             raise ParameterError("mode 'static' needs rows to find the ranges of activations on: give calibration=")
         return super()._measures(model)
 
-    def _calibration_rows(self, model: Model, source: onnx.ModelProto, network: onnx.ModelProto) -> Mapping[str, Array]:
+    def _calibration_rows(self, subject: Subject) -> Mapping[str, Array]:
         """What the network reads of the calibration rows."""
         from onnxlearn.graph.network import tapped
         from onnxlearn.inspection.rows import read_rows
         from onnxlearn.runtime import open_session, run_chunked
 
-        session = open_session(tapped(source, [value.name for value in network.graph.input]), "cpu")
-        return run_chunked(session, read_rows(model, self.calibration).feeds, chunk_rows=model.chunk_rows)
+        session = open_session(tapped(subject.graph, [value.name for value in subject.network.graph.input]), "cpu")
+        feeds = read_rows(subject.model, self.calibration).feeds
+        return run_chunked(session, feeds, chunk_rows=subject.model.chunk_rows)

@@ -101,16 +101,18 @@ class _Rewriting:
         self._constants = {tensor.name: tensor for tensor in network.graph.initializer}
         self._rounded: dict[str, tuple[str, str]] = {}
         self._nodes: list[onnx.NodeProto] = []
-        self._node = onnx.NodeProto()
+        self._name = ""
 
     def model(self) -> onnx.ModelProto:
-        for self._node in self._network.graph.node:
-            if self._node.name in self._layers:
-                self._add_layer(self._node)
-            elif self._node.name in self._tables:
-                self._add_table(self._node)
+        """The network with what was chosen replaced."""
+        for node in self._network.graph.node:
+            self._name = node.name
+            if node.name in self._layers:
+                self._add_layer(node)
+            elif node.name in self._tables:
+                self._add_table(node)
             else:
-                self._nodes.append(self._node)
+                self._nodes.append(node)
         read = {name for node in self._nodes for name in node.input}
         constants = [tensor for name, tensor in self._constants.items() if name in read]
         graph = self._network.graph
@@ -119,7 +121,7 @@ class _Rewriting:
 
     def _add_layer(self, node: onnx.NodeProto) -> None:
         told = _attributes(node)
-        weights, scale = self._weights(node.input[1], bool(told.get("transB")), told.get("alpha", 1.0))
+        weights, scale = self._weights(node.input[1], transposed=bool(told.get("transB")), alpha=told.get("alpha", 1.0))
         largest = self._op("ReduceMax", self._op("Abs", node.input[0]), self._constant("net/int8:axis", np.array([-1])))
         # Not Div last: ONNX Runtime takes a product of two scales for that of a whole batch, and merges it with the layer.
         largest = self._op("Max", largest, self._constant("net/int8:tiny", _TINY))
@@ -142,7 +144,7 @@ class _Rewriting:
         rows, scales = (self._op("Gather", name, at, axis=0) for name in self._rounded[table])
         self._op("Mul", self._op("Cast", rows, to=TensorProto.FLOAT), scales, output=node.output[0])
 
-    def _weights(self, name: str, transposed: bool, alpha: float) -> tuple[str, str]:
+    def _weights(self, name: str, *, transposed: bool, alpha: float) -> tuple[str, str]:
         """Names of a layer's INT8 weights, inputs down, and of their scale for each output."""
         key = f"{name}{':transposed' if transposed else ''}{f':{alpha}' if alpha != 1 else ''}"
         if key not in self._rounded:
@@ -160,7 +162,7 @@ class _Rewriting:
 
     def _op(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node, named after the one whose place it takes; the name of its output."""
-        name = f"{self._node.name}:{op_type}"
+        name = f"{self._name}:{op_type}"
         while any(name == node.name for node in self._nodes[-16:]):
             name += "'"
         output = output or name

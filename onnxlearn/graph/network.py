@@ -73,6 +73,8 @@ def largest_values(
     model: onnx.ModelProto, names: Sequence[str], feeds: Mapping[str, Array], chunk_rows: int = CHUNK_ROWS
 ) -> dict[str, float]:
     """The largest size of a number in each of these tensors over all rows, which are run in chunks."""
+    if not names:
+        return {}
     session = open_session(tapped(model, names), "cpu")
     largest = np.zeros(len(names))
     for start in range(0, len(next(iter(feeds.values()))), chunk_rows):
