@@ -14,6 +14,7 @@ SCORE_HEADS = {
     "validation": "validation (used to choose the epoch)",
     "out_of_fold": "out of fold (files of the folds)",
     "test": "test",
+    "conversion": "rows of the conversion",
 }
 """What the scores of a set of rows are called where they are shown, in this order."""
 
@@ -39,6 +40,7 @@ def card_lines(description: dict[str, Any]) -> list[str]:
         "calibrated": _calibration_lines(description, schema),
         "settings": _settings_lines({**description["learner"].get("params", {}), **description["training"].get("chosen", {})}),
         "checked": _parity_lines(description.get("parity") or {}),
+        "converted": _conversion_lines(description.get("conversion")),
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
         "notes": list(description.get("notes", [])),
     }
@@ -172,6 +174,17 @@ def _parity_lines(parity: dict[str, Any]) -> list[str]:
         return []
     difference, n = number(parity.get("max_difference")), parity.get("n_rows")
     return [f"the file and the network that it came from differ by at most {difference} over {n} rows, odd ones among them"]
+
+
+def _conversion_lines(conversion: dict[str, Any] | None) -> list[str]:
+    if conversion is None:
+        return []
+    settings = ", ".join(f"{name} {value}" for name, value in conversion["options"].items() if name in ("mode", "bits"))
+    moved = ", ".join(f"{name} by up to {number(value)}" for name, value in conversion["moved"].items() if name != "label")
+    return [
+        f"the network is in {conversion['to']}{f' ({settings})' if settings else ''}",
+        *([f"over {conversion['n_rows']} rows it moved {moved}"] if moved else []),
+    ]
 
 
 def number(value: float | None) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from onnxlearn.model import Model
 
 TARGETS = {
+    "fp16": "onnxlearn.export.fp16:Fp16",
+    "int8": "onnxlearn.export.int8:Int8",
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
     "encoded": "onnxlearn.export.encoded:Encoded",
     "triton": "onnxlearn.export.triton:Triton",

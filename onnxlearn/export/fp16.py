@@ -1,0 +1,40 @@
+"""The network in FLOAT16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from onnxlearn.export.converted import Conversion, Converted, Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fp16(Converted):
+    """Target ``fp16``."""
+
+    name: ClassVar[str] = "fp16"
+    meaning: ClassVar[str] = "the network in FLOAT16: half the size, for GPUs; a CPU is no quicker with it"
+
+    def convert(self, subject: Subject) -> Conversion:
+        """The network but those nodes whose numbers are, or get near to, too large for FLOAT16."""
+        from onnxlearn.graph.half import halved
+        from onnxlearn.graph.network import named_nodes
+
+        kept = named_nodes(subject.network, self.keep)
+        wide = _wide_nodes(subject) - kept
+        made = halved(subject.network, kept | wide)
+        told = (f"{len(wide)} nodes stay in FLOAT: their numbers are too large for FLOAT16",) if wide else ()
+        return Conversion(network=made.network, elsewhere=made.rounded, told=told)
+
+
+def _wide_nodes(subject: Subject) -> set[str]:
+    """Names of the nodes that make or read a tensor that gets larger than half of what FLOAT16 holds."""
+    from onnxlearn.graph.half import LARGEST
+    from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
+    from onnxlearn.graph.network import float_tensors, largest_values
+
+    names = float_tensors(subject.network)
+    tables = [hostile_feeds(subject.model.schema, 4 * EVERY_KIND), *([subject.rows.feeds] if subject.rows else [])]
+    found = [largest_values(subject.graph, names, feeds, subject.model.chunk_rows) for feeds in tables]
+    wide = {name for largest in found for name, value in largest.items() if not value <= LARGEST / 2}
+    return {node.name for node in subject.network.graph.node if wide.intersection((*node.input, *node.output))}

@@ -1,0 +1,61 @@
+"""The network with INT8 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.export.converted import Conversion, Converted, Subject
+from onnxlearn.params import param
+
+if TYPE_CHECKING:
+    from onnxlearn.measures import Array, Measure
+    from onnxlearn.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int8(Converted):
+    """Target ``int8``."""
+
+    name: ClassVar[str] = "int8"
+    meaning: ClassVar[str] = "the network with INT8 weights: a quarter of the size, and wide layers are quicker"
+
+    mode: Literal["dynamic", "static"] = param(
+        "dynamic", "range of activations: that of each row, or one for all rows, found on those of calibration"
+    )
+    calibration: Any = param(
+        None, "rows like those to be predicted, without the truth: a file, or in Python any table", when={"mode": "static"}
+    )
+    bits: Literal[7, 8] = param(7, "of the weights; 8 are closer, and overflow on processors without VNNI")
+
+    def convert(self, subject: Subject) -> Conversion:
+        """Matrices and embeddings that are large enough."""
+        from onnxlearn.graph.calibrated import calibrated
+        from onnxlearn.graph.int8 import layers_of, tables_of, with_int8_layers, with_int8_tables
+        from onnxlearn.graph.network import named_nodes
+
+        kept = named_nodes(subject.network, self.keep)
+        layers, tables = layers_of(subject.network, kept), tables_of(subject.network, kept)
+        made = with_int8_tables(subject.network, tables)
+        if self.mode == "dynamic":
+            made = with_int8_layers(made, layers, bits=self.bits)
+        elif layers:
+            made = calibrated(made, layers, self._calibration_rows(subject), bits=self.bits)
+        return Conversion(network=made, told=(f"in INT8: {len(layers)} layers, {len(tables)} embeddings",))
+
+    def _measures(self, model: Model) -> tuple[Measure, ...]:
+        if self.mode == "static" and self.calibration is None:
+            raise ParameterError("mode 'static' needs rows to find the ranges of activations on: give calibration=")
+        return super()._measures(model)
+
+    def _calibration_rows(self, subject: Subject) -> Mapping[str, Array]:
+        """What the network reads of the calibration rows."""
+        from onnxlearn.graph.network import tapped
+        from onnxlearn.inspection.rows import read_rows
+        from onnxlearn.runtime import open_session, run_chunked
+
+        session = open_session(tapped(subject.graph, [value.name for value in subject.network.graph.input]), "cpu")
+        feeds = read_rows(subject.model, self.calibration).feeds
+        return run_chunked(session, feeds, chunk_rows=subject.model.chunk_rows)

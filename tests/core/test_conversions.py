@@ -1,0 +1,438 @@
+"""fp16 and int8: the network alone is converted, and what that costs is measured on the file."""
+
+import logging
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxlearn.errors import DataError, OnnxlearnError, ParameterError, ParityError
+from onnxlearn.export import export, make_target
+from onnxlearn.export.cost import cost_of, moved, worse_by
+from onnxlearn.graph import int8
+from onnxlearn.graph.half import half_array, halved
+from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.graph.metadata import embed
+from onnxlearn.graph.network import largest_values, network_of, tapped, with_network
+from onnxlearn.graph.rewrite import rewrite
+from onnxlearn.measures import get
+from onnxlearn.model import Model, load
+from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.target import TargetScaling
+from tests.core.hand_tables import ALL, CLASSES, NUMBER, draw_feeds, one_network, schema_of
+
+DTYPES = {"float": np.float32, "double": np.float64}
+WAYS = {
+    "fp16": {},
+    "int8": {},
+    "int8 8 bits": {"bits": 8},
+    "int8 static": {"mode": "static"},
+}
+QUICK = {"force": True, "seconds": 0.0}
+
+
+def wide_network(weight=0.1, numbers=np.float32, large=1.0):
+    """Layers of every form that has a matrix, embeddings, and a node that makes large numbers and takes them back."""
+
+    def emit(g, tensors):
+        n_num, n_outputs = emit.shape
+        rng = np.random.default_rng(0)
+
+        def matrix(*shape):
+            return g.const(rng.normal(0, weight, shape).astype(numbers))
+
+        embedded = g.op("Gather", g.const(rng.normal(size=(40, 32)).astype(numbers)), tensors["cat"], axis=0)
+        n_cat = emit.n_cat
+        flat = g.op("Reshape", embedded, g.const(np.array([-1, 32 * n_cat])))
+        h = tensors["num"] if numbers == np.float32 else g.op("Cast", tensors["num"], to=TensorProto.DOUBLE)
+        h = g.op("Concat", h, flat, axis=1)
+        h = g.op("Gemm", h, matrix(64, n_num + 32 * n_cat), matrix(64), transB=1)
+        h = g.op("LayerNormalization", g.op("Relu", h), matrix(64), matrix(64))
+        h = g.op("Gemm", h, matrix(64, 32), alpha=0.5)
+        h = g.op("Add", g.op("MatMul", h, matrix(32, 64)), matrix(64))
+        h = g.op("Mul", g.op("Mul", h, g.const(np.array(large, numbers))), g.const(np.array(1 / large, numbers)))
+        stacked = g.op("Unsqueeze", h, g.const(np.array([0])))
+        members = g.op("MatMul", stacked, matrix(2, 64, 16))
+        h = g.op("ReduceMean", g.op("Tanh", members), g.const(np.array([0])), keepdims=0)
+        h = g.op("MatMul", h, matrix(16, n_outputs))
+        return h if numbers == np.float32 else g.op("Cast", h, to=TensorProto.FLOAT)
+
+    return emit
+
+
+def model_of(target=CLASSES, **options):
+    schema = schema_of(*ALL, target=target)
+    steps = Preprocessing.fit(schema, PreprocessConfig(max_onehot=2), draw_feeds(schema, 200))
+    network = wide_network(**options)
+    network.shape, network.n_cat = (steps.schema.ingress.n_num, target.n_outputs), steps.schema.ingress.n_cat
+    scaling = TargetScaling(np.array([300.0]), np.array([200.0])) if target.type == "regression" else None
+    training = {"scores": {"validation": {"acc": 0.5}}, "n_rows": 200}
+    document = {"format_version": 1, "schema": steps.schema.to_dict(), "learner": {}, "training": training, "versions": {}}
+    return Model(embed(one_network(steps, network, scaling), {**document, "parity": {"max_difference": 0.0}}), provider="cpu")
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {"classes": model_of(), "numbers": model_of(NUMBER)}
+
+
+def rows_of(model, n=300, seed=3):
+    """A data frame with the truth, which is what the model says but for some noise."""
+    feeds = draw_feeds(model.schema, n, seed)
+    columns = {}
+    for column in model.schema.features:
+        values = feeds[column.name][:, 0]
+        if column.kind == "datetime":
+            times = pd.Series(values.astype("datetime64[us]"))
+            values = times.dt.tz_localize("UTC") if column.dtype == "utc" else times
+        elif column.onnx_type == "STRING":
+            values = pd.Series(values).replace("", None)
+        columns[column.name] = values
+    response = model.predict_feeds(feeds)
+    rng = np.random.default_rng(seed)
+    if model.schema.target.type == "classification":
+        chance = rng.random(n) < response["probabilities"][:, 1]
+        columns[model.schema.target.name] = np.where(chance, "yes", "no")
+    else:
+        columns[model.schema.target.name] = response["prediction"][:, 0] + rng.normal(0, 20, n)
+    return pd.DataFrame(columns)
+
+
+def converted(model, way, folder, **options):
+    settings = {**WAYS[way], **options}
+    if settings.get("mode") == "static":
+        settings.setdefault("calibration", rows_of(model, 200, seed=9))
+    path = folder / "converted.onnx"
+    told = export(model, way.split()[0], path, **{"seconds": 0.0, "data": rows_of(model), **settings})
+    return load(path, provider="cpu"), told
+
+
+def graph_of(model):
+    return onnx.load_from_string(model.to_bytes()).graph
+
+
+def of_network(graph):
+    return [node for node in graph.node if node.name.startswith("net/")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("target", ["classes", "numbers"])
+def test_the_network_alone_is_converted(models, way, target, tmp_path):
+    model = models[target]
+    after, told = converted(model, way, tmp_path)
+    old, new = graph_of(model), graph_of(after)
+    for side in ("input", "output"):
+        assert list(getattr(old, side)) == list(getattr(new, side))
+    assert [n for n in old.node if not n.name.startswith("net/")] == [n for n in new.node if not n.name.startswith("net/")]
+    kept = {tensor.name: tensor for tensor in new.initializer}
+    assert all(kept[tensor.name] == tensor for tensor in old.initializer if not tensor.name.startswith("net/"))
+    names = {name for node in of_network(new) for name in node.output}
+    assert names.isdisjoint(name for node in new.node if not node.name.startswith("net/") for name in node.output)
+    assert onnx.load_from_string(after.to_bytes()).opset_import == onnx.load_from_string(model.to_bytes()).opset_import
+    assert len(after.to_bytes()) < (0.75 if way == "fp16" else 0.6) * len(model.to_bytes())
+    assert "MB" in " ".join(told)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_batches_of_any_size(models, way, tmp_path):
+    after, _ = converted(models["classes"], way, tmp_path)
+    feeds = draw_feeds(after.schema, 37)
+    every = after.predict_feeds(feeds)["probabilities"]
+    assert after.predict_feeds({name: rows[:0] for name, rows in feeds.items()})["probabilities"].shape == (0, 2)
+    one = after.predict_feeds({name: rows[36:] for name, rows in feeds.items()})["probabilities"]
+    np.testing.assert_allclose(one, every[36:], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_row_depends_on_no_other_row(models, way, tmp_path):
+    after, _ = converted(models["classes"], way, tmp_path)
+    usual, odd = draw_feeds(after.schema, 40), hostile_feeds(after.schema, 40)
+    both = {name: np.concatenate([usual[name], odd[name]]) for name in usual}
+    alone, beside = after.predict_feeds(usual)["probabilities"], after.predict_feeds(both)["probabilities"][:40]
+    np.testing.assert_allclose(beside, alone, rtol=0, atol=1e-6)
+
+
+def test_one_range_for_a_batch_would_make_rows_depend_on_others(models):
+    """The control of the test above: what ONNX Runtime's quantizer makes of the same network."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = models["classes"]
+    source = onnx.load_from_string(model.to_bytes())
+    network = network_of(source)
+    onnx.helper.set_model_props(network, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    quantized = onnx.ModelProto()
+
+    class Kept:
+        """A path that keeps what is written to it."""
+
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        logging.disable(logging.WARNING)
+        quantize_dynamic(network, Path(folder, "int8.onnx"), weight_type=QuantType.QInt8)
+        logging.disable(logging.NOTSET)
+        quantized = onnx.load(Path(folder, "int8.onnx"))
+    names = [value.name for value in network.graph.input]
+    from onnxlearn.runtime import open_session, run_chunked
+
+    session = open_session(tapped(source, names), "cpu")
+    usual, odd = (run_chunked(session, feeds) for feeds in (draw_feeds(model.schema, 40), hostile_feeds(model.schema, 40)))
+    run = open_session(quantized.SerializeToString(), "cpu")
+    (alone,) = run_chunked(run, usual).values()
+    (beside,) = run_chunked(run, {name: np.concatenate([usual[name], odd[name]]) for name in usual}).values()
+    assert np.abs(beside[:40] - alone).max() > 0.01 * alone.std()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_reference_of_onnx_gives_the_same(models, way, tmp_path):
+    """A second implementation: products of 8 bits do not overflow, and FLOAT16 is what it is on a GPU."""
+    model = models["numbers"]
+    after, _ = converted(model, way, tmp_path)
+    network = network_of(onnx.load_from_string(after.to_bytes()))
+    from onnxlearn.runtime import open_session, run_chunked
+
+    names = [value.name for value in network.graph.input]
+    for feeds in (draw_feeds(model.schema, 50), hostile_feeds(model.schema, 50)):
+        read = run_chunked(open_session(tapped(onnx.load_from_string(after.to_bytes()), names), "cpu"), feeds)
+        (got,) = run_chunked(open_session(network.SerializeToString(), "cpu"), read).values()
+        (expected,) = ReferenceEvaluator(network).run(None, read)
+        # Of static ranges, a value between two steps may be rounded either way.
+        tolerance = {"fp16": 4e-3, "int8 static": 0.05}.get(way, 2e-3)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def test_rounding_every_result_is_what_the_reference_does_in_fp16(models):
+    source = onnx.load_from_string(models["numbers"].to_bytes())
+    network = network_of(source)
+    made = halved(network)
+    from onnxlearn.runtime import open_session, run_chunked
+
+    names = [value.name for value in network.graph.input]
+    read = run_chunked(open_session(tapped(source, names), "cpu"), draw_feeds(models["numbers"].schema, 200))
+    (expected,) = ReferenceEvaluator(made.network).run(None, read)
+    (plain,) = run_chunked(open_session(network.SerializeToString(), "cpu"), read).values()
+    (rounded,) = run_chunked(open_session(made.rounded.SerializeToString(), "cpu"), read).values()
+    errors = [np.sqrt(np.mean((values - plain) ** 2)) for values in (rounded, expected)]
+    assert errors[1] > 0
+    assert 0.5 < errors[0] / errors[1] < 2
+
+
+def test_weights_have_seven_bits_unless_told(models, tmp_path):
+    for way, most in (("int8", 63), ("int8 8 bits", 127)):
+        after, _ = converted(models["classes"], way, tmp_path)
+        weights = [numpy_helper.to_array(t) for t in graph_of(after).initializer if t.data_type == TensorProto.INT8]
+        layers = [w for w in weights if w.shape != (40, 32)]
+        assert {int(np.abs(w).max()) for w in layers} == {most}
+        assert len(layers) == 4
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_equal_calls_give_equal_bytes(models, way, tmp_path):
+    first, _ = converted(models["classes"], way, tmp_path)
+    again, _ = converted(models["classes"], way, tmp_path)
+    assert first.to_bytes() == again.to_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_scores_of_the_file_are_its_own(models, way, tmp_path):
+    model = models["classes"]
+    after, told = converted(model, way, tmp_path)
+    assert list(after.scores) == ["conversion"]
+    assert after.scores["conversion"] == pytest.approx(after.score(rows_of(model)), abs=1e-12)
+    conversion = after.metadata["conversion"]
+    assert conversion["of"] == model.metadata["sha256"]
+    assert conversion["n_rows"] == 300
+    before, now = conversion["measures"]["logloss"]
+    assert (before, now) == (model.score(rows_of(model), "logloss"), after.score(rows_of(model), "logloss"))
+    assert after.metadata["parity"] == {}
+    assert f"the network is in {way.split()[0]}" in "\n".join(card(after))
+    assert any(line.startswith("logloss") for line in told)
+
+
+def card(model):
+    from onnxlearn.card import card_lines
+
+    return card_lines(model.inspect())
+
+
+def test_what_gets_worse_is_refused(models, tmp_path):
+    model = models["classes"]
+    with pytest.raises(ParameterError, match=r"^int8 makes logloss .* instead of .*, worse by .*, more than tolerance=0: keep="):
+        converted(model, "int8", tmp_path, tolerance=0.0, measures=("logloss",))
+    assert not list(tmp_path.iterdir())
+    after, _ = converted(model, "int8", tmp_path, tolerance=0.0, measures=("logloss",), force=True)
+    assert after.metadata["conversion"]["to"] == "int8"
+
+
+def test_fp16_is_refused_by_what_a_gpu_would_round(models, tmp_path):
+    model = models["numbers"]
+    rows = rows_of(model)
+    before = model.score(rows, "rmse")
+    after, told = converted(model, "fp16", tmp_path, force=True)
+    here = after.score(rows, "rmse") / before - 1
+    line = next(line for line in told if line.startswith("where each result is rounded"))
+    there = float(line.split()[-1]) / before
+    assert there > here
+    with pytest.raises(ParameterError, match="where each result is rounded, as on a GPU, more than tolerance"):
+        converted(model, "fp16", tmp_path / "..", tolerance=max((here + there) / 2, 0.0), measures=("rmse",))
+
+
+def test_without_rows_it_is_refused_unless_forced(models, tmp_path):
+    with pytest.raises(ParameterError, match="data says how much: give data=, rows with the truth, or force=true"):
+        converted(models["classes"], "int8", tmp_path, data=None)
+    after, told = converted(models["classes"], "int8", tmp_path, data=None, force=True)
+    assert after.scores == {}
+    assert after.metadata["conversion"]["n_rows"] == 0
+    assert any("extreme values" in line for line in told)
+
+
+def test_rows_without_the_truth_are_refused(models, tmp_path):
+    rows = rows_of(models["classes"]).drop(columns="kind")
+    with pytest.raises(DataError, match="cannot be scored"):
+        converted(models["classes"], "int8", tmp_path, data=rows)
+
+
+def test_a_measure_without_a_value_cannot_hold_it(models, tmp_path):
+    rows = rows_of(models["classes"])
+    one_class = rows[rows["kind"] == "no"]
+    with pytest.raises(ParameterError, match="measure 'auc' has no value on these rows: choose others"):
+        converted(models["classes"], "int8", tmp_path, data=one_class, measures=("auc",))
+
+
+def test_static_ranges_need_rows_to_find_them(models, tmp_path):
+    with pytest.raises(ParameterError, match="mode 'static' needs rows to find the ranges of activations on: give calibration="):
+        export(models["classes"], "int8", tmp_path / "x.onnx", mode="static", **QUICK)
+    with pytest.raises(ParameterError, match="calibration"):
+        make_target("int8", calibration="rows.csv")
+
+
+def test_a_converted_file_is_not_converted_again(models, tmp_path):
+    after, _ = converted(models["classes"], "fp16", tmp_path)
+    with pytest.raises(ParameterError, match="the network of this file is in fp16 already: convert the file that it was made of"):
+        converted(after, "int8", tmp_path)
+
+
+@pytest.mark.parametrize("way", ["fp16", "int8"])
+def test_a_network_in_double_gains_nothing(way, tmp_path):
+    with pytest.raises(ParameterError, match=f"{way} gains nothing here: .* no large matrix in FLOAT; deploy it as it is"):
+        converted(model_of(numbers=np.float64), way, tmp_path)
+
+
+def test_kept_nodes_stay_in_float(models, tmp_path):
+    after, _ = converted(models["classes"], "fp16", tmp_path, keep=("LayerNormalization", "net/Gemm_*"))
+    graph = graph_of(after)
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in of_network(graph):
+        types = {kinds[name] for name in node.input if name in kinds}
+        if node.op_type in ("Gemm", "LayerNormalization"):
+            assert types == {TensorProto.FLOAT}
+        if node.op_type == "MatMul":
+            assert types == {TensorProto.FLOAT16}
+    after, _ = converted(models["classes"], "int8", tmp_path, keep=("Gather", "MatMul"))
+    whole = [tensor.data_type for tensor in graph_of(after).initializer if tuple(tensor.dims) in ((40, 32), (2, 64, 16))]
+    assert whole == [TensorProto.FLOAT, TensorProto.FLOAT]
+
+
+def test_a_pattern_that_fits_nothing_is_refused(models, tmp_path):
+    with pytest.raises(ParameterError, match="no operator or node of the network fits 'Conv'; its operators are 'Add', 'Concat'"):
+        converted(models["classes"], "int8", tmp_path, keep=("Conv",))
+
+
+@pytest.mark.parametrize("large", [1e6, 1e-9])
+def test_numbers_that_fp16_cannot_hold_stay_in_float(large, tmp_path):
+    model = model_of(large=large)
+    after, told = converted(model, "fp16", tmp_path)
+    assert any("stay in FLOAT: their numbers are too large" in line for line in told)
+    network = network_of(onnx.load_from_string(after.to_bytes()))
+    from onnxlearn.runtime import open_session, run_chunked
+
+    names = [value.name for value in network.graph.input]
+    for feeds in (draw_feeds(model.schema, 50), hostile_feeds(model.schema, 50)):
+        read = run_chunked(open_session(tapped(onnx.load_from_string(after.to_bytes()), names), "cpu"), feeds)
+        (found,) = ReferenceEvaluator(network).run(None, read)
+        assert np.isfinite(found).all()
+
+
+def test_no_small_constant_becomes_nothing():
+    values = np.array([1e-12, -1e-12, 0.0, 1.0, 6e4], np.float32)
+    half = half_array(values)
+    assert half.dtype == np.float16
+    assert (np.sign(half) == np.sign(values)).all()
+    assert np.isfinite(half).all()
+
+
+def test_labels_as_indices_are_converted_too(models, tmp_path):
+    indexed = Model(rewrite(models["classes"].to_bytes(), labels="indices"), provider="cpu")
+    after, _ = converted(indexed, "int8", tmp_path)
+    assert after.metadata["labels"] == "indices"
+    assert set(after.predict(rows_of(models["classes"])).response) <= {"no", "yes"}
+
+
+def test_the_cost_of_nothing_is_nothing(models):
+    cost = cost_of(models["numbers"], models["numbers"], seconds=0.01)
+    assert set(cost.moved_extreme.values()) == {0.0}
+    assert (cost.n_rows, cost.moved, cost.scores) == (0, {}, ())
+    assert [speed.n_rows for speed in cost.speeds] == [1, 1000]
+    assert "on one thread here" in "\n".join(cost.lines())
+
+
+def test_outputs_that_are_not_finite_are_never_written(models, tmp_path, monkeypatch):
+    monkeypatch.setattr("onnxlearn.export.cost.moved", lambda before, after: {"probabilities": float("nan")})
+    with pytest.raises(ParityError, match="fp16 gives probabilities that is not finite"):
+        converted(models["classes"], "fp16", tmp_path, force=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_moved():
+    before = {"label": np.array(["a", "b"]), "set": np.array([[True, False], [True, True]]), "x": np.array([[1.0], [2.0]])}
+    after = {"label": np.array(["a", "a"]), "set": np.array([[True, True], [True, True]]), "x": np.array([[1.5], [1.0]])}
+    assert moved(before, after) == {"label": 0.5, "set": 0.5, "x": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("measure", "before", "after", "worse"),
+    [
+        ("acc", 0.9, 0.8, 0.1),
+        ("logloss", 0.5, 0.6, 0.1),
+        ("rmse", 50.0, 55.0, 0.1),
+        ("rmse", 50.0, 45.0, -0.1),
+        ("r2", 0.9, 0.8, 0.1),
+        ("rmse", 0.0, 1.0, np.inf),
+        ("rmse", 0.0, 0.0, 0.0),
+    ],
+)
+def test_how_much_worse(measure, before, after, worse):
+    assert worse_by(get(measure), before, after) == pytest.approx(worse)
+
+
+def test_a_network_that_is_put_back_is_the_same_model(models):
+    source = onnx.load_from_string(models["classes"].to_bytes())
+    again = with_network(source, network_of(source))
+    assert len(again.graph.node) == len(source.graph.node)
+    feeds = hostile_feeds(models["classes"].schema)
+    expected = models["classes"].predict_feeds(feeds)
+    got = Model(embed(again, models["classes"].metadata), provider="cpu").predict_feeds(feeds)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(got[name], values)
+
+
+def test_largest_values_are_of_all_chunks(models):
+    source = onnx.load_from_string(models["classes"].to_bytes())
+    feeds = draw_feeds(models["classes"].schema, 100)
+    names = [value.name for value in network_of(source).graph.input][:1]
+    assert largest_values(source, names, feeds, 7) == largest_values(source, names, feeds, 1000)
+    assert largest_values(source, [], feeds) == {}
+
+
+def test_small_matrices_and_few_outputs_are_left():
+    assert int8.FEWEST_OUTPUTS > 1
+
+
+def test_errors_are_of_the_tree():
+    with pytest.raises(OnnxlearnError):
+        make_target("fp16", tolerance=-1)
