@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ModelFileError
 from onnxlearn.files.outputs import atomic_path
+from onnxlearn.guard import require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -73,6 +74,8 @@ class Model:
         self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
         self.metadata: dict[str, Any] = read_metadata(data, source=source, verify=session is None)
         self.schema: Schema = read_schema(self.metadata, source=source)
+        if session is None:
+            require_harmless(data, source=source)
         chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
         # A file rewritten for another runtime may take its columns packed, say; what is fed here is arranged for it.
