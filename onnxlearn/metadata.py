@@ -12,6 +12,7 @@ from typing import Any
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.schema import Schema
+from onnxlearn.schema_rules import schema_mistake
 
 FORMAT_VERSION = 1
 KEY = "onnxlearn"
@@ -67,11 +68,13 @@ def checksum(graph: bytes | memoryview, text: str) -> str:
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     """The document from its JSON text, with its version and its parts checked."""
     try:
-        document: dict[str, Any] = json.loads(text)
+        document: dict[str, Any] = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ModelFileError(f"{source} is damaged: its metadata is nested too deeply") from error
     except ValueError as error:
         raise ModelFileError(f"{source} is damaged: its metadata is not JSON ({error})") from error
     version = document.get("format_version") if isinstance(document, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int:
         raise ModelFileError(f"{source} is damaged: its metadata has no format_version")
     if version > FORMAT_VERSION:
         raise ModelFileError(
@@ -83,12 +86,15 @@ def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     return document
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def read_schema(document: dict[str, Any], *, source: str = "the file") -> Schema:
-    """The schema of a metadata document."""
-    try:
-        return Schema.from_dict(document["schema"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{source} is damaged: its schema cannot be read ({error!r})") from error
+    """The schema of a metadata document. Raises: ModelFileError where it breaks a rule of the format."""
+    if (mistake := schema_mistake(document.get("schema"))) is not None:
+        raise ModelFileError(f"{source} is damaged: its schema cannot be read: {mistake}")
+    return Schema.from_dict(document["schema"])
 
 
 def read_chunk_rows(document: dict[str, Any], *, source: str = "the file") -> int | None:
@@ -104,12 +110,12 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     properties: dict[str, str] = {}
     fields: set[int] = set()
     try:
-        for number, value in _fields(memoryview(data)):
+        for number, value in message_fields(memoryview(data)):
             if number > _MAX_FIELD:
                 raise _NotProtobufError(f"field {number}")
             fields.add(number)
             if number == _METADATA_PROPS and isinstance(value, memoryview):
-                entry = {key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)}
+                entry = {key: bytes(text).decode() for key, text in message_fields(value) if isinstance(text, memoryview)}
                 properties[entry.get(1, "")] = entry.get(2, "")
     except _CutOffError as error:
         if _IR_VERSION in fields:
@@ -124,16 +130,16 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
 
 def graph_bytes(data: bytes) -> memoryview:
     """The bytes of the ``graph`` field of an ONNX model's bytes."""
-    return next(value for number, value in _fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
+    return next(value for number, value in message_fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
 
 
 def read_precision(data: bytes) -> str:
     """The type of most numbers among the weights of an ONNX model's bytes; ``none`` where there are none."""
     counts: dict[str, int] = {}
-    for number, tensor in _fields(memoryview(graph_bytes(data))):
+    for number, tensor in message_fields(memoryview(graph_bytes(data))):
         if number == _INITIALIZER and isinstance(tensor, memoryview):
             sizes, kind = [], 0
-            for field, value in _fields(tensor):
+            for field, value in message_fields(tensor):
                 sizes += [value] if field == _DIMS and isinstance(value, int) else []
                 kind = value if field == _DATA_TYPE and isinstance(value, int) else kind
             if kind in _WEIGHT_TYPES:
@@ -150,7 +156,7 @@ class _NotProtobufError(ValueError):
     """A byte that no ONNX model has at this place."""
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message (protobuf encoding, https://protobuf.dev/programming-guides/encoding)."""
     at = 0
     while at < len(data):

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
-from onnxlearn.errors import DataError, ModelFileError
+from onnxlearn.errors import DataError, ModelFileError, ParameterError
 from onnxlearn.files.outputs import atomic_path
+from onnxlearn.guard import require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
 from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
+from onnxlearn.self_test import TOLERANCE, Verification, verify
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.form import Form
@@ -73,6 +75,8 @@ class Model:
         self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
         self.metadata: dict[str, Any] = read_metadata(data, source=source, verify=session is None)
         self.schema: Schema = read_schema(self.metadata, source=source)
+        if session is None:
+            require_harmless(data, source=source)
         chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
         # A file rewritten for another runtime may take its columns packed, say; what is fed here is arranged for it.
@@ -195,6 +199,23 @@ class Model:
         from onnxlearn.export import export
 
         return export(self, to, out, **options)
+
+    def verify(self, tolerance: float = TOLERANCE) -> Verification:
+        """Run the rows that the file holds for this, and compare with the outputs of the machine that made it.
+
+        ``tolerance``: of numbers, ``|a - b| / (1 + |b|)``, from 0; labels have to be equal.
+
+        >>> import onnxlearn as ol
+        >>> task = ol.Task.from_file("example:penguins", target="species")
+        >>> ol.learner("featureless").fit(task).verify().ok
+        True
+
+        Raises: ModelFileError where the file has no such rows, ParameterError.
+        """
+        if not tolerance >= 0:
+            raise ParameterError(f"tolerance has to be a number from 0, not {tolerance!r}")
+        source = self._options["source"]
+        return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source)
 
     def inspect(self) -> dict[str, Any]:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""

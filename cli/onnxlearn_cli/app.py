@@ -21,6 +21,7 @@ from onnxlearn_cli.resample import resample
 from onnxlearn_cli.serve import serve
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures, targets
 from onnxlearn_cli.understand import dependence, importance
+from onnxlearn_cli.verify import verify
 
 # Plain help without markup: it reads the same in a pipe, in a narrow window and in the generated README, and needs no rich.
 _typer = typer.Typer(
@@ -72,7 +73,7 @@ def _onnxlearn(
 
 
 _COMMANDS = (
-    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export, serve,
+    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export, serve, verify,
     inspect, learners, measures, targets, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:

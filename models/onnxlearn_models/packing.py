@@ -20,6 +20,7 @@ from onnxlearn.model import Model
 from onnxlearn.prediction import Prediction
 from onnxlearn.runtime import CHUNK_ROWS, Session, has_cuda_runtime, open_session, run_chunked
 from onnxlearn.schema import Schema
+from onnxlearn.self_test import KEY, record
 from onnxlearn.task import Task
 
 
@@ -90,6 +91,7 @@ def pack(
         document["outputs"] = dict(outputs)
     if opened.session.chunk_rows < CHUNK_ROWS:
         document["chunk_rows"] = opened.session.chunk_rows
+    document[KEY] = record(schema, functools.partial(run_chunked, opened.session))
     # The document changes nothing of what runs; a GPU, where there may be one, takes another session.
     session = None if has_cuda_runtime() else opened.session
     return Model(append_document(opened.data, document), session=session)

@@ -1,0 +1,171 @@
+"""A few rows with the outputs that a file gave where it was made: does it give them here?
+
+The rows are made from the schema, so nothing of the training data is in them. ``docs/file-format.md`` tells how they are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.errors import ModelFileError
+from onnxlearn.schema import MISSING_INT64, Column, Schema
+from onnxlearn.wire.feeds import Feeds
+
+KEY = "self_test"
+N_ROWS = 4
+# Wide tables have fewer rows, so that the document stays small: about 16 kB of cells at most, but for one row.
+MAX_CELLS = 800
+
+TOLERANCE = 1e-5
+"""What machines may differ by, ``|a - b| <= TOLERANCE (1 + |b|)``, as everywhere in the file format."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Predict = Callable[[Feeds], Mapping[str, Array]]
+_TYPES: Mapping[str, Any] = {
+    "DOUBLE": np.float64, "FLOAT": np.float32, "INT64": np.int64, "BOOL": np.bool_, "STRING": object,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What :meth:`onnxlearn.Model.verify` found.
+
+    ``n_rows``: rows that were run. ``differences``: for each output the largest difference, ``|a - b| / (1 + |b|)``, of
+    numbers; of labels and sets the share of values that differ. ``tolerance``: what is allowed of numbers; of others nothing is.
+
+    >>> Verification(n_rows=4, differences={"probabilities": 0.0, "label": 0.0}, failed=(), tolerance=1e-5).ok
+    True
+    """
+
+    n_rows: int
+    differences: Mapping[str, float]
+    failed: tuple[str, ...]
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output is what it was."""
+        return not self.failed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; a difference that is no number (a NaN, another shape) is ``None``."""
+        told = {name: value if np.isfinite(value) else None for name, value in self.differences.items()}
+        return {
+            "ok": self.ok, "n_rows": self.n_rows, "tolerance": self.tolerance, "differences": told, "failed": list(self.failed),
+        }  # fmt: skip
+
+
+def record(schema: Schema, predict: Predict) -> dict[str, Any]:
+    """For the metadata: rows and what ``predict`` gives for them, in the feeds and outputs of the standard form."""
+    feeds = rows_of(schema)
+    outputs = predict(feeds)
+    return {
+        "inputs": {column.name: _cells(feeds[column.name][:, 0]) for column in schema.features},
+        "outputs": {name: _cells(array) for name, array in outputs.items()},
+    }
+
+
+def rows_of(schema: Schema) -> Feeds:
+    """The rows, the same at every call: an ordinary one, a missing value everywhere, then others that change.
+
+    Numbers are small, so that runtimes which round differently stay within the tolerance; ``graph/hostile.py`` has the rest.
+    """
+    n = max(1, min(N_ROWS, MAX_CELLS // max(1, len(schema.features))))
+    return {column.name: _column(column, i, n) for i, column in enumerate(schema.features)}
+
+
+def verify(document: Mapping[str, Any], schema: Schema, predict: Predict, *, tolerance: float, source: str) -> Verification:
+    """Run the rows of a document again. Raises: ModelFileError where it has none, or none that fit the schema."""
+    told = document.get(KEY)
+    if told is None:
+        raise ModelFileError(f"{source} has no rows to verify it with: it was made by another program or an older onnxlearn")
+    feeds, expected = _read(told, schema, source)
+    outputs = predict(feeds)
+    missing = [name for name in expected if name not in outputs]
+    if missing:
+        raise ModelFileError(f"{source} is damaged: its self-test has output {missing[0]!r}, which its graph does not give")
+    differences = {name: _difference(outputs[name], values) for name, values in expected.items()}
+    failed = tuple(name for name, gap in differences.items() if not gap <= (tolerance if _numbers(outputs[name]) else 0.0))
+    return Verification(
+        n_rows=len(next(iter(expected.values()))), differences=differences, failed=failed, tolerance=tolerance
+    )
+
+
+def _column(column: Column, position: int, n: int) -> Array:
+    values = _values(column)
+    picked = [values[(position + row) % len(values)] for row in range(n)]
+    if n > 1:
+        picked[1] = _missing(column)
+    return np.array(picked, _TYPES[column.onnx_type]).reshape(n, 1)
+
+
+def _values(column: Column) -> list[Any]:
+    if column.kind == "boolean":
+        return [False, True] if column.strict_bool else [0.0, 1.0]
+    if column.kind == "datetime":
+        return [1_600_000_000_000_000, 951_782_400_000_000, -1]
+    if column.levels:
+        return [*column.levels[:3], "unseen" if column.dtype == "str" else -1]
+    return [""] if column.onnx_type == "STRING" else [0] if column.onnx_type == "INT64" else [1.0, 0.0, -2.5, 40.0]
+
+
+def _missing(column: Column) -> Any:
+    missing: Mapping[str, Any] = {"BOOL": False, "STRING": "", "INT64": MISSING_INT64}
+    return missing.get(column.onnx_type, np.nan)
+
+
+def _cells(array: Array) -> list[Any]:
+    """Plain JSON: numbers of float32 as they are in float64, which is exact; what is not finite is null."""
+    if array.dtype.kind != "f":
+        cells: list[Any] = array.tolist()
+        return cells
+    doubles = array.astype(np.float64)
+    return np.where(np.isfinite(doubles), doubles.astype(object), None).tolist()  # type: ignore[no-any-return]
+
+
+def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Array]]:
+    """Feeds and outputs of a document's rows."""
+    try:
+        inputs, outputs = told["inputs"], told["outputs"]
+        feeds = {column.name: _feed(inputs[column.name], column) for column in schema.features}
+        expected = {str(name): _array(values) for name, values in outputs.items()}
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ModelFileError(f"{source} is damaged: its self-test cannot be read ({type(error).__name__}: {error})") from error
+    counts = {len(array) for array in (*feeds.values(), *expected.values()) if array.ndim} or {0}
+    if len(counts) != 1 or not 1 <= min(counts) <= 1000 or not expected or any(array.ndim == 0 for array in expected.values()):
+        raise ModelFileError(f"{source} is damaged: the inputs and outputs of its self-test have to have 1 to 1000 rows alike")
+    return feeds, expected
+
+
+def _feed(cells: Any, column: Column) -> Array:
+    wanted = {"STRING": str, "INT64": int, "BOOL": bool}.get(column.onnx_type)
+    if not isinstance(cells, list) or (wanted and any(type(cell) is not wanted for cell in cells)):
+        raise ValueError(f"column {column.name!r} has values of another type")
+    return np.array(cells if wanted else [np.nan if cell is None else float(cell) for cell in cells],
+                    _TYPES[column.onnx_type]).reshape(-1, 1)
+
+
+def _array(cells: Any) -> Array:
+    """Outputs: null is NaN among numbers."""
+    array = np.array(cells)
+    return np.array(cells, np.float64) if array.dtype.kind in "Of" else array
+
+
+def _numbers(array: Array) -> bool:
+    return array.dtype.kind == "f"
+
+
+def _difference(got: Array, expected: Array) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    if not _numbers(got):
+        return float(np.mean(got.astype(str) != expected.astype(str))) if got.size else 0.0
+    doubles = expected.astype(np.float64)
+    with np.errstate(all="ignore"):
+        gap = np.abs(got - doubles) / (1 + np.abs(doubles))
+    gap[np.isnan(got) & np.isnan(doubles)] = 0.0
+    return float(gap.max(initial=0.0))
