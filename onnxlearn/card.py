@@ -6,6 +6,7 @@ from typing import Any
 
 from onnxlearn.postprocess.band import band_levels
 from onnxlearn.schema import Schema
+from onnxlearn.wire.form import Form
 
 # Columns listed on the card; --json and Model.schema have all of them.
 LISTED_COLUMNS = 30
@@ -20,7 +21,8 @@ SCORE_HEADS = {
 def describe(metadata: dict[str, Any], *, n_bytes: int, outputs: list[dict[str, Any]]) -> dict[str, Any]:
     """The metadata document with ``file``: its size, inputs and outputs (name, type, shape). Plain JSON values."""
     schema = Schema.from_dict(metadata["schema"])
-    inputs = [{"name": column.name, "type": column.onnx_type, "shape": ["N", 1]} for column in schema.features]
+    told = Form.of(metadata).inputs(schema)
+    inputs = [{"name": name, "type": onnx_type, "shape": list(shape)} for name, (onnx_type, shape) in told.items()]
     return {**metadata, "file": {"n_bytes": n_bytes, "inputs": inputs, "outputs": outputs}}
 
 
@@ -31,6 +33,7 @@ def card_lines(description: dict[str, Any]) -> list[str]:
         "predicts": _target_lines(schema, description["training"].get("calibration", {}).get("threshold")),
         "gives": [", ".join(output["name"] for output in description["file"]["outputs"])],
         "from": _feature_lines(schema),
+        "takes": _input_lines(Form.of(description), description["file"]["inputs"]),
         "how well": _score_lines(description["training"].get("scores", {})),
         "trained": _training_lines(description["training"]),
         "calibrated": _calibration_lines(description, schema),
@@ -77,6 +80,16 @@ def _feature_lines(schema: Schema) -> list[str]:
         lines.append(f"  {column.name:<{width}}  {column.kind:<11}  {', '.join(facts)}")
     hidden = len(schema.features) - len(shown)
     return lines + ([f"  and {hidden} more (--json lists all)"] if hidden else [])
+
+
+def _input_lines(form: Form, inputs: list[dict[str, Any]]) -> list[str]:
+    """The inputs, where they are not one of each column's own type and rank 2."""
+    if form == Form():
+        return []
+    if form.layout == "packed":
+        return [", ".join(f"{each['name']} {each['type']} [N, {each['shape'][1]}]" for each in inputs)]
+    shape = "[N]" if form.rank == 1 else "[N, 1]"
+    return [f"columns by themselves, {shape}" + (f", numbers in {form.float_type}" if form.float_type else "")]
 
 
 def _score_lines(scores: dict[str, dict[str, float | None]]) -> list[str]:

@@ -48,16 +48,17 @@ class ColumnNotFoundError(DataError, KeyError):
         available: Iterable[object],
         *,
         needed_by: str = "the model",
+        source: str = "the table",
         taken: Collection[str] = (),
     ) -> ColumnNotFoundError:
-        """Name the missing columns, those that are there and the nearest spelling, which is none of those ``taken``.
+        """Name the missing columns, those that ``source`` has and the nearest spelling, which is none of those ``taken``.
 
         >>> str(ColumnNotFoundError.of(["agee"], ["age", "sex"]))
         "the model needs column 'agee'; the table has 'age', 'sex'. Did you mean 'age'?"
         """
         there = [str(name) for name in available]
         noun = "column" if len(missing) == 1 else "columns"
-        text = f"{needed_by} needs {noun} {listing(missing)}; the table has {listing(there)}."
+        text = f"{needed_by} needs {noun} {listing(missing)}; {source} has {listing(there)}."
         return cls(text + did_you_mean(missing[0], (name for name in there if name not in taken)))
 
 

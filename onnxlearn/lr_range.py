@@ -25,6 +25,8 @@ SMOOTHING = 0.9
 N_FIRST = 10
 # Where the smoothed loss rises above that by this share of it, or by as much as it had fallen, there is nothing more to see.
 EXPLODED = 0.5
+# The share of its fall after which the loss really falls.
+BEGUN = 0.1
 # Of a loss that falls by less than this share of itself nothing can be told.
 SMALLEST_FALL = 0.01
 
@@ -53,8 +55,11 @@ class LRRange:
         start = _start(self.losses)
         if end < 3 or start - self.smoothed[end - 1] < SMALLEST_FALL * abs(start):
             return None
+        # Before a tenth of the fall is done it is noise.
+        high = start - BEGUN * (start - self.smoothed[end - 1])
+        begin = int(np.flatnonzero(self.smoothed[:end] >= high)[-1])
         slopes = np.gradient(self.smoothed[:end], np.log(self.lrs[:end]))
-        return float(self.lrs[np.argmin(slopes)])
+        return float(self.lrs[begin + np.argmin(slopes[begin:])])
 
     @property
     def suggestion(self) -> float | None:

@@ -18,6 +18,7 @@ from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chun
 from onnxlearn.schema import Schema
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
+from onnxlearn.wire.form import Form
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.rows import Rows, known_truth, say_extra_columns
 from onnxlearn.wire.values import row_place
@@ -74,7 +75,9 @@ class Model:
         self.schema: Schema = read_schema(self.metadata, source=source)
         chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
-        check_inputs(self._session, self.schema, source)
+        # A file rewritten for another runtime may take its columns packed, say; what is fed here is arranged for it.
+        self._form = Form.of(self.metadata, source=source)
+        check_inputs(self._session, self._form.inputs(self.schema), source)
         self.outputs: dict[str, Output] = read_outputs(self._session, self.schema, self.metadata.get("outputs", {}), source)
         self._names = list(self.outputs)
         self._axes = {name: output.axis for name, output in self.outputs.items()}
@@ -143,7 +146,8 @@ class Model:
         """
         if not isinstance(row, Mapping):
             raise DataError(f"a row is a dict of every feature, not {type(row).__name__}; predict takes tables")
-        outputs = dict(zip(self._names, self._session.run(self._names, self._encode(row)), strict=True))
+        feeds = self._form.arrange(self._encode(row), self.schema)
+        outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
         if self._classes is not None:
             outputs["label"] = self._classes[outputs["label"]]
         return one_row(self.schema.target, outputs, self._axes)
@@ -153,6 +157,7 @@ class Model:
 
         ``names``: the outputs wanted, by default all.
         """
+        feeds = self._form.arrange(feeds, self.schema)
         outputs = run_chunked(self._session, feeds, self._names if names is None else names)
         if self._classes is not None and "label" in outputs:
             outputs["label"] = self._classes[outputs["label"]]

@@ -153,7 +153,9 @@ def build_configs(
 
 def _is_nothing(field: dataclasses.Field[Any], value: Any) -> bool:
     """Whether a value asks for nothing: none, or the 0 that a share or a number begins with."""
-    return value is None or (value == 0 == field.metadata["low"] and not field.metadata["low_open"])
+    return value is None or (
+        isinstance(value, int | float) and value == 0 == field.metadata["low"] and not field.metadata["low_open"]
+    )
 
 
 def require_names(names: Iterable[str], known: Iterable[str], *, owner: str) -> None:

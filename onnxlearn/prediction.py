@@ -229,14 +229,25 @@ def labels_of(target: Target, labels: Array) -> Array:
 
 def one_row(target: Target, outputs: Mapping[str, Array], axes: Mapping[str, Sequence[Any]] | None = None) -> dict[str, Any]:
     """The outputs of one row as plain Python values."""
-    return {name: _plain(target, name, array, axes or {}) for name, array in outputs.items()}
+    return {name: _plain(target, name, array[:1].tolist()[0], axes or {}) for name, array in outputs.items()}
 
 
-def _plain(target: Target, name: str, array: Array, axes: Mapping[str, Sequence[Any]]) -> Any:
+def plain_rows(
+    target: Target, outputs: Mapping[str, Array], axes: Mapping[str, Sequence[Any]] | None = None
+) -> list[dict[str, Any]]:
+    """The outputs of each row as :func:`one_row` has them.
+
+    >>> target = Target(names=("y",), type="regression", dtype="float64")
+    >>> plain_rows(target, {"prediction": np.array([[1.5], [2.0]])})
+    [{'prediction': 1.5}, {'prediction': 2.0}]
+    """
+    columns = [[_plain(target, name, values, axes or {}) for values in array.tolist()] for name, array in outputs.items()]
+    return [dict(zip(outputs, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(target: Target, name: str, values: Any, axes: Mapping[str, Sequence[Any]]) -> Any:
     if name == "label":
-        label = array.item(0)
-        return bool(label) if target.dtype == "bool" else label
-    values = array[0].tolist()
+        return bool(values) if target.dtype == "bool" else values
     if name == "probabilities":
         return dict(zip(target.classes, values, strict=True))
     if name == "set":
@@ -245,7 +256,8 @@ def _plain(target: Target, name: str, array: Array, axes: Mapping[str, Sequence[
         values = [dict(zip(axes.get(name) or range(len(row)), row, strict=True)) for row in values]
     if name in _OF_TARGETS or name == "quantiles":
         return values[0] if len(values) == 1 else dict(zip(target.names, values, strict=True))
-    return dict(zip(axes[name], values, strict=True)) if name in axes and array.ndim == 2 else values
+    flat = name in axes and isinstance(values, list) and not (values and isinstance(values[0], list))
+    return dict(zip(axes[name], values, strict=True)) if flat else values
 
 
 def _size(array: Array) -> int:

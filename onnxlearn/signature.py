@@ -33,14 +33,19 @@ class Output:
         return {"name": self.name, "type": self.type, "shape": ["N", *self.row_shape]}
 
 
+def tensors_of(values: Sequence[Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Element type and shape of a row, by name, of a session's inputs or outputs, which all have the rows first."""
+    return {value.name: (_ONNX_TYPES.get(value.type, value.type), tuple(value.shape[1:])) for value in values}
+
+
 def main_outputs(schema: Schema) -> tuple[str, ...]:
     """The outputs that every file for this target has."""
     return ("label", "probabilities") if schema.target.type == "classification" else ("prediction",)
 
 
-def check_inputs(session: Session, schema: Schema, source: str) -> None:
-    """Raise ``ModelFileError`` where the file's inputs are not those that its schema tells."""
-    expected = {column.name: column.onnx_type for column in schema.features}
+def check_inputs(session: Session, inputs: Mapping[str, tuple[str, tuple[str | int, ...]]], source: str) -> None:
+    """Raise ``ModelFileError`` where the file's inputs are not those that its schema tells: element type and shape by name."""
+    expected = {name: onnx_type for name, (onnx_type, _) in inputs.items()}
     found = {value.name: _ONNX_TYPES.get(value.type, value.type) for value in session.get_inputs()}
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     if wrong:
@@ -59,7 +64,10 @@ def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[A
     found = {value.name: value for value in session.get_outputs()}
     absent = [name for name in main_outputs(schema) if name not in found]
     if absent:
-        raise ModelFileError(f"{source} is damaged: it has no output {absent[0]!r}")
+        raise ModelFileError(
+            f"{source} has no output {absent[0]!r}: it was exported without, or is damaged; load the model that it was made "
+            "of, or run it with onnxruntime.InferenceSession"
+        )
     names = [*main_outputs(schema), *(name for name in found if name not in main_outputs(schema))]
     return {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}
 

@@ -18,6 +18,7 @@ from onnxlearn_cli.lr_find import lr_find
 from onnxlearn_cli.predict import evaluate, predict
 from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
+from onnxlearn_cli.serve import serve
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures, targets
 from onnxlearn_cli.understand import dependence, importance
 
@@ -71,7 +72,7 @@ def _onnxlearn(
 
 
 _COMMANDS = (
-    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export,
+    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export, serve,
     inspect, learners, measures, targets, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -88,4 +90,21 @@ def lr_find(
         return
     show(f"suggested lr: {found.suggestion:g}")
     show(f"the loss falls fastest at {found.steepest:.2g} and is lowest at {found.lowest:.2g}")
-    say(f"next: onnxlearn fit with --set lr={found.suggestion:g}")
+    same = {
+        "--target": target, "--learner": None if learner == "mlp" else learner, "--seed": seed, "--task": task,
+        "--positive": positive, "--kind": kind, "--levels": levels, "--group": group, "--stratum": stratum, "--weight": weight,
+        "--order": order, "--id": id_, "--ignore": ignore, "--na": na, "--format": format_,
+        "--set": [*(settings or []), f"lr={found.suggestion:g}"],
+    }  # fmt: skip
+    say(f"next: {command_line('fit', data, same)}")
+
+
+def command_line(command: str, data: str, options: Mapping[str, Any]) -> str:
+    """A command to be pasted; an option may be absent, have a value or several.
+
+    >>> command_line("fit", "my table.csv", {"--target": ["y"], "--seed": None, "--set": ["lr=0.1", "dropout=0"]})
+    "onnxlearn fit 'my table.csv' --target y --set lr=0.1 --set dropout=0"
+    """
+    given = {name: value if isinstance(value, list) else [value] for name, value in options.items() if value is not None}
+    parts = [part for name, values in given.items() for value in values for part in (name, str(value))]
+    return shlex.join(["onnxlearn", command, data, *parts])

@@ -104,7 +104,7 @@ class Bagging(Averaging):
         folds, parts = self._parts(rows, test)
         networks = train_all(
             parts,
-            files=training_folder(folder, self, task),
+            files=training_folder(folder, self, task, test),
             keep_on_interrupt=keep_on_interrupt,
             progress=progress,
         )

@@ -108,7 +108,7 @@ class Ensemble(Averaging):
         parts = self._parts(rows)
         networks = train_all(
             parts,
-            files=training_folder(folder, self, task),
+            files=training_folder(folder, self, task, test),
             keep_on_interrupt=keep_on_interrupt,
             progress=progress,
         )

@@ -181,7 +181,7 @@ class NetworkLearner(Learner):
         """
         rows = self._rows(task, test)
         prepared = self.prepare(rows.train, rows.valid)
-        with training_folder(folder, self, task) as files:
+        with training_folder(folder, self, task, test) as files:
             network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
         return self._ship(network, rows, task, test)
 
@@ -289,6 +289,7 @@ class NetworkLearner(Learner):
         notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
         if notes:
             warnings.warn(". ".join(notes), StartWarning, stacklevel=2)
+        notes += [] if config.start_from is None else config.start_from.origin(train.schema)
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,

@@ -17,16 +17,31 @@ if TYPE_CHECKING:
 class OnnxFile(Target):
     """Target ``onnx``."""
 
-    meaning: ClassVar[str] = "the same model at another opset or with other labels"
+    meaning: ClassVar[str] = "the same model at another opset, with other inputs, labels or outputs"
 
     opset: int | None = param(None, "ONNX opset, not below the model's own (None: as it is)")
     labels: Literal["names", "indices"] | None = param(
         None, "the label as the class's name or as its position among the classes"
     )
+    outputs: tuple[str, ...] = param(
+        (), "the outputs to keep, in this order; unseen is added where it is named: which values training had not seen (): all"
+    )
+    layout: Literal["columns", "packed"] | None = param(
+        None, "one input a column, or the columns packed by type: numbers, integers (integer levels, dates) and strings"
+    )
+    rank: Literal[1, 2] | None = param(None, "shape of a column's input, [N] or [N, 1]")
+    float_type: Literal["float64", "float32"] | None = param(
+        None, "type of the inputs that are numbers (None: each column's own, float64 where they are packed)"
+    )
 
     def write(self, model: Model, out: Path) -> list[str]:
         """Rewrite the file."""
+        from onnxlearn.export.rounding import told_rounding
         from onnxlearn.graph.rewrite import rewrite
 
-        out.write_bytes(rewrite(model.to_bytes(), opset=self.opset, labels=self.labels))
-        return []
+        data = rewrite(
+            model.to_bytes(), opset=self.opset, labels=self.labels, outputs=self.outputs or None, layout=self.layout,
+            rank=self.rank, float_type=self.float_type,
+        )  # fmt: skip
+        out.write_bytes(data)
+        return told_rounding(model) if self.float_type == "float32" else []

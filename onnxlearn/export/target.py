@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 TARGETS = {
     "onnx": "onnxlearn.export.onnx_file:OnnxFile",
+    "encoded": "onnxlearn.export.encoded:Encoded",
+    "triton": "onnxlearn.export.triton:Triton",
+    "mlflow": "onnxlearn.export.mlflow_folder:MLflowFolder",
+    "kserve": "onnxlearn.export.kserve:KServe",
     "python": "onnxlearn.export.clients.python:PythonClient",
     "node": "onnxlearn.export.clients.node:NodeClient",
     "c": "onnxlearn.export.clients.c:CClient",
@@ -53,7 +57,7 @@ def target_class(name: str) -> type[Target]:
     return found
 
 
-def make_target(name: str, **options: Any) -> Target:
+def make_target(name: str, /, **options: Any) -> Target:
     """A target with its options.
 
     >>> make_target("onnx", opset=20)

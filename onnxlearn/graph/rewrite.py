@@ -1,21 +1,25 @@
-"""The same model in another form: a newer opset, labels as indices."""
+"""The same model in another form: a newer opset, labels as indices, other inputs, fewer outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, version_converter
+from onnx import helper, version_converter
 
 from onnxlearn.errors import ExportError, ParameterError, ParityError
 from onnxlearn.graph.builder import BASE_OPSET
 from onnxlearn.graph.check import check_names, check_onnx
 from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.graph.inputs import change_inputs
 from onnxlearn.graph.metadata import embed
+from onnxlearn.graph.outputs import UNSEEN, choose_outputs, index_labels, name_labels
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.runtime import CHUNK_ROWS, open_session, run_chunked
-from onnxlearn.schema import Target
+from onnxlearn.schema import Schema, Target
+from onnxlearn.wire.form import KEY, FloatType, Form, Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Labels: TypeAlias = Literal["names", "indices"]
@@ -26,27 +30,43 @@ NEWEST_OPSET = 26
 TOLERANCE = 1e-6
 
 
-def rewrite(data: bytes, *, opset: int | None = None, labels: Labels | None = None) -> bytes:
+def rewrite(
+    data: bytes,
+    *,
+    opset: int | None = None,
+    labels: Labels | None = None,
+    outputs: Sequence[str] | None = None,
+    layout: Layout | None = None,
+    rank: Literal[1, 2] | None = None,
+    float_type: FloatType | None = None,
+) -> bytes:
     """The bytes of an equivalent model file; what is not given stays as it is.
 
     ``opset``: 18 to 26, not below that of the file. ``labels``: ``names``, the classes, or ``indices``, INT64 positions among
-    them (the metadata then has ``"labels": "indices"``), which saves runtimes without string tensors. The result is checked
-    and compared with the original on hostile rows.
+    them (the metadata then has ``"labels": "indices"``), which saves runtimes without string tensors. ``outputs``: those to
+    keep, in this order; ``unseen``, BOOL ``[N, F]``, is added where it is named. ``layout``, ``rank``, ``float_type``: as
+    :class:`onnxlearn.wire.form.Form` has them, which the metadata's ``inputs`` then tells. The result is checked and compared
+    with the original on hostile rows.
 
     Raises: ParameterError, ModelFileError, ExportError where an operator cannot be converted, ParityError.
     """
     document = read_metadata(data)
     model = onnx.load_from_string(data)
-    target = read_schema(document).target
+    schema = read_schema(document)
     current = _opset(model)
     wanted = current if opset is None else opset
     if not max(current, BASE_OPSET) <= wanted <= NEWEST_OPSET:
         raise ParameterError(f"opset has to be {max(current, BASE_OPSET)} to {NEWEST_OPSET} for this file, not {opset}")
-    if labels is not None and target.type == "regression":
-        raise ParameterError("labels can be chosen for a classification, this file predicts numbers")
-    if labels is not None and labels != document.get("labels", "names"):
-        _name_labels(model, target) if labels == "names" else _index_labels(model, target)
-        document["labels"] = labels
+    form = _wanted_form(document, layout=layout, rank=rank, float_type=float_type)
+    if labels is not None:
+        _change_labels(model, schema.target, labels, document)
+    if outputs is not None:
+        _require_columns(document, model, outputs)
+        choose_outputs(model, schema, outputs)
+        _tell_outputs(model, document)
+    if form is not None:
+        change_inputs(model, schema, form)
+        document |= form.to_dict(schema)
     if wanted != current:
         model = _convert(model, wanted)
     check_onnx(model.SerializeToString())
@@ -60,6 +80,54 @@ def _opset(model: onnx.ModelProto) -> int:
     return next(int(entry.version) for entry in model.opset_import if entry.domain == "")
 
 
+def _wanted_form(document: dict[str, Any], **settings: Any) -> Form | None:
+    """The form of inputs that is asked for, ``None`` where it is that of the file."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("layout") == "packed" and given.get("rank") == 1:
+        raise ParameterError(
+            "rank=1 is for columns by themselves, the tensors of layout='packed' have rank 2: give one of them"
+        )
+    current = Form.of(document)
+    form = Form(**{**vars(current), **given})
+    if form == current:
+        return None
+    if current != Form():
+        raise _changed_already(document)
+    return form
+
+
+def _require_columns(document: dict[str, Any], model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    there = {output.name for output in model.graph.output}
+    if UNSEEN in outputs and UNSEEN not in there and Form.of(document) != Form():
+        raise _changed_already(document)
+
+
+def _changed_already(document: dict[str, Any]) -> ParameterError:
+    told = document[KEY]
+    return ParameterError(
+        f"the inputs of this file were changed already ({told.get('layout', 'columns')}, rank {told.get('rank', 2)}): export "
+        "from the model that it was made of"
+    )
+
+
+def _change_labels(model: onnx.ModelProto, target: Target, labels: Labels, document: dict[str, Any]) -> None:
+    if target.type == "regression":
+        raise ParameterError("labels can be chosen for a classification, this file predicts numbers")
+    if labels == document.get("labels", "names"):
+        return
+    if not any(output.name == "label" for output in model.graph.output):
+        raise ParameterError("labels can be chosen where there is an output 'label', which this file was exported without")
+    (name_labels if labels == "names" else index_labels)(model, target)
+    document["labels"] = labels
+
+
+def _tell_outputs(model: onnx.ModelProto, document: dict[str, Any]) -> None:
+    """What stands along an output's last axis is told of those that are left."""
+    left = {output.name for output in model.graph.output}
+    if axes := {name: axis for name, axis in document.pop("outputs", {}).items() if name in left}:
+        document["outputs"] = axes
+
+
 def _convert(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     try:
         converted = version_converter.convert_version(model, opset)
@@ -71,71 +139,37 @@ def _convert(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return converted
 
 
-def _index_labels(model: onnx.ModelProto, target: Target) -> None:
-    """Give out the position of the best class instead of looking its name up."""
-    if _is_own_index(target):
-        return
-    lookup = _producer(model, "label")
-    names, position = lookup.input
-    model.graph.node.remove(lookup)
-    _rename(model, position, "label")
-    if not any(names in node.input for node in model.graph.node):
-        model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == names))
-    _declare_label(model, TensorProto.INT64)
-
-
-def _name_labels(model: onnx.ModelProto, target: Target) -> None:
-    """The inverse of :func:`_index_labels`."""
-    if _is_own_index(target):
-        return
-    best = _producer(model, "label")
-    _rename(model, "label", best.name)
-    is_text = target.dtype == "str"
-    names = numpy_helper.from_array(np.array(target.classes, object if is_text else np.int64), "post/classes")
-    model.graph.initializer.append(names)
-    model.graph.node.append(helper.make_node("Gather", [names.name, best.name], ["label"], name="post/Gather_label", axis=0))
-    _declare_label(model, TensorProto.STRING if is_text else TensorProto.INT64)
-
-
-def _is_own_index(target: Target) -> bool:
-    return target.dtype != "str" and [int(label) for label in target.classes] == list(range(len(target.classes)))
-
-
-def _producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
-    producer: onnx.NodeProto = next(node for node in model.graph.node if name in node.output)
-    return producer
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    """Give a tensor another name, where it is made and where it is read."""
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [new if name == old else name for name in names]
-
-
-def _declare_label(model: onnx.ModelProto, element_type: int) -> None:
-    label = next(output for output in model.graph.output if output.name == "label")
-    label.type.tensor_type.elem_type = element_type
-
-
 def _compare(before: bytes, after: bytes) -> None:
-    """Both files agree on hostile rows."""
+    """Both files agree on hostile rows, as far as these can be told in the new one's type of numbers."""
     old, new = read_metadata(before), read_metadata(after)
     schema = read_schema(old)
-    feeds = hostile_feeds(schema)
-    chunk_rows = read_chunk_rows(old) or CHUNK_ROWS
-    expected, got = (run_chunked(open_session(data, "cpu", chunk_rows=chunk_rows), feeds) for data in (before, after))
-    for name, values in expected.items():
-        if values.dtype.kind == "f":
-            scale = np.maximum(1.0, np.abs(values))
-            difference = float((np.abs(got[name] - values) / scale).max(initial=0.0))
-            if not difference <= TOLERANCE:
-                raise ParityError(f"the rewritten model differs by {difference:g} in {name}, more than {TOLERANCE:g}")
-        elif name != "label" and not np.array_equal(got[name], values):
+    feeds = Form.of(new).rounded(hostile_feeds(schema), schema)
+    expected, got = (_run(data, document, schema, feeds) for data, document in ((before, old), (after, new)))
+    for name in (name for name in expected if name in got):
+        if name == "label":
+            _compare_labels(expected[name], got[name], schema.target, old, new)
+        else:
+            _compare_values(name, expected[name], got[name])
+
+
+def _run(data: bytes, document: dict[str, Any], schema: Schema, feeds: dict[str, Array]) -> dict[str, Array]:
+    session = open_session(data, "cpu", chunk_rows=read_chunk_rows(document) or CHUNK_ROWS)
+    return run_chunked(session, Form.of(document).arrange(feeds, schema))
+
+
+def _compare_values(name: str, expected: Array, got: Array) -> None:
+    if expected.dtype.kind != "f":
+        if not np.array_equal(got, expected):
             raise ParityError(f"the rewritten model differs in {name}")
-    if "label" in expected and not np.array_equal(
-        _indices(expected["label"], schema.target, old), _indices(got["label"], schema.target, new)
-    ):
+        return
+    scale = np.maximum(1.0, np.abs(expected))
+    difference = float((np.abs(got - expected) / scale).max(initial=0.0))
+    if not difference <= TOLERANCE:
+        raise ParityError(f"the rewritten model differs by {difference:g} in {name}, more than {TOLERANCE:g}")
+
+
+def _compare_labels(expected: Array, got: Array, target: Target, old: dict[str, Any], new: dict[str, Any]) -> None:
+    if _indices(expected, target, old) != _indices(got, target, new):
         raise ParityError("the rewritten model gives other labels")
 
 

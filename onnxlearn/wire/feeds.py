@@ -110,11 +110,18 @@ def require_features(schema: Schema, available: Any) -> None:
     require_columns(schema.feature_names, available, taken=schema.target.names)
 
 
-def require_columns(names: Sequence[str], available: Any, *, needed_by: str = "the model", taken: Sequence[str] = ()) -> None:
+def require_columns(
+    names: Sequence[str],
+    available: Any,
+    *,
+    needed_by: str = "the model",
+    source: str = "the table",
+    taken: Sequence[str] = (),
+) -> None:
     """Raise ``ColumnNotFoundError`` unless all names are available; it suggests neither one of them nor one of ``taken``."""
     missing = [name for name in names if name not in available]
     if missing:
-        raise ColumnNotFoundError.of(missing, available, needed_by=needed_by, taken={*names, *taken})
+        raise ColumnNotFoundError.of(missing, available, needed_by=needed_by, source=source, taken={*names, *taken})
 
 
 def unique_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:

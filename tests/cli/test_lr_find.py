@@ -7,12 +7,15 @@ def test_the_suggestion_comes_with_table_and_plot(command, tmp_path):
     out, plot = tmp_path / "rates.csv", tmp_path / "rates.svg"
     done = command(
         "lr-find", "example:penguins", "--target", "species", "--learner", "linear", "--steps", "40",
+        "--ignore", "year",
         "--out", str(out), "--plot", str(plot),
     )  # fmt: skip
     assert done.code == 0
     assert done.out.startswith("suggested lr: ")
     rate = float(done.out.split()[2])
-    assert f"next: onnxlearn fit with --set lr={rate:g}" in done.err
+    assert (
+        f"next: onnxlearn fit example:penguins --target species --learner linear --ignore year --set lr={rate:g}\n" in done.err
+    )
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert 10 < len(rows) <= 40

@@ -12,17 +12,14 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from rows import as_json, batches, every_type, quick, rows_of
+
 import onnxlearn as ol
-from onnxlearn.graph.hostile import hostile_feeds
 
 HERE = Path(__file__).parent
 INSTALL = "ONNXRUNTIME_NODE_INSTALL=skip npm install --prefix tests/consumers --no-package-lock"
-# The types of feeds as predict.mjs calls them.
-TYPES = {np.dtype(object): "string", np.dtype(np.bool_): "bool"}
-
 pytestmark = pytest.mark.consumers
 
 
@@ -36,15 +33,6 @@ def node():
     return program
 
 
-def as_json(column):
-    """A column as predict.mjs reads it: 64-bit integers and what JSON has no number for as text."""
-    kind = TYPES.get(column.dtype, column.dtype.name)
-    values = column.ravel().tolist()
-    if kind in ("int64", "float64", "float32"):
-        values = [str(value) if kind == "int64" else repr(value).replace("nan", "NaN") for value in values]
-    return {"type": kind, "values": values}
-
-
 def run_in_node(node, model, feeds, folder):
     """The outputs of a model as onnxruntime-node computes them."""
     model.save(folder / "model.onnx")
@@ -56,20 +44,6 @@ def run_in_node(node, model, feeds, folder):
     return {name: np.array(output["values"]).reshape(output["dims"]) for name, output in outputs.items()}
 
 
-def rows_of(model, task):
-    hostile = hostile_feeds(model.schema)
-    return {name: np.concatenate([column, hostile[name]]) for name, column in task.feeds().items()}
-
-
-def batches(rows):
-    """The first row, none, and all."""
-    return [{name: column[:size] for name, column in rows.items()} for size in (1, 0, len(next(iter(rows.values()))))]
-
-
-def quick(**options):
-    return ol.learner("mlp", max_epochs=10, device="cpu", **options)
-
-
 def test_classes(node, tmp_path):
     task = ol.Task.from_file("example:penguins", target="species")
     model = quick().fit(task, progress=False)
@@ -78,25 +52,6 @@ def test_classes(node, tmp_path):
         assert set(theirs) == {"label", "probabilities"}
         assert theirs["label"].tolist() == ours["label"].tolist()
         np.testing.assert_allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-6)
-
-
-def every_type(n=200):
-    rng = np.random.default_rng(0)
-    flight, paid = rng.choice([-7, 15, 2**53 + 1], n), rng.random(n) < 0.5
-    day = pd.Timestamp("1968-11-30 23:00") + pd.to_timedelta(rng.integers(0, 5000, n), unit="h")
-    frame = pd.DataFrame(
-        {
-            "flight": pd.Categorical(flight),
-            "paid": pd.Series(paid, dtype="boolean").mask(rng.random(n) < 0.1),
-            "checked": rng.random(n) < 0.5,
-            "departure day": pd.Series(day).mask(rng.random(n) < 0.1),
-            "größe": rng.normal(size=n).astype(np.float32),
-            "distance": pd.Series(rng.exponential(1e5, n)).mask(rng.random(n) < 0.1),
-            "city": rng.choice(["Köln", "東京", "🦜", ""], n),
-        }
-    )
-    frame["arrival"] = 1.7e9 + rng.normal(size=n) + paid + (flight > 0)
-    return frame
 
 
 @pytest.mark.parametrize("options", [{}, {"num_scaler": "quantile", "cat_encoding": "embedding", "norm": "layer"}])

@@ -237,7 +237,7 @@ def test_a_schema_of_other_inputs_is_noticed():
         Model(
             small_model(schema, document_of(schema_of(PRICE, (*FEATURES, Column(name="x2", kind="numeric", dtype="float64")))))
         )
-    with pytest.raises(ModelFileError, match="it has no output 'label'"):
+    with pytest.raises(ModelFileError, match="has no output 'label': it was exported without"):
         Model(small_model(schema, document_of(schema_of(SPECIES))))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import onnxlearn.graph.rewrite as rewriting
 from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
-from onnxlearn.graph.builder import GraphBuilder
+from onnxlearn.graph.builder import INT64, GraphBuilder
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.metadata import embed
 from onnxlearn.graph.rewrite import rewrite
@@ -32,16 +32,18 @@ def network(g, tensors):
     for activation in ("Relu", "Selu", "Mish", "Sigmoid", "Tanh", "Softplus", "Elu", "LeakyRelu"):
         h = g.op(activation, h)
     h = g.op("Mul", h, g.op("Erf", h))
-    embedded = g.op("Gather", g.const(rng.normal(size=(14, 3)).astype(np.float32)), tensors["cat"], axis=0)
-    flat = g.op("Reshape", embedded, g.const(np.array([0, -1])))
+    table = g.const(rng.normal(size=(14, 3)).astype(np.float32))
+    codes = tensors["cat"] if "cat" in tensors else g.op("Cast", g.op("Less", tensors["num"], g.const(np.float32(0))), to=INT64)
+    embedded = g.op("Gather", table, codes, axis=0)
+    flat = g.op("Flatten", g.op("Reshape", embedded, g.const(np.array([0, 0, 3]))), axis=1)
     mean = g.op("ReduceMean", flat, g.const(np.array([1])), keepdims=1)
     h = g.op("Concat", h, mean, axis=1)
     return g.op("MatMul", h, g.const(rng.normal(size=(9, n_outputs)).astype(np.float32)))
 
 
-def model_file(target, scaler="quantile"):
-    schema = schema_of(*ALL, target=target)
-    steps = Preprocessing.fit(schema, PreprocessConfig(num_scaler=scaler, max_onehot=4), draw_feeds(schema, 100))
+def model_file(target, scaler="quantile", columns=ALL, draw=draw_feeds):
+    schema = schema_of(*columns, target=target)
+    steps = Preprocessing.fit(schema, PreprocessConfig(num_scaler=scaler, max_onehot=4), draw(schema, 100))
     network.shape = (steps.schema.ingress.n_num, target.n_outputs)
     scaling = TargetScaling(np.array([3.0]), np.array([2.0])) if target.type == "regression" else None
     document = {"format_version": 1, "schema": steps.schema.to_dict(), "learner": {}, "training": {}, "versions": {}}

@@ -27,7 +27,7 @@ from onnxlearn_models.training import optimizers
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.checkpoints import CheckpointWarning
 from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
-from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, CheckpointFile, read_safetensors
+from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, CheckpointFile, read_safetensors, tensors_digest
 from onnxlearn_models.training.folder import read_folder, training_folder
 from onnxlearn_models.training.loop import Training
 from tests.contract.quick_learners import quick
@@ -206,7 +206,9 @@ def test_a_training_whose_time_was_up_goes_on_with_more_time(tmp_path):
     model, n = fit(linear(time_budget=1e-9), tmp_path)
     assert (model.metadata["training"]["stopped"], n) == ("time", 1)
     assert fit(linear(time_budget=1e-9), tmp_path)[1] == 0
-    assert fit(linear(time_budget=600.0), tmp_path)[1] == 5
+    model, n = fit(linear(time_budget=600.0), tmp_path)
+    assert n == 5
+    assert any("after an epoch that was cut short" in note for note in model.metadata["notes"])
 
 
 def test_a_training_that_a_callback_stopped_goes_on_without_it(tmp_path):
@@ -336,11 +338,57 @@ def test_a_damaged_file_is_named(tmp_path):
     assert fit(linear(), tmp_path)[1] == 6
 
 
+def test_a_flipped_bit_is_noticed(tmp_path):
+    kill(linear(), tmp_path, 3)
+    file = tmp_path / "network-1.safetensors"
+    contents = bytearray(file.read_bytes())
+    contents[-3] ^= 1
+    file.write_bytes(contents)
+    with pytest.raises(DataError, match="is damaged: its tensors are not those that were written"):
+        linear().fit(task(), folder=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("contents", ["{", "{}", "[]", '{"format_version": 1}'])
+def test_a_damaged_description_is_told_with_a_way_out(contents, tmp_path):
+    kill(linear(), tmp_path, 3)
+    (tmp_path / DOCUMENT).write_text(contents)
+    with pytest.raises(DataError, match=r"training.json' is damaged .* put back what it was, or train in another folder"):
+        linear().fit(task(), folder=tmp_path, progress=False)
+
+
+def test_other_test_rows_that_choose_the_epoch_are_another_training(tmp_path):
+    data = task()
+    (train, one), (_, other) = data.split(0.3, 0), data.split(0.3, 1)
+    learner = linear(validation="test")
+    learner.fit(train, test=one, folder=tmp_path, progress=False)
+    with pytest.raises(ParameterError, match="other test rows chose its epochs"):
+        learner.replace(max_epochs=7).fit(train, test=other, folder=tmp_path, progress=False)
+    assert learner.replace(max_epochs=7).fit(train, test=one, folder=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("folder", [3, "", ["runs"]])
+def test_what_is_no_path_is_refused(folder):
+    with pytest.raises(ParameterError, match="folder is the path of a folder, new or of this training, not"):
+        linear().fit(task(), folder=folder, progress=False)
+
+
+def test_a_training_that_is_over_can_be_read_where_nobody_may_write(tmp_path, monkeypatch):
+    model, _ = fit(linear(), tmp_path)
+    (tmp_path / ".lock").unlink()
+    # Whoever may do everything is let in anyway: only a disk that is read-only stops the administrator.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    again, n = fit(linear(), tmp_path)
+    assert (again.to_bytes(), n) == (model.to_bytes(), 0)
+    assert not (tmp_path / ".lock").exists()
+
+
 def test_a_checkpoint_of_another_version_is_refused_where_it_does_not_fit(tmp_path):
     kill(linear(), tmp_path, 3)
     file = tmp_path / "network-1.safetensors"
     tensors, metadata = read_safetensors(file)
-    file.write_bytes(save({name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}, metadata))
+    fewer = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+    about = {**json.loads(metadata[KEY]), "sha256": tensors_digest(fewer)}
+    file.write_bytes(save(fewer, {KEY: json.dumps(about)}))
     with pytest.raises(DataError, match=r"does not fit this training: onnxlearn .* wrote it, and this is"):
         linear().fit(task(), folder=tmp_path, progress=False)
     newer = {KEY: json.dumps({**json.loads(metadata[KEY]), "format_version": 99})}
@@ -562,3 +610,12 @@ def test_fifty_kills_at_random_moments_change_nothing(tmp_path, monkeypatch):
         assert not list(folder.glob(f".*{PART}"))
         if sum(kills.values()) >= 50:
             break
+
+
+def test_a_table_that_chooses_the_epoch_belongs_to_the_training(tmp_path):
+    train, valid = task().split(0.3, 0)
+    learner = linear(validation=valid.frame)
+    model, n = fit(learner, tmp_path, train)
+    assert (fit(learner, tmp_path, train)[0].to_bytes(), n) == (model.to_bytes(), 6)
+    with pytest.raises(ParameterError, match="holds another training: it has validation="):
+        linear(validation=valid.frame[:-1]).fit(train, folder=tmp_path, progress=False)

@@ -143,3 +143,15 @@ def test_learning_curves_of_a_measure_mark_the_epoch_that_was_kept():
     assert ax.get_ylabel() == "auc"
     with pytest.raises(ParameterError, match="no history has 'f1'; there are 'auc', 'loss', 'acc'"):
         ol.plots.learning_curves(model, measure="f1")
+
+
+def test_the_steepest_fall_is_not_looked_for_where_batches_differ():
+    rng = np.random.default_rng(0)
+    lrs = np.geomspace(1e-6, 1, 100)
+    # Nothing but noise at first, then a slow fall that ends at 0.05.
+    losses = np.where(lrs < 1e-3, 1.0, 1.0 - 0.3 * np.log(lrs / 1e-3) / np.log(50)) + 0.05 * rng.normal(size=100)
+    losses[0] = 1.6
+    losses[lrs > 0.05] = 2.0
+    smoothed = np.array([np.mean(losses[max(0, i - 9) : i + 1]) for i in range(100)])
+    found = LRRange(learner="mlp", lrs=lrs, losses=losses, smoothed=smoothed)
+    assert 1e-3 < found.steepest <= found.lowest

@@ -223,3 +223,16 @@ def test_on_the_command_line(folder, tmp_path, monkeypatch, capsys):
     assert "sha256" in ol.load("second.onnx").metadata["learner"]["params"]["start_from"]
     assert main([*line, "--set", "start_from=model.onnx"]) == 2
     assert "export folds and fuses weights" in capsys.readouterr().err
+
+
+def test_scores_of_rows_that_the_weights_may_know_are_noted(folder):
+    model = mlp(start_from=folder).fit(task(), progress=False)
+    assert any("trained on a task of the same name" in note for note in model.metadata["notes"])
+
+
+def test_weights_that_are_no_numbers_are_named():
+    weights = begun(mlp()).state_dict()
+    name = next(iter(weights))
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    with pytest.raises(ParameterError, match=f"start_from: '{name}' of a state dict has values that are not finite"):
+        mlp(start_from=weights).fit(task(), progress=False)

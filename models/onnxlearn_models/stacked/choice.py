@@ -11,13 +11,13 @@ from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.sampling import even_sizes
 
 # Multiplications of one model's step, forwards, above which its arithmetic takes so long that nothing is saved beside it.
-# Speed-up of 10 models of three hidden layers on one core, against one after the other by the plainest loop:
+# Speed-up of 10 models of three hidden layers on two cores, against one after the other by the plainest loop:
 #   width  batch  multiplications  speed-up        width  batch  multiplications  speed-up
-#      32     32          0.1 M      6.5             128     32          1.1 M      2.3
-#      64     32          0.3 M      4.7             128     64          2.3 M      1.9
-#      64     64          0.6 M      3.4             256     32          4.4 M      1.1
-#      64    256          2.5 M      1.9             128    256          9.2 M      1.2
-LARGEST_STEP = 4e6
+#      32     32          0.1 M      4.9             128     64          2.3 M      3.0
+#      64     32          0.3 M      6.3             256     32          4.4 M      2.0
+#      64     64          0.6 M      5.1             256    256           35 M      1.2
+# On one core a step of 4.4 M takes as long in both ways.
+LARGEST_STEP = 5e6
 # More models save little more of what a step costs besides its arithmetic; their weights have to stay in the cache.
 MOST = 10
 # For the rows, which each of the models has for itself.

@@ -7,12 +7,14 @@ or the new one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from onnxlearn.errors import DataError, ParameterError
@@ -80,6 +82,7 @@ class Checkpoint:
         parts = {name: getattr(self, name) for name in _PARTS}
         # The format of the file keeps no order of names.
         document = {"format_version": FORMAT_VERSION, **parts, "state": plain, "names": list(self.state)}
+        document["sha256"] = tensors_digest(tensors)
         contents: bytes = save(tensors, {KEY: json.dumps(document, ensure_ascii=False, sort_keys=True)})
         return contents
 
@@ -109,9 +112,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise DataError(f"{str(path)!r} is no checkpoint of onnxlearn: its metadata have no {KEY!r}") from error
     if document["format_version"] > FORMAT_VERSION:
         raise DataError(f"{str(path)!r} has format {document['format_version']}, which is newer than this onnxlearn: update it")
+    if document.get("sha256") != tensors_digest(tensors):
+        raise DataError(
+            f"{str(path)!r} is damaged: its tensors are not those that were written; delete it to train this one anew"
+        )
     found = {**document["state"], **tensors}
     state = {name: found[name] for name in document["names"] if name in found}
     return Checkpoint(state=state, **{name: document[name] for name in _PARTS})
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, on the CPU."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:

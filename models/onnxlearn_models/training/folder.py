@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_folder(folder: str | Path) -> TrainingFolder:
     if not (path / DOCUMENT).is_file():
         raise DataError(f"{str(folder)!r} is no training folder: it has no {DOCUMENT}; give the folder that folder= named")
     checkpoints = {int(file.stem.removeprefix("network-")): read_checkpoint(file) for file in path.glob(NETWORKS)}
-    return TrainingFolder(path, read_json(path / DOCUMENT, _WAY_OUT), dict(sorted(checkpoints.items())))
+    return TrainingFolder(path, _read_document(path), dict(sorted(checkpoints.items())))
 
 
 def no_file(number: int) -> None:
@@ -82,16 +83,22 @@ def no_file(number: int) -> None:
 
 
 @contextlib.contextmanager
-def training_folder(folder: str | Path | None, learner: Learner, task: Task) -> Iterator[Files]:
+def training_folder(folder: str | Path | None, learner: Learner, task: Task, test: Task | None = None) -> Iterator[Files]:
     """Open the folder of this training, a new one or one that it goes on in; without a folder nothing is kept.
 
-    Raises: ParameterError where it holds another training, OutputError where it cannot be written to or another process trains
-    in it.
+    ``test``: rows that choose the epoch, where the learner has ``validation="test"``.
+
+    Raises: ParameterError for what is no folder and where it holds another training, OutputError where it cannot be written to
+    or another process trains in it.
     """
     if folder is None:
         yield no_file
         return
-    path, document = Path(folder), describe(learner, task)
+    if not isinstance(folder, str | Path) or not str(folder):
+        raise ParameterError(f"folder is the path of a folder, new or of this training, not {folder!r}")
+    validation = learner.values.get("validation")
+    chosen_by = test if isinstance(validation, str) and validation == "test" else None
+    path, document = Path(folder), describe(learner, task, chosen_by)
     if not place().is_first:
         # The first of several processes looks after it.
         _goes_on(path, document)
@@ -106,16 +113,34 @@ def training_folder(folder: str | Path | None, learner: Learner, task: Task) -> 
         yield lambda number: CheckpointFile(path / f"network-{number}.safetensors")
 
 
-def describe(learner: Learner, task: Task) -> dict[str, Any]:
+def describe(learner: Learner, task: Task, test: Task | None = None) -> dict[str, Any]:
     """What is trained, as plain JSON: two trainings of one description are one, at different times."""
     return {
         "format_version": FORMAT_VERSION,
-        "task": {"name": task.schema.name, "n_rows": task.n_rows, "sha256": task_fingerprint(task)},
+        "task": _about(task),
+        "test": None if test is None else _about(test),
         "schema": task.schema.to_dict(),
         "learner": _without_free(learner.to_dict()),
         "code": _without_free(own_code(learner)),
         "versions": {package: version(package) for package in ("onnxlearn", "torch")},
     }
+
+
+def _about(task: Task) -> dict[str, Any]:
+    return {"name": task.schema.name, "n_rows": task.n_rows, "sha256": task_fingerprint(task)}
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    """What is trained in a folder. Raises: DataError where the file does not tell."""
+    document = read_json(path / DOCUMENT, _WAY_OUT)
+    parts = ("task", "schema", "learner", "code", "versions")
+    if not isinstance(document, dict) or not isinstance(document.get("format_version"), int):
+        raise DataError(f"{str(path / DOCUMENT)!r} is damaged (it has no format_version): {_WAY_OUT}")
+    if document["format_version"] > FORMAT_VERSION:
+        raise DataError(f"{str(path)!r} has format {document['format_version']}, which is newer than this onnxlearn: update it")
+    if absent := [name for name in parts if not isinstance(document.get(name), dict)]:
+        raise DataError(f"{str(path / DOCUMENT)!r} is damaged (it has no {absent[0]}): {_WAY_OUT}")
+    return document
 
 
 def _without_free(value: Any) -> Any:
@@ -130,7 +155,7 @@ def _goes_on(path: Path, document: Mapping[str, Any]) -> bool:
     if not (path / DOCUMENT).is_file() or not any(path.glob(NETWORKS)):
         # Of another training whose first epoch never ended nothing would be lost.
         return False
-    _require_same(read_json(path / DOCUMENT, _WAY_OUT), json.loads(json.dumps(document)), path)
+    _require_same(_read_document(path), json.loads(json.dumps(document)), path)
     return True
 
 
@@ -144,8 +169,6 @@ def _begin(path: Path, document: Mapping[str, Any]) -> None:
 
 def _require_same(stored: Mapping[str, Any], document: Mapping[str, Any], path: Path) -> None:
     """Raise ``ParameterError`` where the folder holds another training, with what differs."""
-    if stored["format_version"] > FORMAT_VERSION:
-        raise DataError(f"{str(path)!r} has format {stored['format_version']}, which is newer than this onnxlearn: update it")
     if difference := _difference(stored, document):
         raise ParameterError(
             f"the folder {str(path)!r} holds another training: {difference}; give another folder, or delete this one (its "
@@ -161,6 +184,8 @@ def _difference(stored: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         if same["name"] and same["n_rows"]:
             return f"its task {now['name']!r} has as many rows, {now['n_rows']:,}, but others, or other columns or roles"
         return f"its task is {then['name']!r} with {then['n_rows']:,} rows, not {now['name']!r} with {now['n_rows']:,}"
+    if stored.get("test") != document["test"]:
+        return "other test rows chose its epochs (validation='test')"
     then, now = stored["learner"], document["learner"]
     if then["name"] != now["name"]:
         return f"its learner is {then['name']!r}, not {now['name']!r}"
@@ -179,6 +204,10 @@ def _locked(path: Path) -> Iterator[None]:
     """Keep other processes out; the lock of one that is killed is gone with it. Raises: OutputError."""
     from filelock import FileLock, Timeout
 
+    if not os.access(path, os.W_OK):
+        # Nobody can train there: what is over can be read all the same.
+        yield
+        return
     lock = FileLock(path / ".lock")
     try:
         lock.acquire(timeout=0)

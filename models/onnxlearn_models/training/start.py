@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from onnxlearn.experiments.store import read_json
 from onnxlearn.model import Model
 from onnxlearn.params import to_json
 from onnxlearn.schema import Schema
-from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, read_checkpoint, read_safetensors
+from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, read_checkpoint, read_safetensors, tensors_digest
 
 # Where a network of the user's own stands in ours; its weights are known by the names that they have in theirs.
 _PREFIXES = ("", "network.")
@@ -64,11 +63,7 @@ class StartWeights:
     @property
     def digest(self) -> str:
         """SHA-256 of names, types, shapes and values."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.tensors.items()):
-            digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}\0".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-        return digest.hexdigest()
+        return tensors_digest(self.tensors)
 
     def fitting(self, module: nn.Module) -> dict[str, Tensor]:
         """What the network's parameters and buffers can be set to, by their names. Raises: ParameterError where none can."""
@@ -78,6 +73,10 @@ class StartWeights:
             given = {f"{prefix}{name}": tensor for name, tensor in self.tensors.items()}
             fits = {name: given[name] for name, tensor in wanted.items() if name in given and _is_like(given[name], tensor)}
             found = max(found, fits, key=len)
+        if odd := next((name for name, tensor in found.items() if not torch.isfinite(tensor).all()), None):
+            raise ParameterError(
+                f"start_from: {odd!r} of {self.source} has values that are not finite: nothing can begin with it"
+            )
         if not parameters.keys() & found.keys():
             raise ParameterError(
                 f"start_from: no weights of {self.source} have the name and the shape of any of the network, which has "
@@ -112,6 +111,13 @@ class StartWeights:
             return f"the given weights were trained for the columns {listing(list(then)[:-1])}, in this order"
         other = [name for name in now if then[name] != now[name]]
         return f"the given weights were trained for other kinds, levels or classes of {listing(other)}" if other else ""
+
+    def origin(self, schema: Schema) -> list[str]:
+        """What a reader of a model's scores has to know: rows that were set aside here may have been trained on there."""
+        if self.schema is None or self.schema["name"] != schema.name:
+            return []
+        seen = f"the given weights were trained on a task of the same name, {schema.name!r}"
+        return [f"{seen}: scores of rows that they have seen say nothing about new ones"]
 
     @torch.no_grad()
     def load(self, module: nn.Module) -> None:

@@ -66,6 +66,11 @@ class Checkpoints(Callback):
         self._earlier = saved.earlier
         self._changed = {name: value for name, value in saved.settings.items() if value != now.get(name)}
         ctx.result.notes += [_note(each) for each in self._earlier]
+        if ctx.n_steps < ctx.epoch * ctx.n_epoch_steps and ctx.stopped is None:
+            ctx.result.notes.append(
+                f"it went on after an epoch that was cut short, by time_budget or a callback: its {ctx.epoch} epochs had "
+                f"{ctx.n_steps} steps instead of {ctx.epoch * ctx.n_epoch_steps}"
+            )
 
     def begin(self, ctx: Training) -> None:
         """Find out now whether the state can be kept."""

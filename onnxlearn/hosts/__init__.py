@@ -1,0 +1,1 @@
+"""Models inside the servers of others: what these load, one module a server."""

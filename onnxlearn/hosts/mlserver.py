@@ -1,0 +1,105 @@
+"""MLServer's runtime for models: the Open Inference Protocol over HTTP and gRPC. Loaded by MLServer itself.
+
+A folder that MLServer serves is written by ``onnxlearn export MODEL --to kserve``; its ``model-settings.json`` names this class.
+Interface: https://mlserver.readthedocs.io/en/stable/user-guide/custom.html (version 1.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from mlserver import MLModel
+from mlserver.errors import InferenceError
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, ResponseOutput
+from mlserver.utils import get_model_uri
+
+from onnxlearn.errors import DataError, ParameterError, listing
+from onnxlearn.model import Model, load
+from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.tensors import DATATYPES, Tensor, TensorReader, array_tensor
+from onnxlearn.wire.values import WIRE_TYPES
+
+MODEL_FILE = "model.onnx"
+_OPTIONS = ("provider", "n_threads")
+
+
+class OnnxlearnModel(MLModel):
+    """A model file in MLServer.
+
+    ``parameters.uri`` in its settings names the file, or the folder of a ``model.onnx``; ``parameters.extra`` may hold
+    ``provider`` and ``n_threads`` of :func:`onnxlearn.load`. A request that the model cannot take is answered with 400
+    and the column, row and value.
+    """
+
+    _model: Model
+    _reader: TensorReader
+
+    async def load(self) -> bool:
+        """Open the file and tell MLServer what goes in and comes out."""
+        uri = await get_model_uri(self._settings, wellknown_filenames=[MODEL_FILE])
+        self._model = load(uri, **_options(self._settings.parameters.extra or {}))
+        self._reader = TensorReader(self._model.schema)
+        self.inputs = [
+            MetadataTensor(name=column.name, datatype=DATATYPES[column.onnx_type], shape=[-1, 1])
+            for column in self._model.schema.features
+        ]
+        self.outputs = [
+            MetadataTensor(name=tensor.name, datatype=tensor.datatype, shape=[-1, *tensor.shape[1:]])
+            for tensor in self._run(_no_rows(self._model), self._model.outputs)
+        ]
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Answer a request; which outputs it wants, or all."""
+        feeds, wanted = self.read(payload)
+        return self.answer(payload, self._run(feeds, wanted))
+
+    def read(self, payload: InferenceRequest) -> tuple[Feeds, list[str]]:
+        """A request's feeds and the outputs that it wants. Raises: InferenceError."""
+        try:
+            return self._reader.feeds([_tensor(given) for given in payload.inputs]), self._wanted(payload)
+        except DataError as error:
+            raise InferenceError(str(error)) from error
+
+    def answer(self, payload: InferenceRequest, tensors: Iterable[Tensor]) -> InferenceResponse:
+        """The response that holds these outputs."""
+        outputs = [
+            ResponseOutput(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=tensor.values)
+            for tensor in tensors
+        ]
+        return InferenceResponse(id=payload.id, model_name=self.name, model_version=self.version, outputs=outputs)
+
+    def _run(self, feeds: Mapping[str, Any], names: Any) -> list[Tensor]:
+        outputs = self._model.predict_feeds(dict(feeds), list(names))
+        return [array_tensor(name, array) for name, array in outputs.items()]
+
+    def _wanted(self, payload: InferenceRequest) -> list[str]:
+        names = [output.name for output in payload.outputs or ()] or list(self._model.outputs)
+        unknown = [name for name in names if name not in self._model.outputs]
+        if unknown:
+            raise DataError(f"the model has no output {unknown[0]!r}; it has {listing(self._model.outputs)}")
+        return list(dict.fromkeys(names))
+
+
+def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in extra if name not in _OPTIONS]
+    if unknown:
+        raise ParameterError(f"parameters.extra of model-settings.json has no {unknown[0]!r}; it has {listing(_OPTIONS)}")
+    return dict(extra)
+
+
+def _tensor(given: Any) -> Tensor:
+    # From gRPC the datatype comes as text.
+    datatype = str(getattr(given.datatype, "value", given.datatype))
+    return Tensor(name=given.name, datatype=datatype, shape=given.shape, values=_values(given.data))
+
+
+def _values(data: Any) -> Any:
+    values = getattr(data, "root", data)
+    return values if isinstance(values, list | tuple) else [values]
+
+
+def _no_rows(model: Model) -> dict[str, Any]:
+    return {column.name: np.empty((0, 1), WIRE_TYPES[column.onnx_type]) for column in model.schema.features}

@@ -1,0 +1,118 @@
+"""The process that starts the others: it holds the addresses, and replaces what dies."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.serving.settings import ServeSettings
+from onnxlearn.serving.sources import Source, find_sources
+from onnxlearn.serving.worker import UNLOADED, Worker
+
+# Long enough for a process to import everything and load its models; one that hangs for as long is replaced.
+_HEALTH_SECONDS = 60
+_PROTOCOL = "onnxlearn.serving.http:PatientProtocol"
+
+
+def serve(settings: ServeSettings, *, say: Callable[[str], None] = lambda line: None) -> None:
+    """Serve until SIGTERM or SIGINT; requests that have begun are answered. SIGHUP starts all processes anew, one by one.
+
+    ``say``: told which models are served, and where.
+
+    Raises: ModelFileError, ParameterError where an address is taken, MissingExtraError.
+    """
+    require_serve()
+    from uvicorn import Config
+    from uvicorn.supervisors import Multiprocess
+
+    sources = find_sources(settings.sources)
+    for source in sources:
+        _try_to_load(source, settings)
+    with _shared_folder() as folder, _addresses(settings) as (listening, settings):
+        # Read when prometheus_client is imported, by each process.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "metrics")
+        config = Config(
+            Worker(settings, folder),
+            workers=settings.n_workers,
+            http=_PROTOCOL,
+            lifespan="on",
+            ws="none",
+            interface="asgi3",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            backlog=2048,
+            timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+            timeout_worker_healthcheck=_HEALTH_SECONDS,
+        )
+        _announce(sources, settings, say)
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def require_serve() -> None:
+    """Raise MissingExtraError unless what the extra ``serve`` brings is there."""
+    import importlib.util
+
+    for package in ("mlserver", "uvicorn", "httptools", "fastapi_offline"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError.of(package, "serve", "onnxlearn serve")
+
+
+def _try_to_load(source: Source, settings: ServeSettings) -> None:
+    from onnxlearn.model import load
+
+    load(source.path, provider=settings.provider, n_threads=settings.n_threads)
+
+
+def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str], None]) -> None:
+    for source in sources:
+        say(f"model {source.name}, version {source.version}: {source.path}")
+    many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs")
+
+
+@contextlib.contextmanager
+def _shared_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="onnxlearn-serve-") as name:
+        folder = Path(name)
+        for part in (UNLOADED, "metrics"):
+            (folder / part).mkdir()
+        yield folder
+
+
+@contextlib.contextmanager
+def _addresses(settings: ServeSettings) -> Iterator[tuple[socket.socket, ServeSettings]]:
+    """The socket that all processes listen on, and the settings with the ports that were taken.
+
+    While this process has it connections wait for the next process where one has died. gRPC's port is only held: the
+    processes share it by SO_REUSEPORT.
+    """
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(_bound(settings.host, settings.port))
+        listening.set_inheritable(True)
+        held = stack.enter_context(_bound(settings.host, settings.grpc_port, shared=True))
+        ports: dict[str, Any] = {"port": listening.getsockname()[1], "grpc_port": held.getsockname()[1]}
+        yield listening, dataclasses.replace(settings, **ports)
+
+
+def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if shared and port:
+        # Without the option first: another server that has it would share its port with us.
+        _bound(host, port).close()
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ParameterError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or port") from error
+    return bound

@@ -1,0 +1,194 @@
+"""Tensors of the Open Inference Protocol as feeds: what servers of others hand over, held against the schema.
+
+The protocol (https://github.com/kserve/open-inference-protocol) has a name, a datatype, a shape and values for each tensor. What a
+value means is what it means in the file (``docs/file-format.md``): a date is microseconds, a missing one the smallest int64. Where the
+protocol's JSON has a null it means missing everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.schema import MISSING_INT64, Column, Schema
+from onnxlearn.wire.feeds import Feeds, require_columns
+from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, first_refusal, row_place, wire_array
+
+DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
+"""The protocol's name of each ONNX element type that a file has."""
+
+_INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
+# Up to here one value after the other is quicker than all at once.
+_FEW = 8
+_PLAIN_NUMBERS = {float, int, type(None)}
+_NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One tensor of a request: ``values`` flat or nested in rows, ``None`` where one is missing."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: Iterable[Any]
+
+
+def tensors_feeds(tensors: Sequence[Tensor], schema: Schema) -> Feeds:
+    """Feeds of a request's tensors: see :class:`TensorReader`, which is prepared once for many requests.
+
+    >>> from onnxlearn.schema import Target
+    >>> column = Column(name="age", kind="numeric", dtype="float64")
+    >>> schema = Schema(name="t", features=(column,), target=Target(names=("y",), type="regression", dtype="float64"))
+    >>> tensors_feeds([Tensor(name="age", datatype="FP64", shape=[2, 1], values=[31, None])], schema)["age"].tolist()
+    [[31.0], [nan]]
+    """
+    return TensorReader(schema).feeds(tensors)
+
+
+class TensorReader:
+    """Reads the tensors of requests for one model.
+
+    A datatype that holds fewer numbers than the column's own (FP32, INT32 where the file has FP64) is as good.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._columns = {column.name: column for column in schema.features}
+        self._targets = schema.target.names
+        # What accepts a column's values in a datatype, made when it is first asked for.
+        self._taken: dict[tuple[str, str], tuple[Column, Converter]] = {}
+
+    def feeds(self, tensors: Sequence[Tensor]) -> Feeds:
+        """Feeds of a request's tensors, one of shape ``[N, 1]`` or ``[N]`` a feature, in any order.
+
+        Raises: DataError where a tensor is given twice, is none of the model's, or has another number of rows than the others;
+        ColumnNotFoundError for an absent one; DataTypeError with column, row and value for what does not fit.
+        """
+        by_name = {tensor.name: tensor for tensor in tensors}
+        if len(by_name) < len(tensors) or by_name.keys() != self._columns.keys():
+            self._complain([tensor.name for tensor in tensors])
+        feeds = {name: self._array(by_name[name], column) for name, column in self._columns.items()}
+        rows = {name: len(array) for name, array in feeds.items()}
+        first = next(iter(rows))
+        other = next((name for name in rows if rows[name] != rows[first]), None)
+        if other is not None:
+            raise DataError(f"all inputs have equally many rows, but {first!r} has {rows[first]} and {other!r} {rows[other]}")
+        return feeds
+
+    def _complain(self, names: list[str]) -> None:
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise DataError(f"the request has the input {twice!r} more than once; give each input once")
+        require_columns(list(self._columns), names, source="the request", taken=self._targets)
+        unknown = next(name for name in names if name not in self._columns)
+        raise DataError(f"the model has no input {unknown!r}; it has {listing(self._columns)}; leave the others out")
+
+    def _array(self, tensor: Tensor, column: Column) -> NDArray[Any]:
+        taken, convert = self._reader(column, tensor.datatype)
+        shape = list(tensor.shape)
+        if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
+            raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
+        values = _flat(tensor.values)
+        if len(values) != shape[0]:
+            raise DataTypeError(
+                f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}"
+            )
+        array = _unsuspicious(values, column) if len(values) > _FEW else None
+        if array is not None:
+            return array
+        values = [_plain(value, column) for value in values]
+        try:
+            converted = [convert(value) for value in values]
+        except Refused:
+            raise first_refusal(values, taken, row_place, convert) from None
+        # A boolean that was sent as a number or the other way round has the file's type here.
+        return wire_array(converted, column)
+
+    def _reader(self, column: Column, datatype: str) -> tuple[Column, Converter]:
+        found = self._taken.get((column.name, datatype))
+        if found is None:
+            taken = _stand_in(column, datatype)
+            if taken is None:
+                raise DataTypeError(
+                    f"column {column.name!r}: the model takes {DATATYPES[column.onnx_type]}, the request says {datatype}; "
+                    f"send it as {DATATYPES[column.onnx_type]}"
+                )
+            found = self._taken[column.name, datatype] = (taken, converter(taken))
+        return found
+
+
+def _unsuspicious(values: list[Any], column: Column) -> NDArray[Any] | None:
+    """Values of the commonest types, converted at once; ``None`` where any wants a closer look."""
+    kinds = set(map(type, values))
+    if column.onnx_type == "STRING":
+        plain = kinds <= {str} and all(map(str.isascii, values))
+        return wire_array(values, column) if plain else None
+    if column.onnx_type != "DOUBLE" or column.kind == "boolean" or not kinds <= _PLAIN_NUMBERS:
+        return None
+    try:
+        # None becomes NaN.
+        numbers = wire_array(values, column)
+    except OverflowError:
+        return None
+    # Integers this large may not be exact; infinity is one of them.
+    return None if bool(np.any(np.abs(numbers) >= MAX_EXACT)) else numbers
+
+
+def _stand_in(column: Column, datatype: str) -> Column | None:
+    """A column that accepts what this one means in the file, ``None`` where no tensor of that type does.
+
+    In the file a duration is seconds, a date microseconds, a boolean 0 or 1.
+    """
+    if column.kind == "boolean":
+        dtype = "bool" if datatype == "BOOL" else "int64" if datatype in _NUMBERS else None
+        return None if dtype is None else dataclasses.replace(column, dtype=dtype)
+    if column.onnx_type == "STRING":
+        return column if datatype == "BYTES" else None
+    if column.onnx_type == "INT64":
+        return dataclasses.replace(column, kind="categorical", dtype="int64") if datatype in _INTEGERS else None
+    dtype = "float32" if column.onnx_type == "FLOAT" else "float64"
+    return dataclasses.replace(column, kind="numeric", dtype=dtype) if datatype in _NUMBERS else None
+
+
+def _flat(values: Iterable[Any]) -> list[Any]:
+    flat = list(values)
+    if not {list, tuple} & set(map(type, flat)):
+        return flat
+    return [inner for value in flat for inner in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _plain(value: Any, column: Column) -> Any:
+    """A value as the converters know it: text decoded, the file's own spelling of missing as ``None``."""
+    if isinstance(value, bytes) and column.onnx_type == "STRING":
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise DataTypeError(f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so") from None
+    if column.onnx_type == "INT64" and value == MISSING_INT64:
+        return None
+    return value
+
+
+def array_tensor(name: str, array: NDArray[Any]) -> Tensor:
+    """An output as a tensor: its values flat, as Python values.
+
+    >>> array_tensor("label", np.array(["a", "b"], object))
+    Tensor(name='label', datatype='BYTES', shape=(2,), values=['a', 'b'])
+    """
+    return Tensor(name=name, datatype=_datatype(array), shape=array.shape, values=array.ravel().tolist())
+
+
+def _datatype(array: NDArray[Any]) -> str:
+    """The protocol's name for the type of an array of outputs."""
+    if array.dtype.kind in "OU":
+        return "BYTES"
+    if array.dtype.kind == "b":
+        return "BOOL"
+    family = {"f": "FP", "i": "INT", "u": "UINT"}[array.dtype.kind]
+    return f"{family}{8 * array.dtype.itemsize}"

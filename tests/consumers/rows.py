@@ -1,0 +1,52 @@
+"""Models, and the rows that every consumer is given: those they were trained on, and hostile ones."""
+
+import numpy as np
+import pandas as pd
+
+import onnxlearn as ol
+from onnxlearn.graph.hostile import hostile_feeds
+
+# The types of feeds as the consumers' scripts call them.
+TYPES = {np.dtype(object): "string", np.dtype(np.bool_): "bool"}
+
+
+def as_json(column):
+    """A column as predict.mjs and ask_grpc.py read it: 64-bit integers and what JSON has no number for as text."""
+    kind = TYPES.get(column.dtype, column.dtype.name)
+    values = column.ravel().tolist()
+    if kind in ("int64", "float64", "float32"):
+        values = [str(value) if kind == "int64" else repr(value).replace("nan", "NaN") for value in values]
+    return {"type": kind, "values": values}
+
+
+def rows_of(model, task):
+    hostile = hostile_feeds(model.schema)
+    return {name: np.concatenate([column, hostile[name]]) for name, column in task.feeds().items()}
+
+
+def batches(rows):
+    """The first row, none, and all."""
+    return [{name: column[:size] for name, column in rows.items()} for size in (1, 0, len(next(iter(rows.values()))))]
+
+
+def quick(**options):
+    return ol.learner("mlp", max_epochs=10, device="cpu", **options)
+
+
+def every_type(n=200):
+    rng = np.random.default_rng(0)
+    flight, paid = rng.choice([-7, 15, 2**53 + 1], n), rng.random(n) < 0.5
+    day = pd.Timestamp("1968-11-30 23:00") + pd.to_timedelta(rng.integers(0, 5000, n), unit="h")
+    frame = pd.DataFrame(
+        {
+            "flight": pd.Categorical(flight),
+            "paid": pd.Series(paid, dtype="boolean").mask(rng.random(n) < 0.1),
+            "checked": rng.random(n) < 0.5,
+            "departure day": pd.Series(day).mask(rng.random(n) < 0.1),
+            "größe": rng.normal(size=n).astype(np.float32),
+            "distance": pd.Series(rng.exponential(1e5, n)).mask(rng.random(n) < 0.1),
+            "city": rng.choice(["Köln", "東京", "🦜", ""], n),
+        }
+    )
+    frame["arrival"] = 1.7e9 + rng.normal(size=n) + paid + (flight > 0)
+    return frame
