@@ -78,7 +78,7 @@ def run_csharp(folder):
 RUNNERS = {"node": run_node, "c": run_c, "java": run_java, "csharp": run_csharp}
 
 
-@pytest.mark.parametrize("case", [*CASES, "indices", "masks"])
+@pytest.mark.parametrize("case", [*CASES, "indices", "unseen", "masks"])
 @pytest.mark.parametrize("language", RUNNERS)
 def test_client(language, case, tmp_path):
     model = client_model(case, emoji=language != "java")

@@ -49,6 +49,7 @@ def every_type(*, emoji, n=150):
     return frame
 
 
+# And "indices", "unseen" and "masks".
 CASES = {
     "numbers": (["y"], {"head": "quantile", "coverage": 0.8}),
     "several": (["y", "z"], {"head": "quantile"}),
@@ -66,6 +67,10 @@ def client_model(case, *, emoji=True):
         from onnxlearn.graph.rewrite import rewrite
 
         return Model(rewrite(client_model("classes", emoji=emoji).to_bytes(), labels="indices"))
+    if case == "unseen":
+        from onnxlearn.graph.rewrite import rewrite
+
+        return Model(rewrite(client_model("codes", emoji=emoji).to_bytes(), outputs=("label", "probabilities", "unseen")))
     if case == "masks":
         frame = every_type(emoji=emoji)[["größe", "東京", "y"]]
         return ol.learner("tabnet", max_epochs=1, masks="steps").fit(ol.Task.from_frame(frame, "y"), progress=False)

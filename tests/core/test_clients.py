@@ -14,6 +14,7 @@ from onnxlearn.errors import DataError, MissingExtraError, ParameterError, Parit
 from onnxlearn.export import TARGETS, make_target, target_class
 from onnxlearn.export.clients.client import Client
 from onnxlearn.export.clients.python import PythonClient
+from onnxlearn.graph.rewrite import rewrite
 from onnxlearn.model import Model
 from onnxlearn.schema import Column
 from tests.core.client_models import CASES, EMOJI, assert_printed, client_feeds, client_model
@@ -72,7 +73,7 @@ def test_there_is_a_client_for_each_language():
     assert set(LANGUAGES) == set(FILES)
 
 
-@pytest.mark.parametrize("case", [*CASES, "indices", "masks"])
+@pytest.mark.parametrize("case", [*CASES, "indices", "unseen", "masks"])
 def test_the_python_client_gives_what_the_model_gives(case, tmp_path):
     model = client_model(case)
     feeds = client_feeds(model)
@@ -196,8 +197,7 @@ def test_what_a_language_cannot_hold_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_file_with_other_inputs_is_refused(tmp_path):
-    model = small()
-    model.metadata["inputs"] = {"layout": "packed"}
+    model = Model(rewrite(client_model("codes").to_bytes(), layout="packed"))
     with pytest.raises(ParameterError, match="exported with other inputs: use the file it was made of"):
         model.export("python", tmp_path / "client")
 

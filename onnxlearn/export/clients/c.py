@@ -106,6 +106,8 @@ def _declared(cls: type[CClient], result: Result) -> dict[str, str]:
         "dims": "".join(f"[{size}]" for size in shape),
         "zeros": "[0]" * len(shape),
         "about": told and f"  // {told}",
-        "format": "%.9g" if result.type == "FLOAT" else "%.15g",
+        "shows": {"FLOAT": '%.9g", (double)VALUE', "BOOL": '%s", VALUE ? "true" : "false"'}.get(
+            result.type, '%.15g", (double)VALUE'
+        ),
         "heading": cls.quote(f"  {result.name}:"),
     }

@@ -221,6 +221,8 @@ def row_text(values: Any, model: Model, name: str) -> str:
         return _label_text(bool(values) if model.schema.target.dtype == "bool" else values)
     if name == "set":
         return " ".join(_label_text(label) for label, inside in zip(model.schema.target.classes, values, strict=True) if inside)
+    if values.dtype == np.bool_:
+        return " ".join(_label_text(bool(value)) for value in np.ravel(values))
     digits = 9 if values.dtype == np.float32 else 15
     return " ".join(f"{float(value):.{digits}g}" for value in np.ravel(values))
 

@@ -95,7 +95,7 @@ _TENSOR_TYPES: dict[Role, str] = {
 
 def _expression(cls: type[NodeClient], result: Result, model: Model, *, large: bool) -> str:
     name = cls.quote(result.name)
-    values = f"at({name}, row)"
+    values = f"at({name}, row)" + (".map(Boolean)" if result.type == "BOOL" else "")
     one = len(model.schema.target.names) == 1
     label = f"at({name}, row)[0]"
     if label_form(model) == "index":
@@ -121,11 +121,12 @@ def _expression(cls: type[NodeClient], result: Result, model: Model, *, large: b
 
 
 def _type(result: Result, kind: str, n_targets: int) -> str:
+    item = "boolean" if result.type == "BOOL" else "number"
     each = "number" if n_targets == 1 else "Record<string, number>"
     return {
         "label": kind,
         "set": f"{kind}[]",
         "targets": each,
         "quantiles": each.replace("number", "Record<string, number>") if n_targets > 1 else "Record<string, number>",
-        "plain": "number[]",
-    }.get(result.form, "Record<string, number>")
+        "plain": f"{item}[]",
+    }.get(result.form, f"Record<string, {item}>")
