@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from client_models import CASES, assert_printed, client_feeds, client_model
 
 from onnxlearn.export import make_target
-from tests.core.client_models import CASES, assert_printed, client_feeds, client_model
 
 HERE = Path(__file__).parent
 
