@@ -22,7 +22,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
-    "inspect", "learners", "measures", "targets", "examples", "doctor",
     "serve", "inspect", "learners", "measures", "targets", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110

@@ -130,7 +130,9 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
 
 def graph_bytes(data: bytes) -> memoryview:
     """The bytes of the ``graph`` field of an ONNX model's bytes."""
-    return next(value for number, value in message_fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview))
+    return next(
+        value for number, value in message_fields(memoryview(data)) if number == _GRAPH and isinstance(value, memoryview)
+    )
 
 
 def read_precision(data: bytes) -> str:

@@ -90,9 +90,7 @@ def verify(document: Mapping[str, Any], schema: Schema, predict: Predict, *, tol
         raise ModelFileError(f"{source} is damaged: its self-test has output {missing[0]!r}, which its graph does not give")
     differences = {name: _difference(outputs[name], values) for name, values in expected.items()}
     failed = tuple(name for name, gap in differences.items() if not gap <= (tolerance if _numbers(outputs[name]) else 0.0))
-    return Verification(
-        n_rows=len(next(iter(expected.values()))), differences=differences, failed=failed, tolerance=tolerance
-    )
+    return Verification(n_rows=len(next(iter(expected.values()))), differences=differences, failed=failed, tolerance=tolerance)
 
 
 def _column(column: Column, position: int, n: int) -> Array:
@@ -145,8 +143,9 @@ def _feed(cells: Any, column: Column) -> Array:
     wanted = {"STRING": str, "INT64": int, "BOOL": bool}.get(column.onnx_type)
     if not isinstance(cells, list) or (wanted and any(type(cell) is not wanted for cell in cells)):
         raise ValueError(f"column {column.name!r} has values of another type")
-    return np.array(cells if wanted else [np.nan if cell is None else float(cell) for cell in cells],
-                    _TYPES[column.onnx_type]).reshape(-1, 1)
+    return np.array(
+        cells if wanted else [np.nan if cell is None else float(cell) for cell in cells], _TYPES[column.onnx_type]
+    ).reshape(-1, 1)
 
 
 def _array(cells: Any) -> Array:

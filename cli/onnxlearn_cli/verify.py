@@ -31,9 +31,7 @@ def verify(
     if as_json:
         show(json.dumps(found.to_dict(), indent=2))
     else:
-        rows = [
-            [name, f"{gap:.3g}", "differs" if name in found.failed else "ok"] for name, gap in found.differences.items()
-        ]
+        rows = [[name, f"{gap:.3g}", "differs" if name in found.failed else "ok"] for name, gap in found.differences.items()]
         show_table(["output", "difference", "result"], rows)
     if not found.ok:
         complain(

@@ -62,8 +62,6 @@ def target_class(name: str) -> type[Target]:
 def make_target(name: str, /, **options: Any) -> Target:
     """A target with its options.
 
-    >>> make_target("onnx", opset=20).opset
-    >>> make_target("onnx", opset=20).opset  # type: ignore[attr-defined]
     >>> vars(make_target("onnx", opset=20, rank=1))["opset"]
     20
 

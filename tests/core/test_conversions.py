@@ -262,7 +262,9 @@ def card(model):
 
 def test_what_gets_worse_is_refused(models, tmp_path):
     model = models["classes"]
-    with pytest.raises(ParameterError, match=r"^int8 makes logloss .* instead of .*, worse by .*, more than tolerance=0: keep="):
+    with pytest.raises(
+        ParameterError, match=r"^int8 makes logloss .* instead of .*, worse by .*, more than tolerance=0: keep="
+    ):
         converted(model, "int8", tmp_path, tolerance=0.0, measures=("logloss",))
     assert not list(tmp_path.iterdir())
     after, _ = converted(model, "int8", tmp_path, tolerance=0.0, measures=("logloss",), force=True)
@@ -305,7 +307,9 @@ def test_a_measure_without_a_value_cannot_hold_it(models, tmp_path):
 
 
 def test_static_ranges_need_rows_to_find_them(models, tmp_path):
-    with pytest.raises(ParameterError, match="mode 'static' needs rows to find the ranges of activations on: give calibration="):
+    with pytest.raises(
+        ParameterError, match="mode 'static' needs rows to find the ranges of activations on: give calibration="
+    ):
         export(models["classes"], "int8", tmp_path / "x.onnx", mode="static", **QUICK)
     with pytest.raises(ParameterError, match="calibration"):
         make_target("int8", calibration="rows.csv")
@@ -313,7 +317,9 @@ def test_static_ranges_need_rows_to_find_them(models, tmp_path):
 
 def test_a_converted_file_is_not_converted_again(models, tmp_path):
     after, _ = converted(models["classes"], "fp16", tmp_path)
-    with pytest.raises(ParameterError, match="the network of this file is in fp16 already: convert the file that it was made of"):
+    with pytest.raises(
+        ParameterError, match="the network of this file is in fp16 already: convert the file that it was made of"
+    ):
         converted(after, "int8", tmp_path)
 
 
@@ -339,7 +345,9 @@ def test_kept_nodes_stay_in_float(models, tmp_path):
 
 
 def test_a_pattern_that_fits_nothing_is_refused(models, tmp_path):
-    with pytest.raises(ParameterError, match="no operator or node of the network fits 'Conv'; its operators are 'Add', 'Concat'"):
+    with pytest.raises(
+        ParameterError, match="no operator or node of the network fits 'Conv'; its operators are 'Add', 'Concat'"
+    ):
         converted(models["classes"], "int8", tmp_path, keep=("Conv",))
 
 
