@@ -150,7 +150,7 @@ def _values(values: list[Any], dtype: str, place: str) -> None:
     """Levels or classes: of one type, in the range of int64, each once."""
     wanted = _LEVEL_TYPES.get(dtype)
     for i, value in enumerate(values):
-        if type(value) is not wanted or (wanted is int and not -(2**63) <= value < 2**63):
+        if type(value) is not wanted or (type(value) is int and not -(2**63) <= value < 2**63):
             raise _Mistake(f"{place}[{i}] is {_shown(value)}, which is no {dtype}")
     _distinct(values, place)
 

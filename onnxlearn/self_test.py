@@ -1,4 +1,4 @@
-"""A few rows with the outputs that a file gave where it was made: does it give them here?
+"""A few rows with the outputs that a file gave where it was made, to be run again elsewhere.
 
 The rows are made from the schema, so nothing of the training data is in them. ``docs/file-format.md`` tells how they are kept.
 """
@@ -35,7 +35,7 @@ class Verification:
     """What :meth:`onnxlearn.Model.verify` found.
 
     ``n_rows``: rows that were run. ``differences``: for each output the largest difference, ``|a - b| / (1 + |b|)``, of
-    numbers; of labels and sets the share of values that differ. ``tolerance``: what is allowed of numbers; of others nothing is.
+    numbers; of labels and sets the share of values that differ. ``tolerance``: what is allowed of numbers; of others nothing.
 
     >>> Verification(n_rows=4, differences={"probabilities": 0.0, "label": 0.0}, failed=(), tolerance=1e-5).ok
     True
@@ -122,7 +122,10 @@ def _cells(array: Array) -> list[Any]:
         cells: list[Any] = array.tolist()
         return cells
     doubles = array.astype(np.float64)
-    return np.where(np.isfinite(doubles), doubles.astype(object), None).tolist()  # type: ignore[no-any-return]
+    objects = doubles.astype(object)
+    objects[~np.isfinite(doubles)] = None
+    finite: list[Any] = objects.tolist()
+    return finite
 
 
 def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Array]]:

@@ -1,4 +1,4 @@
-"""``onnxlearn verify``: does a model predict here what it predicted where it was made?"""
+"""``onnxlearn verify``: whether a model predicts here what it predicted where it was made."""
 
 from __future__ import annotations
 
