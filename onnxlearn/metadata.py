@@ -116,7 +116,10 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
             fields.add(number)
             if number == _METADATA_PROPS and isinstance(value, memoryview):
                 entry = {key: bytes(text).decode() for key, text in message_fields(value) if isinstance(text, memoryview)}
-                properties[entry.get(1, "")] = entry.get(2, "")
+                name = entry.get(1, "")
+                if name == KEY and name in properties:
+                    raise ModelFileError(f"{source} is damaged: it has its metadata twice")
+                properties[name] = entry.get(2, "")
     except _CutOffError as error:
         if _IR_VERSION in fields:
             raise ModelFileError(f"{source} is cut off or damaged: {error}; copy it again") from error
@@ -163,6 +166,9 @@ def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
+        if not 8 <= key < 2**32:
+            # protobuf would read a longer one as that of another field.
+            raise _NotProtobufError(f"byte {at} starts no field")
         number, kind = key >> 3, key & 7
         if kind == _VARINT:
             value, at = _varint(data, at)
@@ -182,6 +188,8 @@ def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """An integer of seven bits a byte, lowest first, and the place after it."""
+    if at < len(data) and (value := data[at]) < 0x80:
+        return value, at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

@@ -17,11 +17,11 @@ from onnxlearn.wire.feeds import Feeds
 
 KEY = "self_test"
 N_ROWS = 4
-# Wide tables have fewer rows, so that the document stays small: about 16 kB of cells at most, but for one row.
-MAX_CELLS = 800
+# Wide tables and many classes have fewer rows, but two, so that the document stays small: about 10 kB of cells.
+MIN_ROWS, MAX_CELLS = 2, 2000
 
 TOLERANCE = 1e-5
-"""What machines may differ by, ``|a - b| <= TOLERANCE (1 + |b|)``, as everywhere in the file format."""
+"""What machines may differ by, as everywhere in the file format."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Predict = Callable[[Feeds], Mapping[str, Array]]
@@ -34,8 +34,9 @@ _TYPES: Mapping[str, Any] = {
 class Verification:
     """What :meth:`onnxlearn.Model.verify` found.
 
-    ``n_rows``: rows that were run. ``differences``: for each output the largest difference, ``|a - b| / (1 + |b|)``, of
-    numbers; of labels and sets the share of values that differ. ``tolerance``: what is allowed of numbers; of others nothing.
+    ``n_rows``: rows that were run. ``differences``: for each output the largest difference of its numbers, those of a
+    regression as a share of the largest that is expected for the target; of labels and sets the share of values that differ.
+    ``tolerance``: what is allowed of numbers; of others nothing.
 
     >>> Verification(n_rows=4, differences={"probabilities": 0.0, "label": 0.0}, failed=(), tolerance=1e-5).ok
     True
@@ -74,7 +75,7 @@ def rows_of(schema: Schema) -> Feeds:
 
     Numbers are small, so that runtimes which round differently stay within the tolerance; ``graph/hostile.py`` has the rest.
     """
-    n = max(1, min(N_ROWS, MAX_CELLS // max(1, len(schema.features))))
+    n = max(MIN_ROWS, min(N_ROWS, MAX_CELLS // max(1, len(schema.features), schema.target.n_outputs)))
     return {column.name: _column(column, i, n) for i, column in enumerate(schema.features)}
 
 
@@ -153,6 +154,8 @@ def _feed(cells: Any, column: Column) -> Array:
 
 def _array(cells: Any) -> Array:
     """Outputs: null is NaN among numbers."""
+    if not isinstance(cells, list):
+        raise TypeError(f"an output is a list, not {type(cells).__name__}")
     array = np.array(cells)
     return np.array(cells, np.float64) if array.dtype.kind in "Of" else array
 
@@ -166,8 +169,19 @@ def _difference(got: Array, expected: Array) -> float:
         return float("inf")
     if not _numbers(got):
         return float(np.mean(got.astype(str) != expected.astype(str))) if got.size else 0.0
+    if expected.dtype.kind not in "fiu":
+        return float("inf")
     doubles = expected.astype(np.float64)
+    # Probabilities and masks are parts of 1; numbers have a unit of their own.
+    scale = _scale(doubles) if got.dtype == np.float64 else 1.0
     with np.errstate(all="ignore"):
-        gap = np.abs(got - doubles) / (1 + np.abs(doubles))
-    gap[np.isnan(got) & np.isnan(doubles)] = 0.0
+        gap = np.abs(got - doubles) / scale
+    gap[(got == doubles) | (np.isnan(got) & np.isnan(doubles))] = 0.0
     return float(gap.max(initial=0.0))
+
+
+def _scale(expected: Array) -> Array:
+    """The largest size of a number, for each target."""
+    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
+    sizes = np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    return sizes.max(axis=others, keepdims=True, initial=np.finfo(np.float64).tiny)

@@ -15,7 +15,7 @@ from onnxlearn_cli.talk import complain, show, show_table
 def verify(
     model: ModelFile,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", metavar="X", help="Of numbers, |a - b| / (1 + |b|); 1e-05 by default.")
+        float | None, typer.Option("--tolerance", metavar="X", help="By how much numbers may differ; 1e-05 by default.")
     ] = None,
     provider: Annotated[str, typer.Option("--provider", metavar="auto|cpu|cuda", help="What runs the model.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
