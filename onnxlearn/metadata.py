@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from onnxlearn.document_rules import document_mistake
 from onnxlearn.errors import ModelFileError
 from onnxlearn.schema import Schema
 from onnxlearn.schema_rules import schema_mistake
@@ -18,6 +19,8 @@ FORMAT_VERSION = 1
 KEY = "onnxlearn"
 CHECKSUM = "sha256"
 NO_CHECKSUM = "0" * 64
+MAX_DOCUMENT = 2**26
+"""The most characters of the document: room for a million levels, parsed in seconds."""
 REQUIRED = ("schema", "learner", "training", "versions")
 
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
@@ -67,8 +70,12 @@ def checksum(graph: bytes | memoryview, text: str) -> str:
 
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     """The document from its JSON text, with its version and its parts checked."""
+    if len(text) > MAX_DOCUMENT:
+        raise ModelFileError(f"{source} is refused: its metadata has {len(text)} characters, more than {MAX_DOCUMENT}")
     try:
-        document: dict[str, Any] = json.loads(text, parse_constant=_refuse_constant)
+        document: dict[str, Any] = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once
+        )
     except RecursionError as error:
         raise ModelFileError(f"{source} is damaged: its metadata is nested too deeply") from error
     except ValueError as error:
@@ -83,7 +90,24 @@ def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     missing = [name for name in REQUIRED if not isinstance(document.get(name), dict)]
     if missing:
         raise ModelFileError(f"{source} is damaged: its metadata has no {missing[0]!r}")
+    if (mistake := document_mistake(document)) is not None:
+        raise ModelFileError(f"{source} is damaged: its metadata: {mistake}")
     return document
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is no number of 64 bits")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; readers differ in which one they take of several entries with the same key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has the same key twice")
+    return found
 
 
 def _refuse_constant(name: str) -> None:

@@ -184,4 +184,5 @@ def _scale(expected: Array) -> Array:
     """The largest size of a number, for each target."""
     others = tuple(axis for axis in range(expected.ndim) if axis != 1)
     sizes = np.where(np.isfinite(expected), np.abs(expected), 0.0)
-    return sizes.max(axis=others, keepdims=True, initial=np.finfo(np.float64).tiny)
+    largest: Array = sizes.max(axis=others, keepdims=True, initial=np.finfo(np.float64).tiny)
+    return largest

@@ -18,7 +18,7 @@ from onnxlearn.graph.metadata import embed_tested
 from onnxlearn.graph.outputs import UNSEEN, choose_outputs, index_labels, name_labels
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.runtime import CHUNK_ROWS, open_session, run_chunked
-from onnxlearn.schema import Target
+from onnxlearn.schema import Schema, Target
 from onnxlearn.wire.form import KEY, FloatType, Form, Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]

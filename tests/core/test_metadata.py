@@ -90,7 +90,7 @@ def test_unknown_keys_are_passed_over():
 def test_a_schema_that_cannot_be_read():
     document = document_of(SCHEMA)
     del document["schema"]["features"][0]["kind"]
-    with pytest.raises(ModelFileError, match=r"m.onnx is damaged: its schema cannot be read \(TypeError\(.*'kind'"):
+    with pytest.raises(ModelFileError, match=r"m.onnx is damaged: its schema cannot be read: features\[0\].kind is None"):
         read_schema(document, source="m.onnx")
 
 
