@@ -212,9 +212,7 @@ class _Walk:
 
     def _parts(self, message: memoryview) -> Iterator[tuple[int, memoryview]]:
         """Of a message the fields that hold bytes: texts and messages."""
-        for number, value in self._fields(message):
-            if isinstance(value, memoryview):
-                yield number, value
+        return ((number, value) for number, value in self._fields(message) if isinstance(value, memoryview))
 
 
 def _text(value: memoryview) -> str:
