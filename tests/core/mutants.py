@@ -22,6 +22,7 @@ from onnxlearn.errors import OnnxlearnError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.metadata import CHECKSUM, KEY, NO_CHECKSUM, checksum, message_fields, read_metadata
 from onnxlearn.model import Model
+from onnxlearn.operators import OPERATORS
 
 GIGABYTES = 6
 SECONDS = 20
@@ -29,7 +30,22 @@ ODD = (
     None, True, -1, 0, 3.5, 1e308, 2**31, 2**63, -(2**63), 10**40, "", "x", "N", "a\nb", "\ud800", "ü" * 300, "\x1b[2J", [], {},
     [[]], [None], ["x"], [1, 1], {"": 1}, {"x": {"x": []}}, "float64", "label", "../x", "indices", "packed",
 )  # fmt: skip
-OPERATORS = ("Add", "MatMul", "Loop", "If", "Scan", "Expand", "Tile", "Concat", "Cast", "Gather", "Reshape", "Range", "Nothing")
+NAMES = (
+    "axis",
+    "axes",
+    "k",
+    "keepdims",
+    "to",
+    "group",
+    "kernel_shape",
+    "strides",
+    "pads",
+    "dilations",
+    "hidden_size",
+    "perm",
+    "mode",
+)
+EQUATIONS = ("ij,jk->ik", "...i->i", "ii", "a,b,c,d", "->", "\0", "(" * 99, "linear", "reverse", "mean")
 NUMBERS = (-1, 0, 1, 2, 7, 16, 255, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
 
 
@@ -151,7 +167,14 @@ def change_graph(graph, rng):
     weights = list(graph.initializer)
     way = rng.randrange(8)
     if way == 0:
-        node.op_type = rng.choice(OPERATORS)
+        node.op_type = rng.choice((*sorted(OPERATORS[""]), "Loop", "Nothing"))
+        del node.attribute[:]
+        for name in rng.sample(NAMES, rng.randrange(4)):
+            number = rng.choice(NUMBERS)
+            node.attribute.append(onnx.helper.make_attribute(name, rng.choice((number, [number] * 2))))
+        if node.op_type in ("Einsum", "RegexFullMatch", "StringSplit"):
+            name = {"Einsum": "equation", "RegexFullMatch": "pattern", "StringSplit": "delimiter"}[node.op_type]
+            node.attribute.append(onnx.helper.make_attribute(name, rng.choice(EQUATIONS)))
     elif way == 1 and node.input:
         node.input[rng.randrange(len(node.input))] = rng.choice(names)
     elif way == 2 and numbers:

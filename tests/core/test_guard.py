@@ -165,11 +165,14 @@ def test_metadata_twice():
 
 
 def test_a_field_that_protobuf_reads_as_another():
-    """Of a field's number protobuf keeps 32 bits: 2^32 more is the same to it, and was another field to us."""
-    graph, document = parts(embed(onnx.load_from_string(small_model(SCHEMA)), document_of(SCHEMA)))
-    hidden = varint((5 << 3 | 2) + 2**32) + varint(0)
+    """Of a field's number the runtime's protobuf keeps 32 bits: 2^32 more is the same to it, and was another field to us."""
+    model = onnx.load_from_string(small_model(SCHEMA))
+    graph, document = parts(embed(model, document_of(SCHEMA)))
+    output = model.graph.input[0].SerializeToString()
+    data = signed(graph + varint((12 << 3 | 2) + 2**32) + varint(len(output)) + output, written(document))
+    assert [value.name for value in onnxruntime.InferenceSession(data).get_outputs()] == ["prediction", "x"]
     with pytest.raises(ModelFileError, match="its graph cannot be read"):
-        Model(signed(graph + hidden, written(document)))
+        Model(data)
 
 
 def test_bytes_that_the_runtime_takes_for_its_own_format(tmp_path):
@@ -192,6 +195,14 @@ def test_too_much_to_read(monkeypatch):
     monkeypatch.setattr(guard, "MAX_BYTES", 10)
     with pytest.raises(ModelFileError, match="bytes: an ONNX file has less than 2 GiB"):
         Model(small_model(SCHEMA))
+
+
+def test_a_file_that_is_too_large(tmp_path):
+    path = tmp_path / "m.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(ModelFileError, match=r"m.onnx' has 2147483648 bytes: an ONNX file has less than 2 GiB"):
+        ol.load(path)
 
 
 def test_the_operators_are_the_standards_own():
