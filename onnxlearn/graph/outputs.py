@@ -61,6 +61,9 @@ def choose_outputs(model: onnx.ModelProto, schema: Schema, names: Sequence[str])
     if UNSEEN in names and UNSEEN not in there:
         there[UNSEEN] = _add_unseen(model, schema)
     chosen = [there[name] for name in names]
+    for name in set(there).difference(names):
+        # Others may be made of it.
+        rename(model, name, f"{PREFIX}{name}")
     del model.graph.output[:]
     model.graph.output.extend(chosen)
     drop_unused(model)
