@@ -54,8 +54,8 @@ def choose_outputs(model: onnx.ModelProto, schema: Schema, names: Sequence[str])
     unknown = [name for name in names if name not in there and name != UNSEEN]
     if unknown:
         raise ParameterError(
-            f"the model has no output {unknown[0]!r}: it has {listing(there)}{_addable(model)}; sets, intervals and quantiles are "
-            "asked for when a model is fitted"
+            f"the model has no output {unknown[0]!r}: it has {listing(there)}{_addable(model)}; sets, intervals and quantiles "
+            "are asked for when a model is fitted"
         )
     if UNSEEN in names and UNSEEN not in there:
         there[UNSEEN] = _add_unseen(model, schema)
