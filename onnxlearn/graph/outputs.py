@@ -54,8 +54,8 @@ def choose_outputs(model: onnx.ModelProto, schema: Schema, names: Sequence[str])
     unknown = [name for name in names if name not in there and name != UNSEEN]
     if unknown:
         raise ParameterError(
-            f"the model has no output {unknown[0]!r}: it has {listing(there)}, and {UNSEEN!r} can be added; sets, intervals "
-            "and quantiles are asked for when a model is fitted"
+            f"the model has no output {unknown[0]!r}: it has {listing(there)}{_addable(model)}; sets, intervals and quantiles "
+            "are asked for when a model is fitted"
         )
     if UNSEEN in names and UNSEEN not in there:
         there[UNSEEN] = _add_unseen(model, schema)
@@ -86,6 +86,11 @@ def rename(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]
+
+
+def _addable(model: onnx.ModelProto) -> str:
+    has_levels = any(node.op_type == "LabelEncoder" for node in model.graph.node)
+    return f", and {UNSEEN!r} can be added" if has_levels else ""
 
 
 def _add_unseen(model: onnx.ModelProto, schema: Schema) -> onnx.ValueInfoProto:
