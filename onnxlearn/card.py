@@ -29,8 +29,18 @@ def describe(metadata: dict[str, Any], *, n_bytes: int, outputs: list[dict[str, 
 
 def card_lines(description: dict[str, Any]) -> list[str]:
     """The card as lines of plain text, from :meth:`onnxlearn.model.Model.inspect`."""
+    head = (
+        f"{description['schema']['name']}: model of learner {description['learner'].get('name')!r}, "
+        f"{megabytes(description['file']['n_bytes'])}"
+    )
+    sections = card_sections(description)
+    return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
+
+
+def card_sections(description: dict[str, Any]) -> dict[str, list[str]]:
+    """The lines of the card by what they are about; none where there is nothing to tell."""
     schema = Schema.from_dict(description["schema"])
-    sections = {
+    return {
         "predicts": _target_lines(schema, description["training"].get("calibration", {}).get("threshold")),
         "gives": [", ".join(output["name"] for output in description["file"]["outputs"])],
         "from": _feature_lines(schema),
@@ -44,10 +54,6 @@ def card_lines(description: dict[str, Any]) -> list[str]:
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
         "notes": list(description.get("notes", [])),
     }
-    head = (
-        f"{schema.name}: model of learner {description['learner'].get('name')!r}, {megabytes(description['file']['n_bytes'])}"
-    )
-    return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
 
 
 def calibration_lines(description: dict[str, Any]) -> list[str]:
