@@ -63,7 +63,7 @@ class Web(Target):
         trained = "" if n_rows is None else f", trained on {n_rows:,} rows"
         named = ", ".join(model.schema.target.names)
         packed = {"model": model.to_bytes(), "runtime": runtime.script.encode(), "wasm": runtime.wasm}
-        return _template().render(
+        page: str = _template().render(
             title=self.title or f"Predict {named}",
             description=self.description or f"A model of {model.schema.name}{trained}.",
             policy=policy(script, style),
@@ -76,6 +76,7 @@ class Web(Target):
             runtime_version=runtime.version,
             **{name: _marked(pack(content)) for name, content in packed.items()},
         )
+        return page
 
 
 def pack(content: bytes) -> str:

@@ -2,6 +2,8 @@
 
 const SELECT_LEVELS = 60;
 const FILTER_FROM = 12;
+// From here on fields out of sight are laid out when they come into it.
+const MANY = 60;
 const OTHER = "other";
 const NOTHING_MISSING = new Set([""]);
 
@@ -16,14 +18,20 @@ const KINDS = {
   instant: "Date and time, UTC",
 };
 
+function hintOf(column) {
+  if (column.seconds) return column.range ? `Seconds, usually ${column.range.join(" to ")}` : "Duration in seconds";
+  if (column.range) return `${KINDS[column.role]}, usually ${column.range.map((cell) => cell.replace("T", " ")).join(" to ")}`;
+  if (column.levels.length === 0) return KINDS[column.role];
+  return `One of ${column.levels.length}${column.ordered ? ", in order" : ""}${column.role === "whole" ? ", a whole number" : ""}`;
+}
+
 /** A field of the form: its element, and how to get and set its cell. */
 class Field {
   constructor(column, number) {
     this.column = column;
     this.id = `field-${number}`;
     this.error = make("p", { className: "error", id: `${this.id}-error`, hidden: true });
-    const kind = column.seconds ? "Duration in seconds" : column.ordered ? "Category, in order" : KINDS[column.role];
-    this.hint = make("p", { className: "hint", id: `${this.id}-hint` }, column.range ? `${kind}, ${column.range.join(" to ")} in training` : kind);
+    this.hint = make("p", { className: "hint", id: `${this.id}-hint` }, hintOf(column));
     this.described = `${this.id}-hint ${this.id}-error`;
     this.element = this.build();
     this.element.classList.add("field");
@@ -148,7 +156,7 @@ class Field {
       return `${quoted(column.name)}: ${quoted(this.cell)} was not there in training`;
     }
     if (column.range && column.role.startsWith("number") && (value < Number(column.range[0]) || value > Number(column.range[1]))) {
-      return `${quoted(column.name)}: ${this.cell} is outside of what was there in training`;
+      return `${quoted(column.name)}: ${this.cell} is outside of what is usual`;
     }
     return null;
   }
@@ -165,6 +173,7 @@ class Form {
     this.fields = description.columns.map((column, i) => new Field(column, i));
     this.onRow = onRow;
     this.hasPredicted = false;
+    byId("fields").classList.toggle("many", this.fields.length > MANY);
     byId("fields").append(...this.fields.map(({ element }) => element));
     byId("form").addEventListener("submit", (event) => {
       event.preventDefault();
