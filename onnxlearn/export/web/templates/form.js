@@ -179,7 +179,11 @@ class Form {
       event.preventDefault();
       this.submit();
     });
-    this.fields.forEach((field) => field.element.addEventListener("change", () => this.changed(field)));
+    for (const field of this.fields) {
+      // A little later, so that a message which comes or goes does not move a button away from under the pointer.
+      field.element.addEventListener("change", () => setTimeout(() => this.changed(field), 200));
+      field.element.addEventListener("input", () => field.element.classList.contains("wrong") && field.read());
+    }
     byId("example").addEventListener("click", () => this.fill(description.columns.map(({ example }) => example), true));
     byId("clear").addEventListener("click", () => this.fill(description.columns.map(() => ""), false));
     this.setUpFilter();
