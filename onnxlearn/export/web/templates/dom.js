@@ -23,12 +23,12 @@ function visible(text) {
   return text.trim() === "" ? JSON.stringify(text) : text;
 }
 
-const PLAIN = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
-
-/** A number for people; very large and very small ones with an exponent. */
-function shownNumber(value) {
+/** A number for people: six digits, and two behind the point; very large and very small ones with an exponent. */
+function shownNumber(value, digits = 6) {
   const size = Math.abs(value);
-  return size !== 0 && (size >= 1e12 || size < 1e-4) ? value.toExponential(3) : PLAIN.format(value);
+  if (size !== 0 && (size >= 1e12 || size < 1e-4)) return value.toExponential(3);
+  const before = size < 1 ? 1 : Math.floor(Math.log10(size)) + 1;
+  return value.toLocaleString("en", { maximumSignificantDigits: Math.max(digits, before + 2) });
 }
 
 function shownShare(share) {

@@ -88,5 +88,5 @@ function previewNode({ preview, nRows }) {
 }
 
 function rounded(text) {
-  return /^-?[0-9.]+(e[+-]?[0-9]+)?$/.test(text) && /[.e]/.test(text) ? String(Number(Number(text).toPrecision(4))) : text;
+  return /^-?[0-9.]+(e[+-]?[0-9]+)?$/.test(text) && /[.e]/.test(text) ? shownNumber(Number(text), 4) : text;
 }
