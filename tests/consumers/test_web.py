@@ -128,7 +128,9 @@ def answers(model, path):
     with open_table(path) as reader:
         outputs = [model.predict_feeds(batch.feeds(model.schema)) for batch in reader.batches()]
     joined = {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
-    names = column_names(
+    shapes, axes = {n: a.shape[1:] for n, a in joined.items()}, {n: o.axis for n, o in model.outputs.items()}
+    target = model.schema.target
+    names = column_names(target, shapes, axes)
         model.schema.target, {n: a.shape[1:] for n, a in joined.items()}, {n: o.axis for n, o in model.outputs.items()}
     )
     target = model.schema.target
@@ -204,7 +206,7 @@ def test_hostile_rows_of_the_form(browser, case, tmp_path):
 def enter(page, field, number, cell):
     control = f"#field-{number}"
     if field.role in ("flag", "strict_flag"):
-        page.check(f'input[name="field-{number}"][value="{cell.lower()}"]', force=True)
+        page.click(f'input[name="field-{number}"][value="{cell.lower()}"] + label')
     elif field.column.kind == "datetime":
         page.fill(control, cell.removesuffix("Z"))
     elif page.evaluate("id => document.querySelector(id).tagName", control) == "SELECT":
