@@ -53,6 +53,9 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
 
+    def handle_endtag(self, tag):
+        self.elements.append(("", {}))
+
     def handle_data(self, data):
         tag, attributes = self.elements[-1]
         key = attributes.get("id", tag)
