@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn import self_test
+from onnxlearn.errors import ParameterError
 from onnxlearn.export.clients.client import label_form
-from onnxlearn.export.clients.description import Field, Result, fields_of, moment, results_of, table_feeds, wire_values
+from onnxlearn.export.clients.description import Field, Result, fields_of, moment, results_of, wire_values
 from onnxlearn.prediction import column_names
 from onnxlearn.wire.examples import example_rows
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
     from onnxlearn.schema import Column
-    from onnxlearn.wire.feeds import Feeds
 
 Cells = Mapping[str, list[Any]]
-# Rows of a table that ranges and the example are made of.
-_MOST_ROWS = 100_000
 
 
 def page_document(model: Model, *, data: str | None) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def page_document(model: Model, *, data: str | None) -> dict[str, Any]:
     Raises: DataError where the table does not fit the model; ParameterError where it has no rows.
     """
     target, fields = model.schema.target, fields_of(model)
-    usual = None if data is None else _usual(fields, table_feeds(model, data, _MOST_ROWS))
+    usual = None if data is None else _usual(fields, model, data)
     example = example_rows(model.schema, 1)[0]
     return {
         "columns": [_column(field, example[field.name], usual) for field in fields],
@@ -65,9 +63,21 @@ def _column(field: Field, example: Any, usual: Mapping[str, list[Any]] | None) -
     }
 
 
-def _usual(fields: Sequence[Field], feeds: Feeds) -> Cells:
-    """The values of each column that are not missing."""
-    return {field.name: [value for value in wire_values(field, feeds) if value is not None] for field in fields}
+def _usual(fields: Sequence[Field], model: Model, path: str) -> Cells:
+    """The values of each column of a table that are not missing."""
+    from onnxlearn.files.tables import open_table
+
+    usual: dict[str, list[Any]] = {field.name: [] for field in fields}
+    n_rows = 0
+    with open_table(path) as reader:
+        for batch in reader.batches():
+            feeds = batch.feeds(model.schema)
+            n_rows += len(batch)
+            for field in fields:
+                usual[field.name] += [value for value in wire_values(field, feeds) if value is not None]
+    if n_rows == 0:
+        raise ParameterError(f"data needs a row to show, {path!r} has none")
+    return usual
 
 
 def _typical(column: Column, values: list[Any]) -> Any:
@@ -94,7 +104,7 @@ def _cell(column: Column, value: Any) -> str:
         text = value if isinstance(value, str) else moment(value).replace(tzinfo=None).isoformat(timespec="seconds")
         return text.removesuffix("Z")
     if column.kind == "numeric":
-        return f"{value:.10g}"
+        return f"{value:.7g}" if column.dtype == "float32" else f"{value:.10g}"
     return str(value)
 
 

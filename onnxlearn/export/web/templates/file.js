@@ -28,7 +28,7 @@ class FileCard {
   }
 
   async score(file) {
-    if (!byId("progress").hidden) return;
+    if (!byId("progress").hidden || byId("file").disabled) return;
     this.show([]);
     this.setProgress(0, 0);
     byId("progress").hidden = false;

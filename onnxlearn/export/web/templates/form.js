@@ -214,13 +214,15 @@ class Form {
   }
 
   changed(field) {
-    const fits = field.read() !== undefined;
-    if (fits && this.hasPredicted) this.submit({ quietly: true });
+    field.read();
+    if (this.hasPredicted) this.submit({ quietly: true });
   }
 
   submit({ quietly = false } = {}) {
     const values = this.fields.map((field) => field.read());
     const wrong = this.fields.filter((_, i) => values[i] === undefined);
+    // What stands there is of other values than those in the fields.
+    byId("result").classList.toggle("stale", wrong.length > 0);
     if (wrong.length > 0) {
       if (!quietly) wrong[0].focus();
       return;
