@@ -55,7 +55,6 @@ class Web(Target):
 
         Raises: MissingExtraError; ParameterError and DataError for ``data``.
         """
-        import onnxlearn
         from onnxlearn.export.web.description import page_document
 
         script, style = _joined(_PAGE_SCRIPTS), (TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -72,7 +71,6 @@ class Web(Target):
             script=_marked(script),
             style=_marked(style),
             worker=_marked(_joined(_WORKER_SCRIPTS)),
-            version=onnxlearn.__version__,
             runtime_version=runtime.version,
             **{name: _marked(pack(content)) for name, content in packed.items()},
         )
