@@ -271,6 +271,10 @@ def test_what_is_wrong_with_a_field_stands_beside_it(browser, tmp_path):
         page.fill("#field-1", "60")
         page.keyboard.press("Tab")
         page.wait_for_function("value => document.querySelector('.bar').dataset.value !== value", arg=before)
+        assert page.is_hidden("#stale")
+        page.fill("#field-1", "long")
+        page.keyboard.press("Tab")
+        page.wait_for_selector("#stale:not([hidden])")
 
 
 HEAD = "island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year"

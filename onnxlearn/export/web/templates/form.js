@@ -196,6 +196,7 @@ class Form {
     });
     if (isExample) this.submit();
     else byId("form").dispatchEvent(new CustomEvent("cleared"));
+    byId("stale").hidden = true;
     this.hasPredicted = isExample;
   }
 
@@ -222,7 +223,7 @@ class Form {
     const values = this.fields.map((field) => field.read());
     const wrong = this.fields.filter((_, i) => values[i] === undefined);
     // What stands there is of other values than those in the fields.
-    byId("result").classList.toggle("stale", wrong.length > 0);
+    byId("stale").hidden = !this.hasPredicted || wrong.length === 0;
     if (wrong.length > 0) {
       if (!quietly) wrong[0].focus();
       return;
