@@ -189,7 +189,11 @@ def test_the_wheel_holds_the_three_packages_and_the_data(wheel: Path) -> None:
     templates = {f"onnxlearn/reporting/templates/page.{suffix}" for suffix in ("html", "css", "js")}
     clients = {path.relative_to(ROOT).as_posix() for path in (ROOT / "onnxlearn/export/clients/templates").rglob("*.jinja")}
     assert len(clients) > 15
-    assert {"onnxlearn/data/penguins.csv", *templates, *clients, *(f"{name}/py.typed" for name in PACKAGES)} <= set(names)
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "onnxlearn/export/web/templates").iterdir()}
+    assert len(pages) > 8
+    assert {"onnxlearn/data/penguins.csv", *templates, *clients, *pages, *(f"{name}/py.typed" for name in PACKAGES)} <= set(
+        names
+    )
 
 
 def test_the_wheel_works_outside_of_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ TARGETS = {
     "c": "onnxlearn.export.clients.c:CClient",
     "java": "onnxlearn.export.clients.java:JavaClient",
     "csharp": "onnxlearn.export.clients.csharp:CSharpClient",
+    "web": "onnxlearn.export.web.page:Web",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
 
