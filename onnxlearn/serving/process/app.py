@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -23,7 +24,6 @@ from mlserver.settings import Settings
 from mlserver.types import InferenceRequest
 from pydantic import ValidationError
 
-from onnxlearn import __version__
 from onnxlearn.prediction import plain_rows
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.process import metrics, pages
@@ -34,6 +34,7 @@ from onnxlearn.serving.rows import RowsError, shown
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import NAME
 
+VERSION = version("onnxlearn")
 _LOG = logging.getLogger("onnxlearn.serving")
 _MODEL = rf"/(?P<name>{NAME})(?:/versions/(?P<version>[0-9]+))?"
 _MOST_ERRORS = 20
@@ -60,7 +61,7 @@ class App:
         # MLServer's own counters of HTTP have a label for every address that anybody asks for.
         told = Settings(
             _env_file=None, metrics_endpoint=None, gzip_enabled=False, parallel_workers=0, debug=False,
-            server_name="onnxlearn", server_version=__version__, extensions=["model_repository"] if settings.control else [],
+            server_name="onnxlearn", server_version=VERSION, extensions=["model_repository"] if settings.control else [],
         )  # fmt: skip
         self.plane = DataPlane(settings=told, model_registry=models.registry)
         self._inner = create_app(told, self.plane, models)
@@ -157,7 +158,7 @@ class App:
             ServedInterface(name=model.name, version=model.version, schema=model.model.schema, outputs=model.model.outputs)
             for model in await self._models.all()
         ]
-        document = openapi_document(interfaces, version=__version__, control=self._settings.control)
+        document = openapi_document(interfaces, version=VERSION, control=self._settings.control)
         return Answer(body=orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
 
     async def _docs(self, parameters: dict[str, str | None], body: bytes) -> Answer:
