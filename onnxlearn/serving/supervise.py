@@ -19,6 +19,7 @@ from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
 # Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
 # one be that dies at the very moment when it is asked.
 _HEALTH_SECONDS = 15
+_BACKLOG = 2048
 _PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
@@ -49,7 +50,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
-            backlog=2048,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
             timeout_worker_healthcheck=_HEALTH_SECONDS,
         )
@@ -95,12 +96,13 @@ def _shared_folder() -> Iterator[Path]:
 def _addresses(settings: ServeSettings) -> Iterator[tuple[socket.socket, ServeSettings]]:
     """The socket that all processes listen on, and the settings with the ports that were taken.
 
-    While this process has it connections wait for the next process where one has died. gRPC's port is only held: the
-    processes share it by SO_REUSEPORT.
+    While this process has it connections wait: for the first process to be there, and for the next one where one has died.
+    gRPC's port is only held: the processes share it by SO_REUSEPORT.
     """
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(_bound(settings.host, settings.port))
         listening.set_inheritable(True)
+        listening.listen(_BACKLOG)
         held = stack.enter_context(_bound(settings.host, settings.grpc_port, shared=True))
         ports: dict[str, Any] = {"port": listening.getsockname()[1], "grpc_port": held.getsockname()[1]}
         yield listening, dataclasses.replace(settings, **ports)

@@ -64,20 +64,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(server: Server, body: bytes) -> None:
-    """Until it answers this request; raise SystemExit where it refuses it, or does not begin in two minutes."""
+    """Until it answers this request; raise SystemExit where it does not in a minute."""
     request = urllib.request.Request(server.url, body, {"content-type": "application/json"})
-    for _ in range(120):
+    told = "nobody is there"
+    for _ in range(60):
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 answer.read()
             return
         except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 404:
-                raise SystemExit(f"{server.name}: {error.read().decode()}") from error
-        except OSError:
-            pass
+            told = error.read().decode()
+        except OSError as error:
+            told = str(error)
         time.sleep(1)
-    raise SystemExit(f"{server.name} at {server.url} does not answer")
+    raise SystemExit(f"{server.name} at {server.url}: {told}")
 
 
 def wrk(folder: Path, server: Server, body: bytes, clients: int, seconds: float) -> Load:
@@ -91,8 +91,8 @@ def wrk(folder: Path, server: Server, body: bytes, clients: int, seconds: float)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", told)
     return Load(
         requests=float(_found(r"Requests/sec:\s+([\d.]+)", told)),
-        p50=_milliseconds(_found(r"50%\s+(\S+)", told)),
-        p99=_milliseconds(_found(r"99%\s+(\S+)", told)),
+        p50=_milliseconds(_found(r"^ +50% +(\S+)$", told)),
+        p99=_milliseconds(_found(r"^ +99% +(\S+)$", told)),
         failed=(int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0),
     )
 
@@ -125,7 +125,7 @@ def write_penguins(path: Path) -> None:
 
 
 def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
+    match = re.search(pattern, text, re.MULTILINE)
     if match is None:
         raise SystemExit(f"wrk told nothing like {pattern!r}: {text}")
     return match[1]

@@ -15,7 +15,7 @@ from mlserver.repository import ModelRepository
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from onnxlearn.errors import OnnxlearnError
+from onnxlearn.errors import ModelFileError, OnnxlearnError
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
@@ -28,6 +28,7 @@ from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.tensors import array_tensor
 
 PLATFORM = "onnxruntime_onnx"
+_NEVER = (0, 0, 0)
 _LOG = logging.getLogger("onnxlearn.serving")
 
 
@@ -99,6 +100,19 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         """All that are loaded, by name and version."""
         return sorted(await self.registry.get_models(), key=lambda model: (model.name, int(model.version)))
 
+    async def start(self) -> None:
+        """Load what there is; where the sources cannot be found, what the processes before this one had."""
+        try:
+            await self.sync()
+        except ModelFileError as error:
+            kept = {(source.name, source.version): source for source in self._kept_sources()}
+            if not kept:
+                raise
+            _LOG.warning("%s; its process begins with the models as they were loaded last", error)
+            for key, source in kept.items():
+                await self._load(source, source.path, kept)
+                self._stamps[key] = _NEVER
+
     async def sync(self) -> None:
         """Load what is new or changed, unload what is gone; a file that cannot be read leaves what is loaded as it is."""
         async with self._lock:
@@ -111,12 +125,15 @@ class Models(ModelRepository, ModelRepositoryHandlers):
 
     async def watch(self) -> None:
         """Keep up with the files."""
+        told = ""
         while self._settings.check_seconds:
             await asyncio.sleep(self._settings.check_seconds)
             try:
                 await self.sync()
+                told = ""
             except OnnxlearnError as error:
-                _LOG.warning("%s; the models stay as they are", error)
+                if told != (told := str(error)):
+                    _LOG.warning("%s; the models stay as they are", told)
 
     async def list(self) -> Sequence[Any]:
         """Settings of all models that there are files of."""
@@ -145,8 +162,15 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         return True
 
     def _wanted(self) -> Sequence[Source]:
+        return self._not_unloaded(find_sources(self._settings.sources))
+
+    def _kept_sources(self) -> Sequence[Source]:
+        named = [(*path.stem.rsplit(".", 1), path) for path in self._kept.glob("*.onnx")]
+        return self._not_unloaded([Source(name=name, version=version, path=path) for name, version, path in named])
+
+    def _not_unloaded(self, sources: Sequence[Source]) -> Sequence[Source]:
         unloaded = {path.name for path in self._unloaded.iterdir()}
-        return [source for source in find_sources(self._settings.sources) if source.name not in unloaded]
+        return [source for source in sources if source.name not in unloaded]
 
     async def _refresh(self, key: tuple[str, str], source: Source, sources: dict[tuple[str, str], Source]) -> None:
         stamp = source.stamp()
@@ -161,7 +185,7 @@ class Models(ModelRepository, ModelRepositoryHandlers):
             kept = self._kept_file(source)
             if key not in self._stamps and kept.exists():
                 await self._load(source, kept, sources)
-                self._stamps[key] = (0, 0, 0)
+                self._stamps[key] = _NEVER
         else:
             self._stamps[key] = stamp
             LOADS.labels(model=source.name, outcome="done").inc()
