@@ -91,8 +91,8 @@ def wrk(folder: Path, server: Server, body: bytes, clients: int, seconds: float)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", told)
     return Load(
         requests=float(_found(r"Requests/sec:\s+([\d.]+)", told)),
-        p50=_milliseconds(_found(r"^ +50% +(\S+)$", told)),
-        p99=_milliseconds(_found(r"^ +99% +(\S+)$", told)),
+        p50=_milliseconds(_found(r"^ +50% +(\S+)", told)),
+        p99=_milliseconds(_found(r"^ +99% +(\S+)", told)),
         failed=(int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0),
     )
 
