@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
 from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
@@ -19,6 +19,7 @@ from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
 # Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
 # one be that dies at the very moment when it is asked.
 _HEALTH_SECONDS = 15
+_LOOP = "onnxlearn.serving.process.loop:FairLoop"
 _BACKLOG = 2048
 _PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
@@ -28,10 +29,12 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
 
     ``say``: told which models are served, and where.
 
-    Raises: ModelFileError, ParameterError where an address is taken, MissingExtraError.
+    Raises: ModelFileError, ParameterError where an address is taken, MissingExtraError; OnnxlearnError where a process cannot
+    start.
     """
     require_serve()
     from uvicorn import Config
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
     sources = find_sources(settings.sources)
@@ -44,6 +47,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             Worker(settings, folder),
             workers=settings.n_workers,
             http=_PROTOCOL,
+            loop=_LOOP,
             lifespan="on",
             ws="none",
             interface="asgi3",
@@ -55,14 +59,17 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             timeout_worker_healthcheck=_HEALTH_SECONDS,
         )
         _announce(sources, settings, say)
-        Multiprocess(config, sockets=[listening]).run()
+        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise OnnxlearnError("a process of the server could not start; what it wrote says why")
 
 
 def require_serve() -> None:
     """Raise MissingExtraError unless what the extra ``serve`` brings is there."""
     import importlib.util
 
-    for package in ("mlserver", "uvicorn", "httptools", "fastapi_offline"):
+    for package in ("mlserver", "uvicorn", "uvloop", "httptools", "fastapi_offline"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError.of(package, "serve", "onnxlearn serve")
 
@@ -76,11 +83,11 @@ def _try_to_load(source: Source, settings: ServeSettings) -> None:
 def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str], None]) -> None:
     for source in sources:
         say(f"model {source.name}, version {source.version}: {source.path}")
-    many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(
-        f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs"
-    )
+    http = f"http://{host}:{settings.port}"
+    many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
+    say(f"serving on {http} and grpc://{host}:{settings.grpc_port}{many}; Ctrl-C ends it")
+    say(f"documentation with examples: {http}/docs")
 
 
 @contextlib.contextmanager

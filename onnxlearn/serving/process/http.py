@@ -92,7 +92,7 @@ def _too_large(max_bytes: int) -> HttpError:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP, which by itself waits for ever, for a request's head or its answer's reader, and takes heads of any length."""
+    """Uvicorn's HTTP, which by itself waits for ever, for a head or for an answer's reader, and takes a head of any length."""
 
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlserver.errors import MLServerError
+from mlserver.errors import MLServerError, ModelNotFound
 from mlserver.handlers import ModelRepositoryHandlers
 from mlserver.registry import MultiModelRegistry
 from mlserver.repository import ModelRepository
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from onnxlearn.errors import ModelFileError, OnnxlearnError
+from onnxlearn.errors import ModelFileError, OnnxlearnError, did_you_mean, listing
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
@@ -90,10 +90,24 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         self._lock = asyncio.Lock()
 
     async def get(self, name: str, version: str | None = None) -> ServedModel:
-        """A model by its name and version, by default the latest. Raises: MLServerError (404)."""
-        model: ServedModel = await self.registry.get_model(name, version)
+        """A model by its name and version, by default the latest. Raises: ServerError, 404 or 503 while it is being loaded."""
+        model = await self.found(name, version)
         if not model.ready:
             raise ServerError(f"model {name!r} is being loaded; come again later", 503)
+        return model
+
+    async def found(self, name: str, version: str | None = None) -> ServedModel:
+        """The same, ready or not. Raises: ServerError (404), which says what there is."""
+        try:
+            model: ServedModel = await self.registry.get_model(name, version)
+        except ModelNotFound as error:
+            there = await self.all()
+            versions = [other.version for other in there if other.name == name]
+            if versions:
+                raise ServerError(f"model {name!r} has no version {version!r}; it has {listing(versions)}", 404) from error
+            names = list(dict.fromkeys(other.name for other in there))
+            text = f"there is no model {name[:100]!r}; there is {listing(names)}.{did_you_mean(name, names)}"
+            raise ServerError(text if names else "no model is loaded", 404) from error
         return model
 
     async def all(self) -> Sequence[ServedModel]:
@@ -151,12 +165,12 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         (self._unloaded / name).unlink(missing_ok=True)
         self._refused.clear()
         await self.sync()
-        await self.registry.get_model(name)
+        await self.found(name)
         return True
 
     async def unload(self, name: str) -> bool:
         """Unload all versions of a model, here now and in the other processes soon."""
-        await self.registry.get_model(name)
+        await self.found(name)
         (self._unloaded / name).touch()
         await self.sync()
         return True
