@@ -9,12 +9,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
-from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
+from onnxlearn.serving.worker import KEPT, PLACES, UNLOADED, Worker
 
 # Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
 # one be that dies at the very moment when it is asked.
@@ -59,7 +58,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             timeout_worker_healthcheck=_HEALTH_SECONDS,
         )
         _announce(sources, settings, say)
-        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor = Multiprocess(config, sockets=listening)
         supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise OnnxlearnError("a process of the server could not start; what it wrote says why")
@@ -94,35 +93,41 @@ def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str
 def _shared_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="onnxlearn-serve-") as name:
         folder = Path(name)
-        for part in (UNLOADED, KEPT, "metrics"):
+        for part in (UNLOADED, KEPT, PLACES, "metrics"):
             (folder / part).mkdir()
         yield folder
 
 
 @contextlib.contextmanager
-def _addresses(settings: ServeSettings) -> Iterator[tuple[socket.socket, ServeSettings]]:
-    """The socket that all processes listen on, and the settings with the ports that were taken.
+def _addresses(settings: ServeSettings) -> Iterator[tuple[list[socket.socket], ServeSettings]]:
+    """The sockets that the processes listen on, and the settings with the ports that were taken.
 
-    While this process has it connections wait: for the first process to be there, and for the next one where one has died.
-    gRPC's port is only held: the processes share it by SO_REUSEPORT.
+    While this process has them connections wait: for the first process to be there, and for the next one where all have died.
+    gRPC's port is only held.
     """
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(_bound(settings.host, settings.port))
-        listening.set_inheritable(True)
-        listening.listen(_BACKLOG)
-        held = stack.enter_context(_bound(settings.host, settings.grpc_port, shared=True))
-        ports: dict[str, Any] = {"port": listening.getsockname()[1], "grpc_port": held.getsockname()[1]}
-        yield listening, dataclasses.replace(settings, **ports)
+        first = stack.enter_context(_bound(settings.host, settings.port, alone=True))
+        port = first.getsockname()[1]
+        others = [stack.enter_context(_bound(settings.host, port)) for _ in range(settings.n_workers - 1)]
+        for listening in (first, *others):
+            listening.set_inheritable(True)
+            listening.listen(_BACKLOG)
+        held = stack.enter_context(_bound(settings.host, settings.grpc_port, alone=True))
+        yield [first, *others], dataclasses.replace(settings, port=port, grpc_port=held.getsockname()[1])
 
 
-def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def _bound(host: str, port: int, *, alone: bool = False) -> socket.socket:
+    """A socket of those that share an address by SO_REUSEPORT; ``alone``: of which there is none yet."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if shared and port:
-        # Without the option first: another server that has it would share its port with us.
-        _bound(host, port).close()
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if alone and port:
+            # Without the option first: another server that has it would share its port with us.
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except OSError as error:
         bound.close()

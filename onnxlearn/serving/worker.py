@@ -14,14 +14,15 @@ from onnxlearn.serving.settings import ServeSettings
 
 UNLOADED = "unloaded"
 KEPT = "kept"
+PLACES = "places"
 
 
 @dataclass
 class Worker:
     """The ASGI application that a process is given; it becomes one when the process starts.
 
-    ``folder``: what the processes share: which models were unloaded, the models
-    as they were loaded last, and metrics.
+    ``folder``: what the processes share: which models were unloaded, the models as they were loaded last, who has which place,
+    and metrics.
     """
 
     settings: ServeSettings
@@ -58,6 +59,7 @@ class Worker:
         models = Models(self.settings, self.folder / UNLOADED, self.folder / KEPT)
         await models.start()
         self._app = App(self.settings, models)
+        asyncio.get_running_loop().share(self.folder / PLACES)  # type: ignore[attr-defined]
         rpc = await start_rpc(self.settings, models, self._app.plane)
         stack.push_async_callback(rpc.stop, self.settings.grace_seconds)
         watcher = asyncio.create_task(models.watch())

@@ -205,11 +205,13 @@ def _write_rows(served: ServedModel, outputs: Outputs) -> bytes:
     axes = {name: output.axis for name, output in served.model.outputs.items()}
     rows = plain_rows(served.model.schema.target, outputs, axes)
     answer = {"model": served.name, "version": served.version, "predictions": rows}
-    return orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
+    text: bytes = orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
+    return text
 
 
 def _write_response(response: InferenceResponse) -> bytes:
-    return response.model_dump_json(exclude_none=True).encode()
+    text: str = response.model_dump_json(exclude_none=True)
+    return text.encode()
 
 
 def _refusal(error: Exception) -> Answer:

@@ -179,8 +179,8 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         return self._not_unloaded(find_sources(self._settings.sources))
 
     def _kept_sources(self) -> Sequence[Source]:
-        named = [(*path.stem.rsplit(".", 1), path) for path in self._kept.glob("*.onnx")]
-        return self._not_unloaded([Source(name=name, version=version, path=path) for name, version, path in named])
+        files = [(path.stem.rpartition("."), path) for path in self._kept.glob("*.onnx")]
+        return self._not_unloaded([Source(name=name, version=version, path=path) for (name, _, version), path in files])
 
     def _not_unloaded(self, sources: Sequence[Source]) -> Sequence[Source]:
         unloaded = {path.name for path in self._unloaded.iterdir()}
