@@ -150,6 +150,7 @@ def start_mlserver(folder: Path) -> Server:
     place, port = folder / "sklearn", free_port()
     settings = {
         "http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": N_CORES, "debug": False,
+        "metrics_dir": str(place),
     }  # fmt: skip
     (place / "settings.json").write_text(json.dumps(settings))
     process = run([Path(sys.executable).with_name("mlserver"), "start", place])

@@ -72,6 +72,7 @@ def mlserver_folder(folder: Path, port: int) -> Path:
         shutil.copy(app, place)
     settings = {
         "http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": 0, "debug": False,
+        "metrics_dir": str(place),
     }  # fmt: skip
     (place / "settings.json").write_text(json.dumps(settings))
     (place / "model-settings.json").write_text(json.dumps({"name": "penguins", "implementation": "by_mlserver.Penguins"}))
