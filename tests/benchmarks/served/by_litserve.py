@@ -1,30 +1,27 @@
-"""LitServe: ``PORT=... MODEL=... python by_litserve.py``."""
-
-from __future__ import annotations
+"""LitServe: ``PORT=... MODEL=... python by_litserve.py``. It reads annotations, so there are none."""
 
 import os
-from typing import Any
 
 import litserve
 from by_onnxruntime import Runtime
 
 
-class Penguins(litserve.LitAPI):  # type: ignore[misc]
+class Penguins(litserve.LitAPI):
     """One model; it has no protocol of its own for tensors, so the body is the other servers'."""
 
-    def setup(self, device: str) -> None:
+    def setup(self, device):
         """Open the file, in the process that runs it."""
         self.runtime = Runtime()
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request):
         """Columns of a body."""
         return {one["name"]: one["data"] for one in request["inputs"]}
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x):
         """Run the model."""
         return self.runtime(x)
 
-    def encode_response(self, output: Any) -> Any:
+    def encode_response(self, output):
         """The answer's body."""
         return {"outputs": output}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 import ray
@@ -29,4 +30,6 @@ if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": told})
     serve.start(http_options={"port": int(os.environ["PORT"])})
     serve.run(Penguins.bind())
+    # At its end Ray takes its own processes along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.pause()
