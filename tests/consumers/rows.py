@@ -46,6 +46,10 @@ def every_type(n=200):
             "größe": rng.normal(size=n).astype(np.float32),
             "distance": pd.Series(rng.exponential(1e5, n)).mask(rng.random(n) < 0.1),
             "city": rng.choice(["Köln", "東京", "🦜", ""], n),
+            "landed": pd.Series(day).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo").mask(rng.random(n) < 0.1),
+            "lasted": pd.Series(pd.to_timedelta(rng.integers(0, 10**5, n), unit="s")).mask(rng.random(n) < 0.1),
+            "seats": rng.integers(0, 400, n),
+            "size": pd.Categorical(rng.choice(["S", "M", "L"], n), ["S", "M", "L"], ordered=True),
         }
     )
     frame["arrival"] = 1.7e9 + rng.normal(size=n) + paid + (flight > 0)
