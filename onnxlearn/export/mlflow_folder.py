@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from onnxlearn.errors import MissingExtraError, ParityError
-from onnxlearn.export.target import Target
+from onnxlearn.export.target import OUT, Target
 from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.params import param
 from onnxlearn.runtime import open_session, run_chunked
@@ -53,7 +53,10 @@ class MLflowFolder(Target):
         """Let MLflow write the folder, and load it again."""
         with _quiet_mlflow() as mlflow:
             (_write_table if self.takes == "table" else _write_tensors)(mlflow, model, out)
-        return ["serve it: mlflow models serve --env-manager local --model-uri FOLDER"]
+        return [
+            f"serve it: pip install 'onnxlearn[mlflow]' && mlflow models serve --env-manager local --model-uri {OUT}",
+            f"ask it: curl -H 'Content-Type: application/json' -d @{OUT}/serving_input_example.json localhost:5000/invocations",
+        ]
 
 
 def _write_table(mlflow: Any, model: Model, out: Path) -> None:

@@ -58,7 +58,8 @@ def test_http_and_grpc_give_the_models_outputs(models, server, name, tmp_path):
     for some in batches(rows):
         assert_same(infer(f"{http}/{name}/infer", some), model.predict_feeds(some))
     # Without rows a request has no raw values, which MLServer does not expect.
-    assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path), model.predict_feeds(rows))
+    for form in ((), ("contents",)):
+        assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path, *form), model.predict_feeds(rows))
 
 
 def test_metadata_tells_the_inputs_and_outputs(models, server):
