@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnxlearn.errors import ModelFileError
 from onnxlearn.postprocess.band import band_levels
 from onnxlearn.schema import Schema
 from onnxlearn.wire.form import Form
@@ -28,7 +29,24 @@ def describe(metadata: dict[str, Any], *, n_bytes: int, outputs: list[dict[str, 
 
 
 def card_lines(description: dict[str, Any]) -> list[str]:
-    """The card as lines of plain text, from :meth:`onnxlearn.model.Model.inspect`."""
+    """The card as lines of plain text, from :meth:`onnxlearn.model.Model.inspect`.
+
+    Raises: ModelFileError where the document, of another maker perhaps, tells something in another form than ours.
+    """
+    try:
+        return [_printable(line) for line in _card_lines(description)]
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ModelFileError(
+            f"the model's metadata cannot be shown as a card ({type(error).__name__}: {error}): --json shows it as it is"
+        ) from error
+
+
+def _printable(line: str) -> str:
+    """The line with what would move a terminal's cursor, or change its colours, spelt out."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _card_lines(description: dict[str, Any]) -> list[str]:
     schema = Schema.from_dict(description["schema"])
     sections = {
         "predicts": _target_lines(schema, description["training"].get("calibration", {}).get("threshold")),

@@ -1,4 +1,4 @@
-"""What a file that comes from elsewhere may not ask of the runtime: other people's code, other files, memory without end.
+"""What a file that comes from elsewhere may not ask of the runtime: other people's code, other files, loops without end.
 
 Read from the file's bytes before the runtime sees them, without onnx. This is no sandbox: see "Files from others" in
 ``docs/guide.md`` for what it cannot tell.
@@ -6,14 +6,18 @@ Read from the file's bytes before the runtime sees them, without onnx. This is n
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.metadata import message_fields
+from onnxlearn.operators import OPERATORS, OPSETS, SIZED
 
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-"""Of the operators that a file may use: the standard's own."""
+TRUST = "ONNXLEARN_TRUST"
+"""The environment variable that trusts every file where it is 1: for the command line and for servers."""
 
 MAX_BYTES = 2**31 - 1
 """The size that protobuf allows a file."""
@@ -24,136 +28,199 @@ MAX_CONSTANT = 2**28
 MAX_SHAPE = 512
 """The most bytes of a constant that is taken for a shape: longer ones are tables."""
 
-MAX_DEPTH = 16
-"""Graphs inside graphs."""
+MAX_FIELDS = 5_000_000
+"""The most fields that are read, which takes seconds. A level of a column is two."""
 
-# Field numbers of ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto and SparseTensorProto in onnx.proto.
-_GRAPH, _TRAINING, _FUNCTIONS = 7, 20, 25
+MAX_DEPTH = 16
+"""Graphs inside graphs, where these are trusted."""
+
+# Field numbers of ModelProto, OperatorSetIdProto, GraphProto, NodeProto, AttributeProto and TensorProto in onnx.proto.
+_GRAPH, _OPSET, _TRAINING, _FUNCTIONS = 7, 8, 20, 25
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15
 _INPUT, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 4, 5, 7
 _ATTR_TENSOR, _ATTR_GRAPH, _ATTR_TENSORS, _ATTR_GRAPHS, _ATTR_SPARSE, _ATTR_SPARSES = 5, 6, 10, 11, 22, 23
 _DATA_TYPE, _INT64_DATA, _NAME, _RAW_DATA, _EXTERNAL, _LOCATION = 2, 7, 8, 9, 13, 14
 _INT64 = 7
 
-# Operators whose output has the shape that an input tells, and which input that is.
-_SHAPED_BY = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file; ``trusted``: it may have that where one trusts it."""
+
+    text: str
+    trusted: bool = False
 
 
-def require_harmless(data: bytes, *, source: str = "the file") -> None:
-    """Refuse a model whose graph uses what no file of ours needs.
+def require_harmless(data: bytes, *, trust: bool = False, source: str = "the file") -> None:
+    """Refuse a model that asks for what no file of ours needs.
 
-    That is: operators outside ai.onnx and ai.onnx.ml and functions of the file's own; weights in other files; sparse weights;
-    more than one graph (a second one is merged into the first by protobuf, which the checksum does not cover); graphs inside
-    graphs more than 16 deep; constants that ask for tensors of more than 2^28 elements; 2 GiB or more.
+    Always: several graphs, or none, and an opset told twice (protobuf merges them, past the checksum); functions of the
+    file's own and graphs for training; weights in other files; 2 GiB or more. Unless it is trusted (``trust``, or the
+    environment variable ``ONNXLEARN_TRUST=1``): operators that are not in :data:`onnxlearn.operators.OPERATORS`, graphs
+    inside graphs, sparse weights, and constants that ask for tensors of more than 2^28 elements.
 
     Raises: ModelFileError.
     """
     if len(data) > MAX_BYTES:
         raise ModelFileError(f"{source} has {len(data)} bytes: an ONNX file has less than 2 GiB")
-    try:
-        problem = next(_problems(memoryview(data)), None)
-    except (ValueError, IndexError) as error:
-        raise ModelFileError(f"{source} is damaged: its graph cannot be read ({error})") from error
-    if problem is not None:
-        raise ModelFileError(f"{source} is refused: {problem}; no model of onnxlearn needs that")
-
-
-def _problems(model: memoryview) -> Iterator[str]:
-    graphs = 0
-    for number, value in message_fields(model):
-        if number == _FUNCTIONS:
-            yield "it defines functions of its own"
-        elif number == _TRAINING:
-            yield "it has graphs for training"
-        elif number == _GRAPH and isinstance(value, memoryview):
-            graphs += 1
-            if graphs > 1:
-                yield "it has more than one graph"
-            yield from _graph_problems(value, depth=0)
-
-
-def _graph_problems(graph: memoryview, *, depth: int) -> Iterator[str]:
-    if depth > MAX_DEPTH:
-        yield f"it has graphs inside graphs, more than {MAX_DEPTH} deep"
+    problem = problem_of(data, trust=trust or os.environ.get(TRUST) == "1", source=source)
+    if problem is None:
         return
-    asked: dict[str, int] = {}
-    nodes = []
-    for number, value in message_fields(graph):
-        if not isinstance(value, memoryview):
-            continue
-        if number == _SPARSE_INITIALIZER:
-            yield "it has sparse weights"
-        elif number == _INITIALIZER:
-            yield from _tensor_problems(value)
-            name, elements = _as_shape(value)
-            asked[name] = elements
-        elif number == _NODE:
-            nodes.append(value)
-    for node in nodes:
-        yield from _node_problems(node, asked, depth=depth)
+    way = (
+        f"if you trust where it comes from, load(path, trust=True), or set the environment variable {TRUST}=1"
+        if problem.trusted
+        else "no model needs that: get it anew from where it was made"
+    )
+    raise ModelFileError(f"{source} is refused: {problem.text}; {way}")
 
 
-def _node_problems(node: memoryview, asked: dict[str, int], *, depth: int) -> Iterator[str]:
-    inputs: list[str] = []
-    operator = domain = ""
-    for number, value in message_fields(node):
-        if not isinstance(value, memoryview):
-            continue
-        if number == _INPUT:
-            inputs.append(bytes(value).decode())
-        elif number == _OP_TYPE:
-            operator = bytes(value).decode()
-        elif number == _DOMAIN:
-            domain = bytes(value).decode()
-        elif number == _ATTRIBUTE:
-            yield from _attribute_problems(value, depth=depth)
-    if domain not in DOMAINS:
-        yield f"it uses the operator {operator[:60]!r} of {domain[:60]!r}, which is not of the standard"
-    place = _SHAPED_BY.get(operator, len(inputs))
-    elements = asked.get(inputs[place], 0) if place < len(inputs) else 0
-    if elements > MAX_CONSTANT:
-        yield f"a node {operator} asks for {elements:.3g} elements at once"
+def problem_of(data: bytes, *, trust: bool = False, source: str = "the file") -> Problem | None:
+    """What :func:`require_harmless` refuses first. Raises: ModelFileError where the graph cannot be read."""
+    try:
+        return next((problem for problem in _Walk().model(memoryview(data)) if not (trust and problem.trusted)), None)
+    except ValueError as error:
+        raise ModelFileError(f"{source} is damaged: its graph cannot be read ({error})") from error
 
 
-def _attribute_problems(attribute: memoryview, *, depth: int) -> Iterator[str]:
-    for number, value in message_fields(attribute):
-        if not isinstance(value, memoryview):
-            continue
-        if number in (_ATTR_SPARSE, _ATTR_SPARSES):
-            yield "it has sparse weights"
-        elif number in (_ATTR_TENSOR, _ATTR_TENSORS):
-            yield from _tensor_problems(value)
-        elif number in (_ATTR_GRAPH, _ATTR_GRAPHS):
-            yield from _graph_problems(value, depth=depth + 1)
+class _Walk:
+    """One pass over a file."""
 
+    def __init__(self) -> None:
+        self._n_fields = itertools.count()
 
-def _tensor_problems(tensor: memoryview) -> Iterator[str]:
-    for number, value in message_fields(tensor):
-        if number == _EXTERNAL or (number == _LOCATION and value):
-            yield "its weights are in another file"
+    def model(self, model: memoryview) -> Iterator[Problem]:
+        n_graphs = 0
+        domains: set[str] = set()
+        for number, value in self._parts(model):
+            if number == _FUNCTIONS:
+                yield Problem("it defines functions of its own")
+            elif number == _TRAINING:
+                yield Problem("it has graphs for training")
+            elif number == _OPSET:
+                yield from self._opset(value, domains)
+            elif number == _GRAPH:
+                n_graphs += 1
+                if n_graphs == 1:
+                    yield from self._graph(value, depth=0)
+        if n_graphs != 1:
+            yield Problem(f"it has {n_graphs} graphs")
 
+    def _opset(self, entry: memoryview, domains: set[str]) -> Iterator[Problem]:
+        domain, version = "", 0
+        for number, value in self._fields(entry):
+            if number == _OPSET_DOMAIN and isinstance(value, memoryview):
+                domain = _text(value)
+            elif number == _OPSET_VERSION and isinstance(value, int):
+                version = value
+        domain = "" if domain == "ai.onnx" else domain
+        if domain in domains:
+            yield Problem(f"it tells the version of the operators {domain!r} twice")
+        domains.add(domain)
+        if version not in OPSETS.get(domain, ()):
+            yield Problem(f"it asks for version {version} of the operators {_shown(domain)}", trusted=True)
 
-def _as_shape(tensor: memoryview) -> tuple[str, int]:
-    """A constant's name, and how many elements it asks for where it is taken for a shape: 0 where it cannot be one."""
-    import numpy as np
+    def _graph(self, graph: memoryview, *, depth: int) -> Iterator[Problem]:
+        if depth > MAX_DEPTH:
+            yield Problem(f"it has graphs inside graphs, more than {MAX_DEPTH} deep")
+            return
+        asked: dict[str, int] = {}
+        nodes = []
+        for number, value in self._parts(graph):
+            if number == _SPARSE_INITIALIZER:
+                yield from self._sparse(value)
+            elif number == _INITIALIZER:
+                yield from self._tensor(value)
+                name, elements = self._as_shape(value)
+                asked[name] = elements
+            elif number == _NODE:
+                nodes.append(value)
+        for node in nodes:
+            yield from self._node(node, asked, depth=depth)
 
-    name, kind = "", 0
-    raw = memoryview(b"")
-    content: list[int] = []
-    for number, value in message_fields(tensor):
-        if number == _DATA_TYPE and isinstance(value, int):
-            kind = value
-        elif number == _INT64_DATA:
-            content += [_signed(value)] if isinstance(value, int) else _packed(value[:MAX_SHAPE])
-        elif number == _NAME and isinstance(value, memoryview):
-            name = bytes(value).decode()
-        elif number == _RAW_DATA and isinstance(value, memoryview):
-            raw = value
-    if kind != _INT64:
-        return name, 0
-    if len(raw) <= MAX_SHAPE:
+    def _node(self, node: memoryview, asked: dict[str, int], *, depth: int) -> Iterator[Problem]:
+        inputs: list[str] = []
+        attributes: list[memoryview] = []
+        operator = domain = ""
+        for number, value in self._parts(node):
+            if number == _INPUT:
+                inputs.append(_text(value))
+            elif number == _OP_TYPE:
+                operator = _text(value)
+            elif number == _DOMAIN:
+                domain = _text(value)
+            elif number == _ATTRIBUTE:
+                attributes.append(value)
+        domain = "" if domain == "ai.onnx" else domain
+        if operator not in OPERATORS.get(domain, ()):
+            where = f" of {_shown(domain)}" if domain else ""
+            yield Problem(f"it uses the operator {_shown(operator)}{where}, which no learner needs", trusted=True)
+        place = SIZED.get(operator, len(inputs))
+        elements = asked.get(inputs[place], 0) if place < len(inputs) else 0
+        if elements > MAX_CONSTANT:
+            yield Problem(f"a node {operator} asks for {elements} elements at once", trusted=True)
+        for attribute in attributes:
+            yield from self._attribute(attribute, depth=depth)
+
+    def _attribute(self, attribute: memoryview, *, depth: int) -> Iterator[Problem]:
+        for number, value in self._parts(attribute):
+            if number in (_ATTR_SPARSE, _ATTR_SPARSES):
+                yield from self._sparse(value)
+            elif number in (_ATTR_TENSOR, _ATTR_TENSORS):
+                yield from self._tensor(value)
+            elif number in (_ATTR_GRAPH, _ATTR_GRAPHS):
+                yield Problem("it has graphs inside its graph", trusted=True)
+                yield from self._graph(value, depth=depth + 1)
+
+    def _sparse(self, sparse: memoryview) -> Iterator[Problem]:
+        """Its parts, of which two are tensors, may not be elsewhere either."""
+        yield Problem("it has sparse weights", trusted=True)
+        for _, value in self._parts(sparse):
+            yield from self._tensor(value)
+
+    def _tensor(self, tensor: memoryview) -> Iterator[Problem]:
+        for number, value in self._fields(tensor):
+            if number == _EXTERNAL or (number == _LOCATION and value):
+                yield Problem("its weights are in another file")
+
+    def _as_shape(self, tensor: memoryview) -> tuple[str, int]:
+        """A constant's name, and how many elements it asks for where it is taken for a shape: 0 where it cannot be one."""
+        import numpy as np
+
+        name, kind = "", 0
+        raw = memoryview(b"")
+        content: list[int] = []
+        for number, value in self._fields(tensor):
+            if number == _DATA_TYPE and isinstance(value, int):
+                kind = value
+            elif number == _INT64_DATA and len(content) < MAX_SHAPE:
+                content += [_signed(value)] if isinstance(value, int) else _packed(value[:MAX_SHAPE])
+            elif number == _NAME and isinstance(value, memoryview):
+                name = _text(value)
+            elif number == _RAW_DATA and isinstance(value, memoryview):
+                raw = value
+        if kind != _INT64 or len(raw) > MAX_SHAPE:
+            return name, 0
         content += np.frombuffer(raw[: len(raw) // 8 * 8], "<i8").tolist()
-    return name, math.prod(max(1, abs(size)) for size in content[:MAX_SHAPE]) if content else 0
+        return name, math.prod(max(1, abs(size)) for size in content[:MAX_SHAPE]) if content else 0
+
+    def _fields(self, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        for field in message_fields(message):
+            if next(self._n_fields) > MAX_FIELDS:
+                raise ValueError(f"more than {MAX_FIELDS} fields")
+            yield field
+
+    def _parts(self, message: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Of a message the fields that hold bytes: texts and messages."""
+        return ((number, value) for number, value in self._fields(message) if isinstance(value, memoryview))
+
+
+def _text(value: memoryview) -> str:
+    return bytes(value).decode()
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _signed(value: int) -> int:

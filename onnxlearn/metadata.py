@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from onnxlearn.document_rules import document_mistake
 from onnxlearn.errors import ModelFileError
 from onnxlearn.schema import Schema
 from onnxlearn.schema_rules import schema_mistake
@@ -18,6 +19,8 @@ FORMAT_VERSION = 1
 KEY = "onnxlearn"
 CHECKSUM = "sha256"
 NO_CHECKSUM = "0" * 64
+MAX_DOCUMENT = 2**26
+"""The most characters of the document: room for a million levels, parsed in seconds."""
 REQUIRED = ("schema", "learner", "training", "versions")
 
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
@@ -67,8 +70,12 @@ def checksum(graph: bytes | memoryview, text: str) -> str:
 
 def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     """The document from its JSON text, with its version and its parts checked."""
+    if len(text) > MAX_DOCUMENT:
+        raise ModelFileError(f"{source} is refused: its metadata has {len(text)} characters, more than {MAX_DOCUMENT}")
     try:
-        document: dict[str, Any] = json.loads(text, parse_constant=_refuse_constant)
+        document: dict[str, Any] = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_once
+        )
     except RecursionError as error:
         raise ModelFileError(f"{source} is damaged: its metadata is nested too deeply") from error
     except ValueError as error:
@@ -83,7 +90,24 @@ def parse_document(text: str, *, source: str = "the file") -> dict[str, Any]:
     missing = [name for name in REQUIRED if not isinstance(document.get(name), dict)]
     if missing:
         raise ModelFileError(f"{source} is damaged: its metadata has no {missing[0]!r}")
+    if (mistake := document_mistake(document)) is not None:
+        raise ModelFileError(f"{source} is damaged: its metadata: {mistake}")
     return document
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is no number of 64 bits")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; readers differ in which one they take of several entries with the same key."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it has the same key twice")
+    return found
 
 
 def _refuse_constant(name: str) -> None:
@@ -116,7 +140,10 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
             fields.add(number)
             if number == _METADATA_PROPS and isinstance(value, memoryview):
                 entry = {key: bytes(text).decode() for key, text in message_fields(value) if isinstance(text, memoryview)}
-                properties[entry.get(1, "")] = entry.get(2, "")
+                name = entry.get(1, "")
+                if name == KEY and name in properties:
+                    raise ModelFileError(f"{source} is damaged: it has its metadata twice")
+                properties[name] = entry.get(2, "")
     except _CutOffError as error:
         if _IR_VERSION in fields:
             raise ModelFileError(f"{source} is cut off or damaged: {error}; copy it again") from error
@@ -160,13 +187,18 @@ class _NotProtobufError(ValueError):
 
 def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message (protobuf encoding, https://protobuf.dev/programming-guides/encoding)."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
+    at, end = 0, len(data)
+    while at < end:
+        # Most keys and sizes are one byte: this is the inner loop of opening a file.
+        key = data[at]
+        key, at = (key, at + 1) if key < 0x80 else _varint(data, at)
+        kind = key & 7
+        if not 8 <= key < 2**32:
+            # protobuf would read a longer one as that of another field.
+            raise _NotProtobufError(f"byte {at} starts no field")
         if kind == _VARINT:
             value, at = _varint(data, at)
-            yield number, value
+            yield key >> 3, value
             continue
         if kind == _BYTES:
             size, at = _varint(data, at)
@@ -174,21 +206,21 @@ def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             size = 8 if kind == _FIXED64 else 4
         else:
             raise _NotProtobufError(f"byte {at} starts no field")
-        if at + size > len(data):
-            raise _CutOffError(f"a field needs {at + size} bytes, there are {len(data)}")
-        yield number, data[at : at + size]
+        if at + size > end:
+            raise _CutOffError(f"a field needs {at + size} bytes, there are {end}")
+        yield key >> 3, data[at : at + size]
         at += size
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """An integer of seven bits a byte, lowest first, and the place after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise _CutOffError(f"it ends inside a number at byte {at}")
-        byte = data[at]
+    value = shift = 0
+    for byte in data[at : at + 10]:
         at += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value | byte << shift, at
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    if at >= len(data):
+        raise _CutOffError(f"it ends inside a number at byte {at}")
     raise _NotProtobufError(f"byte {at} is in no number")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ModelFileError, ParameterError
 from onnxlearn.files.outputs import atomic_path
-from onnxlearn.guard import require_harmless
+from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -36,17 +37,18 @@ Table: TypeAlias = "pd.DataFrame | Task | str | Path | Mapping[str, Sequence[obj
 BLOCK_ROWS = 65_536
 
 
-def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None) -> Model:
+def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None, trust: bool = False) -> Model:
     """Load a model file.
 
     ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads that share
-    the rows of a big table, by default as many as this process may use cores.
+    the rows of a big table, by default as many as this process may use cores. ``trust``: take operators too that no learner
+    needs, loops among them (:func:`onnxlearn.guard.require_harmless`).
 
     Raises: ModelFileError, ProviderError, MissingExtraError.
     """
     if not isinstance(path, str | Path):
         raise ModelFileError(f"load takes the path of a file, not {type(path).__name__}; Model(data) opens bytes")
-    return Model(_read(Path(path)), provider=provider, n_threads=n_threads, source=str(path))
+    return Model(_read(Path(path)), provider=provider, n_threads=n_threads, source=str(path), trust=trust)
 
 
 class Model:
@@ -68,21 +70,25 @@ class Model:
         provider: Provider = "auto",
         n_threads: int | None = None,
         source: str = "the model",
+        trust: bool = False,
         session: Session | None = None,
     ) -> None:
         """Open a file's bytes; the arguments of :func:`load`. ``session``: one that runs these very bytes' graph already."""
         self._data = data
-        self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source}
+        self._options: dict[str, Any] = {"provider": provider, "n_threads": n_threads, "source": source, "trust": trust}
         self.metadata: dict[str, Any] = read_metadata(data, source=source, verify=session is None)
         self.schema: Schema = read_schema(self.metadata, source=source)
         if session is None:
-            require_harmless(data, source=source)
-        chunk_rows = read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS
+            # A session that is there already has been made of these bytes in this process: nothing was passed on.
+            require_harmless(data, trust=trust, source=source)
+        chunk_rows = min(CHUNK_ROWS, read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS)
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
         # A file rewritten for another runtime may take its columns packed, say; what is fed here is arranged for it.
         self._form = Form.of(self.metadata, source=source)
         check_inputs(self._session, self._form.inputs(self.schema), source)
-        self.outputs: dict[str, Output] = read_outputs(self._session, self.schema, self.metadata.get("outputs", {}), source)
+        self.outputs: dict[str, Output] = read_outputs(
+            self._session, self.schema, self.metadata.get("outputs", {}), source, labels=self.metadata.get("labels", "names")
+        )
         self._names = list(self.outputs)
         self._axes = {name: output.axis for name, output in self.outputs.items()}
         # A file rewritten for runtimes without strings gives positions among the classes.
@@ -151,9 +157,9 @@ class Model:
         if not isinstance(row, Mapping):
             raise DataError(f"a row is a dict of every feature, not {type(row).__name__}; predict takes tables")
         feeds = self._form.arrange(self._encode(row), self.schema)
-        outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
-        if self._classes is not None:
-            outputs["label"] = self._classes[outputs["label"]]
+        with self._told_failure():
+            outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+        self._finish(outputs, 1)
         return one_row(self.schema.target, outputs, self._axes)
 
     def predict_feeds(self, feeds: Feeds, names: Sequence[str] | None = None) -> dict[str, Array]:
@@ -162,10 +168,29 @@ class Model:
         ``names``: the outputs wanted, by default all.
         """
         feeds = self._form.arrange(feeds, self.schema)
-        outputs = run_chunked(self._session, feeds, self._names if names is None else names)
-        if self._classes is not None and "label" in outputs:
-            outputs["label"] = self._classes[outputs["label"]]
+        with self._told_failure():
+            outputs = run_chunked(self._session, feeds, self._names if names is None else names)
+        self._finish(outputs, len(next(iter(feeds.values()))))
         return outputs
+
+    @contextlib.contextmanager
+    def _told_failure(self) -> Iterator[None]:
+        """What the runtime raises where a graph cannot be run, as an error of ours."""
+        try:
+            yield
+        except Exception as error:
+            text = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelFileError(f"{self._options['source']} cannot be run on these rows: {text}") from error
+
+    def _finish(self, outputs: dict[str, Array], n_rows: int) -> None:
+        """Hold outputs against what the file promised; positions of labels become labels."""
+        source = self._options["source"]
+        for name, array in outputs.items():
+            shape = (n_rows, *self.outputs[name].row_shape)
+            if array.shape != shape:
+                raise ModelFileError(f"{source} is damaged: its output {name!r} has the shape {array.shape}, not {shape}")
+        if self._classes is not None and "label" in outputs:
+            outputs["label"] = _classes_at(outputs["label"], self._classes, source)
 
     @overload
     def score(self, table: Table, measure: str | Measure, /) -> float: ...
@@ -203,7 +228,7 @@ class Model:
     def verify(self, tolerance: float = TOLERANCE) -> Verification:
         """Run the rows that the file holds for this, and compare with the outputs of the machine that made it.
 
-        ``tolerance``: of numbers, ``|a - b| / (1 + |b|)``, from 0; labels have to be equal.
+        ``tolerance``: by how much numbers may differ (:class:`onnxlearn.self_test.Verification`); labels have to be equal.
 
         >>> import onnxlearn as ol
         >>> task = ol.Task.from_file("example:penguins", target="species")
@@ -273,6 +298,13 @@ class Model:
         names = ", ".join(self.schema.target.names)
         n = len(self.schema.features)
         return f"<Model {self.metadata['learner'].get('name')!r}: {names} from {n} column{'' if n == 1 else 's'}>"
+
+
+def _classes_at(positions: Array, classes: Array, source: str) -> Array:
+    if positions.size and not (positions.min() >= 0 and positions.max() < len(classes)):
+        raise ModelFileError(f"{source} is damaged: its label {positions.max()} is no position among {len(classes)} classes")
+    found: Array = classes[positions]
+    return found
 
 
 def as_frame(table: Any) -> pd.DataFrame:
@@ -357,6 +389,8 @@ def _can_be_pickled(callback: Any) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{str(path)!r} has {size} bytes: an ONNX file has less than 2 GiB")
         return path.read_bytes()
     except FileNotFoundError as error:
         near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []

@@ -230,11 +230,14 @@ def say_once(text: str) -> None:
 
 def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None, chunk_rows: int) -> Session:
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    # What goes wrong is raised.
+    options.log_severity_level = 4
     # Chunks side by side use cores better than the threads of one run, which wait for each other at every node: a single
     # row takes half the time without them. So there is nothing to spin either.
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # By default bytes that look like the runtime's own format are read as such, whatever else they are to other readers.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     data = source if isinstance(source, bytes) else str(source)
     try:
         # Its fallback would print to stdout, and carry on with the CPU after a GPU failed in the middle of a run.

@@ -132,7 +132,14 @@ def _list(value: object, place: str) -> list[Any]:
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise _Mistake(f"{place} has to be a text, not {_shown(value)}")
+    _require_unicode(value, place)
     return value
+
+
+def _require_unicode(text: str, place: str) -> None:
+    """JSON can spell halves of characters, which no file, screen or runtime takes."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _Mistake(f"{place} is {_shown(text)}, which is no Unicode")
 
 
 def _texts(value: object, place: str) -> list[str]:
@@ -150,8 +157,10 @@ def _values(values: list[Any], dtype: str, place: str) -> None:
     """Levels or classes: of one type, in the range of int64, each once."""
     wanted = _LEVEL_TYPES.get(dtype)
     for i, value in enumerate(values):
-        if type(value) is not wanted or (wanted is int and not -(2**63) <= value < 2**63):
+        if type(value) is not wanted or (type(value) is int and not -(2**63) <= value < 2**63):
             raise _Mistake(f"{place}[{i}] is {_shown(value)}, which is no {dtype}")
+        if isinstance(value, str):
+            _require_unicode(value, f"{place}[{i}]")
     _distinct(values, place)
 
 

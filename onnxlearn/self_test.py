@@ -1,4 +1,4 @@
-"""A few rows with the outputs that a file gave where it was made: does it give them here?
+"""A few rows with the outputs that a file gave where it was made, to be run again elsewhere.
 
 The rows are made from the schema, so nothing of the training data is in them. ``docs/file-format.md`` tells how they are kept.
 """
@@ -17,11 +17,11 @@ from onnxlearn.wire.feeds import Feeds
 
 KEY = "self_test"
 N_ROWS = 4
-# Wide tables have fewer rows, so that the document stays small: about 16 kB of cells at most, but for one row.
-MAX_CELLS = 800
+# Wide tables and many classes have fewer rows, but two, so that the document stays small: about 10 kB of cells.
+MIN_ROWS, MAX_CELLS = 2, 2000
 
 TOLERANCE = 1e-5
-"""What machines may differ by, ``|a - b| <= TOLERANCE (1 + |b|)``, as everywhere in the file format."""
+"""What machines may differ by, as everywhere in the file format."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Predict = Callable[[Feeds], Mapping[str, Array]]
@@ -34,8 +34,9 @@ _TYPES: Mapping[str, Any] = {
 class Verification:
     """What :meth:`onnxlearn.Model.verify` found.
 
-    ``n_rows``: rows that were run. ``differences``: for each output the largest difference, ``|a - b| / (1 + |b|)``, of
-    numbers; of labels and sets the share of values that differ. ``tolerance``: what is allowed of numbers; of others nothing is.
+    ``n_rows``: rows that were run. ``differences``: for each output the largest difference of its numbers, those of a
+    regression as a share of the largest that is expected for the target; of labels and sets the share of values that differ.
+    ``tolerance``: what is allowed of numbers; of others nothing.
 
     >>> Verification(n_rows=4, differences={"probabilities": 0.0, "label": 0.0}, failed=(), tolerance=1e-5).ok
     True
@@ -74,7 +75,7 @@ def rows_of(schema: Schema) -> Feeds:
 
     Numbers are small, so that runtimes which round differently stay within the tolerance; ``graph/hostile.py`` has the rest.
     """
-    n = max(1, min(N_ROWS, MAX_CELLS // max(1, len(schema.features))))
+    n = max(MIN_ROWS, min(N_ROWS, MAX_CELLS // max(1, len(schema.features), schema.target.n_outputs)))
     return {column.name: _column(column, i, n) for i, column in enumerate(schema.features)}
 
 
@@ -122,7 +123,10 @@ def _cells(array: Array) -> list[Any]:
         cells: list[Any] = array.tolist()
         return cells
     doubles = array.astype(np.float64)
-    return np.where(np.isfinite(doubles), doubles.astype(object), None).tolist()  # type: ignore[no-any-return]
+    objects = doubles.astype(object)
+    objects[~np.isfinite(doubles)] = None
+    finite: list[Any] = objects.tolist()
+    return finite
 
 
 def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Array]]:
@@ -131,7 +135,7 @@ def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Arra
         inputs, outputs = told["inputs"], told["outputs"]
         feeds = {column.name: _feed(inputs[column.name], column) for column in schema.features}
         expected = {str(name): _array(values) for name, values in outputs.items()}
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ModelFileError(f"{source} is damaged: its self-test cannot be read ({type(error).__name__}: {error})") from error
     counts = {len(array) for array in (*feeds.values(), *expected.values()) if array.ndim} or {0}
     if len(counts) != 1 or not 1 <= min(counts) <= 1000 or not expected or any(array.ndim == 0 for array in expected.values()):
@@ -143,13 +147,15 @@ def _feed(cells: Any, column: Column) -> Array:
     wanted = {"STRING": str, "INT64": int, "BOOL": bool}.get(column.onnx_type)
     if not isinstance(cells, list) or (wanted and any(type(cell) is not wanted for cell in cells)):
         raise ValueError(f"column {column.name!r} has values of another type")
-    return np.array(
-        cells if wanted else [np.nan if cell is None else float(cell) for cell in cells], _TYPES[column.onnx_type]
-    ).reshape(-1, 1)
+    values = cells if wanted else [np.nan if cell is None else float(cell) for cell in cells]
+    with np.errstate(over="raise"):
+        return np.array(values, _TYPES[column.onnx_type]).reshape(-1, 1)
 
 
 def _array(cells: Any) -> Array:
     """Outputs: null is NaN among numbers."""
+    if not isinstance(cells, list):
+        raise TypeError(f"an output is a list, not {type(cells).__name__}")
     array = np.array(cells)
     return np.array(cells, np.float64) if array.dtype.kind in "Of" else array
 
@@ -163,8 +169,20 @@ def _difference(got: Array, expected: Array) -> float:
         return float("inf")
     if not _numbers(got):
         return float(np.mean(got.astype(str) != expected.astype(str))) if got.size else 0.0
+    if expected.dtype.kind not in "fiu":
+        return float("inf")
     doubles = expected.astype(np.float64)
+    # Probabilities and masks are parts of 1; numbers have a unit of their own.
+    scale = _scale(doubles) if got.dtype == np.float64 else 1.0
     with np.errstate(all="ignore"):
-        gap = np.abs(got - doubles) / (1 + np.abs(doubles))
-    gap[np.isnan(got) & np.isnan(doubles)] = 0.0
+        gap = np.abs(got - doubles) / scale
+    gap[(got == doubles) | (np.isnan(got) & np.isnan(doubles))] = 0.0
     return float(gap.max(initial=0.0))
+
+
+def _scale(expected: Array) -> Array:
+    """The largest size of a number, for each target."""
+    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
+    sizes = np.where(np.isfinite(expected), np.abs(expected), 0.0)
+    largest: Array = sizes.max(axis=others, keepdims=True, initial=np.finfo(np.float64).tiny)
+    return largest

@@ -54,10 +54,12 @@ def check_inputs(session: Session, inputs: Mapping[str, tuple[str, tuple[str | i
         raise ModelFileError(f"{source} is damaged: its input {name!r} is {there}, its schema tells of {told}")
 
 
-def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[Any]], source: str) -> dict[str, Output]:
+def read_outputs(
+    session: Session, schema: Schema, axes: Mapping[str, Sequence[Any]], source: str, *, labels: str = "names"
+) -> dict[str, Output]:
     """The outputs of a file by name, those of every file first.
 
-    ``axes``: what its metadata tells of the last axis of an output.
+    ``axes``: what its metadata tells of the last axis of an output; ``labels``: of the labels, ``names`` or ``indices``.
 
     Raises: ModelFileError where they are not those that schema and metadata tell.
     """
@@ -69,7 +71,14 @@ def read_outputs(session: Session, schema: Schema, axes: Mapping[str, Sequence[A
             "of, or run it with onnxruntime.InferenceSession"
         )
     names = [*main_outputs(schema), *(name for name in found if name not in main_outputs(schema))]
-    return {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}
+    outputs = {name: _output(found[name], _told_axis(name, schema, axes), source) for name in names}
+    types = {"probabilities": "FLOAT", "prediction": "DOUBLE"}
+    types["label"] = "STRING" if schema.target.dtype == "str" and labels == "names" else "INT64"
+    for name in main_outputs(schema):
+        if outputs[name].type != types[name]:
+            there = outputs[name].type
+            raise ModelFileError(f"{source} is damaged: its output {name!r} is {there}, its schema tells of {types[name]}")
+    return outputs
 
 
 def _output(value: Any, told: tuple[Any, ...] | None, source: str) -> Output:
@@ -77,6 +86,8 @@ def _output(value: Any, told: tuple[Any, ...] | None, source: str) -> Output:
         raise ModelFileError(
             f"{source} is damaged: its output {value.name!r} has the shape {value.shape}, not one of fixed size a row"
         )
+    if value.type not in _ONNX_TYPES:
+        raise ModelFileError(f"{source} is damaged: its output {value.name!r} is {value.type}, which no output is")
     row_shape = tuple(value.shape[1:])
     if told is not None and row_shape[-1:] != (len(told),):
         width = row_shape[-1] if row_shape else "no"

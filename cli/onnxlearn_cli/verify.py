@@ -1,4 +1,4 @@
-"""``onnxlearn verify``: does a model predict here what it predicted where it was made?"""
+"""``onnxlearn verify``: whether a model predicts here what it predicted where it was made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxlearn_cli.talk import complain, show, show_table
 def verify(
     model: ModelFile,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", metavar="X", help="Of numbers, |a - b| / (1 + |b|); 1e-05 by default.")
+        float | None, typer.Option("--tolerance", metavar="X", help="By how much numbers may differ; 1e-05 by default.")
     ] = None,
     provider: Annotated[str, typer.Option("--provider", metavar="auto|cpu|cuda", help="What runs the model.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
@@ -35,7 +35,7 @@ def verify(
         show_table(["output", "difference", "result"], rows)
     if not found.ok:
         complain(
-            f"onnxlearn: {model} gives other outputs on this machine ({', '.join(found.failed)}): compare the versions of "
+            f"{model} gives other outputs on this machine ({', '.join(found.failed)}): compare the versions of "
             "onnxruntime (onnxlearn inspect, onnxlearn doctor)"
         )
         raise typer.Exit(USERS_MISTAKE)

@@ -14,6 +14,7 @@ import onnx
 from onnxlearn.graph.check import check_serialized
 from onnxlearn.graph.chunks import chunk_rows_for
 from onnxlearn.graph.metadata import append_document
+from onnxlearn.guard import TRUST, problem_of
 from onnxlearn.learner import Learner
 from onnxlearn.metadata import FORMAT_VERSION
 from onnxlearn.model import Model
@@ -92,6 +93,8 @@ def pack(
     if opened.session.chunk_rows < CHUNK_ROWS:
         document["chunk_rows"] = opened.session.chunk_rows
     document[KEY] = record(schema, functools.partial(run_chunked, opened.session))
+    if (problem := problem_of(opened.data)) is not None:
+        document["notes"].append(f"{problem.text}: this file is loaded with trust=True, or {TRUST}=1 in the environment")
     # The document changes nothing of what runs; a GPU, where there may be one, takes another session.
     session = None if has_cuda_runtime() else opened.session
-    return Model(append_document(opened.data, document), session=session)
+    return Model(append_document(opened.data, document), session=session, trust=True)

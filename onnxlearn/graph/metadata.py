@@ -9,7 +9,10 @@ from typing import Any
 import onnx
 
 from onnxlearn.errors import ExportError
-from onnxlearn.metadata import CHECKSUM, KEY, NO_CHECKSUM, checksum, graph_bytes
+from onnxlearn.metadata import CHECKSUM, KEY, NO_CHECKSUM, checksum, graph_bytes, read_schema
+from onnxlearn.self_test import KEY as SELF_TEST
+from onnxlearn.self_test import record
+from onnxlearn.signature import main_outputs
 
 
 def embed(model: onnx.ModelProto, document: Mapping[str, Any]) -> bytes:
@@ -25,6 +28,23 @@ def embed(model: onnx.ModelProto, document: Mapping[str, Any]) -> bytes:
         bare.CopyFrom(model)
         del bare.metadata_props[:]
     return append_document(bare.SerializeToString(deterministic=True), document)
+
+
+def embed_tested(model: onnx.ModelProto, document: Mapping[str, Any]) -> bytes:
+    """As :func:`embed`, for a model that was changed: where the document has a self-test, with what the model gives for it.
+
+    A model without the outputs that onnxlearn needs has no self-test.
+
+    Raises: ExportError, ModelFileError.
+    """
+    from onnxlearn.model import Model
+
+    bare = {key: value for key, value in document.items() if key != SELF_TEST}
+    data = embed(model, bare)
+    schema = read_schema(bare)
+    if SELF_TEST not in document or not {*main_outputs(schema)} <= {output.name for output in model.graph.output}:
+        return data
+    return embed(model, {**bare, SELF_TEST: record(schema, Model(data, provider="cpu", trust=True).predict_feeds)})
 
 
 def append_document(data: bytes, document: Mapping[str, Any]) -> bytes:

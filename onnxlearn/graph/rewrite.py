@@ -14,13 +14,11 @@ from onnxlearn.graph.builder import BASE_OPSET
 from onnxlearn.graph.check import check_names, check_onnx
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.inputs import change_inputs
-from onnxlearn.graph.metadata import embed
+from onnxlearn.graph.metadata import embed_tested
 from onnxlearn.graph.outputs import UNSEEN, choose_outputs, index_labels, name_labels
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.runtime import CHUNK_ROWS, open_session, run_chunked
 from onnxlearn.schema import Schema, Target
-from onnxlearn.self_test import KEY as SELF_TEST
-from onnxlearn.self_test import record
 from onnxlearn.wire.form import KEY, FloatType, Form, Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -73,18 +71,9 @@ def rewrite(
         model = _convert(model, wanted)
     check_onnx(model.SerializeToString())
     check_names(model)
-    if SELF_TEST in document:
-        document[SELF_TEST] = _recorded(embed(model, document), schema)
-    rewritten = embed(model, document)
+    rewritten = embed_tested(model, document)
     _compare(data, rewritten)
     return rewritten
-
-
-def _recorded(data: bytes, schema: Schema) -> dict[str, Any]:
-    """What the rewritten file gives for its self-test: other outputs than the original's, or other types of numbers."""
-    from onnxlearn.model import Model
-
-    return record(schema, Model(data, provider="cpu").predict_feeds)
 
 
 def _opset(model: onnx.ModelProto) -> int:
