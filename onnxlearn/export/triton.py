@@ -80,8 +80,10 @@ class Triton(Target):
         whole = _served(name, model.to_bytes()).seen()
         schedule = ["ensemble_scheduling {", *steps, "}"]
         self._write_config(out, whole, ['platform: "ensemble"', *schedule], model)
-        # Triton wants a folder for each version, which has nothing in it here.
-        (out / name / str(self.version)).mkdir()
+        # Triton wants a folder for each version, which has nothing in it here; git and object stores drop empty ones.
+        version = out / name / str(self.version)
+        version.mkdir()
+        (version / ".gitkeep").touch()
 
     def _write_model(self, out: Path, served: Served, data: bytes, model: Model) -> None:
         settings = [
