@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -62,8 +63,6 @@ class MLflowFolder(Target):
 def _write_table(mlflow: Any, model: Model, out: Path) -> None:
     import pandas as pd
 
-    from onnxlearn import __version__
-
     with tempfile.TemporaryDirectory(prefix="onnxlearn-") as folder:
         file = Path(folder, "model.onnx")
         file.write_bytes(model.to_bytes())
@@ -73,7 +72,7 @@ def _write_table(mlflow: Any, model: Model, out: Path) -> None:
             data_path=str(file),
             signature=_table_signature(model),
             input_example=pd.DataFrame(example_rows(model.schema)),
-            pip_requirements=[f"onnxlearn[cpu]=={__version__}"],
+            pip_requirements=[f"onnxlearn[cpu]=={version('onnxlearn')}"],
             metadata={"columns": {column.name: f"{column.kind} ({column.dtype})" for column in model.schema.features}},
         )
     feeds = carried(hostile_feeds(model.schema, EVERY_KIND), model.schema)
