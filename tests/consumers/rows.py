@@ -33,6 +33,20 @@ def quick(**options):
     return ol.learner("mlp", max_epochs=10, device="cpu", **options)
 
 
+def quantiles():
+    """A model with an output of three axes."""
+    frame = every_type()
+    task = ol.Task.from_frame(frame.assign(later=frame["arrival"] + frame["seats"]), ["arrival", "later"], name="quantiles")
+    return ol.learner("linear", max_epochs=3, device="cpu", head="quantile").fit(task, progress=False), task
+
+
+def sets():
+    """An ensemble of several networks that gives sets of classes."""
+    task = ol.Task.from_frame(every_type(), "size", type="classification", name="sets")
+    ensemble = ol.learner("ensemble", members=["mlp", "linear"], max_epochs=3, device="cpu", coverage=0.9)
+    return ensemble.fit(task, progress=False), task
+
+
 def every_type(n=200):
     rng = np.random.default_rng(0)
     flight, paid = rng.choice([-7, 15, 2**53 + 1], n), rng.random(n) < 0.5

@@ -11,7 +11,7 @@ import json
 
 import numpy as np
 import pytest
-from rows import batches, every_type, quick, rows_of
+from rows import batches, every_type, quantiles, quick, rows_of, sets
 from servers import as_tensors, assert_same, free_port, infer, infer_by_grpc, post, python_of, serving
 
 import onnxlearn as ol
@@ -20,6 +20,8 @@ INSTALL = (
     "python -m venv tests/consumers/.mlserver && "
     "tests/consumers/.mlserver/bin/pip install -e '.[mlserver]' 'tritonclient[grpc]'"
 )
+
+NAMES = ["penguins", "every_type", "codes", "quantiles", "sets"]
 
 pytestmark = pytest.mark.consumers
 
@@ -31,8 +33,9 @@ def models():
     types = ol.Task.from_frame(every_type(), "arrival", strict_bool=["checked"], name="every type")
     codes = ol.Task.from_frame(every_type(), "flight", type="classification", name="codes")
     fitted = {"penguins": penguins, "every_type": types, "codes": codes}
-    made = {name: quick().fit(task, progress=False) for name, task in fitted.items()}
-    return {name: (model, rows_of(model, fitted[name])) for name, model in made.items()}
+    made = {name: (quick().fit(task, progress=False), task) for name, task in fitted.items()}
+    made |= {"quantiles": quantiles(), "sets": sets()}
+    return {name: (model, rows_of(model, task)) for name, (model, task) in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def server(models, tmp_path_factory):
         yield f"http://127.0.0.1:{http}/v2/models", f"127.0.0.1:{http + 1}", python
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "codes"])
+@pytest.mark.parametrize("name", NAMES)
 def test_http_and_grpc_give_the_models_outputs(models, server, name, tmp_path):
     http, grpc, python = server
     model, rows = models[name]

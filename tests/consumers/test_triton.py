@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from rows import every_type, quick, rows_of
+from rows import every_type, quantiles, quick, rows_of, sets
 from servers import as_tensors, assert_same, free_port, infer, infer_by_grpc, post, python_of, serving
 
 import onnxlearn as ol
@@ -36,6 +36,8 @@ INSTALL = (
 # Names that config files have to quote.
 STRANGE = {"größe": 'a "quoted" name', "distance": "back\\slash", "city": "new\nline", "paid": "東京 🦜", "flight": "a/b:c.d"}
 
+NAMES = ["penguins", "every_type", "strange", "quantiles", "sets"]
+
 pytestmark = pytest.mark.consumers
 
 
@@ -46,8 +48,9 @@ def models():
     types = ol.Task.from_frame(every_type(), "arrival", strict_bool=["checked"], name="every type")
     strange = ol.Task.from_frame(every_type().rename(columns=STRANGE), "checked", type="classification", name="strange")
     fitted = {"penguins": penguins, "every_type": types, "strange": strange}
-    made = {name: quick().fit(task, progress=False) for name, task in fitted.items()}
-    return {name: (model, rows_of(model, fitted[name])) for name, model in made.items()}
+    made = {name: (quick().fit(task, progress=False), task) for name, task in fitted.items()}
+    made |= {"quantiles": quantiles(), "sets": sets()}
+    return {name: (model, rows_of(model, task)) for name, (model, task) in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def some_of(rows, n):
     return {name: column[:n] for name, column in rows.items()}
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_http_and_grpc_give_the_models_outputs(models, server, python, name, tmp_path):
     http, grpc = server
     model, rows = models[name]
@@ -109,7 +112,7 @@ def test_http_and_grpc_give_the_models_outputs(models, server, python, name, tmp
     assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path), model.predict_feeds(rows))
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_an_ensemble_gives_the_models_outputs(models, server, python, name, tmp_path):
     http, grpc = server
     model, rows = models[name]
@@ -200,7 +203,7 @@ def test_more_rows_than_a_batch_are_refused(models, server):
     assert "batch-size must be <=" in answer["error"]
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_backend_onnxruntime_takes_the_config(models, python, name, tmp_path):
     model, _ = models[name]
     model.export("triton", tmp_path / "folder", name=name, device="gpu", instances=2)
