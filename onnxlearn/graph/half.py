@@ -16,11 +16,9 @@ from onnxlearn.graph.network import known_values
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
-_LARGEST, _FULL, _SMALLEST = (
-    float(limit)
-    for limit in (np.finfo(np.float16).max, np.finfo(np.float16).smallest_normal, np.finfo(np.float16).smallest_subnormal)
-)
-"""Numbers of FLOAT16: the largest, the smallest that has all its digits, and the smallest but 0."""
+_LARGEST = float(np.finfo(np.float16).max)
+# The smallest number that has all its digits, and the smallest but 0.
+_FULL, _SMALLEST = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).smallest_subnormal)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -248,17 +248,20 @@ def test_the_scores_of_the_file_are_its_own(models, way, tmp_path):
 
 
 def test_what_gets_worse_is_refused(models, tmp_path):
-    model = models["classes"]
-    asked = {"data": rows_of(model, noise=0.0), "tolerance": 0.0, "measures": ("acc",)}
-    with pytest.raises(
-        ParameterError, match=r"^int8 makes acc 0\.9\d* instead of 1, worse by 0.0\d*, more than tolerance=0: keep="
-    ):
+    model = models["numbers"]
+    asked = {"data": rows_of(model, noise=1.0), "tolerance": 0.0}
+    pattern = (
+        r"^int8 makes rmse \d.* instead of [01].*, worse by \d.*, more than tolerance=0: keep= leaves operators in FLOAT, a "
+    )
+    with pytest.raises(ParameterError, match=pattern):
         converted(model, "int8", tmp_path, **asked)
     assert not list(tmp_path.iterdir())
-    after, _ = converted(model, "int8", tmp_path, **{**asked, "tolerance": 0.1})
-    assert after.metadata["conversion"]["options"]["tolerance"] == 0.1
+    after, _ = converted(model, "int8", tmp_path, **{**asked, "tolerance": 100.0})
+    assert after.metadata["conversion"]["options"]["tolerance"] == 100
     after, _ = converted(model, "int8", tmp_path, **asked, force=True)
     assert after.metadata["conversion"]["to"] == "int8"
+    before, now = after.metadata["conversion"]["measures"]["rmse"]
+    assert now > before
 
 
 def test_fp16_is_refused_by_what_a_gpu_would_round(models, tmp_path):
@@ -432,7 +435,7 @@ def test_errors_are_of_the_tree():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_its_self_test_is_its_own(models, way, tmp_path):
-    model = tested(models["classes"])
+    model = with_self_test(models["classes"])
     after, _ = converted(model, way, tmp_path)
     assert after.verify().ok
     assert max(after.verify().differences.values()) == 0
@@ -441,10 +444,10 @@ def test_its_self_test_is_its_own(models, way, tmp_path):
     # What the model itself gave is another matter.
     kept = {**after.metadata, "self_test": model.metadata["self_test"]}
     borrowed = Model(embed(onnx.load_from_string(after.to_bytes()), kept), provider="cpu")
-    assert borrowed.verify(1e-5).failed == ("probabilities",)
+    assert max(borrowed.verify().differences.values()) > 1e-7
 
 
-def tested(model):
+def with_self_test(model):
     return Model(embed_tested(onnx.load_from_string(model.to_bytes()), {**model.metadata, "self_test": {}}), provider="cpu")
 
 
@@ -459,9 +462,7 @@ def test_bytes_that_change_are_noticed(models, tmp_path):
 
 def test_inputs_are_changed_after_the_conversion_not_before(models, tmp_path):
     packed = Model(rewrite(models["classes"].to_bytes(), layout="packed"), provider="cpu")
-    with pytest.raises(
-        ParameterError, match="the inputs of this file were changed .*: write int8 of the file that it was made of"
-    ):
+    with pytest.raises(ParameterError, match="for another runtime: write int8 of the file that it was made of"):
         converted(packed, "int8", tmp_path)
     after, _ = converted(models["classes"], "int8", tmp_path)
     again = Model(rewrite(after.to_bytes(), layout="packed", labels="indices"), provider="cpu")
