@@ -97,7 +97,7 @@ class Converted(Target):
         before, rows = subject.model, subject.rows
         conversion = self.convert(subject)
         after = subject.opened(conversion.network)
-        self._require_smaller(before, after)
+        self._require_smaller(before.to_bytes(), after.to_bytes())
         cost = cost_of(before, after, rows, seconds=self.seconds)
         self._require_harmless(cost, measures)
         lines = [*conversion.told, *cost.lines([measure.name for measure in measures])]
@@ -106,7 +106,9 @@ class Converted(Target):
             self._require_harmless(other, measures, " where each result is rounded, as on a GPU")
             lines += _told_elsewhere(other, measures)
         document = _with_cost(self._document(before.metadata), cost, before)
-        out.write_bytes(embed_tested(subject.joined(conversion.network), document))
+        data = embed_tested(subject.joined(conversion.network), document)
+        self._require_smaller(before.to_bytes(), data)
+        out.write_bytes(data)
         return lines
 
     def _subject(self, model: Model) -> tuple[Subject, tuple[Measure, ...]]:
@@ -155,12 +157,11 @@ class Converted(Target):
         training = {key: value for key, value in metadata["training"].items() if key != "scores"}
         return {**metadata, "parity": {}, "training": training, "conversion": conversion}
 
-    def _require_smaller(self, before: Model, after: Model) -> None:
-        sizes = len(before.to_bytes()), len(after.to_bytes())
-        if sizes[1] >= sizes[0]:
+    def _require_smaller(self, before: bytes, after: bytes) -> None:
+        if len(after) >= len(before):
             raise ParameterError(
-                f"{self.name} gains nothing here: the file would have {sizes[1]} bytes instead of {sizes[0]}, for its network "
-                "has no large matrix in FLOAT; deploy it as it is"
+                f"{self.name} gains nothing here: the file would have {len(after)} bytes instead of {len(before)}, for its "
+                "network has no large matrix in FLOAT; deploy it as it is"
             )
 
     def _require_harmless(self, cost: Cost, measures: Sequence[Measure], where: str = "") -> None:
