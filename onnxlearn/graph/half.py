@@ -20,6 +20,10 @@ _LARGEST = float(np.finfo(np.float16).max)
 # The smallest number that has all its digits, and the smallest but 0.
 _FULL, _SMALLEST = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).smallest_subnormal)
 
+# ONNX Runtime has no kernel of these in FLOAT16 on a processor: it makes log(1 + exp(x)) of Softplus, which overflows, and of Celu
+# a graph that it cannot run.
+_NEVER_HALF = {"Softplus", "Celu"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Halved:
@@ -107,7 +111,12 @@ class _Conversion:
 
     def _can_be_half(self, node: onnx.NodeProto) -> bool:
         touched = [name for name in (*node.input, *node.output) if name in self._floats]
-        if not touched or node.name in self._stay or not _knows_half(node, self._floats, self._opset):
+        if (
+            not touched
+            or node.op_type in _NEVER_HALF
+            or node.name in self._stay
+            or not _knows_half(node, self._floats, self._opset)
+        ):
             return False
         return all(self._is_in_range(name) for name in touched if name in self._constants)
 

@@ -51,9 +51,9 @@ class Case:
 CASES = (
     Case(learner="mlp", data="credit_data", measures=("acc", "logloss", "auc")),
     # Fewer epochs than by default, for the time it takes: what rounding costs is not about the last digit of a score.
-    Case(learner="realmlp", data="diamonds", measures=("rmse", "mae", "r2"), params={"max_epochs": 32}),
-    Case(learner="tabm", data="ames", measures=("rmse", "mae", "r2"), params={"max_epochs": 20}),
-    Case(learner="ft_transformer", data="wa_churn", measures=("acc", "logloss", "auc"), params={"max_epochs": 8}),
+    Case(learner="realmlp", data="diamonds", measures=("rmse", "mae", "r2"), params={"max_epochs": 16}),
+    Case(learner="tabm", data="ames", measures=("rmse", "mae", "r2"), params={"max_epochs": 8}),
+    Case(learner="ft_transformer", data="wa_churn", measures=("acc", "logloss", "auc"), params={"max_epochs": 5}),
 )
 
 
@@ -97,7 +97,7 @@ def _refused(model: ol.Model, to: str, path: Path, options: Mapping[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *(case.learner for case in CASES)])
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each file and size of batch")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each file and size of batch")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     options = parser.parse_args()
     rows = [HEAD, ["---"] * len(HEAD)]
