@@ -20,8 +20,8 @@ _LARGEST = float(np.finfo(np.float16).max)
 # The smallest number that has all its digits, and the smallest but 0.
 _FULL, _SMALLEST = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).smallest_subnormal)
 
-# ONNX Runtime has no kernel of these in FLOAT16 on a processor: it makes log(1 + exp(x)) of Softplus, which overflows, and of Celu
-# a graph that it cannot run.
+# ONNX Runtime has no kernel of these in FLOAT16 on a processor: of Softplus it makes log(1 + exp(x)), which overflows, and of
+# Celu a graph that it cannot run.
 _NEVER_HALF = {"Softplus", "Celu"}
 
 
