@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
-    "serve", "inspect", "learners", "measures", "targets", "examples", "doctor",
+    "serve", "verify", "inspect", "learners", "measures", "targets", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
 EMBEDDINGS = "Embeddings of numbers"

@@ -34,11 +34,16 @@ def card_lines(description: dict[str, Any]) -> list[str]:
     Raises: ModelFileError where the document, of another maker perhaps, tells something in another form than ours.
     """
     try:
-        return _card_lines(description)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return [_printable(line) for line in _card_lines(description)]
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ModelFileError(
             f"the model's metadata cannot be shown as a card ({type(error).__name__}: {error}): --json shows it as it is"
         ) from error
+
+
+def _printable(line: str) -> str:
+    """The line with what would move a terminal's cursor, or change its colours, spelt out."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _card_lines(description: dict[str, Any]) -> list[str]:

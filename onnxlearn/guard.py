@@ -140,6 +140,7 @@ class _Walk:
 
     def _node(self, node: memoryview, asked: dict[str, int], *, depth: int) -> Iterator[Problem]:
         inputs: list[str] = []
+        attributes: list[memoryview] = []
         operator = domain = ""
         for number, value in self._parts(node):
             if number == _INPUT:
@@ -149,7 +150,7 @@ class _Walk:
             elif number == _DOMAIN:
                 domain = _text(value)
             elif number == _ATTRIBUTE:
-                yield from self._attribute(value, depth=depth)
+                attributes.append(value)
         domain = "" if domain == "ai.onnx" else domain
         if operator not in OPERATORS.get(domain, ()):
             where = f" of {_shown(domain)}" if domain else ""
@@ -158,6 +159,8 @@ class _Walk:
         elements = asked.get(inputs[place], 0) if place < len(inputs) else 0
         if elements > MAX_CONSTANT:
             yield Problem(f"a node {operator} asks for {elements} elements at once", trusted=True)
+        for attribute in attributes:
+            yield from self._attribute(attribute, depth=depth)
 
     def _attribute(self, attribute: memoryview, *, depth: int) -> Iterator[Problem]:
         for number, value in self._parts(attribute):
@@ -209,9 +212,7 @@ class _Walk:
 
     def _parts(self, message: memoryview) -> Iterator[tuple[int, memoryview]]:
         """Of a message the fields that hold bytes: texts and messages."""
-        for number, value in self._fields(message):
-            if isinstance(value, memoryview):
-                yield number, value
+        return ((number, value) for number, value in self._fields(message) if isinstance(value, memoryview))
 
 
 def _text(value: memoryview) -> str:

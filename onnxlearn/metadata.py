@@ -187,16 +187,18 @@ class _NotProtobufError(ValueError):
 
 def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message (protobuf encoding, https://protobuf.dev/programming-guides/encoding)."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
+    at, end = 0, len(data)
+    while at < end:
+        # Most keys and sizes are one byte: this is the inner loop of opening a file.
+        key = data[at]
+        key, at = (key, at + 1) if key < 0x80 else _varint(data, at)
+        kind = key & 7
         if not 8 <= key < 2**32:
             # protobuf would read a longer one as that of another field.
             raise _NotProtobufError(f"byte {at} starts no field")
-        number, kind = key >> 3, key & 7
         if kind == _VARINT:
             value, at = _varint(data, at)
-            yield number, value
+            yield key >> 3, value
             continue
         if kind == _BYTES:
             size, at = _varint(data, at)
@@ -204,23 +206,21 @@ def message_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             size = 8 if kind == _FIXED64 else 4
         else:
             raise _NotProtobufError(f"byte {at} starts no field")
-        if at + size > len(data):
-            raise _CutOffError(f"a field needs {at + size} bytes, there are {len(data)}")
-        yield number, data[at : at + size]
+        if at + size > end:
+            raise _CutOffError(f"a field needs {at + size} bytes, there are {end}")
+        yield key >> 3, data[at : at + size]
         at += size
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """An integer of seven bits a byte, lowest first, and the place after it."""
-    if at < len(data) and (value := data[at]) < 0x80:
-        return value, at + 1
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise _CutOffError(f"it ends inside a number at byte {at}")
-        byte = data[at]
+    value = shift = 0
+    for byte in data[at : at + 10]:
         at += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value | byte << shift, at
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    if at >= len(data):
+        raise _CutOffError(f"it ends inside a number at byte {at}")
     raise _NotProtobufError(f"byte {at} is in no number")

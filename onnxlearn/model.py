@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ModelFileError, ParameterError
 from onnxlearn.files.outputs import atomic_path
-from onnxlearn.guard import require_harmless
+from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -79,6 +79,7 @@ class Model:
         self.metadata: dict[str, Any] = read_metadata(data, source=source, verify=session is None)
         self.schema: Schema = read_schema(self.metadata, source=source)
         if session is None:
+            # A session that is there already has been made of these bytes in this process: nothing was passed on.
             require_harmless(data, trust=trust, source=source)
         chunk_rows = min(CHUNK_ROWS, read_chunk_rows(self.metadata, source=source) or CHUNK_ROWS)
         self._session = session or open_session(data, provider, n_threads, chunk_rows=chunk_rows)
@@ -389,6 +390,8 @@ def _can_be_pickled(callback: Any) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{str(path)!r} has {size} bytes: an ONNX file has less than 2 GiB")
         return path.read_bytes()
     except FileNotFoundError as error:
         near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []

@@ -355,7 +355,8 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
     if option is type(None):
         return value is None, value
     if origin is typing.Literal:
-        return isinstance(value, str | int) and value in typing.get_args(option), value
+        # True is 1, and no choice between 1 and 2.
+        return any(type(value) is type(choice) and value == choice for choice in typing.get_args(option)), value
     if origin in (tuple, list) and isinstance(value, list | tuple):
         items = _alternatives(typing.get_args(option)[0])
         parts = [next((pair for pair in (_convert(one, item) for one in items) if pair[0]), (False, item)) for item in value]

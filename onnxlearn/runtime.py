@@ -230,7 +230,8 @@ def say_once(text: str) -> None:
 
 def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None, chunk_rows: int) -> Session:
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    # What goes wrong is raised.
+    options.log_severity_level = 4
     # Chunks side by side use cores better than the threads of one run, which wait for each other at every node: a single
     # row takes half the time without them. So there is nothing to spin either.
     options.intra_op_num_threads = 1

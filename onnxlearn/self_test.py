@@ -145,7 +145,7 @@ def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Arra
         inputs, outputs = told["inputs"], told["outputs"]
         feeds = {column.name: _feed(inputs[column.name], column) for column in schema.features}
         expected = {str(name): _array(values) for name, values in outputs.items()}
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ModelFileError(f"{source} is damaged: its self-test cannot be read ({type(error).__name__}: {error})") from error
     counts = {len(array) for array in (*feeds.values(), *expected.values()) if array.ndim} or {0}
     if len(counts) != 1 or not 1 <= min(counts) <= 1000 or not expected or any(array.ndim == 0 for array in expected.values()):
@@ -157,9 +157,9 @@ def _feed(cells: Any, column: Column) -> Array:
     wanted = {"STRING": str, "INT64": int, "BOOL": bool}.get(column.onnx_type)
     if not isinstance(cells, list) or (wanted and any(type(cell) is not wanted for cell in cells)):
         raise ValueError(f"column {column.name!r} has values of another type")
-    return np.array(
-        cells if wanted else [np.nan if cell is None else float(cell) for cell in cells], _TYPES[column.onnx_type]
-    ).reshape(-1, 1)
+    values = cells if wanted else [np.nan if cell is None else float(cell) for cell in cells]
+    with np.errstate(over="raise"):
+        return np.array(values, _TYPES[column.onnx_type]).reshape(-1, 1)
 
 
 def _array(cells: Any) -> Array:

@@ -31,7 +31,7 @@ def export(
     from onnxlearn.errors import ParameterError
     from onnxlearn.export import export as write
     from onnxlearn.export import make_target, target_class
-    from onnxlearn.files.outputs import require_other_file
+    from onnxlearn.files.outputs import STDOUT, require_other_file
     from onnxlearn.model import load
     from onnxlearn.params import parse_text
 
@@ -45,4 +45,5 @@ def export(
     require_other_file(out, model)
     for line in write(load(model, provider="cpu"), to, out, **options):
         say(line)
-    show(f"wrote {out}")
+    # Standard output may be the file.
+    (say if str(out) == STDOUT else show)(f"wrote {out}")

@@ -35,7 +35,7 @@ def verify(
         show_table(["output", "difference", "result"], rows)
     if not found.ok:
         complain(
-            f"onnxlearn: {model} gives other outputs on this machine ({', '.join(found.failed)}): compare the versions of "
+            f"{model} gives other outputs on this machine ({', '.join(found.failed)}): compare the versions of "
             "onnxruntime (onnxlearn inspect, onnxlearn doctor)"
         )
         raise typer.Exit(USERS_MISTAKE)

@@ -17,7 +17,8 @@ __all__ = ["TARGETS", "Target", "export", "make_target", "target_class"]
 def export(model: Model, to: str, out: str | Path, **options: Any) -> list[str]:
     """Write a model in another form: ``to`` names the target, ``out`` the file or the new folder.
 
-    It appears whole or not at all. ``options``: those of the target. Gives lines that tell of what was written.
+    It appears whole or not at all. ``options``: those of the target; paths may be ``Path`` objects. Gives
+    lines that tell of what was written.
 
     >>> import tempfile
     >>> import onnxlearn as ol
@@ -29,6 +30,7 @@ def export(model: Model, to: str, out: str | Path, **options: Any) -> list[str]:
 
     Raises: UnknownNameError, ParameterError, OutputError, MissingExtraError, ParityError.
     """
-    target = make_target(to, **options)
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    target = make_target(to, **plain)
     with (atomic_folder if target.is_folder else atomic_path)(out) as temporary:
         return target.write(model, temporary)

@@ -29,23 +29,27 @@ def told_rounding(model: Model) -> list[str]:
     Measured on rows drawn within the range that each column had in training, which the model's preprocessing knows.
     """
     ranges = dict(_ranges(model))
+    whole = {column.name for column in model.schema.features if column.dtype == "int64"}
+    ranges |= {name: (np.round(ranges[name][0]), ranges[name][1]) for name in whole.intersection(ranges)}
     feeds = _drawn_feeds(model, ranges)
     rounded = Form(float_type="float32").rounded(feeds, model.schema)
     lines = [
         f"float32 {told} of column {name!r}: {way_out}, or keep float64"
         for name, (values, spread) in ranges.items()
-        for told, way_out in _losses(float(np.abs(values).max()), spread)
+        for told, way_out in _losses(float(np.abs(values).max()), spread, whole=name in whole)
     ]
     rows = f"{N_ROWS} rows drawn within the range of training" if ranges else f"{N_ROWS} hostile rows"
     return [*lines, f"numbers in float32 move, on {rows}, {_told_change(model, feeds, rounded)}"]
 
 
-def _losses(largest: float, spread: float) -> Iterator[tuple[str, str]]:
+def _losses(largest: float, spread: float, *, whole: bool) -> Iterator[tuple[str, str]]:
     """What happens to a column and the way out, where that is worth telling."""
     if largest > float(np.finfo(np.float32).max):
         yield f"cannot hold numbers like {largest:.2g}", "train on the column divided by a constant"
         return
     step = float(np.spacing(np.float32(largest)))
+    if whole and step <= 1:
+        return
     if step > WORTH_TELLING * spread:
         parts = f"{step / spread:.2g} of the spread in training" if spread else "more than the spread in training"
         yield f"has steps of {step:.3g} alone, {parts},", "train on its distance from a number nearby"
@@ -86,11 +90,13 @@ def _typical(made: Made) -> tuple[Array, float] | None:
 
 def _drawn_feeds(model: Model, ranges: Mapping[str, tuple[Array, float]]) -> dict[str, Array]:
     """Rows of training's numbers, and of anything for the other columns."""
+    whole = {column.name for column in model.schema.features if column.dtype == "int64"}
     rng = np.random.default_rng(0)
     feeds = hostile_feeds(model.schema, N_ROWS)
     for name, (values, _) in ranges.items():
         between = rng.uniform(0, len(values) - 1, (N_ROWS, 1))
-        feeds[name] = np.interp(between, np.arange(len(values)), values).astype(feeds[name].dtype)
+        drawn = np.interp(between, np.arange(len(values)), values)
+        feeds[name] = (np.round(drawn) if name in whole else drawn).astype(feeds[name].dtype)
     return feeds
 
 

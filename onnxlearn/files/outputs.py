@@ -48,10 +48,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder to write to; it takes the place of ``path``, new or empty, when the block ends without an error.
+    """An empty folder to write to; what is in it gets to ``path``, new or empty, when the block ends without an error.
 
     Nothing is left behind on an error. Raises ``OutputError`` with the reason.
     """
+    if str(path) == STDOUT:
+        raise OutputError("a folder cannot be written to standard output (-): give a folder's name")
     target = Path(path).resolve()
     with _explained(path):
         if target.is_dir() and any(target.iterdir()):
@@ -60,12 +62,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             raise OutputError(f"cannot write {str(path)!r}: it is a file; give a folder's name")
         if not target.parent.is_dir():
             raise OutputError(f"cannot write {str(path)!r}: there is no folder {str(target.parent)!r}; make it first")
-        temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
+        # A folder that is there stays the same one: somebody may stand in it, and its permissions are its owner's.
+        beside = target / "onnxlearn" if target.exists() else target
+        temporary = beside.with_name(f".{beside.name[:200]}.{secrets.token_hex(4)}{PART}")
         temporary.mkdir()
     try:
         with _explained(path, temporary):
             yield temporary
-            temporary.replace(target)
+            if beside == target:
+                temporary.replace(target)
+            else:
+                for made in sorted(temporary.iterdir()):
+                    made.replace(target / made.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -54,12 +54,15 @@ def choose_outputs(model: onnx.ModelProto, schema: Schema, names: Sequence[str])
     unknown = [name for name in names if name not in there and name != UNSEEN]
     if unknown:
         raise ParameterError(
-            f"the model has no output {unknown[0]!r}: it has {listing(there)}, and {UNSEEN!r} can be added; sets, intervals "
-            "and quantiles are asked for when a model is fitted"
+            f"the model has no output {unknown[0]!r}: it has {listing(there)}{_addable(model)}; sets, intervals and quantiles "
+            "are asked for when a model is fitted"
         )
     if UNSEEN in names and UNSEEN not in there:
         there[UNSEEN] = _add_unseen(model, schema)
     chosen = [there[name] for name in names]
+    for name in set(there).difference(names):
+        # Others may be made of it.
+        rename(model, name, f"{PREFIX}{name}")
     del model.graph.output[:]
     model.graph.output.extend(chosen)
     drop_unused(model)
@@ -83,6 +86,11 @@ def rename(model: onnx.ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [new if name == old else name for name in names]
+
+
+def _addable(model: onnx.ModelProto) -> str:
+    has_levels = any(node.op_type == "LabelEncoder" for node in model.graph.node)
+    return f", and {UNSEEN!r} can be added" if has_levels else ""
 
 
 def _add_unseen(model: onnx.ModelProto, schema: Schema) -> onnx.ValueInfoProto:

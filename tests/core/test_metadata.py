@@ -117,6 +117,87 @@ def test_a_file_without_a_checksum_is_read():
     assert "sha256" not in read_metadata(small_model(SCHEMA))
 
 
+def changed(**changes):
+    return json.dumps({**document_of(SCHEMA), **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed()[:-1] + ', "schema": {}}', r"its metadata is not JSON \(it has the same key twice\)"),
+        (changed(later=0).replace("0}", "1e999}"), r"not JSON \(1e999 is no number of 64 bits\)"),
+        (changed(later=0).replace("0}", "NaN}"), r"not JSON \(NaN is no JSON\)"),
+        (changed(later=0).replace("0}", "9" * 5000 + "}"), "not JSON .*4300"),
+        (changed(later=0).replace("0}", "[" * 100_000 + "]" * 100_000 + "}"), "its metadata is nested too deeply"),
+        (changed(learner=[]), "its metadata has no 'learner'"),
+        (changed(learner={"name": 3}), "its metadata: learner.name is no text"),
+        (changed(notes="a note"), "its metadata: notes is no list"),
+        (changed(versions={"onnxlearn": 1}), "its metadata: versions.onnxlearn is no text"),
+        (changed(labels="numbers"), "its metadata: labels is 'numbers', not 'names' or 'indices'"),
+        (changed(outputs=[]), "its metadata: outputs is no object"),
+        (changed(outputs={"quantiles": 0.5}), "its metadata: outputs.quantiles is no list"),
+        (changed(training={"scores": {"test": {"acc": "1"}}}), "its metadata: training.scores.test.acc is no number"),
+        (changed(training={"history": {"epoch": [1], "train_loss": []}}), "training.history has lists of different lengths"),
+        (changed(training={"members": [{"history": 3}]}), r"training.members\[0\].history is no object"),
+        (changed(training={"x" * 1000: 1, "scores": {"x" * 1000: 1}}), r"training.scores.xxx\S+\.\.\. is no object"),
+    ],
+)
+def test_a_document_that_breaks_a_rule(text, message):
+    with pytest.raises(ModelFileError, match=f"^m.onnx is damaged: .*{message}") as caught:
+        parse_document(text, source="m.onnx")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_document_that_is_too_long(monkeypatch):
+    monkeypatch.setattr("onnxlearn.metadata.MAX_DOCUMENT", 100)
+    with pytest.raises(ModelFileError, match=r"^m.onnx is refused: its metadata has \d+ characters, more than 100"):
+        parse_document(changed(), source="m.onnx")
+
+
+def schema_with(**column):
+    return {**SCHEMA.to_dict(), "features": [{"name": "x", "kind": "categorical", "dtype": "str", **column}]}
+
+
+def target_with(**target):
+    return {**SCHEMA.to_dict(), "target": {**SCHEMA.target.to_dict(), **target}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ([], "it has to be an object, not a list"),
+        ({**SCHEMA.to_dict(), "features": [SCHEMA.features[0].to_dict()] * 2}, "features has 'x' twice"),
+        ({**SCHEMA.to_dict(), "weight": 3}, "weight has to be a text, not 3"),
+        ({**SCHEMA.to_dict(), "id": "x"}, "id has to be a list, not 'x'"),
+        ({**SCHEMA.to_dict(), "ingress": {"num_names": ["x"]}}, "ingress has lists of 0 and 1"),
+        ({**SCHEMA.to_dict(), "ingress": {"cat_names": ["x"], "cardinalities": [0]}}, "has to hold numbers of codes"),
+        (schema_with(name="label"), "is called 'label', which no column may be"),
+        (schema_with(name="net/x"), "is called 'net/x', which no column may be"),
+        (schema_with(name="\ud800"), r"is '\\ud800', which is no Unicode"),
+        (schema_with(name="x" * 10_000, kind="text"), "kind is 'text', not one of"),
+        (schema_with(kind="numeric"), "is numeric, which has dtype 'float64', .*, not 'str'"),
+        (schema_with(levels=["a", "a"]), "levels has 'a' twice"),
+        (schema_with(levels=["a", 1]), r"levels\[1\] is 1, which is no str"),
+        (schema_with(levels=[""]), "the value that stands for a missing one"),
+        (schema_with(levels=["\udfff"]), "which is no Unicode"),
+        (schema_with(dtype="int64", levels=[2**63]), "which is no int64"),
+        (schema_with(dtype="int64", levels=[True]), "is True, which is no int64"),
+        (schema_with(kind="boolean", dtype="bool", levels=["a"]), "is boolean and has levels"),
+        (schema_with(has_missing=1), "has_missing is 1, not true or false"),
+        (target_with(names=[]), "target.names is empty"),
+        (target_with(names=["a", "b"]), "2 columns in a classification"),
+        (target_with(type="ranking"), "target.type is 'ranking', not one of"),
+        (target_with(classes=[]), "target.classes has 0 classes in a classification"),
+        (target_with(classes=["a", "a"]), "target.classes has 'a' twice"),
+        (target_with(positive="zzz"), "target.positive is 'zzz', none of its classes"),
+    ],
+)
+def test_a_schema_that_breaks_a_rule(schema, message):
+    with pytest.raises(ModelFileError, match=f"^m.onnx is damaged: its schema cannot be read: .*{message}") as caught:
+        read_schema({"schema": schema}, source="m.onnx")
+    assert len(str(caught.value)) < 400
+
+
 def test_what_a_schema_may_leave_out():
     column, target = SCHEMA.features[0].to_dict(), SCHEMA.target.to_dict()
     short = {key: column[key] for key in ("name", "kind", "dtype")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onnxlearn.errors import OutputError
-from onnxlearn.files.outputs import atomic_path
+from onnxlearn.files.outputs import atomic_folder, atomic_path
 
 
 def listing(folder):
@@ -88,8 +88,33 @@ def test_errors_about_other_files_stay_what_they_are(tmp_path):
 
 def test_standard_output():
     code = (
-        "from onnxlearn.files.outputs import atomic_path\n"
+        "from onnxlearn.files.outputs import atomic_folder, atomic_path\n"
         "with atomic_path('-') as p: p.write_bytes(b'a\\nb\\n'); print('first')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"first\na\nb\n"
+
+
+def test_a_folder_that_is_there_is_filled_and_stays_the_same_one(tmp_path):
+    target = tmp_path / "mine"
+    target.mkdir()
+    inode = target.stat().st_ino
+    with atomic_folder(target) as folder:
+        (folder / "a.txt").write_text("a")
+        (folder / "b").mkdir()
+    assert target.stat().st_ino == inode
+    assert listing(target) == ["a.txt", "b"]
+    assert listing(tmp_path) == ["mine"]
+    with pytest.raises(OutputError, match="holds something"), atomic_folder(target):
+        raise AssertionError("begun")
+
+
+def test_an_error_leaves_an_empty_folder_empty(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path) as folder:
+        (folder / "no" / "a.txt").write_text("a")
+    assert listing(tmp_path) == []
+
+
+def test_no_folder_to_standard_output():
+    with pytest.raises(OutputError, match=r"standard output \(-\): give a folder's name"), atomic_folder("-"):
+        raise AssertionError("begun")

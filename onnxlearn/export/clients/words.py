@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 
 Style: TypeAlias = Literal["snake", "camel", "pascal"]
 
+# Compilers end somewhere: C's at 63 letters that count, C#'s at 512.
+_MAX_IDENTIFIER = 48
 _MAX_LEVELS = 8
 _MAX_LEVEL = 40
 
@@ -39,7 +41,7 @@ def identifiers(names: Iterable[str], style: Style, reserved: Collection[str], n
 
 def _identifier(name: str, style: Style, noun: str, number: int) -> str:
     letters = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-    words = re.findall("[A-Za-z0-9]+", letters)
+    words = re.findall("[A-Za-z0-9]+", letters[:_MAX_IDENTIFIER])
     if not words:
         words = [noun, str(number)]
     elif words[0][0].isdigit():
