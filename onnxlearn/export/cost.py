@@ -96,7 +96,8 @@ def cost_of(before: Model, after: Model, rows: Rows | None = None, *, seconds: f
     >>> import onnxlearn as ol
     >>> from onnxlearn.inspection.rows import read_rows
     >>> model = ol.learner("featureless").fit(ol.example_task("penguins"))
-    >>> cost_of(model, model, read_rows(model, "example:penguins")).to_frame().set_index("measure").loc["acc", "change"]
+    >>> cost = cost_of(model, model, read_rows(model, "example:penguins"))
+    >>> float(cost.to_frame()["change"].abs().max())
     0.0
     """
     both = (before, after)
