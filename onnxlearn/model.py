@@ -18,7 +18,7 @@ from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
 from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
 from onnxlearn.schema import Schema
-from onnxlearn.self_test import TOLERANCE, Verification, verify
+from onnxlearn.self_test import Verification, verify
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.form import Form
@@ -233,10 +233,11 @@ class Model:
 
         return export(self, to, out, **options)
 
-    def verify(self, tolerance: float = TOLERANCE) -> Verification:
+    def verify(self, tolerance: float | None = None) -> Verification:
         """Run the rows that the file holds for this, and compare with the outputs of the machine that made it.
 
-        ``tolerance``: by how much numbers may differ (:class:`onnxlearn.self_test.Verification`); labels have to be equal.
+        ``tolerance``: by how much numbers may differ (:class:`onnxlearn.self_test.Verification`), by default 1e-5, and 0.01
+        where the network was converted (``fp16``, ``int8``); labels have to be equal.
 
         >>> import onnxlearn as ol
         >>> task = ol.Task.from_file("example:penguins", target="species")
@@ -245,7 +246,7 @@ class Model:
 
         Raises: ModelFileError where the file has no such rows, ParameterError.
         """
-        if not tolerance >= 0:
+        if tolerance is not None and not tolerance >= 0:
             raise ParameterError(f"tolerance has to be a number from 0, not {tolerance!r}")
         source = self._options["source"]
         return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source)

@@ -23,6 +23,9 @@ MIN_ROWS, MAX_CELLS = 2, 2000
 TOLERANCE = 1e-5
 """What machines may differ by, as everywhere in the file format."""
 
+CONVERTED_TOLERANCE = 1e-2
+"""The same of networks with numbers of 16 or 8 bits: what lies between two of their steps may go to either side elsewhere."""
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Predict = Callable[[Feeds], Mapping[str, Array]]
 _TYPES: Mapping[str, Any] = {
@@ -79,8 +82,15 @@ def rows_of(schema: Schema) -> Feeds:
     return {column.name: _column(column, i, n) for i, column in enumerate(schema.features)}
 
 
-def verify(document: Mapping[str, Any], schema: Schema, predict: Predict, *, tolerance: float, source: str) -> Verification:
-    """Run the rows of a document again. Raises: ModelFileError where it has none, or none that fit the schema."""
+def verify(
+    document: Mapping[str, Any], schema: Schema, predict: Predict, *, tolerance: float | None, source: str
+) -> Verification:
+    """Run the rows of a document again; ``tolerance``: ``None`` is that of its kind of file.
+
+    Raises: ModelFileError where it has none, or none that fit the schema.
+    """
+    if tolerance is None:
+        tolerance = CONVERTED_TOLERANCE if "conversion" in document else TOLERANCE
     told = document.get(KEY)
     if told is None:
         raise ModelFileError(f"{source} has no rows to verify it with: it was made by another program or an older onnxlearn")

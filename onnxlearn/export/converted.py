@@ -36,17 +36,22 @@ class Subject:
     network: onnx.ModelProto
     rows: Rows | None
 
-    def built(self, network: onnx.ModelProto, document: Mapping[str, Any]) -> Model:
-        """The model with another network in the place of its own, checked."""
+    def joined(self, network: onnx.ModelProto) -> onnx.ModelProto:
+        """The whole graph with another network in the place of its own, checked."""
         from onnxlearn.graph.check import check_names, check_onnx
-        from onnxlearn.graph.metadata import embed_tested
         from onnxlearn.graph.network import with_network
-        from onnxlearn.model import Model
 
         joined = with_network(self.graph, network)
         check_onnx(joined.SerializeToString())
         check_names(joined)
-        return Model(embed_tested(joined, document), provider="cpu", trust=True)
+        return joined
+
+    def opened(self, network: onnx.ModelProto) -> Model:
+        """The model with another network, to be measured."""
+        from onnxlearn.graph.metadata import embed
+        from onnxlearn.model import Model
+
+        return Model(embed(self.joined(network), self.model.metadata), provider="cpu", trust=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,21 +91,24 @@ class Converted(Target):
     def write(self, model: Model, out: Path) -> list[str]:
         """Convert, measure what that costs, and refuse what costs too much."""
         from onnxlearn.export.cost import cost_of
+        from onnxlearn.graph.metadata import embed_tested
 
         subject, measures = self._subject(model)
         before, rows = subject.model, subject.rows
         conversion = self.convert(subject)
-        document = self._document(before.metadata)
-        after = subject.built(conversion.network, document)
-        self._require_smaller(before, after)
+        after = subject.opened(conversion.network)
+        self._require_smaller(before.to_bytes(), after.to_bytes())
         cost = cost_of(before, after, rows, seconds=self.seconds)
         self._require_harmless(cost, measures)
-        lines = [*conversion.told, *cost.lines()]
+        lines = [*conversion.told, *cost.lines([measure.name for measure in measures])]
         if conversion.elsewhere is not None:
-            other = cost_of(before, subject.built(conversion.elsewhere, document), rows)
+            other = cost_of(before, subject.opened(conversion.elsewhere), rows)
             self._require_harmless(other, measures, " where each result is rounded, as on a GPU")
             lines += _told_elsewhere(other, measures)
-        out.write_bytes(subject.built(conversion.network, _with_cost(document, cost, before)).to_bytes())
+        document = _with_cost(self._document(before.metadata), cost, before)
+        data = embed_tested(subject.joined(conversion.network), document)
+        self._require_smaller(before.to_bytes(), data)
+        out.write_bytes(data)
         return lines
 
     def _subject(self, model: Model) -> tuple[Subject, tuple[Measure, ...]]:
@@ -116,10 +124,16 @@ class Converted(Target):
 
     def _measures(self, model: Model) -> tuple[Measure, ...]:
         from onnxlearn.measures.registry import resolve
+        from onnxlearn.wire.form import Form
 
         if "conversion" in model.metadata:
             done = model.metadata["conversion"]["to"]
             raise ParameterError(f"the network of this file is in {done} already: convert the file that it was made of")
+        if Form.of(model.metadata) != Form():
+            raise ParameterError(
+                f"the inputs of this file were changed for another runtime: write {self.name} of the file that it was made of, "
+                "and change the inputs of that one"
+            )
         if self.data is None and not self.force:
             raise ParameterError(
                 f"{self.name} changes what the model predicts, and data says how much: give data=, rows with the truth, or "
@@ -143,12 +157,11 @@ class Converted(Target):
         training = {key: value for key, value in metadata["training"].items() if key != "scores"}
         return {**metadata, "parity": {}, "training": training, "conversion": conversion}
 
-    def _require_smaller(self, before: Model, after: Model) -> None:
-        sizes = len(before.to_bytes()), len(after.to_bytes())
-        if sizes[1] >= sizes[0]:
+    def _require_smaller(self, before: bytes, after: bytes) -> None:
+        if len(after) >= len(before):
             raise ParameterError(
-                f"{self.name} gains nothing here: the file would have {sizes[1]} bytes instead of {sizes[0]}, for its network "
-                "has no large matrix in FLOAT; deploy it as it is"
+                f"{self.name} gains nothing here: the file would have {len(after)} bytes instead of {len(before)}, for its "
+                "network has no large matrix in FLOAT; deploy it as it is"
             )
 
     def _require_harmless(self, cost: Cost, measures: Sequence[Measure], where: str = "") -> None:

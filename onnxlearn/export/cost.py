@@ -48,6 +48,10 @@ class Speed:
     before: float
     after: float
 
+    def __str__(self) -> str:
+        rows = "1 row" if self.n_rows == 1 else f"{self.n_rows} rows"
+        return f"{rows} {number(self.before)} -> {number(self.after)} ms ({self.after / self.before:.2f})"
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Cost(Result):
@@ -74,16 +78,13 @@ class Cost(Result):
         """One row for each measure."""
         return [{**vars(score), "change": score.change} for score in self.scores]
 
-    def lines(self) -> list[str]:
-        """All of it as lines of plain text."""
-        speeds = [
-            f"{s.n_rows} row{'s' if s.n_rows > 1 else ''} {number(s.before)} -> {number(s.after)} ms" for s in self.speeds
-        ]
+    def lines(self, first: Sequence[str] = ()) -> list[str]:
+        """All of it as lines of plain text, the measures of these names first."""
         parts = [self.headline()]
-        parts += [f"a call, on one thread here: {', '.join(speeds)}"] if speeds else []
+        parts += [f"a call, on one thread here: {', '.join(map(str, self.speeds))}"] if self.speeds else []
         parts += [f"moved on the {self.n_rows} rows: {_moves(self.moved)}"] if self.n_rows else []
         parts += [f"moved on missing, unseen and extreme values: {_moves(self.moved_extreme)}"]
-        return parts + _score_lines(self.scores)
+        return parts + _score_lines(sorted(self.scores, key=lambda score: score.measure not in first))
 
 
 def cost_of(before: Model, after: Model, rows: Rows | None = None, *, seconds: float = 0.0) -> Cost:
@@ -95,7 +96,8 @@ def cost_of(before: Model, after: Model, rows: Rows | None = None, *, seconds: f
     >>> import onnxlearn as ol
     >>> from onnxlearn.inspection.rows import read_rows
     >>> model = ol.learner("featureless").fit(ol.example_task("penguins"))
-    >>> cost_of(model, model, read_rows(model, "example:penguins")).to_frame().set_index("measure").loc["acc", "change"]
+    >>> cost = cost_of(model, model, read_rows(model, "example:penguins"))
+    >>> float(cost.to_frame()["change"].abs().max())
     0.0
     """
     both = (before, after)
@@ -185,11 +187,17 @@ def _moves(moves: Mapping[str, float]) -> str:
 
 
 def _score_lines(scores: Sequence[Score]) -> list[str]:
-    """A table of what changes, and the names of what does not."""
-    changed = [score for score in scores if score.change]
-    cells = [["measure", "before", "after", "change"]] if changed else []
-    cells += [[s.measure, *(f"{value:.6g}" for value in (s.before, s.after)), f"{s.change:+.2g}"] for s in changed]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    """A table of what changes, measures with the same numbers side by side, and the names of what does not."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for score in scores:
+        if score.change and not math.isnan(score.change):
+            cells = (f"{score.before:.6g}", f"{score.after:.6g}", f"{score.change:+.2g}")
+            together.setdefault(cells, []).append(score.measure)
+    table = [("before", "after", "change", "measure")] if together else []
+    table += [(*cells, ", ".join(names)) for cells, names in together.items()]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     same = [score.measure for score in scores if not score.change]
-    return lines + ([f"unchanged: {', '.join(same)}"] if same else [])
+    undefined = [score.measure for score in scores if math.isnan(score.change)]
+    lines += [f"unchanged: {', '.join(same)}"] if same else []
+    return lines + ([f"without a value on these rows: {', '.join(undefined)}"] if undefined else [])

@@ -16,25 +16,25 @@ class Fp16(Converted):
     meaning: ClassVar[str] = "the network in FLOAT16: half the size, for GPUs; a CPU is no quicker with it"
 
     def convert(self, subject: Subject) -> Conversion:
-        """The network but those nodes whose numbers are, or get near to, too large for FLOAT16."""
+        """The network but those nodes whose numbers are too large for FLOAT16, or nearly so, or too small."""
         from onnxlearn.graph.half import halved
         from onnxlearn.graph.network import named_nodes
 
         kept = named_nodes(subject.network, self.keep)
-        wide = _wide_nodes(subject) - kept
-        made = halved(subject.network, kept | wide)
-        told = (f"{len(wide)} nodes stay in FLOAT: their numbers are too large for FLOAT16",) if wide else ()
+        unfit = _unfit_nodes(subject) - kept
+        made = halved(subject.network, kept | unfit)
+        told = (f"too large or too small for FLOAT16, so left in FLOAT: the numbers of {len(unfit)} nodes",) if unfit else ()
         return Conversion(network=made.network, elsewhere=made.rounded, told=told)
 
 
-def _wide_nodes(subject: Subject) -> set[str]:
-    """Names of the nodes that make or read a tensor that gets larger than half of what FLOAT16 holds."""
-    from onnxlearn.graph.half import LARGEST
+def _unfit_nodes(subject: Subject) -> set[str]:
+    """Names of the nodes that make or read a tensor that FLOAT16 does not hold twice over."""
+    from onnxlearn.graph.half import fits
     from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
     from onnxlearn.graph.network import float_tensors, largest_values
 
     names = float_tensors(subject.network)
     tables = [hostile_feeds(subject.model.schema, 4 * EVERY_KIND), *([subject.rows.feeds] if subject.rows else [])]
     found = [largest_values(subject.graph, names, feeds, subject.model.chunk_rows) for feeds in tables]
-    wide = {name for largest in found for name, value in largest.items() if not value <= LARGEST / 2}
-    return {node.name for node in subject.network.graph.node if wide.intersection((*node.input, *node.output))}
+    unfit = {name for name in names if not fits(max(largest[name] for largest in found), spare=2.0)}
+    return {node.name for node in subject.network.graph.node if unfit.intersection((*node.input, *node.output))}

@@ -33,17 +33,20 @@ class Int8(Converted):
     def convert(self, subject: Subject) -> Conversion:
         """Matrices and embeddings that are large enough."""
         from onnxlearn.graph.calibrated import calibrated
-        from onnxlearn.graph.int8 import layers_of, tables_of, with_int8_layers, with_int8_tables
+        from onnxlearn.graph.int8 import is_stack, layers_of, tables_of, with_int8_layers, with_int8_tables
         from onnxlearn.graph.network import named_nodes
 
         kept = named_nodes(subject.network, self.keep)
         layers, tables = layers_of(subject.network, kept), tables_of(subject.network, kept)
+        # A stack of matrices with a scale for each output of each is more than the quantizer can write.
+        fixed = [node for node in layers if self.mode == "static" and not is_stack(node, subject.network)]
         made = with_int8_tables(subject.network, tables)
-        if self.mode == "dynamic":
-            made = with_int8_layers(made, layers, bits=self.bits)
-        elif layers:
-            made = calibrated(made, layers, self._calibration_rows(subject), bits=self.bits)
-        return Conversion(network=made, told=(f"in INT8: {len(layers)} layers, {len(tables)} embeddings",))
+        made = with_int8_layers(made, [node for node in layers if node not in fixed], bits=self.bits)
+        if fixed:
+            made = calibrated(made, fixed, self._calibration_rows(subject), bits=self.bits)
+        counts = {"layer": len(layers), "embedding": len(tables)}
+        told = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items() if n)
+        return Conversion(network=made, told=(f"in INT8: {told}",))
 
     def _measures(self, model: Model) -> tuple[Measure, ...]:
         if self.mode == "static" and self.calibration is None:

@@ -16,8 +16,13 @@ from onnxlearn.graph.network import known_values
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
-LARGEST = float(np.finfo(np.float16).max)
-_SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
+_LARGEST = float(np.finfo(np.float16).max)
+# The smallest number that has all its digits, and the smallest but 0.
+_FULL, _SMALLEST = float(np.finfo(np.float16).smallest_normal), float(np.finfo(np.float16).smallest_subnormal)
+
+# ONNX Runtime has no kernel of these in FLOAT16 on a processor: of Softplus it makes log(1 + exp(x)), which overflows, and of
+# Celu a graph that it cannot run.
+_NEVER_HALF = {"Softplus", "Celu"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,7 @@ def halved(network: onnx.ModelProto, stay: Collection[str] = ()) -> Halved:
     """A network with its FLOAT tensors and weights in FLOAT16; inputs, outputs and DOUBLE stay as they are.
 
     ``stay``: names of nodes that stay in FLOAT. So do those whose operator knows no FLOAT16, and those that read a constant
-    beyond its range. A small constant never becomes 0.
+    that does not fit (:func:`fits`).
 
     Raises: ParameterError where the network has branches or loops.
     """
@@ -44,6 +49,15 @@ def halved(network: onnx.ModelProto, stay: Collection[str] = ()) -> Halved:
     for node in network.graph.node:
         conversion.add(node)
     return Halved(network=conversion.to_model(), rounded=_rounded(network, conversion.halves))
+
+
+def fits(largest: float, spare: float = 1.0) -> bool:
+    """Whether FLOAT16 holds a tensor whose largest number has this size: with ``spare`` times that, and all its digits.
+
+    >>> fits(0.0), fits(65504.0), fits(65504.0, spare=2.0), fits(1e-5)
+    (True, True, False, False)
+    """
+    return largest == 0 or _FULL <= largest <= _LARGEST / spare
 
 
 def half_array(array: Array) -> Array:
@@ -97,13 +111,18 @@ class _Conversion:
 
     def _can_be_half(self, node: onnx.NodeProto) -> bool:
         touched = [name for name in (*node.input, *node.output) if name in self._floats]
-        if not touched or node.name in self._stay or not _knows_half(node, self._floats, self._opset):
+        if (
+            not touched
+            or node.op_type in _NEVER_HALF
+            or node.name in self._stay
+            or not _knows_half(node, self._floats, self._opset)
+        ):
             return False
         return all(self._is_in_range(name) for name in touched if name in self._constants)
 
     def _is_in_range(self, name: str) -> bool:
         array = numpy_helper.to_array(self._constants[name])
-        return bool(np.abs(array).max(initial=0) <= LARGEST)
+        return fits(float(np.abs(array).max(initial=0)))
 
     def _read(self, name: str, *, half: bool) -> str:
         """The name of a FLOAT tensor in the type that is wanted, with a node before that converts it where needed."""

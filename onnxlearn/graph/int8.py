@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxlearn.graph.network import known_values
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Smaller matrices are not worth it: an output layer has few weights, and rounding it moves the outputs most.
@@ -46,6 +48,11 @@ def with_int8_layers(network: onnx.ModelProto, layers: Collection[onnx.NodeProto
     processors without VNNI add them.
     """
     return _Rewriting(network, layers=layers, bits=bits).model()
+
+
+def is_stack(layer: onnx.NodeProto, network: onnx.ModelProto) -> bool:
+    """Whether a layer multiplies by several matrices, one for each member or column."""
+    return any(tensor.name == layer.input[1] and len(tensor.dims) > 2 for tensor in network.graph.initializer)
 
 
 def _is_layer(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
@@ -98,6 +105,7 @@ class _Rewriting:
         self._network = network
         self._layers, self._tables = ({node.name for node in nodes} for nodes in (layers, tables))
         self._bits = bits
+        self._known = known_values(network) if layers else {}
         self._constants = {tensor.name: tensor for tensor in network.graph.initializer}
         self._rounded: dict[str, tuple[str, str]] = {}
         self._nodes: list[onnx.NodeProto] = []
@@ -122,7 +130,10 @@ class _Rewriting:
     def _add_layer(self, node: onnx.NodeProto) -> None:
         told = _attributes(node)
         weights, scale = self._weights(node.input[1], transposed=bool(told.get("transB")), alpha=told.get("alpha", 1.0))
-        largest = self._op("ReduceMax", self._op("Abs", node.input[0]), self._constant("net/int8:axis", np.array([-1])))
+        # Not -1: of no rows at all ONNX Runtime would give another shape.
+        last = len(self._known[node.input[0]].type.tensor_type.shape.dim) - 1
+        axis = self._constant(f"net/int8:axis:{last}", np.array([last]))
+        largest = self._op("ReduceMax", self._op("Abs", node.input[0]), axis)
         # Not Div last: ONNX Runtime takes a product of two scales for that of a whole batch, and merges it with the layer.
         largest = self._op("Max", largest, self._constant("net/int8:tiny", _TINY))
         wide = self._op("Mul", node.input[0], self._op("Div", self._constant("net/int8:steps", _STEPS), largest))
