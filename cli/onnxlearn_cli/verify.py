@@ -27,7 +27,7 @@ def verify(
     """
     from onnxlearn.model import load
 
-    found = load(model, provider=provider).verify(tolerance)  # type: ignore[arg-type]
+    found = load(model, provider=provider).verify(tolerance)
     if as_json:
         show(json.dumps(found.to_dict(), indent=2))
     else:
