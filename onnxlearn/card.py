@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.postprocess.band import band_levels
 from onnxlearn.schema import Schema
 from onnxlearn.wire.form import Form
+
+T = TypeVar("T")
 
 # Columns listed on the card; --json and Model.schema have all of them.
 LISTED_COLUMNS = 30
@@ -33,8 +36,17 @@ def card_lines(description: dict[str, Any]) -> list[str]:
 
     Raises: ModelFileError where the document, of another maker perhaps, tells something in another form than ours.
     """
+    return [_printable(line) for line in _readable(_card_lines, description)]
+
+
+def card_sections(description: dict[str, Any]) -> dict[str, list[str]]:
+    """The lines of the card by what they are about; none where there is nothing to tell. Raises: as :func:`card_lines`."""
+    return {title: [_printable(line) for line in lines] for title, lines in _readable(_sections, description).items()}
+
+
+def _readable(read: Callable[[dict[str, Any]], T], description: dict[str, Any]) -> T:
     try:
-        return [_printable(line) for line in _card_lines(description)]
+        return read(description)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ModelFileError(
             f"the model's metadata cannot be shown as a card ({type(error).__name__}: {error}): --json shows it as it is"
@@ -47,8 +59,16 @@ def _printable(line: str) -> str:
 
 
 def _card_lines(description: dict[str, Any]) -> list[str]:
+    head = (
+        f"{description['schema']['name']}: model of learner {description['learner'].get('name')!r}, "
+        f"{megabytes(description['file']['n_bytes'])}"
+    )
+    return [head, *(line for title, lines in _sections(description).items() for line in _section(title, lines))]
+
+
+def _sections(description: dict[str, Any]) -> dict[str, list[str]]:
     schema = Schema.from_dict(description["schema"])
-    sections = {
+    return {
         "predicts": _target_lines(schema, description["training"].get("calibration", {}).get("threshold")),
         "gives": [", ".join(output["name"] for output in description["file"]["outputs"])],
         "from": _feature_lines(schema),
@@ -62,10 +82,6 @@ def _card_lines(description: dict[str, Any]) -> list[str]:
         "made with": [", ".join(f"{name} {version}" for name, version in sorted(description["versions"].items()))],
         "notes": list(description.get("notes", [])),
     }
-    head = (
-        f"{schema.name}: model of learner {description['learner'].get('name')!r}, {megabytes(description['file']['n_bytes'])}"
-    )
-    return [head, *(line for title, lines in sections.items() for line in _section(title, lines))]
 
 
 def calibration_lines(description: dict[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ MAX_CONSTANT = 2**28
 MAX_SHAPE = 512
 """The most bytes of a constant that is taken for a shape: longer ones are tables."""
 
-MAX_FIELDS = 5_000_000
+MAX_FIELDS = 2_000_000
 """The most fields that are read, which takes seconds. A level of a column is two."""
 
 MAX_DEPTH = 16

@@ -19,13 +19,15 @@ FORMAT_VERSION = 1
 KEY = "onnxlearn"
 CHECKSUM = "sha256"
 NO_CHECKSUM = "0" * 64
-MAX_DOCUMENT = 2**26
-"""The most characters of the document: room for a million levels, parsed in seconds."""
+MAX_DOCUMENT = 2**24
+"""The most characters of the document: room for some 100,000 columns or 500,000 levels, read in seconds."""
 REQUIRED = ("schema", "learner", "training", "versions")
 
 # Field numbers of ModelProto and StringStringEntryProto in onnx.proto.
 _IR_VERSION, _GRAPH, _METADATA_PROPS = 1, 7, 14
 _MAX_FIELD = 26
+# Of a whole model: a graph, domains, entries of metadata.
+_MAX_FIELDS = 10_000
 # Of GraphProto and TensorProto, and the types of TensorProto that weights have; int64 is for shapes and codes.
 _INITIALIZER, _DIMS, _DATA_TYPE = 5, 1, 2
 _WEIGHT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 10: "float16", 11: "float64", 16: "bfloat16"}
@@ -134,16 +136,17 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     properties: dict[str, str] = {}
     fields: set[int] = set()
     try:
-        for number, value in message_fields(memoryview(data)):
+        for n_fields, (number, value) in enumerate(message_fields(memoryview(data))):
             if number > _MAX_FIELD:
                 raise _NotProtobufError(f"field {number}")
+            if n_fields == _MAX_FIELDS:
+                raise _NotProtobufError(f"more than {_MAX_FIELDS} fields")
             fields.add(number)
             if number == _METADATA_PROPS and isinstance(value, memoryview):
-                entry = {key: bytes(text).decode() for key, text in message_fields(value) if isinstance(text, memoryview)}
-                name = entry.get(1, "")
+                name, text = _property(value)
                 if name == KEY and name in properties:
                     raise ModelFileError(f"{source} is damaged: it has its metadata twice")
-                properties[name] = entry.get(2, "")
+                properties[name] = text
     except _CutOffError as error:
         if _IR_VERSION in fields:
             raise ModelFileError(f"{source} is cut off or damaged: {error}; copy it again") from error
@@ -153,6 +156,16 @@ def read_properties(data: bytes, *, source: str = "the file") -> dict[str, str]:
     if not {_IR_VERSION, _GRAPH} <= fields:
         raise ModelFileError(f"{source} is not an ONNX model, or is cut off: it has no graph")
     return properties
+
+
+def _property(entry: memoryview) -> tuple[str, str]:
+    """Key and value of an entry of ``metadata_props``."""
+    texts = {1: "", 2: ""}
+    for n_fields, (number, value) in enumerate(message_fields(entry)):
+        if n_fields == len(texts) or number not in texts or not isinstance(value, memoryview):
+            raise _NotProtobufError("an entry of its metadata is more than a key and a value")
+        texts[number] = bytes(value).decode()
+    return texts[1], texts[2]
 
 
 def graph_bytes(data: bytes) -> memoryview:

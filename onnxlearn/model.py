@@ -132,6 +132,9 @@ class Model:
     def predict(self, table: Table) -> Prediction:
         """Predict every row of a table, in order.
 
+        ``table``: a data frame of pandas or Polars, any table or stream of batches that speaks Arrow, the path of a file or of
+        a folder of files, a dict of columns, rows as dicts, or a task.
+
         Where the table has the target too, the prediction knows the truth and can be scored.
 
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
@@ -144,6 +147,11 @@ class Model:
 
         if isinstance(table, Task):
             return self._predict_task(table)
+        if _speaks_arrow(table):
+            from onnxlearn.files.arrow import ArrowTable
+            from onnxlearn.files.stream import predict_reader
+
+            return predict_reader(self, ArrowTable(table))
         return self._predict_frame(as_frame(table))
 
     def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
@@ -317,8 +325,14 @@ def as_frame(table: Any) -> pd.DataFrame:
 
     if isinstance(table, pd.DataFrame):
         return table
+    if _speaks_arrow(table):
+        from onnxlearn.files.arrow import ArrowTable
+
+        return ArrowTable(table).frame()
     if hasattr(table, "to_pandas"):
         return as_frame(table.to_pandas())
+    if hasattr(table, "collect"):
+        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.collect()")
     if isinstance(table, Mapping):
         columns = {name: _series(name, values) for name, values in table.items()}
         lengths = {name: len(values) for name, values in columns.items()}
@@ -335,6 +349,14 @@ def as_frame(table: Any) -> pd.DataFrame:
         f"a table is a data frame, a path, a dict of columns or a list of rows as dicts, not {type(table).__name__}: "
         "give the columns their names with pandas.DataFrame(values, columns=[...])"
     )
+
+
+def _speaks_arrow(table: Any) -> bool:
+    """Whether it is a table, a batch or a stream of batches of the Arrow PyCapsule interface; pandas has a way of its own."""
+    import pandas as pd
+
+    speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
+    return speaks and not isinstance(table, pd.DataFrame)
 
 
 def _series(name: object, values: Any) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from onnxlearn_cli.options import Data, Format, Measures, ModelFile, Provider, find_own_code
-from onnxlearn_cli.talk import show_table
+from onnxlearn_cli.talk import say, show_table
 
 
 def predict(
     model: ModelFile,
     data: Data,
     out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help=".csv, .tsv, .jsonl, .parquet or .feather; - is standard output (csv).")
+        str,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help=".csv, .tsv, .jsonl, .parquet or .feather; - is standard output (csv). A folder for a folder.",
+        ),
     ] = "-",
     keep: Annotated[list[str] | None, typer.Option("--keep", metavar="COL", help="Column to copy along. Repeatable.")] = None,
     provider: Provider = "auto",
@@ -22,14 +28,20 @@ def predict(
 ) -> None:
     """Predict every row of a table.
 
-    Writes one line a row, in order: label and probabilities, or the predicted numbers, and what else the model gives.
+    Writes one line a row, in order: label and probabilities, or the predicted numbers, and what else the model gives. A folder
+    of files is one table, or with a folder as --out predicted file by file; the same command goes on where it ended early.
     """
-    from onnxlearn.files.outputs import require_other_file
+    from onnxlearn.files.folders import predict_folder
+    from onnxlearn.files.outputs import STDOUT, require_other_file
     from onnxlearn.files.stream import predict_file
     from onnxlearn.model import load
 
     require_other_file(out, model, data)
-    predict_file(load(model, provider=provider), data, out, keep=keep or (), format=format_)
+    opened = load(model, provider=provider)
+    if Path(data).is_dir() and (Path(out).is_dir() or (out != STDOUT and not Path(out).suffix)):
+        say(str(predict_folder(opened, data, out, keep=keep or (), format=format_)))
+    else:
+        predict_file(opened, data, out, keep=keep or (), format=format_)
 
 
 def evaluate(

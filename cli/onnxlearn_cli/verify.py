@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onnxlearn_cli.codes import USERS_MISTAKE
-from onnxlearn_cli.options import ModelFile
+from onnxlearn_cli.options import ModelFile, Provider
 from onnxlearn_cli.talk import complain, show, show_table
 
 
@@ -18,7 +18,7 @@ def verify(
         float | None,
         typer.Option("--tolerance", metavar="X", help="By how much numbers may differ; 1e-05, of fp16 and int8 0.01."),
     ] = None,
-    provider: Annotated[str, typer.Option("--provider", metavar="auto|cpu|cuda", help="What runs the model.")] = "auto",
+    provider: Provider = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON document.")] = False,
 ) -> None:
     """Check that a model predicts here what it did where it was made.
@@ -27,7 +27,7 @@ def verify(
     """
     from onnxlearn.model import load
 
-    found = load(model, provider=provider).verify(tolerance)  # type: ignore[arg-type]
+    found = load(model, provider=provider).verify(tolerance)
     if as_json:
         show(json.dumps(found.to_dict(), indent=2))
     else:

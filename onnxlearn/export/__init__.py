@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn.export.target import TARGETS, Target, make_target, target_class
-from onnxlearn.files.outputs import atomic_folder, atomic_path
+from onnxlearn.export.target import OUT, TARGETS, Target, make_target, target_class
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
@@ -32,5 +32,6 @@ def export(model: Model, to: str, out: str | Path, **options: Any) -> list[str]:
     """
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     target = make_target(to, **plain)
-    with (atomic_folder if target.is_folder else atomic_path)(out) as temporary:
-        return target.write(model, temporary)
+    with target.place(Path(out)) as temporary:
+        told = target.write(model, temporary)
+    return [line.replace(OUT, shlex.quote(str(out))) for line in told]

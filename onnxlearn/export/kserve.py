@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onnxlearn.export.served import served_name, write_json
-from onnxlearn.export.target import Target
+from onnxlearn.export.target import OUT, Target
 from onnxlearn.params import param
 from onnxlearn.wire.examples import example_request
 
@@ -34,8 +34,8 @@ class KServe(Target):
         write_json(out / "model-settings.json", self._settings(name))
         write_json(out / "request.json", example_request(model.schema))
         return [
-            "serve it: pip install 'onnxlearn[mlserver]' && mlserver start FOLDER",
-            f"ask it: curl -H 'Content-Type: application/json' -d @FOLDER/request.json localhost:8080/v2/models/{name}/infer",
+            f"serve it: pip install 'onnxlearn[mlserver]' && mlserver start {OUT}",
+            f"ask it: curl -H 'Content-Type: application/json' -d @{OUT}/request.json localhost:8080/v2/models/{name}/infer",
         ]
 
     def _settings(self, name: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from onnxlearn.errors import MissingExtraError, ParityError
-from onnxlearn.export.target import Target
+from onnxlearn.export.target import OUT, Target
 from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.params import param
 from onnxlearn.runtime import open_session, run_chunked
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from onnxlearn.model import Model
 
 LOADER = "onnxlearn.hosts.mlflow"
+# Microseconds of the first and the last moment of the years 1 to 9999.
+_YEARS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 _OUTPUT_TYPES = {"f": "double", "i": "long", "b": "boolean", "O": "string"}
 
 
@@ -51,13 +54,14 @@ class MLflowFolder(Target):
         """Let MLflow write the folder, and load it again."""
         with _quiet_mlflow() as mlflow:
             (_write_table if self.takes == "table" else _write_tensors)(mlflow, model, out)
-        return ["serve it: mlflow models serve --env-manager local --model-uri FOLDER"]
+        return [
+            f"serve it: pip install 'onnxlearn[mlflow]' && mlflow models serve --env-manager local --model-uri {OUT}",
+            f"ask it: curl -H 'Content-Type: application/json' -d @{OUT}/serving_input_example.json localhost:5000/invocations",
+        ]
 
 
 def _write_table(mlflow: Any, model: Model, out: Path) -> None:
     import pandas as pd
-
-    from onnxlearn import __version__
 
     with tempfile.TemporaryDirectory(prefix="onnxlearn-") as folder:
         file = Path(folder, "model.onnx")
@@ -68,10 +72,10 @@ def _write_table(mlflow: Any, model: Model, out: Path) -> None:
             data_path=str(file),
             signature=_table_signature(model),
             input_example=pd.DataFrame(example_rows(model.schema)),
-            pip_requirements=[f"onnxlearn[cpu]=={__version__}"],
+            pip_requirements=[f"onnxlearn[cpu]=={version('onnxlearn')}"],
             metadata={"columns": {column.name: f"{column.kind} ({column.dtype})" for column in model.schema.features}},
         )
-    feeds = hostile_feeds(model.schema, EVERY_KIND)
+    feeds = carried(hostile_feeds(model.schema, EVERY_KIND), model.schema)
     expected = model.to_prediction(model.predict_feeds(feeds)).to_frame()
     if not mlflow.pyfunc.load_model(str(out)).predict(table_of(feeds, model.schema)).equals(expected):
         raise ParityError("the MLflow folder gives other predictions than the model")
@@ -99,6 +103,20 @@ def _column_type(column: Column) -> Any:
     if column.onnx_type == "STRING":
         return "string"
     return "double" if column.kind == "numeric" and column.dtype != "int64" else AnyType()
+
+
+def carried(feeds: Feeds, schema: Schema) -> Feeds:
+    """Feeds that arrive in a table as they were: dates with a time zone are of the years 1 to 9999.
+
+    MLflow makes each column of its type ``any`` anew of Python objects, and of such a date beyond pandas makes another one
+    (pandas 3.0: ``pd.Series([pd.Timestamp(2**60, unit="us", tz="UTC")])``), which nobody can tell from one that was sent.
+    """
+    zoned = {column.name for column in schema.features if column.dtype == "utc"}
+    return {name: _in_years(array) if name in zoned else array for name, array in feeds.items()}
+
+
+def _in_years(dates: Any) -> Any:
+    return np.where(dates == MISSING_INT64, dates, dates.clip(*_YEARS))
 
 
 def table_of(feeds: Feeds, schema: Schema) -> pd.DataFrame:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from onnxlearn.errors import UnknownNameError
+from onnxlearn.files.outputs import atomic_folder, atomic_path
 from onnxlearn.params import build_configs
 
 if TYPE_CHECKING:
@@ -27,8 +29,13 @@ TARGETS = {
     "c": "onnxlearn.export.clients.c:CClient",
     "java": "onnxlearn.export.clients.java:JavaClient",
     "csharp": "onnxlearn.export.clients.csharp:CSharpClient",
+    "web": "onnxlearn.export.web.page:Web",
 }
 """The targets by name: where each class stands, which is imported when it is asked for."""
+
+
+OUT = "{out}"
+"""Stands in a target's lines for the place that the user named, which the target itself does not see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,13 @@ class Target(ABC):
 
     meaning: ClassVar[str]
     is_folder: ClassVar[bool] = False
+
+    def place(self, out: Path) -> AbstractContextManager[Path]:
+        """Where to write: what is there takes the place of ``out`` when the block ends without an error.
+
+        Raises: OutputError.
+        """
+        return (atomic_folder if self.is_folder else atomic_path)(out)
 
     @abstractmethod
     def write(self, model: Model, out: Path) -> list[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from onnxlearn.export import triton_config as config
 from onnxlearn.export.served import served_name, write_json
-from onnxlearn.export.target import Target
+from onnxlearn.export.target import OUT, Target
 from onnxlearn.export.triton_config import Served
+from onnxlearn.export.triton_repository import CONFIG, LABELS, added_to, is_repository
 from onnxlearn.params import param
 from onnxlearn.runtime import open_session
 from onnxlearn.signature import tensors_of
@@ -21,8 +23,6 @@ from onnxlearn.wire.form import Form
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
-
-LABELS = "labels.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +47,19 @@ class Triton(Target):
     max_batch: int | None = param(None, "most rows of a request, and of requests together (None: the file's chunk_rows)", low=1)
     max_delay: int = param(0, "microseconds that a request may wait for others; with 0 they meet while a model is busy", low=0)
 
+    def place(self, out: Path) -> AbstractContextManager[Path]:
+        """A new folder, or a repository that gets another model or version."""
+        return added_to(out, self.version, self.serve_versions) if is_repository(out) else super().place(out)
+
     def write(self, model: Model, out: Path) -> list[str]:
         """Write the repository; an ensemble is run and compared with the model before."""
         name = served_name(model, self.name)
         (self._write_ensemble if self.ensemble else self._write_whole)(model, name, out)
         feeds = Form.of(model.metadata).arrange(example_feeds(model.schema), model.schema)
-        write_json(out / "request.json", request_of(feeds))
+        write_json(out / name / "request.json", request_of(feeds))
         return [
-            "serve it: tritonserver --model-repository=FOLDER",
-            f"ask it: curl -d @FOLDER/request.json localhost:8000/v2/models/{name}/infer",
+            f"serve it: tritonserver --model-repository={OUT}",
+            f"ask it: curl -d @{OUT}/{name}/request.json localhost:8000/v2/models/{name}/infer",
         ]
 
     def _write_whole(self, model: Model, name: str, out: Path) -> None:
@@ -76,8 +80,10 @@ class Triton(Target):
         whole = _served(name, model.to_bytes()).seen()
         schedule = ["ensemble_scheduling {", *steps, "}"]
         self._write_config(out, whole, ['platform: "ensemble"', *schedule], model)
-        # Triton wants a folder for each version, which has nothing in it here.
-        (out / name / str(self.version)).mkdir()
+        # Triton wants a folder for each version, which has nothing in it here; git and object stores drop empty ones.
+        version = out / name / str(self.version)
+        version.mkdir()
+        (version / ".gitkeep").touch()
 
     def _write_model(self, out: Path, served: Served, data: bytes, model: Model) -> None:
         settings = [
@@ -108,7 +114,7 @@ class Triton(Target):
             config.versions(self.serve_versions),
             *settings,
         ]
-        (folder / "config.pbtxt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _served(name: str, data: bytes) -> Served:

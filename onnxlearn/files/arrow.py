@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
-from onnxlearn.errors import MissingExtraError, TableReadError, listing
+from onnxlearn.errors import DataError, MissingExtraError, TableReadError, listing
 from onnxlearn.files.text import batch_rows
 from onnxlearn.schema import Schema
 from onnxlearn.tasks.targets import target_truth
@@ -88,39 +88,35 @@ class ArrowBatch:
         return target_truth(self._frame(names), schema, where=self._place())
 
 
-class ArrowReader:
-    """A Parquet or Arrow (Feather) file."""
+class ArrowTable:
+    """A table in memory, or a stream of batches, of any library that speaks Arrow: Polars, pyarrow, DuckDB ...
 
-    def __init__(self, file: IO[bytes], name: str, format: str) -> None:
+    ``table``: has ``__arrow_c_stream__`` or ``__arrow_c_array__`` (the Arrow PyCapsule interface). Nothing is copied before
+    its rows are asked for.
+    """
+
+    def __init__(self, table: Any, name: str = "the table") -> None:
         self._pa = import_pyarrow()
         self._name = name
-        self._file = file if file.seekable() else io.BytesIO(file.read())
-        try:
-            self._source = self._open(format)
-            self._schema = self._source.schema_arrow if format == "parquet" else self._source.schema
-        except (self._pa.ArrowException, OSError) as error:
-            raise self._error(
-                f"no {'Parquet' if format == 'parquet' else 'Arrow'} file, or damaged ({_first_line(error)})"
-            ) from None
+        self._open(table)
         names = [name for name in self._schema.names if not _INDEX.fullmatch(name)]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
             raise self._error(f"the columns {listing(twice)} occur more than once; rename or drop all but one")
         self.columns = tuple(names)
 
-    def _open(self, format: str) -> Any:
-        if format == "parquet":
-            import pyarrow.parquet
+    def _open(self, table: Any) -> None:
+        pa = self._pa
+        self._source: Any = (
+            pa.RecordBatchReader.from_stream(table) if hasattr(table, "__arrow_c_stream__") else [pa.record_batch(table)]
+        )
+        self._schema = self._source.schema if hasattr(self._source, "schema") else self._source[0].schema
 
-            return pyarrow.parquet.ParquetFile(self._file)
-        import pyarrow.ipc
+    def _error(self, text: str) -> DataError:
+        return DataError(f"{self._name}: {text}")
 
-        is_file = self._file.read(6) == b"ARROW1"
-        self._file.seek(0)
-        return pyarrow.ipc.open_file(self._file) if is_file else pyarrow.ipc.open_stream(self._file)
-
-    def _error(self, text: str) -> TableReadError:
-        return TableReadError(f"{self._name!r}: {text}")
+    def _close(self) -> None:
+        """Nothing is to be closed: whoever made the table has it."""
 
     def batches(self, rows: int | None = None) -> Iterator[ArrowBatch]:
         """The rows in order, some at a time."""
@@ -139,17 +135,11 @@ class ArrowReader:
                 start += part.num_rows
         if start == 0:
             yield ArrowBatch(self._schema.empty_table().select(list(self.columns)), 0)
-        self._file.close()
+        self._close()
 
-    def _stored(self, n_rows: int) -> Iterator[Any]:
-        if hasattr(self._source, "iter_batches"):
-            yield from self._source.iter_batches(batch_size=n_rows, columns=list(self.columns))
-        elif hasattr(self._source, "num_record_batches"):
-            for index in range(self._source.num_record_batches):
-                yield self._source.get_batch(index).select(list(self.columns))
-        else:
-            for batch in self._source:
-                yield batch.select(list(self.columns))
+    def _stored(self, n_rows: int) -> Iterator[Any]:  # noqa: ARG002  - a file can be read in batches of that size
+        for batch in self._source:
+            yield batch.select(list(self.columns))
 
     def frame(self) -> pd.DataFrame:
         """The whole table."""
@@ -157,11 +147,56 @@ class ArrowReader:
         schema = self._schema.empty_table().select(list(self.columns)).schema
         return to_frame(self._pa.Table.from_batches(list(self._stored(WHOLE_BATCH_ROWS)), schema))
 
-    def __enter__(self) -> ArrowReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._close()
+
+
+class ArrowReader(ArrowTable):
+    """A Parquet or Arrow (Feather) file."""
+
+    def __init__(self, file: IO[bytes], name: str, format: str) -> None:
+        self._file = file if file.seekable() else io.BytesIO(file.read())
+        self._format = format
+        super().__init__(file, name)
+
+    def _open(self, table: Any) -> None:  # noqa: ARG002  - the file is open already
+        try:
+            self._source = self._open_file()
+            self._schema = self._source.schema_arrow if self._format == "parquet" else self._source.schema
+        except (self._pa.ArrowException, OSError) as error:
+            raise self._error(
+                f"no {'Parquet' if self._format == 'parquet' else 'Arrow'} file, or damaged ({_first_line(error)})"
+            ) from None
+
+    def _open_file(self) -> Any:
+        if self._format == "parquet":
+            import pyarrow.parquet
+
+            return pyarrow.parquet.ParquetFile(self._file)
+        import pyarrow.ipc
+
+        is_file = self._file.read(6) == b"ARROW1"
+        self._file.seek(0)
+        return pyarrow.ipc.open_file(self._file) if is_file else pyarrow.ipc.open_stream(self._file)
+
+    def _error(self, text: str) -> DataError:
+        return TableReadError(f"{self._name!r}: {text}")
+
+    def _close(self) -> None:
         self._file.close()
+
+    def _stored(self, n_rows: int) -> Iterator[Any]:
+        names = list(self.columns)
+        if hasattr(self._source, "iter_batches"):
+            yield from self._source.iter_batches(batch_size=n_rows, columns=names)
+        elif hasattr(self._source, "num_record_batches"):
+            for index in range(self._source.num_record_batches):
+                yield self._source.get_batch(index).select(names)
+        else:
+            yield from super()._stored(n_rows)
 
 
 def _first_line(error: Exception) -> str:

@@ -75,15 +75,20 @@ def collect(model: Model, data: str | Path, *, format: str | None = None, need_t
 
     ``need_truth``: a ``DataError`` at the first rows without it.
     """
-    predictions: list[Prediction] = []
     with open_table(data, format) as reader:
-        _check_columns(model, reader, ())
-        for batch in reader.batches(model.block_rows(BATCH_ROWS)):
-            truth, weights, why = known_truth(model.schema, batch)
-            if need_truth and truth is None:
-                raise DataError(f"this cannot be scored: {why}")
-            outputs = model.predict_feeds(batch.feeds(model.schema))
-            predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
+        return predict_reader(model, reader, need_truth=need_truth)
+
+
+def predict_reader(model: Model, reader: TableReader, *, need_truth: bool = False) -> Prediction:
+    """:func:`collect`, of a table that is open."""
+    predictions: list[Prediction] = []
+    _check_columns(model, reader, ())
+    for batch in reader.batches(model.block_rows(BATCH_ROWS)):
+        truth, weights, why = known_truth(model.schema, batch)
+        if need_truth and truth is None:
+            raise DataError(f"this cannot be scored: {why}")
+        outputs = model.predict_feeds(batch.feeds(model.schema))
+        predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
     return _joined(predictions)
 
 

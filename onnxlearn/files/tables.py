@@ -79,11 +79,15 @@ class TableReader(Protocol):
 def open_table(path: str | Path, format: str | None = None) -> TableReader:
     """Open a table for reading in batches.
 
-    ``path``: a file, ``-`` for standard input (``format`` says what it holds) or ``example:NAME``, one of
-    :func:`onnxlearn.example_tasks`. ``format``: ``csv``, ``tsv``, ``parquet``, ``feather``, ``arrow`` or ``jsonl``, by default
-    what the suffix says; text also gzipped (``csv.gz``). Raises ``TableReadError`` where there is no such file or it is no
-    table, ``UnknownNameError`` where there is no such example.
+    ``path``: a file, a folder of files with the same columns, ``-`` for standard input (``format`` says what it holds) or
+    ``example:NAME``, one of :func:`onnxlearn.example_tasks`. ``format``: ``csv``, ``tsv``, ``parquet``, ``feather``, ``arrow``
+    or ``jsonl``, by default what the suffix says; text also gzipped (``csv.gz``). Raises ``TableReadError`` where there is no
+    such file or it is no table, ``UnknownNameError`` where there is no such example.
     """
+    if str(path) != STDIN and Path(path).is_dir():
+        from onnxlearn.files.folders import FolderReader
+
+        return FolderReader(Path(path), format)
     resolved, compressed = table_format(path, format)
     name = "standard input" if str(path) == STDIN else str(path)
     file = _open_binary(path)
@@ -117,6 +121,8 @@ def read_whole(
     """
     from onnxlearn.files.columns import whole_table
 
+    if str(path) != STDIN and Path(path).is_dir():
+        raise TableReadError(f"{str(path)!r} is a folder: a model is fitted to one file; name one, or join them before")
     with open_table(path, format) as reader:
         return whole_table(reader, frozenset(na_cells(na)), numeric)
 
@@ -175,8 +181,6 @@ def _open_binary(path: str | Path) -> IO[bytes]:
         return Path(path).open("rb")
     except FileNotFoundError:
         raise TableReadError(f"there is no file {text!r}.{_nearest(Path(path))}") from None
-    except IsADirectoryError:
-        raise TableReadError(f"{text!r} is a folder; name a file in it") from None
     except OSError as error:
         raise TableReadError(f"cannot read {text!r}: {error.strerror}") from None
 

@@ -66,7 +66,7 @@ class OnnxlearnModel(MLModel):
     def answer(self, payload: InferenceRequest, tensors: Iterable[Tensor]) -> InferenceResponse:
         """The response that holds these outputs."""
         outputs = [
-            ResponseOutput(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=tensor.values)
+            ResponseOutput(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=_content(tensor))
             for tensor in tensors
         ]
         return InferenceResponse(id=payload.id, model_name=self.name, model_version=self.version, outputs=outputs)
@@ -99,6 +99,12 @@ def _tensor(given: Any) -> Tensor:
 def _values(data: Any) -> Any:
     values = getattr(data, "root", data)
     return values if isinstance(values, list | tuple) else [values]
+
+
+def _content(tensor: Tensor) -> list[Any]:
+    """Values as MLServer has them: text is bytes, which its JSON decodes and the messages of gRPC want."""
+    values = list(tensor.values)
+    return [value.encode() for value in values] if tensor.datatype == "BYTES" else values
 
 
 def _no_rows(model: Model) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class TritonPythonModel:
             try:
                 feeds[place] = {name: self._array(request, name) for name in self.inputs}
             except ValueError as error:
-                refused[place] = self._refusal(error)
+                refused[place] = self._refusal(error, self.triton.TritonError.INVALID_ARG)
         answers = refused | self._answers(feeds, requests)
         return [answers[place] for place in range(len(requests))]
 
@@ -79,5 +79,5 @@ class TritonPythonModel:
             [self.triton.Tensor(name, array) for name, array in outputs.items() if name in wanted]
         )
 
-    def _refusal(self, error: Exception) -> Any:
-        return self.triton.InferenceResponse([], self.triton.TritonError(str(error)))
+    def _refusal(self, error: Exception, *code: Any) -> Any:
+        return self.triton.InferenceResponse([], self.triton.TritonError(str(error), *code))

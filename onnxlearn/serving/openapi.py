@@ -40,11 +40,11 @@ def openapi_document(models: Sequence[ServedInterface], *, version: str, control
     schemas: Json = {"Error": _ERROR, "Answer": _TENSORS}
     for _, group in groupby(models, key=lambda model: model.name):
         versions = list(group)
+        paths |= _paths(versions[-1], f"{versions[-1].name}.{versions[-1].version}", "")
         for model in versions:
             stem = f"{model.name}.{model.version}"
             schemas |= {f"{stem}.Row": row_schema(model.schema), f"{stem}.Prediction": _prediction(model)}
             paths |= _paths(model, stem, f"/versions/{model.version}")
-        paths |= _paths(versions[-1], f"{versions[-1].name}.{versions[-1].version}", "")
     return {
         "openapi": "3.1.0",
         "info": {

@@ -9,16 +9,17 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import Source, find_sources
-from onnxlearn.serving.worker import KEPT, UNLOADED, Worker
+from onnxlearn.serving.worker import KEPT, PLACES, UNLOADED, Worker
 
 # Long enough for a process to import everything and load its models. One that hangs for as long is replaced, and so late may
 # one be that dies at the very moment when it is asked.
 _HEALTH_SECONDS = 15
+_LOOP = "onnxlearn.serving.process.loop:FairLoop"
+_BACKLOG = 2048
 _PROTOCOL = "onnxlearn.serving.process.http:PatientProtocol"
 
 
@@ -27,10 +28,12 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
 
     ``say``: told which models are served, and where.
 
-    Raises: ModelFileError, ParameterError where an address is taken, MissingExtraError.
+    Raises: ModelFileError, ParameterError where an address is taken, MissingExtraError; OnnxlearnError where a process cannot
+    start.
     """
     require_serve()
     from uvicorn import Config
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 
     sources = find_sources(settings.sources)
@@ -43,25 +46,29 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             Worker(settings, folder),
             workers=settings.n_workers,
             http=_PROTOCOL,
+            loop=_LOOP,
             lifespan="on",
             ws="none",
             interface="asgi3",
             log_level="warning",
             access_log=False,
             server_header=False,
-            backlog=2048,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
             timeout_worker_healthcheck=_HEALTH_SECONDS,
         )
         _announce(sources, settings, say)
-        Multiprocess(config, sockets=[listening]).run()
+        supervisor = Multiprocess(config, sockets=listening)
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise OnnxlearnError("a process of the server could not start; what it wrote says why")
 
 
 def require_serve() -> None:
     """Raise MissingExtraError unless what the extra ``serve`` brings is there."""
     import importlib.util
 
-    for package in ("mlserver", "uvicorn", "httptools", "fastapi_offline"):
+    for package in ("mlserver", "uvicorn", "uvloop", "httptools", "fastapi_offline"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError.of(package, "serve", "onnxlearn serve")
 
@@ -75,45 +82,52 @@ def _try_to_load(source: Source, settings: ServeSettings) -> None:
 def _announce(sources: list[Source], settings: ServeSettings, say: Callable[[str], None]) -> None:
     for source in sources:
         say(f"model {source.name}, version {source.version}: {source.path}")
-    many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    say(
-        f"serving on http://{host}:{settings.port} and grpc://{host}:{settings.grpc_port}{many}; http://{host}:{settings.port}/docs"
-    )
+    http = f"http://{host}:{settings.port}"
+    many = "" if settings.n_workers == 1 else f" by {settings.n_workers} processes"
+    say(f"serving on {http} and grpc://{host}:{settings.grpc_port}{many}; Ctrl-C ends it")
+    say(f"documentation with examples: {http}/docs")
 
 
 @contextlib.contextmanager
 def _shared_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="onnxlearn-serve-") as name:
         folder = Path(name)
-        for part in (UNLOADED, KEPT, "metrics"):
+        for part in (UNLOADED, KEPT, PLACES, "metrics"):
             (folder / part).mkdir()
         yield folder
 
 
 @contextlib.contextmanager
-def _addresses(settings: ServeSettings) -> Iterator[tuple[socket.socket, ServeSettings]]:
-    """The socket that all processes listen on, and the settings with the ports that were taken.
+def _addresses(settings: ServeSettings) -> Iterator[tuple[list[socket.socket], ServeSettings]]:
+    """The sockets that the processes listen on, and the settings with the ports that were taken.
 
-    While this process has it connections wait for the next process where one has died. gRPC's port is only held: the
-    processes share it by SO_REUSEPORT.
+    While this process has them connections wait: for the first process to be there, and for the next one where all have died.
+    gRPC's port is only held.
     """
     with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(_bound(settings.host, settings.port))
-        listening.set_inheritable(True)
-        held = stack.enter_context(_bound(settings.host, settings.grpc_port, shared=True))
-        ports: dict[str, Any] = {"port": listening.getsockname()[1], "grpc_port": held.getsockname()[1]}
-        yield listening, dataclasses.replace(settings, **ports)
+        first = stack.enter_context(_bound(settings.host, settings.port, alone=True))
+        port = first.getsockname()[1]
+        others = [stack.enter_context(_bound(settings.host, port)) for _ in range(settings.n_workers - 1)]
+        for listening in (first, *others):
+            listening.set_inheritable(True)
+            listening.listen(_BACKLOG)
+        held = stack.enter_context(_bound(settings.host, settings.grpc_port, alone=True))
+        yield [first, *others], dataclasses.replace(settings, port=port, grpc_port=held.getsockname()[1])
 
 
-def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def _bound(host: str, port: int, *, alone: bool = False) -> socket.socket:
+    """A socket of those that share an address by SO_REUSEPORT; ``alone``: of which there is none yet."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if shared and port:
-        # Without the option first: another server that has it would share its port with us.
-        _bound(host, port).close()
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if alone and port:
+            # Without the option first: another server that has it would share its port with us.
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
     except OSError as error:
         bound.close()

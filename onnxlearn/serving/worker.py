@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,15 @@ from onnxlearn.serving.settings import ServeSettings
 
 UNLOADED = "unloaded"
 KEPT = "kept"
+PLACES = "places"
 
 
 @dataclass
 class Worker:
     """The ASGI application that a process is given; it becomes one when the process starts.
 
-    ``folder``: what the processes share: which models were unloaded, the models
-    as they were loaded last, and metrics.
+    ``folder``: what the processes share: which models were unloaded, the models as they were loaded last, who has which place,
+    and metrics.
     """
 
     settings: ServeSettings
@@ -55,9 +57,13 @@ class Worker:
 
         logging.getLogger("mlserver").setLevel(logging.WARNING)
         models = Models(self.settings, self.folder / UNLOADED, self.folder / KEPT)
-        await models.sync()
+        await models.start()
         self._app = App(self.settings, models)
+        asyncio.get_running_loop().share(self.folder / PLACES)  # type: ignore[attr-defined]
         rpc = await start_rpc(self.settings, models, self._app.plane)
         stack.push_async_callback(rpc.stop, self.settings.grace_seconds)
         watcher = asyncio.create_task(models.watch())
         stack.callback(watcher.cancel)
+        # What is there now stays: to look it through again and again would hold up requests by tens of milliseconds.
+        gc.collect()
+        gc.freeze()

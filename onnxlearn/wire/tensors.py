@@ -102,7 +102,7 @@ class TensorReader:
         array = _unsuspicious(values, column) if len(values) > _FEW else None
         if array is not None:
             return array
-        values = [_plain(value, column) for value in values]
+        values = [_plain(value, column, row) for row, value in enumerate(values)]
         try:
             converted = [convert(value) for value in values]
         except Refused:
@@ -163,14 +163,14 @@ def _flat(values: Iterable[Any]) -> list[Any]:
     return [inner for value in flat for inner in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _plain(value: Any, column: Column) -> Any:
+def _plain(value: Any, column: Column, row: int) -> Any:
     """A value as the converters know it: text decoded, the file's own spelling of missing as ``None``."""
     if isinstance(value, bytes) and column.onnx_type == "STRING":
         try:
             return value.decode()
         except UnicodeDecodeError:
             raise DataTypeError(
-                f"column {column.name!r}: the bytes {describe(value)} are no UTF-8; encode the text so"
+                f"column {column.name!r}, {row_place(row)}: {describe(value)} are no UTF-8; encode the text so"
             ) from None
     if column.onnx_type == "INT64" and value == MISSING_INT64:
         return None

@@ -86,8 +86,10 @@ def describe(value: object) -> str:
         return f"the date {value}"
     if isinstance(value, dt.timedelta | np.timedelta64):
         return f"the duration {value}"
+    if isinstance(value, bytes):
+        return f"the bytes {_shorten(repr(value))}"
     name = type(value).__name__
-    return name if isinstance(value, bytes) else f"a{'n' if name[0].lower() in 'aeio' else ''} {name}"
+    return f"a{'n' if name[0].lower() in 'aeio' else ''} {name}"
 
 
 def _shorten(text: str, limit: int = 60) -> str:

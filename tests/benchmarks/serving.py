@@ -1,11 +1,12 @@
 """``onnxlearn serve`` under load, beside MLServer with the equivalent scikit-learn pipeline and Triton with the same file.
 
-    python tests/benchmarks/serving.py [--seconds 10] [--minutes 0] [--only NAME]...
+    python tests/benchmarks/serving.py [--seconds 10] [--write]
+    python tests/benchmarks/serving.py --soak 10 [--write]
 
-Needs wrk (Debian's package), the extras ``serve`` and ``export``, mlserver-sklearn, a model file in the variable ``MODEL`` (or the
-extra ``train``), and for Triton the variable ``TRITON`` that names a script: ``$TRITON REPOSITORY HTTP_PORT``. Servers run one
-after the other, each with as many processes as there are cores; wrk has to share them. ``--minutes`` adds a run at full load that
-watches the memory.
+Needs wrk (Debian's package); the extras ``serve``, ``export`` and ``train``, or a model file of the penguins in the variable
+``MODEL``; mlserver-sklearn; and for Triton the variable ``TRITON``: a script that is called with a repository and the port for
+HTTP. All servers run, each with as many processes as there are cores, and wrk asks one at a time, in turn in every cell.
+``--soak`` asks for so many minutes at full load and watches the memory.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
+
+from servers import N_CORES, Server, free_port, penguins, run, stop, tensors, wait_for, write_penguins, wrk
+from timing import write_section
 
 CLIENTS = (1, 16, 64)
 BATCHES = (1, 100)
-N_WORKERS = len(os.sched_getaffinity(0))
+PAGE = Path(__file__).parents[2] / "docs/benchmarks.md"
+Bodies = dict[tuple[str, int], bytes]
 
 
 def main() -> None:
@@ -33,60 +33,67 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bodies = prepare(folder)
-        print(f"{N_WORKERS} cores, wrk for {options.seconds} s each; requests a second, p50 and p99 in milliseconds")
-        print("| server | rows | clients | requests/s | rows/s | p50 | p99 | failed |\n| --- " + "| ---: " * 7 + "|")
-        for server, start in SERVERS.items():
-            if options.only and server not in options.only:
-                continue
-            process, url, kind = start(folder)
-            if process is None:
-                print(f"| {server} | not here |")
-                continue
-            try:
-                wait_for(url, bodies[kind, 1])
-                for rows in BATCHES:
-                    for clients in CLIENTS:
-                        print(line(server, rows, clients, wrk(folder, url, bodies[kind, rows], clients, options.seconds)))
-                if options.minutes and server == "onnxlearn serve, rows":
-                    soak(process.pid, folder, url, bodies[kind, 1], options.minutes)
-            finally:
-                stop(process)
+        text = soak(folder, bodies, options.soak) if options.soak else compare(folder, bodies, options.seconds, options.rounds)
+    print(text)
+    if options.write:
+        write_section(PAGE, "serving over time" if options.soak else "serving", text)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--only", action="append")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3, help="times that each server gets its share of the seconds in a cell")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", default=0)
+    parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
 
-def prepare(folder: Path) -> dict[tuple[str, int], bytes]:
+def compare(folder: Path, bodies: Bodies, seconds: float, rounds: int) -> str:
+    """Requests a second, and milliseconds of the middle request and of one in a hundred."""
+    servers = [server for start in STARTS if (server := start(folder)) is not None]
+    lines = [["rows", "clients", *(server.name for server in servers), "ahead"]]
+    lines.append(["---:"] * len(lines[0]))
+    try:
+        for server in servers:
+            wait_for(server, bodies[server.kind, 1])
+            wrk(folder, server, bodies[server.kind, 1], 16, 2)
+        for rows in BATCHES:
+            for clients in CLIENTS:
+                lines.append(cell(folder, servers, bodies, rows, clients, seconds / rounds, rounds))
+                print(lines[-1], file=sys.stderr, flush=True)
+    finally:
+        for server in servers:
+            stop(server.process)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def cell(
+    folder: Path, servers: list[Server], bodies: Bodies, rows: int, clients: int, seconds: float, rounds: int
+) -> list[str]:
+    """One line: for each server the round with the median of requests; how far our slower one is ahead of their faster one."""
+    loads = [[wrk(folder, one, bodies[one.kind, rows], clients, seconds) for one in servers] for _ in range(rounds)]
+    told = [sorted(of_one, key=lambda load: load.requests)[rounds // 2] for of_one in zip(*loads, strict=True)]
+    ours = min(load.requests for load, one in zip(told, servers, strict=True) if one.name.startswith("ours"))
+    theirs = max(load.requests for load, one in zip(told, servers, strict=True) if not one.name.startswith("ours"))
+    return [str(rows), str(clients), *map(str, told), f"{ours / theirs:.2f}"]
+
+
+def prepare(folder: Path) -> Bodies:
     """Model file, scikit-learn pipeline and the bodies of requests, from the penguins."""
     import onnxlearn as ol
-    from onnxlearn.wire.tensors import array_tensor
 
-    task = ol.example("penguins")
-    if "MODEL" in os.environ:
-        model = ol.load(os.environ["MODEL"], provider="cpu")
-    else:
-        model = ol.learner("mlp", max_epochs=20, seed=0).fit(task)
-    model.save(folder / "penguins.onnx")
-    features = list(model.schema.feature_names)
-    pipeline(task.frame[features], task.frame[task.schema.target.name], folder)
-    bodies = {}
+    file = folder / "penguins.onnx"
+    write_penguins(file)
+    task = ol.example_task("penguins")
+    pipeline(task.frame[list(task.schema.feature_names)], task.frame[task.schema.target.names[0]], folder)
+    bodies: Bodies = {}
     for n in BATCHES:
-        frame = task.frame[features].dropna().sample(n, replace=True, random_state=0)
-        feeds = ol.wire.feeds.frame_feeds(frame, model.schema)
-        tensors = [array_tensor(name, array) for name, array in feeds.items()]
-        inputs = [{"name": t.name, "datatype": t.datatype, "shape": list(t.shape), "data": t.values} for t in tensors]
-        bodies["tensors", n] = json.dumps({"inputs": inputs}).encode()
-        bodies["rows", n] = json.dumps({"rows": json.loads(frame.to_json(orient="records"))}).encode()
-        flat = [
-            {**one, "shape": [n], "parameters": {"content_type": "str" if one["datatype"] == "BYTES" else "np"}}
-            for one in inputs
-        ]
-        bodies["frame", n] = json.dumps({"parameters": {"content_type": "pd"}, "inputs": flat}).encode()
+        bodies["tensors", n] = tensors(n, file)
+        bodies["rows", n] = json.dumps({"rows": json.loads(penguins(n).to_json(orient="records"))}).encode()
+        inputs = json.loads(bodies["tensors", n])["inputs"]
+        for one in inputs:
+            one |= {"shape": [n], "parameters": {"content_type": "str" if one["datatype"] == "BYTES" else "np"}}
+        bodies["frame", n] = json.dumps({"parameters": {"content_type": "pd"}, "inputs": inputs}).encode()
     return bodies
 
 
@@ -99,12 +106,11 @@ def pipeline(x: object, y: object, folder: Path) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    numbers = make_pipeline(SimpleImputer(), StandardScaler())
     columns = make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number")),
+        (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
         (OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")),
     )
-    fitted = make_pipeline(columns, MLPClassifier((384, 384, 384), max_iter=20)).fit(x, y)
+    fitted = make_pipeline(columns, MLPClassifier((256, 256, 256), max_iter=20)).fit(x, y)
     place = folder / "sklearn"
     place.mkdir()
     joblib.dump(fitted, place / "model.joblib")
@@ -112,116 +118,68 @@ def pipeline(x: object, y: object, folder: Path) -> None:
     (place / "model-settings.json").write_text(json.dumps(settings))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+def start_rows(folder: Path) -> Server:
+    process, url = start_ours(folder)
+    return Server(name="ours, rows", process=process, url=f"{url}/models/penguins/predict", kind="rows")
 
 
-def start_ours(folder: Path, address: str, kind: str) -> tuple[subprocess.Popen[bytes], str, str]:
+def start_tensors(folder: Path) -> Server:
+    process, url = start_ours(folder)
+    return Server(name="ours, tensors", process=process, url=f"{url}/v2/models/penguins/infer", kind="tensors")
+
+
+def start_ours(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     port = free_port()
-    command = [sys.executable, "-m", "onnxlearn_cli", "serve", str(folder / "penguins.onnx"), "--port", str(port)]
-    process = run([*command, "--grpc-port", "0", "--workers", str(N_WORKERS)])
-    return process, f"http://127.0.0.1:{port}{address}", kind
+    command = [sys.executable, "-m", "onnxlearn_cli", "serve", folder / "penguins.onnx", "--port", port, "--grpc-port", 0]
+    return run([*command, "--workers", N_CORES]), f"http://127.0.0.1:{port}"
 
 
-def start_mlserver(folder: Path) -> tuple[subprocess.Popen[bytes] | None, str, str]:
-    port = free_port()
-    place = folder / "sklearn"
-    settings = {
-        "http_port": port,
-        "grpc_port": free_port(),
-        "metrics_port": free_port(),
-        "parallel_workers": N_WORKERS,
-        "debug": False,
-    }
-    (place / "settings.json").write_text(json.dumps(settings))
-    process = run([str(Path(sys.executable).with_name("mlserver")), "start", str(place)])
-    return process, f"http://127.0.0.1:{port}/v2/models/penguins/infer", "frame"
-
-
-def start_triton(folder: Path) -> tuple[subprocess.Popen[bytes] | None, str, str]:
+def start_triton(folder: Path) -> Server | None:
     if "TRITON" not in os.environ:
-        return None, "", ""
+        return None
     import onnxlearn as ol
 
     repository = folder / "repository"
-    ol.load(folder / "penguins.onnx", provider="cpu").export("triton", repository, backend="python", instances=N_WORKERS)
+    ol.load(folder / "penguins.onnx", provider="cpu").export("triton", repository, backend="python", instances=N_CORES)
     port = free_port()
-    process = run([os.environ["TRITON"], str(repository), str(port)])
-    return process, f"http://127.0.0.1:{port}/v2/models/penguins/infer", "tensors"
+    process = run([os.environ["TRITON"], repository, port])
+    return Server(name="Triton", process=process, url=f"http://127.0.0.1:{port}/v2/models/penguins/infer", kind="tensors")
 
 
-SERVERS = {
-    "onnxlearn serve, rows": lambda folder: start_ours(folder, "/models/penguins/predict", "rows"),
-    "onnxlearn serve, tensors": lambda folder: start_ours(folder, "/v2/models/penguins/infer", "tensors"),
-    "Triton, Python backend": start_triton,
-    "MLServer, scikit-learn": start_mlserver,
-}
+def start_mlserver(folder: Path) -> Server:
+    place, port = folder / "sklearn", free_port()
+    settings = {
+        "http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": N_CORES, "debug": False,
+        "metrics_dir": str(place),
+    }  # fmt: skip
+    (place / "settings.json").write_text(json.dumps(settings))
+    process = run([Path(sys.executable).with_name("mlserver"), "start", place])
+    return Server(name="MLServer", process=process, url=f"http://127.0.0.1:{port}/v2/models/penguins/infer", kind="frame")
 
 
-def run(command: list[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    log = subprocess.DEVNULL if "LOG" not in os.environ else Path(os.environ["LOG"]).open("ab")  # noqa: SIM115 - the process's
-    return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+STARTS = (start_rows, start_tensors, start_triton, start_mlserver)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
+def soak(folder: Path, bodies: Bodies, minutes: float) -> str:
+    """Memory of all processes together over some minutes of rows, single and a hundred, from 64 clients."""
+    server, parts = start_rows(folder), 10
+    lines = ["| minutes | memory, MB | requests a second | failed |", "| ---: | ---: | ---: | ---: |"]
     try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        wait_for(server, bodies["rows", 1])
+        lines.append(f"| 0 | {resident(server.process.pid):.0f} | | |")
+        for part in range(1, parts + 1):
+            loads = [wrk(folder, server, bodies["rows", rows], 64, minutes * 30 / parts) for rows in BATCHES]
+            speed = sum(load.requests for load in loads) / 2
+            held, failed = resident(server.process.pid), sum(load.failed for load in loads)
+            lines.append(f"| {part / parts * minutes:g} | {held:.0f} | {speed:,.0f} | {failed} |")
+            print(lines[-1], file=sys.stderr, flush=True)
+    finally:
+        stop(server.process)
+    return "\n".join(lines)
 
 
-def wait_for(url: str, body: bytes) -> None:
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})
-    for _ in range(120):
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                answer.read()
-            time.sleep(3)
-            return
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code != 404:
-                raise SystemExit(f"{url}: {error.read().decode()}") from error
-            time.sleep(1)
-        except OSError:
-            time.sleep(1)
-    raise SystemExit(f"{url} does not answer")
-
-
-def wrk(folder: Path, url: str, body: bytes, clients: int, seconds: float) -> str:
-    script = folder / "request.lua"
-    head = "wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\n"
-    script.write_text(f"{head}wrk.body = [=[{body.decode()}]=]\n")
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(script), url]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def line(server: str, rows: int, clients: int, told: str) -> str:
-    a_second = float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1])
-    p50, p99 = (milliseconds(re.search(rf"{share}%\s+(\S+)", told)[1]) for share in (50, 99))
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    speed = f"{a_second:,.0f} | {a_second * rows:,.0f} | {p50:.2f} | {p99:.2f}"
-    return f"| {server} | {rows} | {clients} | {speed} | {failed[1] if failed else 0} |"
-
-
-def milliseconds(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
-    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
-
-
-def soak(parent: int, folder: Path, url: str, body: bytes, minutes: float) -> None:
-    """Full load for some minutes: what the processes hold before, in between and after."""
-    for part in range(5):
-        print(f"after {part / 4 * minutes:g} minutes the processes hold {resident(parent):.0f} MB", flush=True)
-        if part < 4:
-            wrk(folder, url, body, 64, max(1, round(minutes * 15)))
-
-
-def resident(parent: int) -> float:
-    listed = subprocess.run(["ps", "-o", "rss=", "-g", str(parent)], capture_output=True, text=True, check=True).stdout
+def resident(session: int) -> float:
+    listed = subprocess.run(["ps", "-o", "rss=", "-s", str(session)], capture_output=True, text=True, check=True).stdout
     return sum(map(int, listed.split())) / 1024
 
 

@@ -33,6 +33,20 @@ def quick(**options):
     return ol.learner("mlp", max_epochs=10, device="cpu", **options)
 
 
+def quantiles():
+    """A model with an output of three axes."""
+    frame = every_type()
+    task = ol.Task.from_frame(frame.assign(later=frame["arrival"] + frame["seats"]), ["arrival", "later"], name="quantiles")
+    return ol.learner("linear", max_epochs=3, device="cpu", head="quantile").fit(task, progress=False), task
+
+
+def sets():
+    """An ensemble of several networks that gives sets of classes."""
+    task = ol.Task.from_frame(every_type(), "size", type="classification", name="sets")
+    ensemble = ol.learner("ensemble", members=["mlp", "linear"], max_epochs=3, device="cpu", coverage=0.9)
+    return ensemble.fit(task, progress=False), task
+
+
 def every_type(n=200):
     rng = np.random.default_rng(0)
     flight, paid = rng.choice([-7, 15, 2**53 + 1], n), rng.random(n) < 0.5
@@ -46,6 +60,10 @@ def every_type(n=200):
             "größe": rng.normal(size=n).astype(np.float32),
             "distance": pd.Series(rng.exponential(1e5, n)).mask(rng.random(n) < 0.1),
             "city": rng.choice(["Köln", "東京", "🦜", ""], n),
+            "landed": pd.Series(day).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo").mask(rng.random(n) < 0.1),
+            "lasted": pd.Series(pd.to_timedelta(rng.integers(0, 10**5, n), unit="s")).mask(rng.random(n) < 0.1),
+            "seats": rng.integers(0, 400, n),
+            "size": pd.Categorical(rng.choice(["S", "M", "L"], n), ["S", "M", "L"], ordered=True),
         }
     )
     frame["arrival"] = 1.7e9 + rng.normal(size=n) + paid + (flight > 0)

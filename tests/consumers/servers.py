@@ -103,11 +103,11 @@ def infer(url, feeds, missing=None):
     return {one["name"]: np.array(one["data"]).reshape(one["shape"]) for one in answer["outputs"]}
 
 
-def infer_by_grpc(python, address, name, feeds, folder):
-    """The same over gRPC, by Triton's client, which sends raw tensors."""
+def infer_by_grpc(python, address, name, feeds, folder, *form):
+    """The same over gRPC, by Triton's client, which sends raw tensors; in the form ``contents`` by the protocol's messages."""
     rows = folder / "columns.json"
     rows.write_text(json.dumps({column: as_json(array) for column, array in feeds.items()}), "utf-8")
-    command = [python, HERE / "ask_grpc.py", address, name, rows]
+    command = [python, HERE / "ask_grpc.py", address, name, rows, *form]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     return {name: np.array(one["values"]).reshape(one["shape"]) for name, one in json.loads(done.stdout).items()}

@@ -10,6 +10,7 @@ from servers import free_port, post, serving
 import onnxlearn as ol
 from onnxlearn.export.mlflow_folder import table_of
 from onnxlearn.schema import MISSING_INT64
+from onnxlearn.wire.examples import example_rows
 
 pytestmark = [pytest.mark.consumers, pytest.mark.filterwarnings("ignore")]
 
@@ -100,6 +101,15 @@ def assert_columns(theirs, ours):
             assert got.tolist() == array.tolist()
 
 
+BAD = {
+    "penguins": [{"island": 3}, {"bill_length_mm": float("inf")}],
+    "every type": [
+        {"flight": 1.5}, {"paid": "yes"}, {"checked": None}, {"departure day": "01/02/2020"},
+        {"departure day": "2020-01-01T00:00:00Z"}, {"landed": "2020-01-01"}, {"city": True}, {"size": 1},
+    ],
+}  # fmt: skip
+
+
 def test_bad_requests_are_refused(served):
     model, _, takes, url = served
     # Of lists a thousand deep MLflow's own JSON reader makes a 500.
@@ -111,3 +121,10 @@ def test_bad_requests_are_refused(served):
         status, answer = post(url, {"dataframe_records": [{column: [1]}]})
         assert status == 400
         assert "Traceback" not in str(answer)
+        for change in BAD[model.schema.name]:
+            status, answer = post(url, {"dataframe_records": [example_rows(model.schema)[0] | change]})
+            (column,) = change
+            assert status == 400
+            assert f"column '{column}', row 0: " in answer["message"]
+            assert "Traceback" not in str(answer)
+        assert post(url, {"dataframe_records": example_rows(model.schema)})[0] == 200

@@ -11,8 +11,8 @@ import json
 
 import numpy as np
 import pytest
-from rows import batches, every_type, quick, rows_of
-from servers import assert_same, free_port, infer, infer_by_grpc, post, python_of, serving
+from rows import batches, every_type, quantiles, quick, rows_of, sets
+from servers import as_tensors, assert_same, free_port, infer, infer_by_grpc, post, python_of, serving
 
 import onnxlearn as ol
 
@@ -20,6 +20,8 @@ INSTALL = (
     "python -m venv tests/consumers/.mlserver && "
     "tests/consumers/.mlserver/bin/pip install -e '.[mlserver]' 'tritonclient[grpc]'"
 )
+
+NAMES = ["penguins", "every_type", "codes", "quantiles", "sets"]
 
 pytestmark = pytest.mark.consumers
 
@@ -31,8 +33,9 @@ def models():
     types = ol.Task.from_frame(every_type(), "arrival", strict_bool=["checked"], name="every type")
     codes = ol.Task.from_frame(every_type(), "flight", type="classification", name="codes")
     fitted = {"penguins": penguins, "every_type": types, "codes": codes}
-    made = {name: quick().fit(task, progress=False) for name, task in fitted.items()}
-    return {name: (model, rows_of(model, fitted[name])) for name, model in made.items()}
+    made = {name: (quick().fit(task, progress=False), task) for name, task in fitted.items()}
+    made |= {"quantiles": quantiles(), "sets": sets()}
+    return {name: (model, rows_of(model, task)) for name, (model, task) in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,7 @@ def server(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name, (model, _) in models.items():
         model.export("kserve", folder / name)
+    models["penguins"][0].export("kserve", folder / "newer penguins", version=2)
     http = free_port()
     settings = {"http_port": http, "grpc_port": http + 1, "metrics_port": http + 2, "parallel_workers": 1, "host": "127.0.0.1"}
     (folder / "settings.json").write_text(json.dumps(settings))
@@ -51,14 +55,24 @@ def server(models, tmp_path_factory):
         yield f"http://127.0.0.1:{http}/v2/models", f"127.0.0.1:{http + 1}", python
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "codes"])
+@pytest.mark.parametrize("name", NAMES)
 def test_http_and_grpc_give_the_models_outputs(models, server, name, tmp_path):
     http, grpc, python = server
     model, rows = models[name]
     for some in batches(rows):
         assert_same(infer(f"{http}/{name}/infer", some), model.predict_feeds(some))
     # Without rows a request has no raw values, which MLServer does not expect.
-    assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path), model.predict_feeds(rows))
+    for form in ((), ("contents",)):
+        assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path, *form), model.predict_feeds(rows))
+
+
+def test_versions_are_served_side_by_side(models, server):
+    model, rows = models["penguins"]
+    rows = batches(rows)[0]
+    for path, told in (("penguins", "2"), ("penguins/versions/1", "1"), ("penguins/versions/2", "2")):
+        status, answer = post(f"{server[0]}/{path}/infer", {"inputs": as_tensors(rows, None)})
+        assert (status, answer["model_version"]) == (200, told)
+        assert_same(infer(f"{server[0]}/{path}/infer", rows), model.predict_feeds(rows))
 
 
 def test_metadata_tells_the_inputs_and_outputs(models, server):
@@ -83,8 +97,6 @@ def test_the_request_beside_the_model_is_answered(models, server, tmp_path):
 
 def test_outputs_can_be_chosen(models, server):
     _, rows = models["penguins"]
-    from servers import as_tensors
-
     body = {"inputs": as_tensors({name: array[:2] for name, array in rows.items()}, None), "outputs": [{"name": "label"}]}
     _, answer = post(f"{server[0]}/penguins/infer", body)
     assert [one["name"] for one in answer["outputs"]] == ["label"]

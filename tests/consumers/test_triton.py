@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from rows import every_type, quick, rows_of
+from rows import every_type, quantiles, quick, rows_of, sets
 from servers import as_tensors, assert_same, free_port, infer, infer_by_grpc, post, python_of, serving
 
 import onnxlearn as ol
@@ -36,6 +36,8 @@ INSTALL = (
 # Names that config files have to quote.
 STRANGE = {"größe": 'a "quoted" name', "distance": "back\\slash", "city": "new\nline", "paid": "東京 🦜", "flight": "a/b:c.d"}
 
+NAMES = ["penguins", "every_type", "strange", "quantiles", "sets"]
+
 pytestmark = pytest.mark.consumers
 
 
@@ -46,8 +48,9 @@ def models():
     types = ol.Task.from_frame(every_type(), "arrival", strict_bool=["checked"], name="every type")
     strange = ol.Task.from_frame(every_type().rename(columns=STRANGE), "checked", type="classification", name="strange")
     fitted = {"penguins": penguins, "every_type": types, "strange": strange}
-    made = {name: quick().fit(task, progress=False) for name, task in fitted.items()}
-    return {name: (model, rows_of(model, fitted[name])) for name, model in made.items()}
+    made = {name: (quick().fit(task, progress=False), task) for name, task in fitted.items()}
+    made |= {"quantiles": quantiles(), "sets": sets()}
+    return {name: (model, rows_of(model, task)) for name, (model, task) in made.items()}
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +63,10 @@ def server(models, python, tmp_path_factory):
     """Address of HTTP and address of gRPC."""
     folder = tmp_path_factory.mktemp("models")
     for name, (model, _) in models.items():
-        model.export("triton", folder / f"{name}_only", backend="python", name=name, serve_versions=2, max_delay=500)
-        shutil.move(folder / f"{name}_only" / name, folder / name)
-        shutil.rmtree(folder / f"{name}_only")
-    for name, (model, _) in models.items():
-        model.export("triton", folder / "parts", backend="python", name=f"{name}_parts", ensemble=True, max_batch=300)
-        for part in (folder / "parts").glob("*/"):
-            shutil.move(part, folder / part.name)
-        shutil.rmtree(folder / "parts")
-    models["penguins"][0].export("triton", folder / "newer", backend="python", name="penguins", version=2)
-    shutil.move(folder / "newer" / "penguins" / "2", folder / "penguins" / "2")
-    shutil.rmtree(folder / "newer")
+        model.export("triton", folder, backend="python", name=name, max_delay=500)
+        model.export("triton", folder, backend="python", name=f"{name}_parts", ensemble=True, max_batch=300)
+    models["penguins"][0].export("triton", folder, backend="python", name="penguins", version=2, serve_versions=2)
+    models["penguins"][0].export("triton", folder, backend="python", name="penguins_parts", ensemble=True, version=2)
     with tritonserver(python, folder) as addresses:
         yield addresses
 
@@ -107,7 +103,7 @@ def some_of(rows, n):
     return {name: column[:n] for name, column in rows.items()}
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_http_and_grpc_give_the_models_outputs(models, server, python, name, tmp_path):
     http, grpc = server
     model, rows = models[name]
@@ -116,7 +112,7 @@ def test_http_and_grpc_give_the_models_outputs(models, server, python, name, tmp
     assert_same(infer_by_grpc(python, grpc, name, rows, tmp_path), model.predict_feeds(rows))
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_an_ensemble_gives_the_models_outputs(models, server, python, name, tmp_path):
     http, grpc = server
     model, rows = models[name]
@@ -133,7 +129,7 @@ def test_a_packed_file_is_served_too(models, python, tmp_path):
     feeds = packed._form.arrange(rows, model.schema)
     with tritonserver(python, tmp_path / "folder") as (http, _):
         assert_same(infer(f"{http}/packed/infer", feeds, missing=float("nan")), packed.predict_feeds(rows))
-        assert post(f"{http}/packed/infer", (tmp_path / "folder" / "request.json").read_bytes())[0] == 200
+        assert post(f"{http}/packed/infer", (tmp_path / "folder" / "packed" / "request.json").read_bytes())[0] == 200
 
 
 def test_requests_at_once_are_batched_and_each_gets_its_own(models, server):
@@ -163,7 +159,7 @@ def test_versions_and_labels(models, server):
 def test_the_request_beside_the_model_is_answered(models, server, tmp_path):
     for name, (model, _) in models.items():
         model.export("triton", tmp_path / name, name=name)
-        status, answer = post(f"{server[0]}/{name}/infer", (tmp_path / name / "request.json").read_bytes())
+        status, answer = post(f"{server[0]}/{name}/infer", (tmp_path / name / name / "request.json").read_bytes())
         assert status == 200, answer
 
 
@@ -188,14 +184,15 @@ def test_bytes_that_are_no_text_are_refused_alone(models, server):
         )
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(request)
-        return error.value.read().decode()
+        return error.value.code, error.value.read().decode()
 
     with ThreadPoolExecutor(8) as pool:
         for i, answer in enumerate(pool.map(ask, range(32))):
             if i % 4:
                 assert_same(answer, model.predict_feeds(good))
             else:
-                assert "are no UTF-8" in answer
+                assert answer[0] == 400, answer
+                assert "are no UTF-8" in answer[1]
 
 
 def test_more_rows_than_a_batch_are_refused(models, server):
@@ -206,7 +203,7 @@ def test_more_rows_than_a_batch_are_refused(models, server):
     assert "batch-size must be <=" in answer["error"]
 
 
-@pytest.mark.parametrize("name", ["penguins", "every_type", "strange"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_backend_onnxruntime_takes_the_config(models, python, name, tmp_path):
     model, _ = models[name]
     model.export("triton", tmp_path / "folder", name=name, device="gpu", instances=2)

@@ -249,7 +249,7 @@ REFUSED = [
     ("wait", 3, r"expected a duration as in training, got the number 3; .*to_timedelta"),
     ("word", 1, r"expected text as in training, got the number 1; convert the column to text"),
     ("word", 1.0, r"expected text as in training, got the number 1.0;"),
-    ("word", b"a", r"expected text as in training, got bytes; decode"),
+    ("word", b"a", r"expected text as in training, got the bytes b'a'; decode"),
     ("word", "\ud800", r"half a surrogate pair"),
     ("code", "1", r"expected a whole number as in training, got the text '1'; .*Int64"),
     ("code", 1.5, r"expected a whole number as in training, got the number 1.5;"),

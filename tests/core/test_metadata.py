@@ -48,6 +48,8 @@ def test_properties_as_the_onnx_package_reads_them(properties):
         (b'{"format_version": 1}', "m.onnx is not an ONNX model"),
         (b"\x08\x08", "m.onnx is not an ONNX model, or is cut off: it has no graph"),
         (b"\xff" * 40, "m.onnx is not an ONNX model"),
+        (plain_model() + b"\x28\x00" * 10_000, "m.onnx is not an ONNX model, or is damaged .more than 10000 fields"),
+        (plain_model() + b"\x72\x06" + b"\x12\x00" * 3, "m.onnx is not an .*an entry of its metadata is more than a key and"),
         (plain_model(), "m.onnx is an ONNX model, but not one of onnxlearn: .* run it with onnxruntime.InferenceSession"),
         (plain_model(onnxlearn="{"), "m.onnx is damaged: its metadata is not JSON"),
         (plain_model(onnxlearn="[]"), "m.onnx is damaged: its metadata has no format_version"),

@@ -113,6 +113,23 @@ def test_the_example_is_what_its_server_takes(folder):
     assert len(answer) == len(json.loads(payload)["dataframe_split"]["data"])
 
 
+ALONE = (
+    *SENSES,
+    Column(name="size", kind="ordered", dtype="str", levels=("S", "M")),
+    Column(name="floor", kind="ordered", dtype="int64", levels=(2, 1)),
+    Column(name="price", kind="numeric", dtype="decimal"),
+    Column(name="won", kind="boolean", dtype="int64"),
+)
+
+
+@pytest.mark.parametrize("column", ALONE, ids=lambda column: f"{column.kind}-{column.dtype}-{column.onnx_type}")
+def test_a_column_of_any_type_arrives(column, tmp_path):
+    """By itself, where no other hides what MLflow makes of it: the export compares hostile rows."""
+    model = Model(small_model(schema_of(SPECIES, features=(column,))), provider="cpu")
+    model.export("mlflow", tmp_path / "folder")
+    assert (tmp_path / "folder" / "MLmodel").exists()
+
+
 @pytest.mark.parametrize("target", [PRICE, BOOLEAN])
 def test_arrays_by_the_flavour_onnx(target, tmp_path):
     model = model_of(target)

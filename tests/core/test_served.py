@@ -8,7 +8,7 @@ import pytest
 from small_models import CODES, PRICE, SPECIES, schema_of, small_model
 
 import onnxlearn as ol
-from onnxlearn.errors import MissingExtraError, ParameterError
+from onnxlearn.errors import MissingExtraError, OutputError, ParameterError
 from onnxlearn.export import make_target, triton_config
 from onnxlearn.export.served import served_name
 from onnxlearn.model import Model
@@ -50,6 +50,12 @@ def test_kserve_is_the_file_its_settings_and_a_request(tmp_path):
     request = json.loads((folder / "request.json").read_text("utf-8"))
     require_features(model.schema, [given["name"] for given in request["inputs"]])
     assert any("v2/models/codes-1.0/infer" in line for line in told)
+    assert any(f"mlserver start {folder}" in line for line in told)
+
+
+def test_what_is_told_can_be_typed(tmp_path):
+    told = model_of(CODES).export("kserve", tmp_path / "my folder")
+    assert any(f"mlserver start '{tmp_path}/my folder'" in line for line in told)
 
 
 def test_the_runtime_that_the_settings_name_is_there():
@@ -65,7 +71,7 @@ def test_a_triton_repository(tmp_path):
     model.export("triton", tmp_path / "folder", name="species", version=4, serve_versions=2, instances=3, max_delay=200)
     folder = tmp_path / "folder" / "species"
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
-        "config.pbtxt", "labels.txt", "4/model.onnx",
+        "config.pbtxt", "labels.txt", "request.json", "4/model.onnx",
     }  # fmt: skip
     assert (folder / "4" / "model.onnx").read_bytes() == model.to_bytes()
     assert (folder / "labels.txt").read_text("utf-8") == "a\nb\nç\n"
@@ -83,10 +89,44 @@ def test_a_triton_repository(tmp_path):
         assert line in config.splitlines()
 
 
+def test_a_repository_gets_newer_versions_and_other_models(tmp_path):
+    folder = tmp_path / "folder"
+    model_of(SPECIES).export("triton", folder)
+    model_of(SPECIES).export("triton", folder, version=2, serve_versions=2)
+    model_of(PRICE).export("triton", folder, name="price")
+    assert {str(path.relative_to(folder)) for path in folder.glob("*/*")} == {
+        *(f"small/{name}" for name in ("1", "2", "config.pbtxt", "labels.txt", "request.json")),
+        *(f"price/{name}" for name in ("1", "config.pbtxt", "request.json")),
+    }
+    assert "num_versions: 2" in (folder / "small" / "config.pbtxt").read_text("utf-8")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for version in (1, 2):
+        with pytest.raises(OutputError, match="the repository has version 2 of 'small'; give version=3"):
+            model_of(SPECIES).export("triton", folder, version=version)
+    with pytest.raises(OutputError, match="those that are there have other columns, outputs or labels; give serve_versions=1"):
+        model_of(PRICE).export("triton", folder, version=3, serve_versions=2)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    model_of(PRICE).export("triton", folder, version=3)
+    assert not (folder / "small" / "labels.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_of_other_things_is_no_repository(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(OutputError, match="the folder holds something"):
+        model_of(SPECIES).export("triton", tmp_path / "mine")
+
+
 def test_numbers_have_no_labels(tmp_path):
     model_of(PRICE).export("triton", tmp_path / "folder", backend="python")
     folder = tmp_path / "folder" / "small"
-    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"config.pbtxt", "model.onnx", "model.py"}
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        "config.pbtxt",
+        "request.json",
+        "model.onnx",
+        "model.py",
+    }
     assert "label" not in (folder / "config.pbtxt").read_text("utf-8")
 
 

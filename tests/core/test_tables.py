@@ -130,7 +130,11 @@ def test_parquet_keeps_types_exactly(tmp_path):
 ROW = st.fixed_dictionaries(
     {
         "x": st.none() | st.floats(allow_nan=False, allow_infinity=False),
-        "s": st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=5),
+        "s": st.none()
+        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=5).filter(
+            # Nothing else in the column, and it is one of flags.
+            lambda text: text.strip().lower() not in ("true", "false")
+        ),
         "y": st.floats(-5, 5),
     }
 )
@@ -237,7 +241,7 @@ def test_files_that_cannot_be_opened(tmp_path):
     with pytest.raises(TableReadError, match=r"There is no folder .*nowhere' either"):
         open_table(tmp_path / "nowhere" / "t.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(TableReadError, match="is a folder; name a file in it"):
+    with pytest.raises(TableReadError, match=r"the folder .*folder.csv' holds no table: files ending in 'csv', "):
         open_table(tmp_path / "folder.csv")
     with pytest.raises(TableReadError, match=r"the suffix of 't.xlsx' is none that can be read; the formats are 'csv', 'tsv'"):
         open_table("t.xlsx")

@@ -99,7 +99,7 @@ def test_rows_may_be_nested_or_flat():
         ("x", "INT64", [2**53 + 1], "row 0: the integer 9007199254740993 is beyond 2^53"),
         ("small", "FP64", [1e39], "row 0: 1e+39 is beyond the range of float32"),
         ("city", "BYTES", [3], "row 0: expected text"),
-        ("city", "BYTES", [b"\xff"], "are no UTF-8"),
+        ("city", "BYTES", [b"\xff"], "column 'city', row 0: the bytes b'\\xff' are no UTF-8"),
         ("city", "FP64", [1.0], "column 'city': the model takes BYTES"),
         ("zone", "FP64", [1.0], "column 'zone': the model takes INT64"),
         ("zone", "INT64", [1.5], "row 0: expected a whole number"),

@@ -7,12 +7,14 @@ Protocol, models and health, is answered by MLServer's application.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -20,11 +22,11 @@ from mlserver.errors import MLServerError
 from mlserver.handlers import DataPlane
 from mlserver.rest.app import create_app
 from mlserver.settings import Settings
-from mlserver.types import InferenceRequest
+from mlserver.types import InferenceRequest, InferenceResponse
 from pydantic import ValidationError
 
-from onnxlearn import __version__
 from onnxlearn.prediction import plain_rows
+from onnxlearn.serving.batching import Outputs
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.process import metrics, pages
 from onnxlearn.serving.process.http import Answer, ClientGone, HttpError, Receive, Scope, Send, read_body
@@ -33,10 +35,14 @@ from onnxlearn.serving.process.runtime import Models, ServedModel
 from onnxlearn.serving.rows import RowsError, shown
 from onnxlearn.serving.settings import ServeSettings
 from onnxlearn.serving.sources import NAME
+from onnxlearn.wire.feeds import Feeds
 
+VERSION = version("onnxlearn")
 _LOG = logging.getLogger("onnxlearn.serving")
 _MODEL = rf"/(?P<name>{NAME})(?:/versions/(?P<version>[0-9]+))?"
 _MOST_ERRORS = 20
+# Bytes of a request that take a few milliseconds to read and to answer.
+_LARGE = 100_000
 
 Handler = Callable[[dict[str, str | None], bytes], Awaitable[Answer]]
 
@@ -60,7 +66,7 @@ class App:
         # MLServer's own counters of HTTP have a label for every address that anybody asks for.
         told = Settings(
             _env_file=None, metrics_endpoint=None, gzip_enabled=False, parallel_workers=0, debug=False,
-            server_name="onnxlearn", server_version=__version__, extensions=["model_repository"] if settings.control else [],
+            server_name="onnxlearn", server_version=VERSION, extensions=["model_repository"] if settings.control else [],
         )  # fmt: skip
         self.plane = DataPlane(settings=told, model_registry=models.registry)
         self._inner = create_app(told, self.plane, models)
@@ -123,22 +129,15 @@ class App:
     async def _predict(self, parameters: dict[str, str | None], body: bytes) -> Answer:
         """Rows as JSON objects in, predictions as JSON objects out."""
         served = await self._model(parameters)
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise HttpError(400, f"the body is no JSON: {error} (a missing value is null)") from error
-        outputs = await served.outputs_of(served.reader.feeds(document))
-        axes = {name: output.axis for name, output in served.model.outputs.items()}
-        rows = plain_rows(served.model.schema.target, outputs, axes)
-        answer = {"model": served.name, "version": served.version, "predictions": rows}
-        return Answer(body=orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
+        outputs = await served.outputs_of(await _beside(len(body), _read_rows, served, body))
+        return Answer(body=await _beside(len(body), _write_rows, served, outputs))
 
     async def _infer(self, parameters: dict[str, str | None], body: bytes) -> Answer:
         """A request of the Open Inference Protocol, in MLServer's types."""
         served = await self._model(parameters)
-        request = InferenceRequest.model_validate_json(body)
+        request = await _beside(len(body), InferenceRequest.model_validate_json, body)
         response = await served.predict(request)
-        return Answer(body=response.model_dump_json(exclude_none=True).encode())
+        return Answer(body=await _beside(len(body), _write_response, response))
 
     async def _load_or_unload(self, parameters: dict[str, str | None], body: bytes) -> Answer:
         del body
@@ -157,7 +156,7 @@ class App:
             ServedInterface(name=model.name, version=model.version, schema=model.model.schema, outputs=model.model.outputs)
             for model in await self._models.all()
         ]
-        document = openapi_document(interfaces, version=__version__, control=self._settings.control)
+        document = openapi_document(interfaces, version=VERSION, control=self._settings.control)
         return Answer(body=orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS))
 
     async def _docs(self, parameters: dict[str, str | None], body: bytes) -> Answer:
@@ -187,6 +186,32 @@ class App:
         status = sent[0]["status"]
         content = b"".join(message.get("body", b"") for message in sent[1:])
         return Answer(body=content or b"{}", status=status)
+
+
+async def _beside(n_bytes: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """The work's result; of a large request it is done in a thread, while others are answered."""
+    return work(*arguments) if n_bytes < _LARGE else await asyncio.to_thread(work, *arguments)
+
+
+def _read_rows(served: ServedModel, body: bytes) -> Feeds:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HttpError(400, f"the body is no JSON: {error} (a missing value is null)") from error
+    return served.reader.feeds(document)
+
+
+def _write_rows(served: ServedModel, outputs: Outputs) -> bytes:
+    axes = {name: output.axis for name, output in served.model.outputs.items()}
+    rows = plain_rows(served.model.schema.target, outputs, axes)
+    answer = {"model": served.name, "version": served.version, "predictions": rows}
+    text: bytes = orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
+    return text
+
+
+def _write_response(response: InferenceResponse) -> bytes:
+    text: str = response.model_dump_json(exclude_none=True)
+    return text.encode()
 
 
 def _refusal(error: Exception) -> Answer:

@@ -19,6 +19,9 @@ JSON = b"application/json"
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = 65_536
 
+# A client that takes nothing of its answer for so long is left.
+UNREAD_SECONDS = 20.0
+
 
 class HttpError(Exception):
     """A request that is answered with a status and one line."""
@@ -89,9 +92,10 @@ def _too_large(max_bytes: int) -> HttpError:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP, which by itself waits for the head of a request for ever and takes one of any length."""
+    """Uvicorn's HTTP, which by itself waits for ever, for a head or for an answer's reader, and takes a head of any length."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -102,7 +106,20 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection ends."""
         self._stop()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More of an answer waits to be read than the system keeps."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""

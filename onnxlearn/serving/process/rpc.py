@@ -82,7 +82,7 @@ class Servicer(InferenceServicer):
     @_answered
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802 - the protocol's names
         """Whether a model is loaded."""
-        model = await self._models.registry.get_model(request.name, request.version)
+        model = await self._models.found(request.name, request.version)
         return messages.ModelReadyResponse(ready=model.ready)
 
     @_answered

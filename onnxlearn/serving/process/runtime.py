@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlserver.errors import MLServerError
+from mlserver.errors import MLServerError, ModelNotFound
 from mlserver.handlers import ModelRepositoryHandlers
 from mlserver.registry import MultiModelRegistry
 from mlserver.repository import ModelRepository
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from onnxlearn.errors import OnnxlearnError
+from onnxlearn.errors import ModelFileError, OnnxlearnError, did_you_mean, listing
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
@@ -28,6 +28,7 @@ from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.tensors import array_tensor
 
 PLATFORM = "onnxruntime_onnx"
+_NEVER = (0, 0, 0)
 _LOG = logging.getLogger("onnxlearn.serving")
 
 
@@ -89,15 +90,42 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         self._lock = asyncio.Lock()
 
     async def get(self, name: str, version: str | None = None) -> ServedModel:
-        """A model by its name and version, by default the latest. Raises: MLServerError (404)."""
-        model: ServedModel = await self.registry.get_model(name, version)
+        """A model by its name and version, by default the latest. Raises: ServerError, 404 or 503 while it is being loaded."""
+        model = await self.found(name, version)
         if not model.ready:
             raise ServerError(f"model {name!r} is being loaded; come again later", 503)
+        return model
+
+    async def found(self, name: str, version: str | None = None) -> ServedModel:
+        """The same, ready or not. Raises: ServerError (404), which says what there is."""
+        try:
+            model: ServedModel = await self.registry.get_model(name, version)
+        except ModelNotFound as error:
+            there = await self.all()
+            versions = [other.version for other in there if other.name == name]
+            if versions:
+                raise ServerError(f"model {name!r} has no version {version!r}; it has {listing(versions)}", 404) from error
+            names = list(dict.fromkeys(other.name for other in there))
+            text = f"there is no model {name[:100]!r}; there is {listing(names)}.{did_you_mean(name, names)}"
+            raise ServerError(text if names else "no model is loaded", 404) from error
         return model
 
     async def all(self) -> Sequence[ServedModel]:
         """All that are loaded, by name and version."""
         return sorted(await self.registry.get_models(), key=lambda model: (model.name, int(model.version)))
+
+    async def start(self) -> None:
+        """Load what there is; where the sources cannot be found, what the processes before this one had."""
+        try:
+            await self.sync()
+        except ModelFileError as error:
+            kept = {(source.name, source.version): source for source in self._kept_sources()}
+            if not kept:
+                raise
+            _LOG.warning("%s; its process begins with the models as they were loaded last", error)
+            for key, source in kept.items():
+                await self._load(source, source.path, kept)
+                self._stamps[key] = _NEVER
 
     async def sync(self) -> None:
         """Load what is new or changed, unload what is gone; a file that cannot be read leaves what is loaded as it is."""
@@ -111,12 +139,15 @@ class Models(ModelRepository, ModelRepositoryHandlers):
 
     async def watch(self) -> None:
         """Keep up with the files."""
+        told = ""
         while self._settings.check_seconds:
             await asyncio.sleep(self._settings.check_seconds)
             try:
                 await self.sync()
+                told = ""
             except OnnxlearnError as error:
-                _LOG.warning("%s; the models stay as they are", error)
+                if told != (told := str(error)):
+                    _LOG.warning("%s; the models stay as they are", told)
 
     async def list(self) -> Sequence[Any]:
         """Settings of all models that there are files of."""
@@ -134,19 +165,26 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         (self._unloaded / name).unlink(missing_ok=True)
         self._refused.clear()
         await self.sync()
-        await self.registry.get_model(name)
+        await self.found(name)
         return True
 
     async def unload(self, name: str) -> bool:
         """Unload all versions of a model, here now and in the other processes soon."""
-        await self.registry.get_model(name)
+        await self.found(name)
         (self._unloaded / name).touch()
         await self.sync()
         return True
 
     def _wanted(self) -> Sequence[Source]:
+        return self._not_unloaded(find_sources(self._settings.sources))
+
+    def _kept_sources(self) -> Sequence[Source]:
+        files = [(path.stem.rpartition("."), path) for path in self._kept.glob("*.onnx")]
+        return self._not_unloaded([Source(name=name, version=version, path=path) for (name, _, version), path in files])
+
+    def _not_unloaded(self, sources: Sequence[Source]) -> Sequence[Source]:
         unloaded = {path.name for path in self._unloaded.iterdir()}
-        return [source for source in find_sources(self._settings.sources) if source.name not in unloaded]
+        return [source for source in sources if source.name not in unloaded]
 
     async def _refresh(self, key: tuple[str, str], source: Source, sources: dict[tuple[str, str], Source]) -> None:
         stamp = source.stamp()
@@ -161,7 +199,7 @@ class Models(ModelRepository, ModelRepositoryHandlers):
             kept = self._kept_file(source)
             if key not in self._stamps and kept.exists():
                 await self._load(source, kept, sources)
-                self._stamps[key] = (0, 0, 0)
+                self._stamps[key] = _NEVER
         else:
             self._stamps[key] = stamp
             LOADS.labels(model=source.name, outcome="done").inc()

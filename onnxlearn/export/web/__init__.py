@@ -1,0 +1,1 @@
+"""Target ``web``: a page that runs the model in its visitor's browser."""
