@@ -24,7 +24,8 @@ class OnnxFile(Target):
         None, "the label as the class's name or as its position among the classes"
     )
     outputs: tuple[str, ...] = param(
-        (), "the outputs to keep, in this order; unseen is added where it is named: which values training had not seen (): all"
+        (),
+        "the outputs to keep, in this order; unseen is added where it is named: which values are no level of their column (): all",
     )
     layout: Literal["columns", "packed"] | None = param(
         None, "one input a column, or the columns packed by type: numbers, integers (integer levels, dates) and strings"

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-N_ROWS = 1000
+# The more a row costs, the fewer.
+MAX_ROWS, MIN_ROWS = 1000, 64
 # A column that is rounded by more, in parts of its spread in training, is named.
 WORTH_TELLING = 1e-4
 
@@ -31,14 +32,15 @@ def told_rounding(model: Model) -> list[str]:
     ranges = dict(_ranges(model))
     whole = {column.name for column in model.schema.features if column.dtype == "int64"}
     ranges |= {name: (np.round(ranges[name][0]), ranges[name][1]) for name in whole.intersection(ranges)}
-    feeds = _drawn_feeds(model, ranges)
+    n_rows = max(MIN_ROWS, min(MAX_ROWS, model.chunk_rows))
+    feeds = _drawn_feeds(model, ranges, n_rows)
     rounded = Form(float_type="float32").rounded(feeds, model.schema)
     lines = [
         f"float32 {told} of column {name!r}: {way_out}, or keep float64"
         for name, (values, spread) in ranges.items()
         for told, way_out in _losses(float(np.abs(values).max()), spread, whole=name in whole)
     ]
-    rows = f"{N_ROWS} rows drawn within the range of training" if ranges else f"{N_ROWS} hostile rows"
+    rows = f"{n_rows} rows drawn within the range of training" if ranges else f"{n_rows} hostile rows"
     return [*lines, f"numbers in float32 move, on {rows}, {_told_change(model, feeds, rounded)}"]
 
 
@@ -88,13 +90,13 @@ def _typical(made: Made) -> tuple[Array, float] | None:
     return None
 
 
-def _drawn_feeds(model: Model, ranges: Mapping[str, tuple[Array, float]]) -> dict[str, Array]:
+def _drawn_feeds(model: Model, ranges: Mapping[str, tuple[Array, float]], n_rows: int) -> dict[str, Array]:
     """Rows of training's numbers, and of anything for the other columns."""
     whole = {column.name for column in model.schema.features if column.dtype == "int64"}
     rng = np.random.default_rng(0)
-    feeds = hostile_feeds(model.schema, N_ROWS)
+    feeds = hostile_feeds(model.schema, n_rows)
     for name, (values, _) in ranges.items():
-        between = rng.uniform(0, len(values) - 1, (N_ROWS, 1))
+        between = rng.uniform(0, len(values) - 1, (n_rows, 1))
         drawn = np.interp(between, np.arange(len(values)), values)
         feeds[name] = (np.round(drawn) if name in whole else drawn).astype(feeds[name].dtype)
     return feeds
