@@ -228,7 +228,20 @@ class Model:
         return self._data
 
     def export(self, to: str, out: str | Path, **options: Any) -> list[str]:
-        """Write the model in another form: see :func:`onnxlearn.export.export`."""
+        """Write the model in another form: ``to`` names the target, ``out`` the file or the new folder.
+
+        ``onnxlearn.export.TARGETS`` has the targets, ``onnxlearn targets NAME`` tells the options of one. Gives lines that tell
+        of what was written, such as how to serve it.
+
+        >>> import tempfile
+        >>> import onnxlearn as ol
+        >>> model = ol.learner("featureless").fit(ol.example_task("penguins"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export("kserve", f"{folder}/served")[0].split("&&")[0]
+        "serve it: pip install 'onnxlearn[mlserver]' "
+
+        Raises: as :func:`onnxlearn.export.export`.
+        """
         from onnxlearn.export import export
 
         return export(self, to, out, **options)
