@@ -31,8 +31,8 @@ def predict(
     Writes one line a row, in order: label and probabilities, or the predicted numbers, and what else the model gives. A folder
     of files is one table, or with a folder as --out predicted file by file; the same command goes on where it ended early.
     """
-    from onnxlearn.files.folders import predict_folder
     from onnxlearn.files.outputs import STDOUT, require_other_file
+    from onnxlearn.files.predicted_folder import predict_folder
     from onnxlearn.files.stream import predict_file
     from onnxlearn.model import load
 

@@ -25,7 +25,7 @@ class OnnxFile(Target):
     )
     outputs: tuple[str, ...] = param(
         (),
-        "the outputs to keep, in this order; unseen is added where it is named: values that are no level of their column (): all",
+        "the outputs to keep, in this order; unseen is added where it is named: values that are no level of a column (): all",
     )
     layout: Literal["columns", "packed"] | None = param(
         None, "one input a column, or the columns packed by type: numbers, integers (integer levels, dates) and strings"

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from onnxlearn.errors import TableReadError, did_you_mean, listing
+from onnxlearn.files.formats import FORMATS, GZIP, TEXT_FORMATS
 from onnxlearn.files.outputs import STDOUT, atomic_path
 from onnxlearn.schema import DEFAULT_NA, Schema
 from onnxlearn.wire.feeds import Feeds
@@ -23,19 +24,6 @@ __all__ = ["Batch", "TableReader", "atomic_path", "na_cells", "open_table", "rea
 
 STDIN = STDOUT
 EXAMPLE_PREFIX = "example:"
-FORMATS = {
-    "csv": "csv",
-    "tsv": "tsv",
-    "parquet": "parquet",
-    "feather": "arrow",
-    "arrow": "arrow",
-    "jsonl": "jsonl",
-    "ndjson": "jsonl",
-    "json": "jsonl",
-}
-"""Suffixes, and the values of ``--format``, with the format that they mean."""
-TEXT_FORMATS = ("csv", "tsv", "jsonl")
-GZIP = ".gz"
 
 
 class Batch(Protocol):
@@ -87,7 +75,7 @@ def open_table(path: str | Path, format: str | None = None) -> TableReader:
     if str(path) != STDIN and Path(path).is_dir():
         from onnxlearn.files.folders import FolderReader
 
-        return FolderReader(Path(path), format)
+        return FolderReader(Path(path), lambda part: open_table(part, format), any_suffix=format is not None)
     resolved, compressed = table_format(path, format)
     name = "standard input" if str(path) == STDIN else str(path)
     file = _open_binary(path)

@@ -9,7 +9,8 @@ from small_models import FEATURES, PRICE, schema_of, small_model
 from test_stream import HEADER, csv_rows, write_csv
 
 from onnxlearn.errors import ColumnNotFoundError, DataTypeError, OutputError, TableReadError
-from onnxlearn.files.folders import RECORD, part_files, predict_folder
+from onnxlearn.files.folders import part_files
+from onnxlearn.files.predicted_folder import RECORD, predict_folder
 from onnxlearn.files.stream import predict_file
 from onnxlearn.files.tables import read_whole
 from onnxlearn.model import Model

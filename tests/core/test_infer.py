@@ -208,7 +208,7 @@ def test_declared_levels():
 
 BAD = [
     ([1j], {}, "holds a complex, which no kind of column can use; split it into real and imaginary part"),
-    ([b"a"], {}, "holds bytes, which no kind of column can use; decode it"),
+    ([b"a"], {}, "holds the bytes b'a', which no kind of column can use; decode it"),
     ([[1], [2]], {}, "holds a list, which no kind of column can use; give each element a column of its own"),
     ([{"a": 1}], {}, r"holds a dict, which no kind of column can use; convert it to text with .astype\(str\), or ignore"),
     ([pd.Interval(0, 1)], {}, r"convert it to text with .astype\(str\)"),
@@ -272,7 +272,7 @@ def test_what_cannot_be_used(values, options, message):
 def test_bytes_and_complex_dtypes():
     with pytest.raises(DataTypeError, match="holds a complex"):
         infer([1j, 2j])
-    with pytest.raises(DataTypeError, match="holds bytes"):
+    with pytest.raises(DataTypeError, match="holds the bytes b'a'"):
         infer([b"a"], arrow(pa.binary()))
     with pytest.raises(DataTypeError, match="holds a list"):
         infer([[1]], arrow(pa.list_(pa.int64())))
