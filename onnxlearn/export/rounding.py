@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,10 +30,10 @@ def told_rounding(model: Model) -> list[str]:
     Measured on rows drawn within the range that each column had in training, which the model's preprocessing knows.
     """
     ranges = dict(_ranges(model))
-    whole = {column.name for column in model.schema.features if column.dtype == "int64"}
-    ranges |= {name: (np.round(ranges[name][0]), ranges[name][1]) for name in whole.intersection(ranges)}
+    whole = {column.name for column in model.schema.features if column.dtype == "int64"} & set(ranges)
+    ranges |= {name: (np.round(ranges[name][0]), ranges[name][1]) for name in whole}
     n_rows = max(MIN_ROWS, min(MAX_ROWS, model.chunk_rows))
-    feeds = _drawn_feeds(model, ranges, n_rows)
+    feeds = _drawn_feeds(model, ranges, n_rows, whole)
     rounded = Form(float_type="float32").rounded(feeds, model.schema)
     lines = [
         f"float32 {told} of column {name!r}: {way_out}, or keep float64"
@@ -90,9 +90,10 @@ def _typical(made: Made) -> tuple[Array, float] | None:
     return None
 
 
-def _drawn_feeds(model: Model, ranges: Mapping[str, tuple[Array, float]], n_rows: int) -> dict[str, Array]:
+def _drawn_feeds(
+    model: Model, ranges: Mapping[str, tuple[Array, float]], n_rows: int, whole: Collection[str]
+) -> dict[str, Array]:
     """Rows of training's numbers, and of anything for the other columns."""
-    whole = {column.name for column in model.schema.features if column.dtype == "int64"}
     rng = np.random.default_rng(0)
     feeds = hostile_feeds(model.schema, n_rows)
     for name, (values, _) in ranges.items():

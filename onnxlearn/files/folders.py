@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError, TableReadError, listing
-from onnxlearn.files.formats import FORMATS, GZIP
+from onnxlearn.files.formats import FORMATS, suffix_of
 from onnxlearn.schema import Schema
 from onnxlearn.wire.feeds import Feeds
 
@@ -25,7 +25,7 @@ def part_files(folder: Path, *, any_suffix: bool = False) -> list[Path]:
     is no table by its suffix, unless ``any_suffix`` will do, and where there is none.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_note(path.relative_to(folder)))
-    strange = [] if any_suffix else [path for path in paths if suffix_of(path) not in FORMATS]
+    strange = [] if any_suffix else [path for path in paths if suffix_of(path.name) not in FORMATS]
     if strange:
         raise TableReadError(
             f"{str(folder)!r}: {str(strange[0].relative_to(folder))!r} is none of the formats that can be read "
@@ -38,11 +38,6 @@ def part_files(folder: Path, *, any_suffix: bool = False) -> list[Path]:
 
 def _is_note(path: Path) -> bool:
     return any(part.startswith(("_", ".")) for part in path.parts)
-
-
-def suffix_of(path: Path) -> str:
-    """The suffix that tells the format, without that of gzip."""
-    return path.name.lower().removesuffix(GZIP).rpartition(".")[2]
 
 
 class FolderReader:

@@ -15,3 +15,12 @@ FORMATS = {
 """Suffixes, and the values of ``--format``, with the format that they mean."""
 TEXT_FORMATS = ("csv", "tsv", "jsonl")
 GZIP = ".gz"
+
+
+def suffix_of(name: str) -> str:
+    """The suffix that tells a file's format, without that of gzip.
+
+    >>> suffix_of("data/Penguins.CSV.gz"), suffix_of("penguins")
+    ('csv', 'penguins')
+    """
+    return name.lower().removesuffix(GZIP).rpartition(".")[2]

@@ -63,19 +63,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         if not target.parent.is_dir():
             raise OutputError(f"cannot write {str(path)!r}: there is no folder {str(target.parent)!r}; make it first")
         # A folder that is there stays the same one: somebody may stand in it, and its permissions are its owner's.
-        beside = target / "onnxlearn" if target.exists() else target
-        temporary = beside.with_name(f".{beside.name[:200]}.{secrets.token_hex(4)}{PART}")
+        is_there = target.exists()
+        temporary = _part_of(target / "folder" if is_there else target)
         temporary.mkdir()
     try:
         with _explained(path, temporary):
             yield temporary
-            if beside == target:
-                temporary.replace(target)
-            else:
+            if is_there:
                 for made in sorted(temporary.iterdir()):
                     made.replace(target / made.name)
+            else:
+                temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _part_of(target: Path) -> Path:
+    """A name beside a file or folder, for what is to take its place."""
+    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
 
 
 def make_folder(path: Path) -> None:
@@ -96,7 +101,7 @@ def _renamed_later(path: Path) -> Iterator[Path]:
     with _explained(path):
         target = path.resolve()
         _require_writable(target)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
+    temporary = _part_of(target)
     try:
         with _explained(path, temporary):
             yield temporary

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import OutputError
-from onnxlearn.files.folders import named, part_files, suffix_of
-from onnxlearn.files.formats import FORMATS, GZIP
+from onnxlearn.files.folders import named, part_files
+from onnxlearn.files.formats import FORMATS, GZIP, suffix_of
 from onnxlearn.files.outputs import atomic_path, make_folder
 from onnxlearn.files.stream import predict_file
 from onnxlearn.files.writers import SUFFIXES, output_suffix
@@ -76,11 +76,10 @@ def _writable(path: Path) -> Path:
     name = path.name
     packed = name.lower().endswith(GZIP)
     stem = name[: -len(GZIP)] if packed else name
-    suffix = suffix_of(path)
+    suffix = suffix_of(name)
     if suffix not in SUFFIXES:
         # .json is read as JSON lines; another suffix comes with --format.
-        known = {"jsonl": "jsonl"}.get(FORMATS.get(suffix, ""), "csv")
-        stem = f"{stem.rpartition('.')[0] or stem}.{known}"
+        stem = f"{stem.rpartition('.')[0] or stem}.{'jsonl' if FORMATS.get(suffix) == 'jsonl' else 'csv'}"
     written = path.with_name(f"{stem}{GZIP if packed else ''}")
     output_suffix(written)
     return written

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from onnxlearn.errors import TableReadError, did_you_mean, listing
-from onnxlearn.files.formats import FORMATS, GZIP, TEXT_FORMATS
+from onnxlearn.files.formats import FORMATS, GZIP, TEXT_FORMATS, suffix_of
 from onnxlearn.files.outputs import STDOUT, atomic_path
 from onnxlearn.schema import DEFAULT_NA, Schema
 from onnxlearn.wire.feeds import Feeds
@@ -150,7 +150,7 @@ def table_format(path: str | Path, format: str | None = None) -> tuple[str, bool
     # A format given by hand still says nothing about compression, which the suffix does.
     label = (format if format is not None else Path(text).name).lower()
     compressed = label.endswith(GZIP) or (format is not None and text.lower().endswith(GZIP))
-    suffix = label.removesuffix(GZIP).rpartition(".")[2]
+    suffix = suffix_of(label)
     if suffix not in FORMATS or (format is None and "." not in label):
         given = f"format {format!r}" if format is not None else f"the suffix of {text!r}"
         raise TableReadError(f"{given} is none that can be read; the formats are {listing(FORMATS)} (--format names one)")
