@@ -132,16 +132,21 @@ def learner_info(name: str) -> LearnerInfo:
 
 
 def learner(what: str | Callable[..., Any], /, **params: Any) -> Learner:
-    """A learner by name, with parameters as keyword arguments, or the learner ``module`` around a network of your own.
+    """A learner by name, with parameters as keyword arguments, or around a network of your own.
 
-    ``what``: the name; or a function that makes a network, an ``nn.Module`` class or an instance of one, itself or by the text
-    ``package.module:name``. A learner class, registered or not, may stand there too.
+    ``what``: the name; a graph of layers (learner ``graph``); or a function that makes a network, an ``nn.Module`` class or an
+    instance of one (learner ``module``), itself or by the text ``package.module:name``. A learner class, registered or not, may
+    stand there too.
 
     Raises: UnknownNameError, ParameterError, MissingExtraError.
     """
     if isinstance(what, str) and ":" not in what:
         return learner_info(what).load()(**params)
     target = _imported(what) if isinstance(what, str) else what
+    if hasattr(target, "as_learner"):
+        # A graph of layers.
+        made: Learner = target.as_learner(**params)
+        return made
     if isinstance(target, type) and issubclass(target, Learner):
         return target(**params)
     if not callable(target):

@@ -37,6 +37,14 @@ MODULE = LearnerInfo(
     source="the module learners of mlr3torch and mlr3keras",
 )
 
+GRAPH = LearnerInfo(
+    name="graph",
+    target="onnxlearn_models.graphs.learner:GraphLearner",
+    summary="a network put together of layers by >>, with every setting of every layer as a parameter",
+    use="a network of your own that is data: to be searched, drawn and shared",
+    source="the graph language of mlr3torch",
+)
+
 FEATURELESS = LearnerInfo(
     name="featureless",
     target="onnxlearn_models.featureless:Featureless",

@@ -1,0 +1,1 @@
+"""Networks made of graphs: the torch modules of their layers, and the learner."""

@@ -1,0 +1,110 @@
+"""Learner ``graph``: a network put together of layers, whose settings are parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.networks.data import graph_from_dict, read_graph
+from onnxlearn.networks.graph import Graph
+from onnxlearn.networks.layers.ingress import Cat, Num
+from onnxlearn.networks.shapes import unfold
+from onnxlearn.params import param, to_json
+from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.plan import plan_ingress
+from onnxlearn.schema import Schema
+from onnxlearn_models.graphs.network import build_graph
+from onnxlearn_models.network_learner import SHARED, NetworkLearner
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphConfig:
+    """The graph; the settings of its nodes stand beside it."""
+
+    graph: Graph | None = param(None, "the network as a graph of layers, such as ingress.num() >> nn.linear(64) >> nn.head()")
+
+
+def build_network(schema: Schema, config: GraphConfig) -> nn.Module:
+    """The network for a schema whose ingress is set; its initial weights come from torch's global generator.
+
+    Raises: ParameterError naming the node that does not fit.
+    """
+    return build_graph(_graph_of(config), schema)
+
+
+class GraphLearner(NetworkLearner):
+    """Learner ``graph``."""
+
+    name: ClassVar[str] = "graph"
+    architecture = staticmethod(build_network)
+    architecture_config = GraphConfig
+
+    def __init__(self, **params: Any) -> None:
+        graph = params.get("graph")
+        if isinstance(graph, str):
+            graph = params["graph"] = read_graph(graph)
+        elif isinstance(graph, Mapping):
+            graph = params["graph"] = graph_from_dict(graph)
+        if isinstance(graph, Graph):
+            self.config_types = (_config_of(graph), *SHARED)
+            self.defaults = {"cat_encoding": "embedding" if _has(graph, Cat) else "onehot"}
+        super().__init__(**params)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph, with the settings that were given to its nodes. Raises: ParameterError without one."""
+        return _graph_of(self.configs[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every learner; the graph has the settings that its nodes were given."""
+        told = super().to_dict()
+        if self.configs[0].graph is not None:
+            told["params"]["graph"] = to_json(self.graph)
+        return told
+
+    def may_bring(self, name: str) -> bool:
+        """Whether it may be a setting of another graph's nodes."""
+        return "__" in name or super().may_bring(name)
+
+    def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
+        """Refuse columns that would enter by an ingress that the graph does not have."""
+        del n_rows
+        graph = self.graph
+        if not _has(graph, Cat) and config.ordered_encoding != "rank" and config.cat_encoding == "embedding":
+            config = dataclasses.replace(config, cat_encoding="onehot")
+        ingress = plan_ingress(schema, config)
+        for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
+            if n and not _has(graph, entry):
+                column = ingress.num_sources[0] if name == "num" else ingress.cat_names[0]
+                raise DataError(
+                    f"the graph has no ingress.{name}(), by which column {column!r} would enter: add it, or give the task "
+                    f"ignore=[{column!r}]"
+                )
+        return config
+
+
+def _graph_of(config: Any) -> Graph:
+    """The graph with the settings that its nodes were given. Raises: ParameterError without one."""
+    if config.graph is None:
+        raise ParameterError("learner 'graph' needs a graph, such as ol.learner(ingress.num() >> nn.linear(64) >> nn.head())")
+    graph: Graph = config.graph
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "graph"}
+    return graph.replace(**values)
+
+
+# Every learner makes one, also every copy of a learner.
+@functools.lru_cache(maxsize=64)
+def _config_of(graph: Graph) -> type:
+    """A dataclass with a field for each setting of a graph."""
+    fields = [setting.field for setting in graph.all_settings()]
+    return dataclasses.make_dataclass("NodesConfig", fields, bases=(GraphConfig,), frozen=True, kw_only=True)
+
+
+def _has(graph: Graph, entry: type) -> bool:
+    return any(isinstance(node.layer, entry) for _, node in unfold(graph).nodes)

@@ -1,0 +1,89 @@
+"""The network of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.named import reason
+from onnxlearn.networks.graph import Graph
+from onnxlearn.networks.layer import Layer, ShapeError
+from onnxlearn.networks.layers.ingress import Entry
+from onnxlearn.networks.shapes import Placed, place
+from onnxlearn.networks.tensor import Tensor as Sized
+from onnxlearn.schema import Schema
+from onnxlearn_models.graphs.modules import make_module
+from onnxlearn_models.graphs.plain import Function
+
+# Two sizes for each one that is not known: what follows from them is not known either.
+_SAMPLES = ((2, 7), (3, 11))
+
+
+class GraphNetwork(nn.Module):
+    """The nodes of a graph, one after the other.
+
+    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where the graph has no such ingress, to
+    what its last node gives. The module of node ``linear`` is ``nodes.linear``.
+    """
+
+    def __init__(self, placed: Sequence[Placed], schema: Schema) -> None:
+        super().__init__()
+        self.nodes = nn.ModuleDict()
+        for node in placed:
+            if node.name in dir(nn.ModuleDict):
+                raise ParameterError(f"a node cannot be called {node.name!r}, which torch uses: give it another id")
+            if not isinstance(node.layer, Entry):
+                self.nodes[node.name] = make_module(node.layer, node.inputs, schema)
+        self.entries = {node.name: node.layer.kind for node in placed if isinstance(node.layer, Entry)}
+        self.reads = {node.name: node.reads for node in placed}
+
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+        """Run every node."""
+        given = {"num": num, "cat": cat}
+        values: dict[str, Any] = {name: given[kind] for name, kind in self.entries.items()}
+        last = ""
+        for last, module in self.nodes.items():
+            values[last] = module(*(values[name] for name in self.reads[last]))
+        output: Tensor = values[last]
+        return output
+
+
+def build_graph(graph: Graph, schema: Schema) -> GraphNetwork:
+    """The network of a graph for a schema whose ingress is set.
+
+    Raises: ParameterError naming the node, what it got and what it needs.
+    """
+    placed = place(graph, schema, tried)
+    end = placed[-1].output
+    if end.shape[1:] != (schema.n_outputs,):
+        raise ParameterError(
+            f"the graph ends in {placed[-1].name!r} with {end}, and the target needs [N, {schema.n_outputs}]: "
+            "put nn.head() behind it"
+        )
+    return GraphNetwork(placed, schema)
+
+
+def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
+    """What comes out of a layer, by running it on made-up tensors of two sizes. Raises: ShapeError."""
+    module = getattr(layer, "function", None)
+    run: Callable[..., Any] = module if isinstance(module, nn.Module) else Function(module)  # type: ignore[arg-type]
+    try:
+        with torch.no_grad():
+            one, other = (run(*(_sample(each, *sizes) for each in inputs)) for sizes in _SAMPLES)
+    except Exception as error:
+        raise ShapeError(f"its function fails with {reason(error)}") from error
+    if not isinstance(one, Tensor):
+        raise ShapeError(f"its function has to give one tensor, and gives a {type(one).__name__}")
+    dims = [a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)]
+    if dims[:1] != [None]:
+        raise ShapeError(f"its function has to keep the rows first, and gives {list(one.shape)} for {_SAMPLES[0][0]} rows")
+    return Sized(tuple(dims), "float32" if one.is_floating_point() else "int64")
+
+
+def _sample(x: Sized, n_rows: int, unknown: int) -> Tensor:
+    sizes = [n_rows, *(unknown if size is None else size for size in x.row)]
+    return torch.zeros(sizes, dtype=torch.int64) if x.dtype == "int64" else torch.rand(sizes)

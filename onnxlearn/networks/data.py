@@ -1,0 +1,82 @@
+"""Graphs as plain data: to JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from onnxlearn.errors import DataError, ParameterError, UnknownNameError
+from onnxlearn.named import named_object
+from onnxlearn.networks.graph import INPUT, Graph, Node
+from onnxlearn.networks.layer import LAYERS, Layer
+from onnxlearn.params import to_json
+
+OPEN = "input"
+"""What the open end of a graph is called."""
+
+
+@to_json.register(Graph)
+def graph_to_dict(graph: Graph) -> dict[str, Any]:
+    """Nodes with their names, kinds, settings and what they read, and the names of the last ones; functions by their names.
+
+    >>> from onnxlearn.networks import ingress, nn
+    >>> told = graph_to_dict(ingress.num() >> nn.head())
+    >>> told["nodes"][1]
+    {'id': 'head', 'kind': 'head', 'reads': ['num'], 'settings': {'bias': True}}
+    >>> graph_to_dict(graph_from_dict(told)) == told
+    True
+    """
+    names = {id(INPUT): OPEN, **{id(node): name for name, node in graph.nodes}}
+    nodes = [
+        {"id": name, "kind": node.layer.kind, "reads": [names[id(each)] for each in node.inputs],
+         "settings": {key: to_json(value) for key, value in node.layer.settings.items()}}
+        for name, node in graph.nodes
+    ]  # fmt: skip
+    return {"nodes": nodes, "ends": [names[id(node)] for node in graph.outputs]}
+
+
+def graph_from_dict(told: Mapping[str, Any]) -> Graph:
+    """Inverse of :func:`graph_to_dict`.
+
+    Raises: ParameterError where it tells of no graph, UnknownNameError for a kind of layer that there is not.
+    """
+    try:
+        made: dict[str, Node] = {OPEN: INPUT}
+        for node in told["nodes"]:
+            inputs = tuple(made[name] for name in node["reads"])
+            made[node["id"]] = Node(_layer(node["kind"], node["settings"]), inputs, node["id"])
+        return Graph(tuple(made[name] for name in told["ends"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ParameterError(f"this tells of no graph: {type(error).__name__}: {error}") from error
+
+
+def read_graph(path: str | Path) -> Graph:
+    """A graph from a JSON file. Raises: DataError, ParameterError."""
+    try:
+        return graph_from_dict(json.loads(Path(path).read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read a graph from {str(path)!r}: {error}") from error
+
+
+def _layer(kind: str, settings: Mapping[str, Any]) -> Layer:
+    if kind not in LAYERS:
+        raise UnknownNameError.of("layer", kind, LAYERS)
+    layer = LAYERS[kind]
+    unknown = settings.keys() - {field.name for field in dataclasses.fields(layer)}
+    if unknown:
+        raise ParameterError(f"a layer {kind!r} has no setting {sorted(unknown)[0]!r}")
+    hints = get_type_hints(layer)
+    return layer(**{name: _value(hints[name], value) for name, value in settings.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if hint is Graph:
+        return graph_from_dict(value)
+    if isinstance(value, Mapping):
+        return {name: graph_from_dict(each) for name, each in value.items()}
+    if isinstance(value, str) and "Callable" in str(hint):
+        return named_object(value)
+    return value

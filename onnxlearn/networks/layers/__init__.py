@@ -1,0 +1,1 @@
+"""The kinds of layers, by what they are for."""

@@ -1,0 +1,82 @@
+"""The shapes of all tensors of a graph, from a task's schema, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.networks.graph import INPUT, Graph, Node
+from onnxlearn.networks.layer import Layer, ShapeError
+from onnxlearn.networks.layers.ingress import Entry
+from onnxlearn.networks.layers.structure import Structure
+from onnxlearn.networks.tensor import Tensor
+from onnxlearn.schema import Schema
+
+Tried = Callable[[Layer, tuple[Tensor, ...]], Tensor]
+"""What comes out of a layer that only can be tried."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A node of a flat graph: its name, the names of the nodes that it reads, and what comes in and out."""
+
+    name: str
+    layer: Layer
+    reads: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+
+def unfold(graph: Graph) -> Graph:
+    """The graph without nodes that hold graphs: these stand in their place, ``block_1_linear`` for ``linear`` of ``block``."""
+    made: dict[int, tuple[Node, ...]] = {id(INPUT): (INPUT,)}
+    for name, node in graph.nodes:
+        inputs = tuple(new for old in node.inputs for new in made[id(old)])
+        if isinstance(node.layer, Structure):
+            for start, inner in node.layer.unfolded():
+                inputs = _named(unfold(inner), f"{name}_{start}").behind(Graph(inputs)).outputs
+            made[id(node)] = inputs
+        else:
+            made[id(node)] = (Node(node.layer, inputs, name),)
+    return Graph(tuple(new for old in graph.outputs for new in made[id(old)]))
+
+
+def place(graph: Graph, schema: Schema, tried: Tried | None = None) -> list[Placed]:
+    """Every node of the unfolded graph with its shapes, each behind those that it reads.
+
+    ``schema``: with its ingress set. ``tried``: for layers that are the user's own functions.
+
+    Raises: ParameterError naming the node, what it got and what it needs.
+    """
+    return list(_placed(unfold(graph), schema, tried))
+
+
+def _placed(graph: Graph, schema: Schema, tried: Tried | None) -> Iterator[Placed]:
+    names = {id(node): name for name, node in graph.nodes}
+    if graph.is_open:
+        raise ParameterError("the graph does not begin: put ingress.num() or ingress.cat() before it")
+    if len(graph.outputs) != 1:
+        raise ParameterError(f"the graph ends in {len(graph.outputs)} nodes: put them together, and nn.head() behind them")
+    known: dict[int, Tensor] = {}
+    for name, node in graph.nodes:
+        inputs = tuple(known[id(each)] for each in node.inputs)
+        reads = tuple(names[id(each)] for each in node.inputs)
+        try:
+            made = tried(node.layer, inputs) if node.layer.kind == "fn" and tried else node.layer.tensor(inputs, schema)
+        except ShapeError as error:
+            got = ", ".join(f"{tensor} from {read!r}" for tensor, read in zip(inputs, reads, strict=True))
+            told = f"; it gets {got}" if got and not isinstance(node.layer, Entry) else ""
+            kind = "" if name == node.layer.kind else f" ({node.layer.kind})"
+            raise ParameterError(f"node {name!r}{kind}: {error}{told}") from None
+        known[id(node)] = made
+        yield Placed(name, node.layer, reads, inputs, made)
+
+
+def _named(graph: Graph, start: str) -> Graph:
+    """Names that tell the nodes of one copy from those of others."""
+    names = {id(node): name for name, node in graph.nodes}
+    made: dict[int, Node] = {id(INPUT): INPUT}
+    for _, node in graph.nodes:
+        made[id(node)] = Node(node.layer, tuple(made[id(each)] for each in node.inputs), start + names[id(node)])
+    return Graph(tuple(made[id(node)] for node in graph.outputs))
