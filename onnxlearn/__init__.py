@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from onnxlearn.lr_range import lr_find
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
+    from onnxlearn.networks import ingress, nn
+    from onnxlearn.networks.data import read_graph
+    from onnxlearn.networks.graph import Graph
     from onnxlearn.prediction import Prediction
     from onnxlearn.providers import Cuda, TensorRT
     from onnxlearn.registry import learner_infos as learners
@@ -57,6 +60,7 @@ __all__ = [
     "Custom",
     "CustomCV",
     "Design",
+    "Graph",
     "Holdout",
     "InSample",
     "Learner",
@@ -81,15 +85,18 @@ __all__ = [
     "example_tasks",
     "grid",
     "importance",
+    "ingress",
     "learner",
     "learners",
     "load",
     "lr_find",
     "measure",
     "measures",
+    "nn",
     "partial_dependence",
     "plots",
     "read_design",
+    "read_graph",
     "report",
     "resample",
     "statistics",
@@ -129,6 +136,10 @@ _HOMES = {
     "grid": "onnxlearn.experiments.design:grid",
     "example_task": "onnxlearn.examples.task:example_task",
     "example_tasks": "onnxlearn.examples.records:example_infos",
+    "Graph": "onnxlearn.networks.graph:Graph",
+    "ingress": "onnxlearn.networks.ingress:",
+    "nn": "onnxlearn.networks.nn:",
+    "read_graph": "onnxlearn.networks.data:read_graph",
     "importance": "onnxlearn.inspection.importance:importance",
     "learners": "onnxlearn.registry:learner_infos",
     "load": "onnxlearn.model:load",

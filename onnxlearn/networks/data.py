@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from onnxlearn.errors import DataError, ParameterError, UnknownNameError
+from onnxlearn.errors import DataError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.named import named_object
 from onnxlearn.networks.graph import INPUT, Graph, Node
-from onnxlearn.networks.layer import LAYERS, Layer
+from onnxlearn.networks.layer import Layer
+from onnxlearn.networks.nn import LAYERS
 from onnxlearn.params import to_json
 
 OPEN = "input"
@@ -49,6 +50,8 @@ def graph_from_dict(told: Mapping[str, Any]) -> Graph:
             inputs = tuple(made[name] for name in node["reads"])
             made[node["id"]] = Node(_layer(node["kind"], node["settings"]), inputs, node["id"])
         return Graph(tuple(made[name] for name in told["ends"]))
+    except OnnxlearnError:
+        raise
     except (KeyError, TypeError, AttributeError) as error:
         raise ParameterError(f"this tells of no graph: {type(error).__name__}: {error}") from error
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.layers.function import Fn
-from onnxlearn.params import Param, check_value, param
+from onnxlearn.params import REQUIRED, Param, check_value, param
 from onnxlearn.registry import learner_info
 
 if TYPE_CHECKING:
@@ -200,6 +200,40 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({' '.join(name for name, _ in self.nodes)})"
+
+    def __str__(self) -> str:
+        """A line for each node: its name, its kind and settings, what it reads."""
+        names = {id(INPUT): "...", **{id(node): name for name, node in self.nodes}}
+        reads = {name: ", ".join(names[id(each)] for each in node.inputs) for name, node in self.nodes}
+        return table([name, call_of(node.layer), f"< {reads[name]}" if reads[name] else ""] for name, node in self.nodes)
+
+
+def call_of(layer: Layer) -> str:
+    """A layer's kind, with the settings that are not its defaults."""
+    told = ", ".join(given_of(layer))
+    return f"{layer.kind}({told})" if told else layer.kind
+
+
+def given_of(layer: Layer) -> list[str]:
+    """The settings of a layer that are not its defaults, each with its value."""
+    defaults = {param.name: param.default for param in layer.params()}
+    given = {name: value for name, value in layer.settings.items() if defaults[name] is REQUIRED or value != defaults[name]}
+    return [f"{name}={_short(value)}" for name, value in given.items()]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Graph):
+        return " >> ".join(call_of(node.layer) for _, node in value.nodes)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_short(each)}" for name, each in value.items()) + "}"
+    return str(getattr(value, "__qualname__", None) or repr(value))
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of equally many cells, below each other."""
+    listed = list(rows)
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed)
 
 
 def as_graph(what: Operand) -> Graph:

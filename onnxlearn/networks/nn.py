@@ -14,8 +14,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from onnxlearn.networks.graph import Graph
-from onnxlearn.networks.layer import Layer
+from onnxlearn.networks.layer import LAYERS, Layer
 from onnxlearn.networks.layers import activation, dense, function, merging, norm, sequence, shaping, structure, windows
+
+# Whoever asks here for the kinds of layers finds all of them: they are entered when their modules are imported.
+__all__ = ["LAYERS"]
 
 P = ParamSpec("P")
 

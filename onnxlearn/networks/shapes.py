@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.networks.graph import INPUT, Graph, Node
 from onnxlearn.networks.layer import Layer, ShapeError
-from onnxlearn.networks.layers.ingress import Entry
+from onnxlearn.networks.layers.ingress import Cat, Entry
 from onnxlearn.networks.layers.structure import Structure
 from onnxlearn.networks.tensor import Tensor
+from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.schema import Schema
 
 Tried = Callable[[Layer, tuple[Tensor, ...]], Tensor]
@@ -45,11 +49,25 @@ def unfold(graph: Graph) -> Graph:
 def place(graph: Graph, schema: Schema, tried: Tried | None = None) -> list[Placed]:
     """Every node of the unfolded graph with its shapes, each behind those that it reads.
 
-    ``schema``: with its ingress set. ``tried``: for layers that are the user's own functions.
+    ``schema``: without an ingress it gets that of preprocessing by default. ``tried``: for layers that are functions of the
+    user's own.
 
     Raises: ParameterError naming the node, what it got and what it needs.
     """
-    return list(_placed(unfold(graph), schema, tried))
+    flat = unfold(graph)
+    if schema.ingress is None:
+        schema = dataclasses.replace(schema, ingress=plan_ingress(schema, PreprocessConfig(cat_encoding=cat_encoding(flat))))
+    return list(_placed(flat, schema, tried))
+
+
+def has(graph: Graph, kind: type[Entry]) -> bool:
+    """Whether a graph without nodes that hold graphs begins with such an ingress."""
+    return any(isinstance(node.layer, kind) for _, node in graph.nodes)
+
+
+def cat_encoding(graph: Graph) -> Literal["embedding", "onehot"]:
+    """How categories enter it: as codes where it asks for them, one-hot where not."""
+    return "embedding" if has(graph, Cat) else "onehot"
 
 
 def _placed(graph: Graph, schema: Schema, tried: Tried | None) -> Iterator[Placed]:

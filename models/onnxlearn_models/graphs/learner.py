@@ -14,13 +14,16 @@ from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.data import graph_from_dict, read_graph
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.layers.ingress import Cat, Num
-from onnxlearn.networks.shapes import unfold
+from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
+from onnxlearn.networks.tensor import Tensor as Sized
 from onnxlearn.params import param, to_json
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.schema import Schema
-from onnxlearn_models.graphs.network import build_graph
+from onnxlearn.task import Task
+from onnxlearn_models.graphs.network import build_graph, tried
 from onnxlearn_models.network_learner import SHARED, NetworkLearner
+from onnxlearn_models.training.objective import choose_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +56,28 @@ class GraphLearner(NetworkLearner):
             graph = params["graph"] = graph_from_dict(graph)
         if isinstance(graph, Graph):
             self.config_types = (_config_of(graph), *SHARED)
-            self.defaults = {"cat_encoding": "embedding" if _has(graph, Cat) else "onehot"}
+            self.defaults = {"cat_encoding": cat_encoding(unfold(graph))}
         super().__init__(**params)
 
     @property
     def graph(self) -> Graph:
         """The graph, with the settings that were given to its nodes. Raises: ParameterError without one."""
         return _graph_of(self.configs[0])
+
+    def shapes(self, task: Task) -> dict[str, Sized]:
+        """What comes out of each node for a task, by the names of the unfolded graph.
+
+        >>> import onnxlearn as ol
+        >>> net = ol.learner(ol.ingress.num() >> ol.nn.linear(8) >> ol.nn.head())
+        >>> {name: str(tensor) for name, tensor in net.shapes(ol.example_task("iris")).items()}
+        {'num': '[N, 4]', 'linear': '[N, 8]', 'head': '[N, 3]'}
+
+        Raises: ParameterError naming the node that does not fit, DataError.
+        """
+        config = self.choose_preprocessing(self.configs[1], task.schema, task.n_rows)
+        schema = dataclasses.replace(task.schema, ingress=plan_ingress(task.schema, config))
+        head = choose_head(task.schema.target, self.configs[3], self.configs[2])
+        return {node.name: node.output for node in place(self.graph, schema.for_network(head.width), tried)}
 
     def to_dict(self) -> dict[str, Any]:
         """As of every learner; the graph has the settings that its nodes were given."""
@@ -75,12 +93,12 @@ class GraphLearner(NetworkLearner):
     def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
         """Refuse columns that would enter by an ingress that the graph does not have."""
         del n_rows
-        graph = self.graph
-        if not _has(graph, Cat) and config.ordered_encoding != "rank" and config.cat_encoding == "embedding":
+        graph = unfold(self.graph)
+        if not has(graph, Cat) and config.ordered_encoding != "rank" and config.cat_encoding == "embedding":
             config = dataclasses.replace(config, cat_encoding="onehot")
         ingress = plan_ingress(schema, config)
         for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
-            if n and not _has(graph, entry):
+            if n and not has(graph, entry):
                 column = ingress.num_sources[0] if name == "num" else ingress.cat_names[0]
                 raise DataError(
                     f"the graph has no ingress.{name}(), by which column {column!r} would enter: add it, or give the task "
@@ -104,7 +122,3 @@ def _config_of(graph: Graph) -> type:
     """A dataclass with a field for each setting of a graph."""
     fields = [setting.field for setting in graph.all_settings()]
     return dataclasses.make_dataclass("NodesConfig", fields, bases=(GraphConfig,), frozen=True, kw_only=True)
-
-
-def _has(graph: Graph, entry: type) -> bool:
-    return any(isinstance(node.layer, entry) for _, node in unfold(graph).nodes)

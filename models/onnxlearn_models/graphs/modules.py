@@ -69,7 +69,6 @@ MODULES |= {
     "adaptive_avg_pool1d": _of_settings(nn.AdaptiveAvgPool1d, n_out="output_size"),
     "adaptive_avg_pool2d": _of_settings(nn.AdaptiveAvgPool2d, n_out="output_size"),
     "adaptive_avg_pool3d": _of_settings(nn.AdaptiveAvgPool3d, n_out="output_size"),
-    "reshape": lambda layer, _x, _schema: Function(lambda x: x.reshape(-1, *layer.row)),
     "squeeze": lambda layer, _x, _schema: Function(lambda x: x.squeeze(layer.dim)),
     "unsqueeze": lambda layer, _x, _schema: Function(lambda x: x.unsqueeze(layer.dim)),
     "permute": lambda layer, _x, _schema: Function(lambda x: x.permute(0, *layer.order)),
@@ -81,6 +80,14 @@ MODULES |= {
     "merge_cat": lambda layer, _x, _schema: Function(lambda *x: torch.cat(x, dim=layer.dim)),
     **{kind: lambda layer, _x, _schema: GATED[layer.kind]() for kind in GATED},
 }
+
+
+@makes("reshape")
+def _reshape(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
+    del schema
+    row = layer.shape(*inputs).row
+    # No rows do not tell how many numbers a row has, so all sizes are given where they are known.
+    return Function(lambda x: x.reshape(x.shape[0], *(layer.row if None in row else row)))
 
 
 @makes("linear")

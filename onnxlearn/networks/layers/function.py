@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from onnxlearn.networks.layer import Layer
+from onnxlearn.networks.layer import Layer, ShapeError
+from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import REQUIRED, param
 
 
@@ -18,3 +19,8 @@ class Fn(Layer):
     takes = (1, None)
 
     function: Callable[..., Any] = param(REQUIRED, "the function, by package.module:name where it has to be told")
+
+    def shape(self, *inputs: Tensor) -> Tensor:
+        """Nothing is known of it before it was tried, which takes torch."""
+        del inputs
+        raise ShapeError("what its function gives is not known before it is tried: learner.shapes(task) does")

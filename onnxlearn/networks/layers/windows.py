@@ -51,11 +51,13 @@ def _positions(size: Dim, kernel: int, stride: int, padding: int, dilation: int,
     if size is None:
         return None
     free = size + 2 * padding - dilation * (kernel - 1) - 1
-    if free < 0:
-        raise ShapeError(f"its window covers {dilation * (kernel - 1) + 1} positions, and there are {size + 2 * padding}")
     found = -(-free // stride) + 1 if ceil else free // stride + 1
-    # A window that began behind the end, in the padding, is left out.
-    return found - 1 if ceil and (found - 1) * stride >= size + padding else found
+    if ceil and (found - 1) * stride >= size + padding:
+        # A window that began behind the end, in the padding, is left out.
+        found -= 1
+    if found < 1:
+        raise ShapeError(f"its window covers {dilation * (kernel - 1) + 1} positions, and there are {size + 2 * padding}")
+    return found
 
 
 class Conv(Windowed):
@@ -268,6 +270,14 @@ class AvgPool3d(_AvgPool):
 
     kind = "avg_pool3d"
     n_places = 3
+
+    def shape(self, *inputs: Tensor) -> Tensor:
+        """As the window slides; torch wants as many positions as its window has, without padding."""
+        found = super().shape(*inputs)
+        sizes = zip(inputs[0].shape[2:], self._each("kernel_size"), strict=True)
+        if any(size is not None and size < width for size, width in sizes):
+            raise ShapeError(f"its window of {self._each('kernel_size')} is larger than the positions without padding")
+        return found
 
 
 @dataclass(frozen=True)
