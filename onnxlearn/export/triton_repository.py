@@ -28,10 +28,12 @@ def added_to(repository: Path, version: int, serve_versions: int) -> Iterator[Pa
     those that are there, or cannot be served beside them.
     """
     # Elsewhere: a server that looks into the repository takes every folder in it for a model.
-    with tempfile.TemporaryDirectory(prefix="onnxlearn-") as empty:
-        yield Path(empty)
+    with tempfile.TemporaryDirectory(prefix="onnxlearn-") as elsewhere:
+        made = Path(elsewhere, "models")
+        with atomic_folder(made) as empty:
+            yield empty
         # What is made of parts has a shorter name than these, and enters after them.
-        models = sorted((path for path in Path(empty).iterdir() if path.is_dir()), reverse=True)
+        models = sorted(made.iterdir(), reverse=True)
         for model in models:
             _require_newer(repository, model, version)
             if serve_versions > 1:
@@ -69,7 +71,8 @@ def _add(model: Path, there: Path, version: str) -> None:
     """The version first: a config without it would be one of nothing. The config after the labels that it names."""
     make_folder(there)
     with atomic_folder(there / version) as place:
-        shutil.copytree(model / version, place, dirs_exist_ok=True)
+        for file in (model / version).iterdir():
+            shutil.copyfile(file, place / file.name)
     files = [path for path in model.iterdir() if path.is_file()]
     for file in sorted(files, key=lambda file: file.name == CONFIG):
         with atomic_path(there / file.name) as place:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import sys
 from pathlib import Path
 
@@ -168,6 +169,29 @@ def test_nothing_is_written_beside_a_repository(tmp_path):
         assert tmp_path not in empty.parents
         assert [path.name for path in folder.iterdir()] == ["small"]
     assert not empty.exists()
+
+
+def add_to_a_full_disk(model, repository, **options):
+    """The disk gets full when the new files are made, but not yet in the repository."""
+    target = make_target("triton", **options)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with target.place(repository) as new:
+            target.write(model, new)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_a_repository_as_it_was(tmp_path):
+    folder = tmp_path / "folder"
+    model = model_of(SPECIES)
+    model.export("triton", folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="folder/small/2': the file would be too large for this disk"):
+        add_to_a_full_disk(model, folder, version=2)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.glob("small/*/")] == ["1"]
 
 
 def test_an_ensemble_serves_its_newest_version(fitted, tmp_path):
