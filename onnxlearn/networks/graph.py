@@ -67,7 +67,12 @@ class Setting:
     def field(self) -> tuple[str, Any, Any]:
         """Name, type and field of a dataclass that holds it."""
         field = next(field for field in dataclasses.fields(self.layer) if field.name == self.name)
-        return self.address, get_type_hints(self.layer)[self.name], param(self.value, **field.metadata)
+        start = self.address.removesuffix(self.name)
+        when = field.metadata["when"]
+        sets = [when] if isinstance(when, Mapping) else when
+        beside = [{start + name: value for name, value in each.items()} for each in sets]
+        about = {**field.metadata, "when": beside if any(beside) else ()}
+        return self.address, get_type_hints(self.layer)[self.name], param(self.value, **about)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,14 @@ from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.layers.ingress import Cat, Num
 
 
-def num(*, id: str | None = None) -> Graph:
-    """Numbers float32 ``[N, n_num]``: numeric columns, parts of dates, flags, ranks and one-hot columns."""
-    return Graph.of(Num(), id)
+def num(*, optional: bool = False, id: str | None = None) -> Graph:
+    """Numbers float32 ``[N, n_num]``: numeric columns, parts of dates, flags, ranks and one-hot columns.
+
+    ``optional``: where a task has none it drops out, with all nodes that read it alone; merges take what is left.
+    """
+    return Graph.of(Num(optional), id)
 
 
-def cat(*, id: str | None = None) -> Graph:
-    """Codes of categorical columns int64 ``[N, n_cat]``."""
-    return Graph.of(Cat(), id)
+def cat(*, optional: bool = False, id: str | None = None) -> Graph:
+    """Codes of categorical columns int64 ``[N, n_cat]``; ``optional`` as in :func:`num`."""
+    return Graph.of(Cat(optional), id)

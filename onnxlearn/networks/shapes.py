@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,19 +76,37 @@ def _placed(graph: Graph, schema: Schema, tried: Tried | None) -> Iterator[Place
         raise ParameterError("the graph does not begin: put ingress.num() or ingress.cat() before it")
     if len(graph.outputs) != 1:
         raise ParameterError(f"the graph ends in {len(graph.outputs)} nodes: put them together, and nn.head() behind them")
-    known: dict[int, Tensor] = {}
+    known: dict[int, Tensor | None] = {}
     for name, node in graph.nodes:
-        inputs = tuple(known[id(each)] for each in node.inputs)
-        reads = tuple(names[id(each)] for each in node.inputs)
+        there = [each for each in node.inputs if known[id(each)] is not None]
+        if _is_absent(node, there, schema):
+            known[id(node)] = None
+            continue
+        reads = tuple(names[id(each)] for each in there)
+        inputs = tuple(tensor for each in there if (tensor := known[id(each)]) is not None)
         try:
+            if len(there) < max(len(node.inputs), 1) and not isinstance(node.layer, Entry) and node.layer.takes[1] is not None:
+                raise ShapeError("it needs all its tensors, and one of them begins with an ingress that dropped out")
             made = tried(node.layer, inputs) if node.layer.kind == "fn" and tried else node.layer.tensor(inputs, schema)
         except ShapeError as error:
-            got = ", ".join(f"{tensor} from {read!r}" for tensor, read in zip(inputs, reads, strict=True))
-            told = f"; it gets {got}" if got and not isinstance(node.layer, Entry) else ""
-            kind = "" if name == node.layer.kind else f" ({node.layer.kind})"
-            raise ParameterError(f"node {name!r}{kind}: {error}{told}") from None
+            raise ParameterError(_told(name, node, reads, inputs, str(error))) from None
         known[id(node)] = made
         yield Placed(name, node.layer, reads, inputs, made)
+    if known[id(graph.outputs[0])] is None:
+        raise ParameterError("the graph has no columns left for this task: every ingress is optional, and dropped out")
+
+
+def _is_absent(node: Node, there: Sequence[Node], schema: Schema) -> bool:
+    """Whether a node drops out: an optional ingress without columns, or what reads nothing else."""
+    if isinstance(node.layer, Entry):
+        return node.layer.is_absent(schema)
+    return not there
+
+
+def _told(name: str, node: Node, reads: Sequence[str], inputs: Sequence[Tensor], error: str) -> str:
+    got = ", ".join(f"{tensor} from {read!r}" for tensor, read in zip(inputs, reads, strict=True))
+    kind = "" if name == node.layer.kind else f" ({node.layer.kind})"
+    return f"node {name!r}{kind}: {error}{f'; it gets {got}' if got else ''}"
 
 
 def _named(graph: Graph, start: str) -> Graph:

@@ -2,23 +2,26 @@
 
 import onnx
 import torch
-from torch import nn
+from torch import nn as torch_nn
 
 from onnxlearn.graph.metadata import embed
 from onnxlearn.model import Model
+from onnxlearn.networks import ingress, nn
 from onnxlearn.registry import learner
 from onnxlearn_models.featureless import Featureless
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.mlp import MLP
 
 
-class Own(nn.Module):
+class Own(torch_nn.Module):
     """What a user may bring: a network of numbers, categories, or both."""
 
     def __init__(self, n_num, cardinalities, n_outputs, width=8):
         super().__init__()
         self.embedding = CodeEmbedding(cardinalities, [4] * len(cardinalities))
-        self.layers = nn.Sequential(nn.Linear(n_num + 4 * len(cardinalities), width), nn.Tanh(), nn.Linear(width, n_outputs))
+        self.layers = torch_nn.Sequential(
+            torch_nn.Linear(n_num + 4 * len(cardinalities), width), torch_nn.Tanh(), torch_nn.Linear(width, n_outputs)
+        )
 
     def forward(self, num=None, cat=None):
         parts = ([] if num is None else [num]) + ([] if cat is None else [self.embedding(cat)])
@@ -43,6 +46,13 @@ class HashSeeded(Featureless):
         return Model(embed(onnx.load_from_string(model.to_bytes()), document))
 
 
+GRAPH = (
+    [ingress.num(optional=True), ingress.cat(optional=True) >> nn.embedding(4)]
+    >> nn.merge_cat()
+    >> nn.block(nn.linear(8) >> nn.relu() >> nn.dropout(0.1), n_blocks=2)
+    >> nn.head()
+)
+
 # Contracts hold whatever the quality: little training is enough.
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
 SMALL = {"n_blocks": 1, "d_block": 8}
@@ -52,6 +62,7 @@ QUICK_OF = {
     # First steps are equally large for all weights, and may give levels the same ones.
     "linear": {"max_epochs": 8},
     "module": {"module": Own},
+    "graph": {"graph": GRAPH},
 }
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from quick_learners import GRAPH
 from torch import nn
 
+import onnxlearn as ol
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
 from onnxlearn_models.arguments import state_digest
@@ -47,6 +49,10 @@ class Halved(Callback):
         ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
 
 
+def narrow(i):
+    return {"linear__d_out": 3 + i}
+
+
 class BesideItsOwn(StartWeights):
     """Weights for any network: somewhat larger ones than it has."""
 
@@ -60,7 +66,7 @@ SMALL = {
     "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
-SETTINGS = {"bagging": {"base": "linear"}}
+SETTINGS = {"bagging": {"base": "linear"}, "graph": {"graph": GRAPH}}
 # What choices ask for, and values of theirs that have no default.
 GO_WITH = {
     "lbfgs": {"max_epochs": 1},
@@ -75,6 +81,8 @@ OTHERS = {
     "schedule_function": [abs],
     "schedule_milestones": [(1,)],
     "module": [Other],
+    "graph": [ol.ingress.num(optional=True) >> ol.nn.head()],
+    "block__tweak": [narrow],
     "base": ["entity_mlp"],
     "callbacks": [(Halved(),)],
     "start_from": [BesideItsOwn({}, "the network")],

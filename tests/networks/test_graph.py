@@ -79,6 +79,23 @@ def test_lists_stand_on_either_side():
     assert names([nn.relu(), nn.tanh()] >> nn.merge_prod()) == ["relu", "tanh", "merge_prod"]
 
 
+def test_what_is_optional_drops_out_where_there_are_no_columns():
+    graph = (
+        [ingress.num(optional=True) >> nn.linear(4), ingress.cat(optional=True) >> nn.embedding(3)]
+        >> nn.merge_cat()
+        >> nn.head()
+    )
+    assert shapes(graph)["merge_cat"] == "[N, 10]"
+    left = place(graph, ol.example_task("iris").schema)
+    assert [node.name for node in left] == ["num", "linear", "merge_cat", "head"]
+    assert str(left[2].output) == "[N, 4]"
+    pair = [ingress.num() >> nn.tokenizer_num(4), ingress.cat(optional=True) >> nn.tokenizer_categ(4)]
+    with pytest.raises(ParameterError, match="it needs all its tensors, and one of them begins with an ingress that dropped"):
+        place(pair >> nn.multihead_attention(2) >> nn.flatten() >> nn.head(), ol.example_task("iris").schema)
+    with pytest.raises(ParameterError, match="no columns left for this task"):
+        place(ingress.cat(optional=True) >> nn.embedding() >> nn.head(), ol.example_task("iris").schema)
+
+
 def test_functions_are_nodes():
     graph = ingress.num() >> nn.linear(4) >> abs >> nn.head()
     assert names(graph) == ["num", "linear", "fn", "head"]
@@ -125,7 +142,7 @@ REFUSED = {
         lambda: place(ingress.cat() >> nn.linear(3), schema()),
     r"node 'embedding': it needs codes: put it behind ingress.cat\(\)":
         lambda: place(ingress.num() >> nn.embedding(), schema()),
-    r"node 'cat': the task has no categorical columns":
+    r"node 'cat': the task has no columns for ingress.cat\(\): leave it out, or .*optional=True":
         lambda: place(ingress.cat() >> nn.embedding(), ol.example_task("iris").schema),
     r"does not begin: put ingress.num\(\) or ingress.cat\(\) before it": lambda: place(nn.relu() >> nn.head(), schema()),
     r"ends in 2 nodes: put them together": lambda: place(ingress.num() >> [nn.relu(), nn.tanh()], schema()),
@@ -229,7 +246,7 @@ def test_describing_a_network_takes_no_torch():
         "import onnxlearn as ol\n"
         "net = ol.ingress.num() >> ol.nn.linear(4) >> ol.nn.relu() >> ol.nn.head()\n"
         "from onnxlearn.networks.draw import told\n"
-        "print(told(net, ol.example_task('iris').schema))"
+        "print(told(net, ol.example_task('penguins').schema))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1].split() == ["head", "head", "[N,", "3]", "<", "relu"]

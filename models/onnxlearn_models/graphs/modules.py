@@ -12,7 +12,18 @@ from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.schema import Schema
 from onnxlearn_models.ft_transformer import Block, FTTransformerConfig
-from onnxlearn_models.graphs.plain import ClassToken, Function, Merge, NumberTokens, Recurrent, SelfAttention, Take
+from onnxlearn_models.graphs.plain import (
+    Called,
+    ClassToken,
+    Concat,
+    Function,
+    Merge,
+    NumberTokens,
+    Recurrent,
+    Reshape,
+    SelfAttention,
+    Take,
+)
 from onnxlearn_models.layers.activation import GATED
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, TokenEmbedding
@@ -69,15 +80,15 @@ MODULES |= {
     "adaptive_avg_pool1d": _of_settings(nn.AdaptiveAvgPool1d, n_out="output_size"),
     "adaptive_avg_pool2d": _of_settings(nn.AdaptiveAvgPool2d, n_out="output_size"),
     "adaptive_avg_pool3d": _of_settings(nn.AdaptiveAvgPool3d, n_out="output_size"),
-    "squeeze": lambda layer, _x, _schema: Function(lambda x: x.squeeze(layer.dim)),
-    "unsqueeze": lambda layer, _x, _schema: Function(lambda x: x.unsqueeze(layer.dim)),
-    "permute": lambda layer, _x, _schema: Function(lambda x: x.permute(0, *layer.order)),
-    "mean": lambda layer, _x, _schema: Function(lambda x: x.mean(dim=layer.dim)),
+    "squeeze": lambda layer, _x, _schema: Called("squeeze", layer.dim),
+    "unsqueeze": lambda layer, _x, _schema: Called("unsqueeze", layer.dim),
+    "permute": lambda layer, _x, _schema: Called("permute", 0, *layer.order),
+    "mean": lambda layer, _x, _schema: Called("mean", layer.dim),
     "take": lambda layer, _x, _schema: Take(layer.index, layer.dim),
     "fn": lambda layer, _x, _schema: layer.function if isinstance(layer.function, nn.Module) else Function(layer.function),
     "merge_sum": lambda _layer, _x, _schema: Merge(torch.add),
     "merge_prod": lambda _layer, _x, _schema: Merge(torch.mul),
-    "merge_cat": lambda layer, _x, _schema: Function(lambda *x: torch.cat(x, dim=layer.dim)),
+    "merge_cat": lambda layer, _x, _schema: Concat(layer.dim),
     **{kind: lambda layer, _x, _schema: GATED[layer.kind]() for kind in GATED},
 }
 
@@ -87,7 +98,7 @@ def _reshape(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Modul
     del schema
     row = layer.shape(*inputs).row
     # No rows do not tell how many numbers a row has, so all sizes are given where they are known.
-    return Function(lambda x: x.reshape(x.shape[0], *(layer.row if None in row else row)))
+    return Reshape(layer.row if None in row else row)
 
 
 @makes("linear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,43 @@ class Function(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         """What the function gives."""
         return self.function(*inputs)
+
+
+class Called(nn.Module):
+    """A method of tensors, by its name, with its arguments."""
+
+    def __init__(self, method: str, *arguments: int) -> None:
+        super().__init__()
+        self.method, self.arguments = method, arguments
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the method gives."""
+        found: Tensor = getattr(x, self.method)(*self.arguments)
+        return found
+
+
+class Reshape(nn.Module):
+    """The numbers of each row in another form."""
+
+    def __init__(self, row: Sequence[int]) -> None:
+        super().__init__()
+        self.row = tuple(row)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """To ``[N, *row]``."""
+        return x.reshape(x.shape[0], *self.row)
+
+
+class Concat(nn.Module):
+    """Tensors side by side."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Join them along a dimension."""
+        return torch.cat(inputs, dim=self.dim)
 
 
 class Merge(nn.Module):

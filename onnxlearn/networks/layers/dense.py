@@ -66,7 +66,7 @@ class Embedding(OfCodes):
     kind = "embedding"
 
     d_out: int | None = param(None, "width of a column's vectors (None: 1.6 n^0.56 for n codes)", low=1)
-    d_max: int = param(600, "largest width where it follows from the codes", low=1)
+    d_max: int = param(600, "largest width where it follows from the codes", low=1, when={"d_out": None})
     std: float = param(0.1, "standard deviation of the initial values", low=0, low_open=True)
 
     def found(self, x: Tensor, cardinalities: tuple[int, ...]) -> Tensor:

@@ -6,13 +6,38 @@ from dataclasses import dataclass
 
 from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.tensor import Tensor
+from onnxlearn.params import param
 from onnxlearn.schema import Ingress, Schema
 
 
+@dataclass(frozen=True)
 class Entry(Layer):
-    """A tensor that preprocessing makes."""
+    """A tensor that preprocessing makes. One that is ``optional`` drops out where a task has no columns for it."""
 
     takes = (0, 0)
+
+    optional: bool = param(
+        False, "drop out, with what reads it alone, where the task has no such columns",
+        inert="it lets a graph fit tasks that it else would refuse",
+    )  # fmt: skip
+
+    def tensor(self, inputs: tuple[Tensor, ...], schema: Schema) -> Tensor:
+        """As wide as the schema's ingress says."""
+        del inputs
+        assert schema.ingress is not None, "preprocessing is chosen before a network is made"
+        found = self.of(schema.ingress)
+        if not found.row[0]:
+            entry = f"ingress.{self.kind}"
+            raise ShapeError(f"the task has no columns for {entry}(): leave it out, or let it be {entry}(optional=True)")
+        return found
+
+    def is_absent(self, schema: Schema) -> bool:
+        """Whether it drops out for this schema."""
+        return self.optional and schema.ingress is not None and not self.of(schema.ingress).row[0]
+
+    def of(self, ingress: Ingress) -> Tensor:
+        """What enters here."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -21,13 +46,9 @@ class Num(Entry):
 
     kind = "num"
 
-    def tensor(self, inputs: tuple[Tensor, ...], schema: Schema) -> Tensor:
-        """As wide as the schema's ingress says."""
-        del inputs
-        n = _ingress(schema).n_num
-        if not n:
-            raise ShapeError("the task has no columns that give numbers: leave ingress.num() out")
-        return Tensor((None, n))
+    def of(self, ingress: Ingress) -> Tensor:
+        """Numbers."""
+        return Tensor((None, ingress.n_num))
 
 
 @dataclass(frozen=True)
@@ -36,15 +57,6 @@ class Cat(Entry):
 
     kind = "cat"
 
-    def tensor(self, inputs: tuple[Tensor, ...], schema: Schema) -> Tensor:
-        """As wide as the schema's ingress says."""
-        del inputs
-        n = _ingress(schema).n_cat
-        if not n:
-            raise ShapeError("the task has no categorical columns: leave ingress.cat() out")
-        return Tensor((None, n), "int64")
-
-
-def _ingress(schema: Schema) -> Ingress:
-    assert schema.ingress is not None, "preprocessing is chosen before a network is made"
-    return schema.ingress
+    def of(self, ingress: Ingress) -> Tensor:
+        """Codes."""
+        return Tensor((None, ingress.n_cat), "int64")
