@@ -71,6 +71,9 @@ class Choice(Structure):
         if self.choose not in self.options:
             raise ParameterError(f"choice: choose={self.choose!r} has to be one of its options, {listing(self.options)}")
 
+        # What happens to the caller's own dict later must not change this.
+        object.__setattr__(self, "options", dict(self.options))
+
     def unfolded(self) -> list[tuple[str, Graph]]:
         """The one that is chosen."""
         return [(f"{self.choose}_", self.options[self.choose])]

@@ -1,0 +1,111 @@
+"""Learner ``graph``: from a graph of layers to a file."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn as torch_nn
+
+import onnxlearn as ol
+from onnxlearn import ingress, nn
+from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.networks.data import graph_to_dict
+from onnxlearn_models.layers.embedding import CodeEmbedding
+
+QUICK = {"max_epochs": 2, "device": "cpu", "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return ol.example_task("penguins")
+
+
+def net():
+    x = [ingress.num(), ingress.cat() >> nn.embedding(4)] >> nn.merge_cat() >> nn.linear(8)
+    return [x, x >> nn.block(nn.relu() >> nn.linear(8), n_blocks=2)] >> nn.merge_sum() >> nn.head()
+
+
+def squared(x):
+    return torch.cat([x, x * x], dim=1)
+
+
+def test_a_graph_is_a_learner_whose_settings_are_parameters(task):
+    learner = ol.learner(net(), block__n_blocks=3, linear__d_out=8, **QUICK)
+    assert learner.values["block__n_blocks"] == 3
+    module = learner.untrained(task)
+    assert sorted({name.split(".")[1] for name, _ in module.named_parameters()}) == [
+        "block_1_linear", "block_2_linear", "block_3_linear", "embedding", "head", "linear",
+    ]  # fmt: skip
+    assert isinstance(module.nodes["embedding"], CodeEmbedding)
+    param = next(param for param in learner.params if param.name == "block__n_blocks")
+    assert (param.default, param.type, param.range) == (2, "int", ">= 0")
+    with pytest.raises(ParameterError, match=r"no parameter 'block__n_block'. Did you mean 'block__n_blocks'"):
+        learner.replace(block__n_block=1)
+    with pytest.raises(ParameterError, match="linear__d_out has to be int >= 1, not 0"):
+        learner.replace(linear__d_out=0)
+
+
+def test_the_file_tells_its_graph_which_gives_the_same_file_again(task):
+    learner = ol.learner(net(), block__n_blocks=1, **QUICK)
+    model = learner.fit(task, progress=False)
+    told = model.metadata["learner"]["params"]["graph"]
+    assert told == json.loads(json.dumps(graph_to_dict(net().replace(block__n_blocks=1))))
+    again = ol.learner("graph", graph=told, **QUICK).fit(task, progress=False)
+    np.testing.assert_array_equal(again.predict(task).prob, model.predict(task).prob)
+
+
+def test_copies_are_equal_and_train_alike(task):
+    learner = ol.learner(net(), block__n_blocks=1, **QUICK)
+    copied = pickle.loads(pickle.dumps(learner))
+    assert copied == learner
+    assert learner != learner.replace(block__n_blocks=2)
+    assert copied.fit(task, progress=False).to_bytes() == learner.fit(task, progress=False).to_bytes()
+
+
+def test_a_graph_comes_from_a_file(task, tmp_path):
+    path = tmp_path / "net.json"
+    path.write_text(json.dumps(graph_to_dict(net())))
+    learner = ol.learner("graph", graph=str(path), head__bias=False, **QUICK)
+    assert learner.untrained(task).nodes["head"].bias is None
+
+
+def test_functions_and_modules_are_nodes(task):
+    graph = ingress.num() >> nn.linear(4) >> squared >> torch_nn.LeakyReLU(0.3) >> nn.head()
+    learner = ol.learner(graph, **QUICK)
+    assert [str(shape) for shape in learner.shapes(task).values()][1:] == ["[N, 4]", "[N, 8]", "[N, 8]", "[N, 3]"]
+    model = learner.fit(task, progress=False)
+    assert model.metadata["learner"]["params"]["graph"]["nodes"][2]["settings"] == {"function": f"{__name__}:squared"}
+
+
+REFUSED = {
+    "learner 'graph' needs a graph, such as": lambda: ol.learner("graph"),
+    r"the graph ends in 'linear' with \[N, 4\], and the target needs \[N, 3\]: put nn.head\(\) behind it":
+        lambda: ol.learner(ingress.num() >> nn.linear(4)),
+    "a node cannot be called 'keys', which torch uses": lambda: ol.learner(ingress.num() >> nn.head(id="keys")),
+    "node 'fn': its function fails with": lambda: ol.learner(ingress.num() >> (lambda x: x @ x) >> nn.head()),
+    "node 'fn': its function has to give one tensor": lambda: ol.learner(ingress.num() >> (lambda x: (x, x)) >> nn.head()),
+    "node 'fn': its function has to keep the rows first":
+        lambda: ol.learner(ingress.num() >> (lambda x: x.mean(0)) >> nn.head()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_no_network_is_refused_before_training(message, task):
+    with pytest.raises(ParameterError, match=message):
+        REFUSED[message]().replace(max_epochs=10**6).fit(task)
+
+
+def test_columns_without_an_ingress_are_refused(task):
+    with pytest.raises(DataError, match=r"no ingress.num\(\), by which column 'bill_length_mm' would enter: add it"):
+        ol.learner(ingress.cat() >> nn.embedding() >> nn.head()).fit(task)
+    # Without codes categories enter as numbers.
+    assert ol.learner(ingress.num() >> nn.head(), **QUICK).values["cat_encoding"] == "onehot"
+
+
+def test_what_the_user_does_to_a_graph_later_changes_no_learner(task):
+    options = {"a": nn.relu(), "b": nn.tanh()}
+    learner = ol.learner(ingress.num() >> nn.choice(options, choose="a") >> nn.head(), **QUICK)
+    options["a"] = nn.linear(3)
+    assert list(learner.shapes(task)) == ["num", "choice_a_relu", "head"]
