@@ -193,7 +193,7 @@ def _interval_texts(description: dict[str, Any], schema: Schema) -> list[str]:
 
 def _settings_lines(params: dict[str, Any]) -> list[str]:
     """All parameters, a few a line."""
-    texts = [f"{name}={value}" for name, value in sorted(params.items())]
+    texts = [f"{name}={_told(value)}" for name, value in sorted(params.items())]
     lines: list[str] = []
     for text in texts:
         if lines and len(lines[-1]) + len(text) < 100:
@@ -201,6 +201,13 @@ def _settings_lines(params: dict[str, Any]) -> list[str]:
         else:
             lines.append(text)
     return lines
+
+
+def _told(value: Any) -> Any:
+    """A value, of a graph of layers only the names of its nodes: their settings stand beside it."""
+    if isinstance(value, dict) and isinstance(nodes := value.get("nodes"), list):
+        return " ".join(str(node.get("id")) for node in nodes if isinstance(node, dict))
+    return value
 
 
 def _parity_lines(parity: dict[str, Any]) -> list[str]:

@@ -109,3 +109,10 @@ def test_what_the_user_does_to_a_graph_later_changes_no_learner(task):
     learner = ol.learner(ingress.num() >> nn.choice(options, choose="a") >> nn.head(), **QUICK)
     options["a"] = nn.linear(3)
     assert list(learner.shapes(task)) == ["num", "choice_a_relu", "head"]
+
+
+def test_inspect_names_the_nodes(task):
+    from onnxlearn.card import card_lines
+
+    lines = card_lines(ol.learner(net(), **QUICK).fit(task, progress=False).inspect())
+    assert any("graph=num cat embedding merge_cat linear block merge_sum head" in line for line in lines)
