@@ -57,12 +57,15 @@ def _value(column: Column, steps: Mapping[str, Any]) -> Any:
 def _rounded(value: float, scale: float) -> float:
     """As many digits as tell values apart that lie ``scale`` from each other; 0: not known.
 
-    >>> _rounded(44.2519, 8.9), _rounded(0.0325488, 0.966), _rounded(1.7e9 + 1.2345, 2.0), _rounded(1234567.8, 0)
-    (44.25, 0.033, 1700000001.23, 1234570.0)
+    >>> _rounded(44.2519, 8.9), _rounded(0.0325488, 0.966), _rounded(1.7e9 + 1.2345, 2.0)
+    (44.25, 0.033, 1700000001.23)
+    >>> _rounded(1234567.8, 0), _rounded(-1e-6, 1)
+    (1234570.0, 0.0)
     """
     if scale <= 0:
         return float(f"{value:.{_DIGITS}g}")
-    return round(value, _SCALE_DIGITS - 1 - math.floor(math.log10(scale)))
+    # No minus before a zero.
+    return round(value, _SCALE_DIGITS - 1 - math.floor(math.log10(scale))) + 0.0
 
 
 def _filled(model: Model) -> Mapping[str, Mapping[str, Any]]:

@@ -59,7 +59,7 @@ async function start() {
     const nodes = answer.problems ? [problemsNode("The row", answer.problems, true)] : resultNodes(page, answer.outputs);
     if (remarks.length > 0) nodes.push(make("ul", { className: "remarks" }, ...remarks.map((remark) => make("li", { dir: "auto" }, `${remark}.`))));
     byId("result").replaceChildren(...nodes);
-    if (!quietly) byId("result-card").scrollIntoView({ block: "nearest" });
+    if (!quietly) reveal(byId("result-card"));
   });
   byId("form").addEventListener("cleared", () => {
     latest += 1;

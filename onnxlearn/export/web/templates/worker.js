@@ -99,12 +99,27 @@ class FileRun {
     this.parts = [];
     this.nRows = 0;
     this.preview = [];
+    this.problems = [];
+    this.nProblems = 0;
     this.counts = new Map();
     this.numbers = page.targets.map(() => ({ least: Infinity, most: -Infinity, sum: 0 }));
     this.pending = [];
   }
 
   async score() {
+    try {
+      await this.scoreAll();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      // What stands before a line that ends the reading.
+      if (this.columns !== undefined) this.read(this.pending);
+      throw new FileProblems([...this.toldProblems(), ...(error.problems ?? [error.message])]);
+    }
+    if (this.nProblems > 0) throw new FileProblems(this.toldProblems());
+    return this.result();
+  }
+
+  async scoreAll() {
     const decoder = new TextDecoder("utf-8", { fatal: true });
     let head = "";
     for await (const bytes of this.bytes()) {
@@ -120,7 +135,6 @@ class FileRun {
     this.takeRows(this.parser.finish());
     if (this.columns === undefined) throw new FileProblems(["the file is empty; its first line has to name the columns"]);
     while (this.pending.length > 0) await this.scoreChunk();
-    return this.result();
   }
 
   async *bytes() {
@@ -200,6 +214,12 @@ class FileRun {
   async scoreChunk() {
     const rows = this.pending.splice(0, page.chunk_rows);
     const values = this.read(rows);
+    this.nRows += rows.length;
+    // Lets a wish to stop come in.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (cancelled) throw new FileProblems(["stopped before its end"]);
+    // What else is wrong is told at once, nothing more is predicted.
+    if (this.nProblems > 0) return;
     const outputs = await run(values, rows.length);
     const texts = rows.map((_, row) => page.outputs.flatMap((output, i) => cellsOf(output, outputs[i], row)));
     this.parts.push(rows.map(({ cells }, row) => csvLine([...cells, ...texts[row]], this.delimiter)).join(""));
@@ -207,12 +227,9 @@ class FileRun {
       if (this.preview.length < PREVIEW_ROWS) this.preview.push([...texts[row], ...cells]);
     });
     this.count(outputs, rows.length);
-    this.nRows += rows.length;
-    // Lets a wish to stop come in.
-    await new Promise((resolve) => setTimeout(resolve));
-    if (cancelled) throw new FileProblems(["stopped before its end"]);
   }
 
+  /** The values of some rows, column by column; cells that do not fit are kept in mind. */
   read(rows) {
     const problems = [];
     const values = this.columns.map(({ column, at }) =>
@@ -226,13 +243,15 @@ class FileRun {
         }
       }),
     );
-    if (problems.length > 0) {
-      problems.sort((a, b) => a[0] - b[0]);
-      const told = problems.slice(0, SHOWN_PROBLEMS).map(([, text]) => text);
-      if (problems.length > SHOWN_PROBLEMS) told.push(`and ${problems.length - SHOWN_PROBLEMS} cells more up to line ${rows.at(-1).line}`);
-      throw new FileProblems(told);
-    }
+    problems.sort((a, b) => a[0] - b[0]);
+    this.nProblems += problems.length;
+    this.problems.push(...problems.slice(0, SHOWN_PROBLEMS - this.problems.length).map(([, text]) => text));
     return values;
+  }
+
+  toldProblems() {
+    const more = this.nProblems - this.problems.length;
+    return more > 0 ? [...this.problems, `and ${more.toLocaleString("en")} ${more === 1 ? "cell" : "cells"} more`] : this.problems;
   }
 
   count(outputs, n) {
@@ -261,8 +280,15 @@ class FileRun {
       extra: this.extra,
       counts: hasLabel ? page.classes.map((label) => this.counts.get(label) ?? 0) : [],
       numbers: hasLabel ? [] : this.numbers.map((about) => ({ ...about, mean: about.sum / this.nRows })),
-      preview: { head: [...this.added, ...this.names], rows: this.preview, added: this.added.length },
+      preview: { head: [...this.added, ...this.names], rows: this.preview, added: this.added.length, isNumber: this.areNumbers() },
     };
+  }
+
+  /** Which columns of the preview hold numbers: a label is none, whatever it looks like. */
+  areNumbers() {
+    const ofOutputs = page.outputs.flatMap(({ form, type, csv }) => csv.map(() => form !== "label" && (type === "FLOAT" || type === "DOUBLE")));
+    const numeric = new Set(page.columns.filter(({ role }) => role.startsWith("number")).map(({ name }) => name));
+    return [...ofOutputs, ...this.names.map((name) => numeric.has(name))];
   }
 }
 
