@@ -35,10 +35,21 @@ class FileCard {
     this.setProgress(0, 0);
     byId("progress").hidden = false;
     reveal(byId("file-card"));
-    const answer = await this.ask({ kind: "file", file }, ({ share, rows }) => this.setProgress(share, rows));
+    const answer = await this.answer(file);
     byId("progress").hidden = true;
     if (answer.problems) this.show([problemsNode(file.name, answer.problems, answer.isOurs)]);
     else this.show(this.answerNodes(file, answer));
+  }
+
+  /** What the worker makes of a file. It gets the bytes: of a page opened from a disk WebKit lets no worker read a file. */
+  async answer(file) {
+    let content;
+    try {
+      content = await file.arrayBuffer();
+    } catch (error) {
+      return { problems: [`the file cannot be read: ${error.message || "it has changed"}`] };
+    }
+    return this.ask({ kind: "file", name: file.name, content }, ({ share, rows }) => this.setProgress(share, rows), [content]);
   }
 
   setProgress(share, rows) {
@@ -52,7 +63,7 @@ class FileCard {
 
   answerNodes(file, answer) {
     if (this.url !== null) URL.revokeObjectURL(this.url);
-    this.url = URL.createObjectURL(answer.blob);
+    this.url = URL.createObjectURL(new Blob(answer.parts, { type: "text/csv" }));
     const name = file.name.replace(/\.gz$/i, "").replace(/(\.[a-z]+)?$/i, "_predictions$1");
     const download = make("a", { href: this.url, download: name, className: "button" }, "Save the predictions");
     const head = make("p", { className: "done" }, make("strong", { dir: "auto" }, file.name), `: ${counted(answer.nRows, "row")} predicted. `);

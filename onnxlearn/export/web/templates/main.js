@@ -65,7 +65,7 @@ async function start() {
     latest += 1;
     byId("result").replaceChildren(make("p", { className: "empty" }, byId("result").dataset.empty));
   });
-  const card = new FileCard(page, (message, onProgress) => model.ask(message, onProgress), () => model.worker.postMessage({ kind: "cancel" }));
+  const card = new FileCard(page, (...asked) => model.ask(...asked), () => model.worker.postMessage({ kind: "cancel" }));
 
   const [wasm, bytes, runtime] = await Promise.all(["wasm", "model", "runtime"].map(unpacked));
   const saved = new Blob([bytes], { type: "application/octet-stream" });

@@ -7,6 +7,8 @@ const TENSORS = {
   BOOL: ["bool", (values) => Uint8Array.from(values)],
   STRING: ["string", (values) => values],
 };
+// Bytes of a file that are looked at in one go.
+const PIECE = 65_536;
 const PREVIEW_ROWS = 20;
 const SHOWN_PROBLEMS = 8;
 
@@ -21,7 +23,7 @@ self.onmessage = ({ data }) => {
     return;
   }
   HANDLERS[data.kind](data).then(
-    (answer) => self.postMessage({ ...answer, kind: data.kind, id: data.id }),
+    ({ transfer = [], ...answer }) => self.postMessage({ ...answer, kind: data.kind, id: data.id }, transfer),
     (error) => self.postMessage({ kind: data.kind, id: data.id, problems: error.problems ?? [error.message], isOurs: !(error instanceof Refused) }),
   );
 };
@@ -39,9 +41,9 @@ const HANDLERS = {
   async row({ values }) {
     return { outputs: await run(values.map((value) => [value]), 1) };
   },
-  async file({ file, id }) {
+  async file({ name, content, id }) {
     cancelled = false;
-    return new FileRun(file, id).score();
+    return new FileRun(name, new Uint8Array(content), id).score();
   },
 };
 
@@ -92,9 +94,11 @@ class FileProblems extends Refused {
 
 /** One file on its way through the model. */
 class FileRun {
-  constructor(file, id) {
-    this.file = file;
+  constructor(name, content, id) {
+    this.name = name;
+    this.content = content;
     this.id = id;
+    this.encoder = new TextEncoder();
     this.na = new Set(page.na);
     this.parts = [];
     this.nRows = 0;
@@ -138,16 +142,15 @@ class FileRun {
   }
 
   async *bytes() {
-    let read = 0;
-    const counted = new TransformStream({
-      transform: (bytes, controller) => {
-        read += bytes.length;
-        self.postMessage({ kind: "progress", id: this.id, share: read / this.file.size, rows: this.nRows });
-        controller.enqueue(bytes);
+    let at = 0;
+    let stream = new ReadableStream({
+      pull: (controller) => {
+        if (at >= this.content.length) return controller.close();
+        controller.enqueue(this.content.slice(at, (at += PIECE)));
+        self.postMessage({ kind: "progress", id: this.id, share: Math.min(1, at / this.content.length), rows: this.nRows });
       },
     });
-    let stream = this.file.stream().pipeThrough(counted);
-    if (/\.gz$/i.test(this.file.name)) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+    if (/\.gz$/i.test(this.name)) stream = stream.pipeThrough(new DecompressionStream("gzip"));
     const reader = stream.getReader();
     let isFirst = true;
     for (;;) {
@@ -155,14 +158,18 @@ class FileRun {
       try {
         piece = await reader.read();
       } catch (error) {
-        throw new FileProblems([`the file cannot be read: ${error.message || "it is damaged, or has changed"}`]);
+        throw new FileProblems([`the file cannot be read: ${error.message || "it is damaged"}`]);
       }
       if (piece.done) return;
       // What a spreadsheet marks as UTF-8 it wants marked when it comes back.
-      if (isFirst && piece.value[0] === 0xef && piece.value[1] === 0xbb && piece.value[2] === 0xbf) this.parts.push("\ufeff");
+      if (isFirst && piece.value[0] === 0xef && piece.value[1] === 0xbb && piece.value[2] === 0xbf) this.write("\ufeff");
       isFirst = false;
       yield piece.value;
     }
+  }
+
+  write(text) {
+    this.parts.push(this.encoder.encode(text));
   }
 
   decode(decoded) {
@@ -202,7 +209,7 @@ class FileRun {
     this.columns = page.columns.map((column) => ({ column, at: names.indexOf(column.name) }));
     this.table = new TableRows(names.length);
     this.added = page.outputs.flatMap((output) => output.csv).map((name) => freeName(name, names));
-    this.parts.push(csvLine([...names, ...this.added], this.delimiter));
+    this.write(csvLine([...names, ...this.added], this.delimiter));
   }
 
   async scoreFull() {
@@ -222,7 +229,7 @@ class FileRun {
     if (this.nProblems > 0) return;
     const outputs = await run(values, rows.length);
     const texts = rows.map((_, row) => page.outputs.flatMap((output, i) => cellsOf(output, outputs[i], row)));
-    this.parts.push(rows.map(({ cells }, row) => csvLine([...cells, ...texts[row]], this.delimiter)).join(""));
+    this.write(rows.map(({ cells }, row) => csvLine([...cells, ...texts[row]], this.delimiter)).join(""));
     rows.forEach(({ cells }, row) => {
       if (this.preview.length < PREVIEW_ROWS) this.preview.push([...texts[row], ...cells]);
     });
@@ -275,7 +282,8 @@ class FileRun {
   result() {
     const hasLabel = page.outputs.some(({ form }) => form === "label");
     return {
-      blob: new Blob(this.parts, { type: "text/csv" }),
+      parts: this.parts,
+      transfer: this.parts.map(({ buffer }) => buffer),
       nRows: this.nRows,
       extra: this.extra,
       counts: hasLabel ? page.classes.map((label) => this.counts.get(label) ?? 0) : [],
