@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from small_models import BOOLEAN, SPECIES, TARGETS, TWO_PRICES, schema_of, small_model
+from small_models import BOOLEAN, SPECIES, TARGETS, TWO_PRICES, rows_of, schema_of, small_model
 
 from onnxlearn import Model
-from onnxlearn.prediction import plain_rows
 from onnxlearn.schema import Column
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.rows import RowReader
@@ -30,13 +29,13 @@ def test_the_examples_are_answered(target):
     paths = document(served)["paths"]
     rows = paths["/models/m/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
     feeds = RowReader(model.schema).feeds(rows)
-    predicted = plain_rows(target, model.predict_feeds(feeds), {})
+    predicted = rows_of(model, feeds)
     assert len(predicted) == 2
     request = paths["/v2/models/m/infer"]["post"]["requestBody"]["content"]["application/json"]["example"]
     tensors = [
         Tensor(name=one["name"], datatype=one["datatype"], shape=one["shape"], values=one["data"]) for one in request["inputs"]
     ]
-    assert plain_rows(target, model.predict_feeds(tensors_feeds(tensors, model.schema)), {}) == predicted
+    assert rows_of(model, tensors_feeds(tensors, model.schema)) == predicted
 
 
 def test_rows_have_the_columns_of_the_model():

@@ -25,7 +25,6 @@ from mlserver.settings import Settings
 from mlserver.types import InferenceRequest, InferenceResponse
 from pydantic import ValidationError
 
-from onnxlearn.prediction import plain_rows
 from onnxlearn.serving.batching import Outputs
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.process import metrics, pages
@@ -202,11 +201,8 @@ def _read_rows(served: ServedModel, body: bytes) -> Feeds:
 
 
 def _write_rows(served: ServedModel, outputs: Outputs) -> bytes:
-    axes = {name: output.axis for name, output in served.model.outputs.items()}
-    rows = plain_rows(served.model.schema.target, outputs, axes)
-    answer = {"model": served.name, "version": served.version, "predictions": rows}
-    text: bytes = orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
-    return text
+    told: bytes = orjson.dumps({"model": served.name, "version": served.version})
+    return told[:-1] + b',"predictions":' + served.writer.text(outputs) + b"}"
 
 
 def _write_response(response: InferenceResponse) -> bytes:

@@ -20,6 +20,7 @@ from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
 from onnxlearn.serving.batching import Batcher, Outputs, Overloaded
+from onnxlearn.serving.process.answers import RowWriter
 from onnxlearn.serving.process.metrics import BATCH_ROWS, LOADS
 from onnxlearn.serving.rows import RowReader
 from onnxlearn.serving.settings import ServeSettings
@@ -44,6 +45,7 @@ class ServedModel(OnnxlearnModel):
 
     model: Model
     reader: RowReader
+    writer: RowWriter
     batcher: Batcher
 
     async def load(self) -> bool:
@@ -51,6 +53,7 @@ class ServedModel(OnnxlearnModel):
         await asyncio.to_thread(asyncio.run, super().load())
         self.model = self._model
         self.reader = RowReader(self.model.schema)
+        self.writer = RowWriter(self.model.schema.target, self.model.outputs)
         batch_rows = BATCH_ROWS.labels(model=self.name, version=self.version)
         self.batcher = Batcher(self.model.predict_feeds, on_run=batch_rows.observe, **self.settings.parameters.batching)
         # The first run of a session takes many times as long as the others.
