@@ -174,6 +174,11 @@ def _server_paths() -> Json:
         "/v2": {"get": _operation("The server", "server", None, {"type": "object"}, ())},
         "/v2/health/live": {"get": _operation("Is it alive?", "server", None, {}, ())},
         "/v2/health/ready": {"get": _operation("Are its models loaded?", "server", None, {}, ())},
+        "/v2/repository/index": {
+            "post": _operation(
+                "Models and their states", "server", _body(_INDEX, {"ready": True}), {"type": "array"}, (400, 413)
+            )
+        },
         "/metrics": {"get": {"summary": "Metrics", "tags": ["server"], "responses": {"200": text}}},
     }
 
@@ -223,6 +228,8 @@ _ERROR: Json = {
         },
     },
 }
+
+_INDEX: Json = {"type": "object", "properties": {"ready": {"type": "boolean", "description": "Only those that are loaded"}}}
 
 _TENSOR: Json = {
     "type": "object",
