@@ -1,6 +1,7 @@
 """The OpenAPI document tells what is really taken and answered."""
 
 import json
+import re
 
 import pytest
 from small_models import BOOLEAN, SPECIES, TARGETS, TWO_PRICES, rows_of, schema_of, small_model
@@ -9,6 +10,7 @@ from onnxlearn import Model
 from onnxlearn.schema import Column
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.rows import RowReader
+from onnxlearn.wire.dates import parse_iso
 from onnxlearn.wire.tensors import Tensor, tensors_feeds
 
 
@@ -45,6 +47,26 @@ def test_rows_have_the_columns_of_the_model():
     assert city["description"] == "categorical: Bonn, Köln; any other value counts as unseen"
     assert city["anyOf"] == [{"type": "string"}, {"type": "null"}]
     assert {"const": ""} in row["properties"]["x"]["anyOf"]
+
+
+def test_dates_are_those_that_there_are():
+    day = document(interface(SPECIES)[1])["components"]["schemas"]["m.1.Row"]["properties"]["day"]["anyOf"][0]
+    days = [
+        f"{year:04}-{month:02}-{day:02}"
+        for year in (0, 1, 4, 1900, 2000, 2023, 2024, 9999)
+        for month in range(14)
+        for day in range(33)
+    ]
+    for text in (
+        *days,
+        "2024-02-29T00:00",
+        "2024-02-29 23:59:59.5",
+        "2024-02-29T24:00",
+        "2024-02-29T",
+        "2024-2-29",
+        "02024-02-02",
+    ):
+        assert (re.search(day["pattern"], text) is not None) == (parse_iso(text) is not None), text
 
 
 def test_predictions_have_the_classes_and_targets():
