@@ -113,12 +113,12 @@ def _output(model: ServedInterface, name: str) -> Json:
     if name == "set":
         return {"type": "array", "items": {"enum": list(target.classes)}}
     if name in ("prediction", "lower", "upper", "std"):
-        return {"type": "number"} if len(target.names) == 1 else _numbers(target.names)
+        return _PREDICTED if len(target.names) == 1 else _numbers(target.names)
     return {}
 
 
 def _numbers(names: Sequence[str]) -> Json:
-    return {"type": "object", "required": list(names), "properties": {name: {"type": "number"} for name in names}}
+    return {"type": "object", "required": list(names), "properties": dict.fromkeys(names, _PREDICTED)}
 
 
 def _key(label: object) -> str:
@@ -229,6 +229,11 @@ _ERROR: Json = {
             },
         },
     },
+}
+
+_PREDICTED: Json = {
+    "type": ["number", "null"],
+    "description": "null where the network gives no number, as for rows beyond all bounds",
 }
 
 _INDEX: Json = {"type": "object", "properties": {"ready": {"type": ["boolean", "null"], "description": "Only those loaded"}}}

@@ -72,6 +72,7 @@ def test_dates_are_those_that_there_are():
 def test_predictions_have_the_classes_and_targets():
     schemas = document(interface(BOOLEAN, "won")[1], interface(TWO_PRICES, "prices")[1])["components"]["schemas"]
     assert schemas["won.1.Prediction"]["properties"]["probabilities"]["required"] == ["false", "true"]
+    assert schemas["won.1.Prediction"]["properties"]["probabilities"]["properties"]["true"]["type"] == ["number", "null"]
     assert schemas["won.1.Prediction"]["properties"]["label"] == {"enum": [False, True]}
     assert schemas["prices.1.Prediction"]["properties"]["prediction"]["required"] == ["low", "high"]
 
