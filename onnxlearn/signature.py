@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxlearn.errors import ModelFileError
-from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
+from onnxlearn.session import Session
 
 _ONNX_TYPES = {
     "tensor(double)": "DOUBLE",
