@@ -365,10 +365,10 @@ def as_frame(table: Any) -> pd.DataFrame:
 
 
 def _speaks_arrow(table: Any) -> bool:
-    """Whether it is a table, a batch or a stream of batches of the Arrow PyCapsule interface; pandas has a way of its own."""
+    """Whether Arrow can read it: what has the PyCapsule interface, and pyarrow's datasets; pandas has a way of its own."""
     import pandas as pd
 
-    speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
+    speaks = any(hasattr(table, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "scanner", "to_reader"))
     return speaks and not isinstance(table, pd.DataFrame)
 
 
