@@ -423,11 +423,22 @@ def _can_be_pickled(callback: Any) -> bool:
     return True
 
 
+def _piped(path: Path) -> bytes:
+    """What comes out of a pipe or a device, which does not tell its size beforehand."""
+    data = bytearray()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            data += part
+            if len(data) > MAX_BYTES:
+                raise ModelFileError(f"{str(path)!r} gives more than {MAX_BYTES} bytes: an ONNX file has less than 2 GiB")
+    return bytes(data)
+
+
 def _read(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ModelFileError(f"{str(path)!r} has {size} bytes: an ONNX file has less than 2 GiB")
-        return path.read_bytes()
+        return _piped(path) if path.exists() and not path.is_file() else path.read_bytes()
     except FileNotFoundError as error:
         near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
         there = f"; there is {', '.join(near)}" if near else ""

@@ -98,8 +98,8 @@ def test_batches_of_any_size_are_cut_where_a_table_is(model, monkeypatch, size):
     stream = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=size))
     parts = list(ArrowTable(stream).batches())
     assert [len(part) for part in parts] == [15, 15, 10]
-    read = [part.feeds(model.schema)["small"][:, 0].tolist() for part in parts]
-    assert sum(read, []) == list(range(N))
+    read = np.concatenate([part.feeds(model.schema)["small"][:, 0] for part in parts])
+    assert read.tolist() == list(range(N))
     wrong = table.set_column(0, "x", pa.array(["one"] * N))
     with pytest.raises(DataTypeError, match="column 'x', row 15"):
         list(ArrowTable(wrong).batches())[1].feeds(model.schema)
