@@ -191,7 +191,8 @@ class ArrowReader(ArrowTable):
         if self._format == "parquet":
             import pyarrow.parquet
 
-            return pyarrow.parquet.ParquetFile(self._file)
+            # By default it keeps all bytes that it has read, until it is closed.
+            return pyarrow.parquet.ParquetFile(self._file, pre_buffer=False)
         import pyarrow.ipc
 
         is_file = self._file.read(6) == b"ARROW1"
