@@ -344,8 +344,8 @@ def as_frame(table: Any) -> pd.DataFrame:
         return ArrowTable(table).frame()
     if hasattr(table, "to_pandas"):
         return as_frame(table.to_pandas())
-    if hasattr(table, "collect"):
-        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.collect()")
+    if way := next((name for name in ("collect", "compute") if hasattr(table, name)), None):
+        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.{way}()")
     if isinstance(table, Mapping):
         columns = {name: _series(name, values) for name, values in table.items()}
         lengths = {name: len(values) for name, values in columns.items()}
