@@ -16,9 +16,11 @@ from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
-from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
+from onnxlearn.providers import Provider
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
 from onnxlearn.self_test import Verification, verify
+from onnxlearn.session import CHUNK_ROWS, Session, block_rows_of, chunk_rows_of, run_chunked
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.form import Form
@@ -40,7 +42,8 @@ BLOCK_ROWS = 65_536
 def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None, trust: bool = False) -> Model:
     """Load a model file.
 
-    ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads that share
+    ``provider``: ``auto``, ``cpu``, ``cuda`` or ``tensorrt`` (errors where there is no GPU to use); :class:`onnxlearn.Cuda` and
+    :class:`onnxlearn.TensorRT` have settings for them. ``n_threads``: threads that share
     the rows of a big table, by default as many as this process may use cores. ``trust``: take operators too that no learner
     needs, loops among them (:func:`onnxlearn.guard.require_harmless`).
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxlearn.errors import ModelFileError
-from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
+from onnxlearn.session import Session
 
 MAX_ROW = 2**20
 """The most values of a row of an output."""
