@@ -347,8 +347,8 @@ def as_frame(table: Any) -> pd.DataFrame:
         return ArrowTable(table).frame()
     if hasattr(table, "to_pandas"):
         return as_frame(table.to_pandas())
-    if hasattr(table, "collect"):
-        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.collect()")
+    if way := next((name for name in ("collect", "compute") if hasattr(table, name)), None):
+        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.{way}()")
     if isinstance(table, Mapping):
         columns = {name: _series(name, values) for name, values in table.items()}
         lengths = {name: len(values) for name, values in columns.items()}
@@ -368,10 +368,10 @@ def as_frame(table: Any) -> pd.DataFrame:
 
 
 def _speaks_arrow(table: Any) -> bool:
-    """Whether it is a table, a batch or a stream of batches of the Arrow PyCapsule interface; pandas has a way of its own."""
+    """Whether Arrow can read it: what has the PyCapsule interface, and pyarrow's datasets; pandas has a way of its own."""
     import pandas as pd
 
-    speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
+    speaks = any(hasattr(table, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "scanner", "to_reader"))
     return speaks and not isinstance(table, pd.DataFrame)
 
 
@@ -426,11 +426,22 @@ def _can_be_pickled(callback: Any) -> bool:
     return True
 
 
+def _piped(path: Path) -> bytes:
+    """What comes out of a pipe or a device, which does not tell its size beforehand."""
+    data = bytearray()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            data += part
+            if len(data) > MAX_BYTES:
+                raise ModelFileError(f"{str(path)!r} gives more than {MAX_BYTES} bytes: an ONNX file has less than 2 GiB")
+    return bytes(data)
+
+
 def _read(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ModelFileError(f"{str(path)!r} has {size} bytes: an ONNX file has less than 2 GiB")
-        return path.read_bytes()
+        return _piped(path) if path.exists() and not path.is_file() else path.read_bytes()
     except FileNotFoundError as error:
         near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
         there = f"; there is {', '.join(near)}" if near else ""
