@@ -16,7 +16,7 @@ from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
-from onnxlearn.providers import Provider
+from onnxlearn.providers import CPU_PROVIDER, Provider
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
 from onnxlearn.self_test import Verification, verify
@@ -253,7 +253,8 @@ class Model:
         """Run the rows that the file holds for this, and compare with the outputs of the machine that made it.
 
         ``tolerance``: by how much numbers may differ (:class:`onnxlearn.self_test.Verification`), by default 1e-5, and 0.01
-        where the network was converted (``fp16``, ``int8``); labels have to be equal.
+        where the network was converted (``fp16``, ``int8``); labels have to be equal unless the two best classes are as close,
+        or on a GPU closer than 1e-4.
 
         >>> import onnxlearn as ol
         >>> task = ol.Task.from_file("example:penguins", target="species")
@@ -265,7 +266,8 @@ class Model:
         if tolerance is not None and not tolerance >= 0:
             raise ParameterError(f"tolerance has to be a number from 0, not {tolerance!r}")
         source = self._options["source"]
-        return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source)
+        on_gpu = self.providers[0] != CPU_PROVIDER
+        return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source, on_gpu=on_gpu)
 
     def inspect(self) -> dict[str, Any]:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
