@@ -197,7 +197,7 @@ def _difference(got: Array, expected: Array, rows: Array | None = None) -> float
         return float("inf")
     if not _numbers(got):
         others = got.astype(str) != expected.astype(str)
-        return float(np.mean(others if rows is None else others & rows)) if got.size else 0.0
+        return float(np.mean(others if rows is None or rows.shape != others.shape else others & rows)) if got.size else 0.0
     if expected.dtype.kind not in "fiu":
         return float("inf")
     doubles = expected.astype(np.float64)
