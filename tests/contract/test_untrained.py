@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from quick_learners import GRAPH
 
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.registry import learner_infos
@@ -144,6 +145,7 @@ OTHERS = {
     "deep_wide": {"layer_units": (8,)},
     "entity_mlp": {"layer_units": (8,)},
     "ft_transformer": {"n_blocks": 1, "attention_n_heads": 2, "batch_size": 32},
+    "graph": {"graph": GRAPH},
     "linear": {},
     "realmlp": {},
     "shaped_mlp": {"n_max": 16},

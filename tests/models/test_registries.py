@@ -53,7 +53,7 @@ WITHOUT = {
     "norm": {"linear", "tabnet", "realmlp", "tabm", "tabm_mini"},
     "num_embedding": {"linear", "tabnet"},
 }
-NETWORKS = sorted(set(learner_infos()) - {"bagging", "ensemble", "featureless", "module"})
+NETWORKS = sorted(set(learner_infos()) - {"bagging", "ensemble", "featureless", "graph", "module"})
 
 
 @pytest.mark.parametrize("what", LINES)
