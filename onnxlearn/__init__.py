@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
     from onnxlearn.prediction import Prediction
+    from onnxlearn.providers import Cuda, TensorRT
     from onnxlearn.registry import learner_infos as learners
     from onnxlearn.reporting.page import report
     from onnxlearn.resampling import (
@@ -52,6 +53,7 @@ __all__ = [
     "Bootstrap",
     "ClassificationTask",
     "Column",
+    "Cuda",
     "Custom",
     "CustomCV",
     "Design",
@@ -70,6 +72,7 @@ __all__ = [
     "Subsampling",
     "Target",
     "Task",
+    "TensorRT",
     "TimeSeriesSplit",
     "bench",
     "benchmark",
@@ -99,6 +102,7 @@ _HOMES = {
     "CV": "onnxlearn.resampling:CV",
     "ClassificationTask": "onnxlearn.task:ClassificationTask",
     "Column": "onnxlearn.schema:Column",
+    "Cuda": "onnxlearn.providers:Cuda",
     "Custom": "onnxlearn.resampling:Custom",
     "CustomCV": "onnxlearn.resampling:CustomCV",
     "Design": "onnxlearn.experiments.design:Design",
@@ -117,6 +121,7 @@ _HOMES = {
     "Subsampling": "onnxlearn.resampling:Subsampling",
     "Target": "onnxlearn.schema:Target",
     "Task": "onnxlearn.task:Task",
+    "TensorRT": "onnxlearn.providers:TensorRT",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
     "bench": "onnxlearn.inference.bench:bench",
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",

@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Any
 
 from onnxlearn.errors import MissingExtraError
+from onnxlearn.providers import CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, gpu_names, import_onnxruntime, provider_obstacle
 from onnxlearn.registry import broken_learners
-from onnxlearn.runtime import CPU_PROVIDER, available_cores, count_gpus, import_onnxruntime
+from onnxlearn.session import available_cores
 
 # What each extra of the package brings and is for; pyproject.toml has the versions.
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -27,18 +28,13 @@ CORE = ("onnxlearn", "numpy", "pandas")
 # Answers by a web service: trying it would send something out.
 UNTRIED_PROVIDERS = ("AzureExecutionProvider",)
 
-# An ONNX model of one node, y = x + x over one float: opset 18, IR version 8.
-_TINY_MODEL = (
-    b'\x08\x08:5\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
-    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x12"
-)
-
 
 def diagnose() -> dict[str, Any]:
     """The state of this installation as plain JSON values.
 
-    ``packages``: version or ``None`` by name. ``providers``: by name ``"works"`` or why not. ``problems``: what to mend,
-    with the command. ``missing``: by extra, what it is for and the command that installs it.
+    ``gpus`` and ``gpu_names``: the NVIDIA ones. ``packages``: version or ``None`` by name. ``providers``: by name ``"works"``
+    or why not. ``problems``: what to mend, with the command. ``missing``: by extra, what it is for and the command that
+    installs it.
     """
     names = dict.fromkeys([*CORE, *runtime_wheels(), *(name for _, needed in EXTRAS.values() for name in needed)])
     packages = {name: _version(name) for name in names}
@@ -47,7 +43,8 @@ def diagnose() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": available_cores(),
-        "gpus": count_gpus(),
+        "gpus": len(gpu_names()),
+        "gpu_names": gpu_names(),
         "packages": packages,
         "providers": providers,
         "problems": [*problems, *broken_learners().values()],
@@ -62,7 +59,7 @@ def diagnose() -> dict[str, Any]:
 def report_lines(report: dict[str, Any]) -> list[str]:
     """The report as lines of plain text."""
     lines = [
-        f"python      {report['python']} on {report['platform']}, {report['cores']} cores, {report['gpus']} NVIDIA GPUs",
+        f"python      {report['python']} on {report['platform']}, {report['cores']} cores, {_told_gpus(report['gpu_names'])}",
         *_aligned("packages", {name: text or "not installed" for name, text in report["packages"].items()}),
         *_aligned("providers", report["providers"]),
         *(f"missing     {entry['for']}: {entry['command']}" for entry in report["missing"].values()),
@@ -83,17 +80,10 @@ def try_provider(name: str) -> str:
     """Run a tiny model with this execution provider: ``works``, or why it does not."""
     if name in UNTRIED_PROVIDERS:
         return "not tried: it calls a web service"
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(_TINY_MODEL, options, providers=[name])
-        result = session.run(None, {"x": _one()})[0]
-    except Exception as error:  # noqa: BLE001  the runtime's errors have no base class of their own
-        return f"does not work: {(str(error).splitlines() or [type(error).__name__])[0]}"
-    if name not in session.get_providers():
-        return "does not work: its libraries or its device are not there"
-    return "works" if result.tolist() == [4.0] else f"does not work: 2 + 2 gave {result.tolist()}"
+    if name in (CUDA_PROVIDER, TENSORRT_PROVIDER) and not gpu_names():
+        return "does not work: there is no NVIDIA GPU or no driver"
+    obstacle = provider_obstacle([name])
+    return f"does not work: {obstacle}" if obstacle else "works"
 
 
 def _runtime_state() -> tuple[dict[str, str], list[str]]:
@@ -111,13 +101,21 @@ def _runtime_state() -> tuple[dict[str, str], list[str]]:
     providers = {name: try_provider(name) for name in names}
     if providers.get(CPU_PROVIDER) != "works":
         problems.append("ONNX Runtime cannot run on the CPU: pip install --force-reinstall 'onnxlearn[cpu]'")
-    return providers, problems
+    return providers, [*problems, *_gpu_problem(providers)]
 
 
-def _one() -> Any:
-    import numpy as np
+def _gpu_problem(providers: dict[str, str]) -> list[str]:
+    """A GPU that nothing runs on."""
+    if not gpu_names() or providers.get(CUDA_PROVIDER) == "works":
+        return []
+    if CUDA_PROVIDER not in providers:
+        return ["the installed onnxruntime cannot use the GPU: pip uninstall -y onnxruntime && pip install 'onnxlearn[gpu]'"]
+    text = "ONNX Runtime cannot load CUDA: pip install --force-reinstall 'onnxlearn[gpu]'; the driver has to be one for its "
+    return [text + "version of CUDA (nvidia-smi shows the newest that it takes)"]
 
-    return np.array([2], np.float32)
+
+def _told_gpus(names: list[str]) -> str:
+    return f"{len(names)} NVIDIA GPUs" + (f" ({', '.join(names)})" if names else "")
 
 
 def _version(name: str) -> str | None:

@@ -149,18 +149,21 @@ class ParityError(InternalError):
 
 
 def listing(names: Iterable[object], limit: int = 12) -> str:
-    """Quote names for a message, the first ``limit`` of them.
+    """Quote names for a message, the first ``limit`` of them; a single one more takes no more room than to say so.
 
     >>> listing(["a", "b"])
     "'a', 'b'"
     >>> listing([])
     'nothing'
+    >>> listing("abc", 2), listing("abcd", 2)
+    ("'a', 'b', 'c'", "'a', 'b' and 2 more")
     """
     quoted = [repr(str(name)) for name in names]
     if not quoted:
         return "nothing"
-    rest = f" and {len(quoted) - limit} more" if len(quoted) > limit else ""
-    return ", ".join(quoted[:limit]) + rest
+    if len(quoted) <= limit + 1:
+        return ", ".join(quoted)
+    return f"{', '.join(quoted[:limit])} and {len(quoted) - limit} more"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

@@ -31,6 +31,10 @@ MAX_SHAPE = 512
 MAX_FIELDS = 2_000_000
 """The most fields that are read, which takes seconds. A level of a column is two."""
 
+MAX_NODES = 20_000
+"""The most nodes, of which the runtime looks at some kinds once for each other one: more keep it busy for minutes. A table of
+500 columns takes a few hundred."""
+
 MAX_DEPTH = 16
 """Graphs inside graphs, where these are trusted."""
 
@@ -38,7 +42,8 @@ MAX_DEPTH = 16
 _GRAPH, _OPSET, _TRAINING, _FUNCTIONS = 7, 8, 20, 25
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
 _NODE, _INITIALIZER, _SPARSE_INITIALIZER = 1, 5, 15
-_INPUT, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 4, 5, 7
+_INPUT, _OUTPUT, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7
+_ATTR_INT, _ATTR_INTS = 3, 8
 _ATTR_TENSOR, _ATTR_GRAPH, _ATTR_TENSORS, _ATTR_GRAPHS, _ATTR_SPARSE, _ATTR_SPARSES = 5, 6, 10, 11, 22, 23
 _DATA_TYPE, _INT64_DATA, _NAME, _RAW_DATA, _EXTERNAL, _LOCATION = 2, 7, 8, 9, 13, 14
 _INT64 = 7
@@ -58,7 +63,7 @@ def require_harmless(data: bytes, *, trust: bool = False, source: str = "the fil
     Always: several graphs, or none, and an opset told twice (protobuf merges them, past the checksum); functions of the
     file's own and graphs for training; weights in other files; 2 GiB or more. Unless it is trusted (``trust``, or the
     environment variable ``ONNXLEARN_TRUST=1``): operators that are not in :data:`onnxlearn.operators.OPERATORS`, graphs
-    inside graphs, sparse weights, and constants that ask for tensors of more than 2^28 elements.
+    inside graphs, sparse weights, more than 20,000 nodes, and constants that ask for tensors of more than 2^28 elements.
 
     Raises: ModelFileError.
     """
@@ -88,6 +93,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self._n_fields = itertools.count()
+        self._n_nodes = 0
 
     def model(self, model: memoryview) -> Iterator[Problem]:
         n_graphs = 0
@@ -135,22 +141,16 @@ class _Walk:
                 asked[name] = elements
             elif number == _NODE:
                 nodes.append(value)
+        self._n_nodes += len(nodes)
+        if self._n_nodes > MAX_NODES:
+            yield Problem(f"it has {self._n_nodes} nodes, more than {MAX_NODES}", trusted=True)
         for node in nodes:
             yield from self._node(node, asked, depth=depth)
 
     def _node(self, node: memoryview, asked: dict[str, int], *, depth: int) -> Iterator[Problem]:
-        inputs: list[str] = []
-        attributes: list[memoryview] = []
-        operator = domain = ""
-        for number, value in self._parts(node):
-            if number == _INPUT:
-                inputs.append(_text(value))
-            elif number == _OP_TYPE:
-                operator = _text(value)
-            elif number == _DOMAIN:
-                domain = _text(value)
-            elif number == _ATTRIBUTE:
-                attributes.append(value)
+        parts = list(self._parts(node))
+        inputs = [_text(value) for number, value in parts if number == _INPUT]
+        operator, domain = _last_text(parts, _OP_TYPE), _last_text(parts, _DOMAIN)
         domain = "" if domain == "ai.onnx" else domain
         if operator not in OPERATORS.get(domain, ()):
             where = f" of {_shown(domain)}" if domain else ""
@@ -159,8 +159,10 @@ class _Walk:
         elements = asked.get(inputs[place], 0) if place < len(inputs) else 0
         if elements > MAX_CONSTANT:
             yield Problem(f"a node {operator} asks for {elements} elements at once", trusted=True)
-        for attribute in attributes:
+        for attribute in (value for number, value in parts if number == _ATTRIBUTE):
             yield from self._attribute(attribute, depth=depth)
+            if operator == "Constant":
+                asked[_last_text(parts, _OUTPUT)] = self._constant(attribute)
 
     def _attribute(self, attribute: memoryview, *, depth: int) -> Iterator[Problem]:
         for number, value in self._parts(attribute):
@@ -171,6 +173,16 @@ class _Walk:
             elif number in (_ATTR_GRAPH, _ATTR_GRAPHS):
                 yield Problem("it has graphs inside its graph", trusted=True)
                 yield from self._graph(value, depth=depth + 1)
+
+    def _constant(self, attribute: memoryview) -> int:
+        """How many elements a constant's value asks for where it is taken for a shape."""
+        content: list[int] = []
+        for number, value in self._fields(attribute):
+            if number == _ATTR_TENSOR and isinstance(value, memoryview):
+                return self._as_shape(value)[1]
+            if number in (_ATTR_INT, _ATTR_INTS):
+                content += _numbers(value)
+        return _elements(content)
 
     def _sparse(self, sparse: memoryview) -> Iterator[Problem]:
         """Its parts, of which two are tensors, may not be elsewhere either."""
@@ -194,7 +206,7 @@ class _Walk:
             if number == _DATA_TYPE and isinstance(value, int):
                 kind = value
             elif number == _INT64_DATA and len(content) < MAX_SHAPE:
-                content += [_signed(value)] if isinstance(value, int) else _packed(value[:MAX_SHAPE])
+                content += _numbers(value)
             elif number == _NAME and isinstance(value, memoryview):
                 name = _text(value)
             elif number == _RAW_DATA and isinstance(value, memoryview):
@@ -202,7 +214,7 @@ class _Walk:
         if kind != _INT64 or len(raw) > MAX_SHAPE:
             return name, 0
         content += np.frombuffer(raw[: len(raw) // 8 * 8], "<i8").tolist()
-        return name, math.prod(max(1, abs(size)) for size in content[:MAX_SHAPE]) if content else 0
+        return name, _elements(content)
 
     def _fields(self, message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         for field in message_fields(message):
@@ -219,8 +231,22 @@ def _text(value: memoryview) -> str:
     return bytes(value).decode()
 
 
+def _last_text(parts: list[tuple[int, memoryview]], number: int) -> str:
+    """A text field; of several the last one counts."""
+    return next((_text(value) for found, value in reversed(parts) if found == number), "")
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def _elements(shape: list[int]) -> int:
+    return math.prod(max(1, abs(size)) for size in shape[:MAX_SHAPE]) if shape else 0
+
+
+def _numbers(value: int | memoryview) -> list[int]:
+    """One number, or several that are packed into bytes."""
+    return [_signed(value)] if isinstance(value, int) else _packed(value[:MAX_SHAPE])
 
 
 def _signed(value: int) -> int:

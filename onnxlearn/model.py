@@ -16,9 +16,11 @@ from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
-from onnxlearn.runtime import CHUNK_ROWS, Provider, Session, block_rows_of, chunk_rows_of, open_session, run_chunked
+from onnxlearn.providers import CPU_PROVIDER, Provider
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
 from onnxlearn.self_test import Verification, verify
+from onnxlearn.session import CHUNK_ROWS, Session, block_rows_of, chunk_rows_of, run_chunked
 from onnxlearn.signature import Output, check_inputs, read_outputs
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_features, row_encoder, unique_column
 from onnxlearn.wire.form import Form
@@ -40,7 +42,8 @@ BLOCK_ROWS = 65_536
 def load(path: str | Path, *, provider: Provider = "auto", n_threads: int | None = None, trust: bool = False) -> Model:
     """Load a model file.
 
-    ``provider``: ``auto``, ``cpu`` or ``cuda`` (an error where there is no GPU to use). ``n_threads``: threads that share
+    ``provider``: ``auto``, ``cpu``, ``cuda`` or ``tensorrt`` (errors where there is no GPU to use); :class:`onnxlearn.Cuda` and
+    :class:`onnxlearn.TensorRT` have settings for them. ``n_threads``: threads that share
     the rows of a big table, by default as many as this process may use cores. ``trust``: take operators too that no learner
     needs, loops among them (:func:`onnxlearn.guard.require_harmless`).
 
@@ -250,7 +253,8 @@ class Model:
         """Run the rows that the file holds for this, and compare with the outputs of the machine that made it.
 
         ``tolerance``: by how much numbers may differ (:class:`onnxlearn.self_test.Verification`), by default 1e-5, and 0.01
-        where the network was converted (``fp16``, ``int8``); labels have to be equal.
+        where the network was converted (``fp16``, ``int8``); labels have to be equal unless the two best classes are as close,
+        or on a GPU closer than 1e-4.
 
         >>> import onnxlearn as ol
         >>> task = ol.Task.from_file("example:penguins", target="species")
@@ -262,7 +266,8 @@ class Model:
         if tolerance is not None and not tolerance >= 0:
             raise ParameterError(f"tolerance has to be a number from 0, not {tolerance!r}")
         source = self._options["source"]
-        return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source)
+        on_gpu = self.providers[0] != CPU_PROVIDER
+        return verify(self.metadata, self.schema, self.predict_feeds, tolerance=tolerance, source=source, on_gpu=on_gpu)
 
     def inspect(self) -> dict[str, Any]:
         """What the model predicts, from what, how well and trained how: plain values, ready for JSON."""
@@ -344,8 +349,8 @@ def as_frame(table: Any) -> pd.DataFrame:
         return ArrowTable(table).frame()
     if hasattr(table, "to_pandas"):
         return as_frame(table.to_pandas())
-    if hasattr(table, "collect"):
-        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.collect()")
+    if way := next((name for name in ("collect", "compute") if hasattr(table, name)), None):
+        raise DataError(f"a {type(table).__name__} has no rows yet: give it as table.{way}()")
     if isinstance(table, Mapping):
         columns = {name: _series(name, values) for name, values in table.items()}
         lengths = {name: len(values) for name, values in columns.items()}
@@ -365,10 +370,10 @@ def as_frame(table: Any) -> pd.DataFrame:
 
 
 def _speaks_arrow(table: Any) -> bool:
-    """Whether it is a table, a batch or a stream of batches of the Arrow PyCapsule interface; pandas has a way of its own."""
+    """Whether Arrow can read it: what has the PyCapsule interface, and pyarrow's datasets; pandas has a way of its own."""
     import pandas as pd
 
-    speaks = hasattr(table, "__arrow_c_stream__") or hasattr(table, "__arrow_c_array__")
+    speaks = any(hasattr(table, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "scanner", "to_reader"))
     return speaks and not isinstance(table, pd.DataFrame)
 
 
@@ -423,11 +428,22 @@ def _can_be_pickled(callback: Any) -> bool:
     return True
 
 
+def _piped(path: Path) -> bytes:
+    """What comes out of a pipe or a device, which does not tell its size beforehand."""
+    data = bytearray()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            data += part
+            if len(data) > MAX_BYTES:
+                raise ModelFileError(f"{str(path)!r} gives more than {MAX_BYTES} bytes: an ONNX file has less than 2 GiB")
+    return bytes(data)
+
+
 def _read(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ModelFileError(f"{str(path)!r} has {size} bytes: an ONNX file has less than 2 GiB")
-        return path.read_bytes()
+        return _piped(path) if path.exists() and not path.is_file() else path.read_bytes()
     except FileNotFoundError as error:
         near = sorted(other.name for other in path.parent.glob("*.onnx"))[:5] if path.parent.is_dir() else []
         there = f"; there is {', '.join(near)}" if near else ""

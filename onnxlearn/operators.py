@@ -1,7 +1,7 @@
 """The operators that a model file may use: those that compute, in a number of steps that the shapes of their inputs tell.
 
 Left out are loops, branches and everything else with graphs inside; sequences and optionals; random numbers; and operators
-whose output has a size that values tell, but for three that our own graphs need (:data:`SIZED`).
+whose output has a size that values tell, but for those that our own graphs and torch's exporter need (:data:`SIZED`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 OPSETS = {"": range(7, 27), "ai.onnx.ml": range(1, 6)}
 """The versions of the standard's operators that ONNX Runtime reads, by domain; ``ai.onnx`` is written as the empty text."""
 
-SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+SIZED = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Tile": 1}
 """Operators whose output has a size that values tell, and which input that is."""
 
 _BY_ELEMENT = """
@@ -27,7 +27,7 @@ _LAYERS = """
     InstanceNormalization LSTM LayerNormalization LpNormalization MatMul MaxPool MeanVarianceNormalization RMSNormalization RNN
 """
 _SHAPES = """
-    Compress Concat Constant Dropout Flatten Gather GatherElements GatherND NonZero OneHot Reshape ReverseSequence
+    Compress Concat Constant Dropout Flatten Gather GatherElements GatherND NonZero Reshape ReverseSequence
     ScatterElements ScatterND Shape Size Slice Split Squeeze Transpose Trilu Unique Unsqueeze
 """
 _QUANTISED = "ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearConv QLinearMatMul QuantizeLinear"

@@ -413,8 +413,9 @@ def _type_name(hint: Any, choices: Mapping[str, Any] | None = None) -> str:
 
 
 def _readers(hint: Any) -> list[Callable[[str], Any]]:
-    """Ways to read text as the type, the strictest first."""
-    return [reader for option in _alternatives(hint) for reader in _readers_of(option)]
+    """Ways to read text as the type, the strictest first: every text is a str."""
+    options = sorted(_alternatives(hint), key=lambda option: option is str)
+    return [reader for option in options for reader in _readers_of(option)]
 
 
 def _readers_of(option: Any) -> list[Callable[[str], Any]]:

@@ -232,19 +232,6 @@ def one_row(target: Target, outputs: Mapping[str, Array], axes: Mapping[str, Seq
     return {name: _plain(target, name, array[:1].tolist()[0], axes or {}) for name, array in outputs.items()}
 
 
-def plain_rows(
-    target: Target, outputs: Mapping[str, Array], axes: Mapping[str, Sequence[Any]] | None = None
-) -> list[dict[str, Any]]:
-    """The outputs of each row as :func:`one_row` has them.
-
-    >>> target = Target(names=("y",), type="regression", dtype="float64")
-    >>> plain_rows(target, {"prediction": np.array([[1.5], [2.0]])})
-    [{'prediction': 1.5}, {'prediction': 2.0}]
-    """
-    columns = [[_plain(target, name, values, axes or {}) for values in array.tolist()] for name, array in outputs.items()]
-    return [dict(zip(outputs, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
 def _plain(target: Target, name: str, values: Any, axes: Mapping[str, Sequence[Any]]) -> Any:
     if name == "label":
         return bool(values) if target.dtype == "bool" else values

@@ -1,261 +1,36 @@
-"""Sessions of ONNX Runtime: providers, threads, and big batches in chunks."""
+"""Opening a model file where it is asked to run."""
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-import ctypes
-import functools
-import io
-import math
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
-from onnxlearn.errors import MissingExtraError, ModelFileError, ParameterError, ProviderError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-Provider: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-CPU_PROVIDER = "CPUExecutionProvider"
-CUDA_PROVIDER = "CUDAExecutionProvider"
-
-# About a thousand rows of a table keep most networks' activations in the processor's cache: 1.2-1.3x faster than
-# 10,000-row chunks, 1.6x than 100,000. A file whose network has wide ones asks for fewer. Every input costs a little in
-# every run, so many columns are no reason for smaller chunks (500 of them: 128 rows cost twice as much as 1,000); rows of
-# images are.
-CHUNK_ROWS = 1000
-CHUNK_VALUES = 1_000_000
-
-_ON_ONE_CORE: contextvars.ContextVar[bool] = contextvars.ContextVar("on_one_core", default=False)
-
-
-class Session(Protocol):
-    """What is used of ``onnxruntime.InferenceSession``, and how :func:`run_chunked` runs it.
-
-    ``n_threads``: chunks side by side; ``chunk_rows``: the most rows of a chunk.
-    """
-
-    n_threads: int
-    chunk_rows: int
-
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]) -> list[Any]:
-        """Outputs of these names, in order."""
-
-    def get_inputs(self) -> list[Any]:
-        """Inputs with ``name``, ``type`` and ``shape``."""
-
-    def get_outputs(self) -> list[Any]:
-        """Outputs with ``name``, ``type`` and ``shape``."""
-
-    def get_providers(self) -> list[str]:
-        """The execution providers that the session really has."""
-
-
-def import_onnxruntime() -> Any:
-    """The module onnxruntime.
-
-    Raises: MissingExtraError where it is not installed, or is left broken by installing and removing both of its wheels.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError.of("onnxruntime", "cpu", "running a model") from error
-    if not hasattr(onnxruntime, "InferenceSession"):
-        raise MissingExtraError(
-            "the package onnxruntime is damaged (its CPU and GPU wheels overwrite each other): "
-            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxlearn[cpu]'"
-        )
-    return onnxruntime
+from onnxlearn.device import open_on_gpu
+from onnxlearn.errors import ParameterError, ProviderError
+from onnxlearn.providers import CPU_PROVIDER, Provider, cuda_obstacle, gpu_of, has_cuda_runtime, name_of
+from onnxlearn.session import CHUNK_ROWS, Session, say_once, start_session
 
 
 def open_session(
-    source: bytes | Path,
-    provider: Provider = "auto",
-    n_threads: int | None = None,
-    *,
-    tf32: bool = False,
-    chunk_rows: int = CHUNK_ROWS,
+    source: bytes | Path, provider: Provider = "auto", n_threads: int | None = None, *, chunk_rows: int = CHUNK_ROWS
 ) -> Session:
     """Open a model (its bytes or its path) for running.
 
-    ``provider``: ``cpu``; ``cuda``, an error unless the session really got the GPU; ``auto``, the GPU where there is one
-    and the installed runtime can use it, else the CPU. ``n_threads``: chunks of a big batch that are run side by side, by
-    default as many as this process may use cores; one run is one thread. ``tf32``: let CUDA round float32 products to 10
-    bits of mantissa, which costs three digits. ``chunk_rows``: the most rows that are run at a time.
+    ``provider``: ``cpu``; ``cuda``, ``tensorrt`` or one of :mod:`onnxlearn.providers` with settings, an error unless the
+    session really got the GPU; ``auto``, CUDA where there is a GPU that the installed runtime can use, else the CPU.
+    ``n_threads``: chunks of a big batch that are run side by side, by default as many as this process may use cores; one run
+    is one thread. ``chunk_rows``: the most rows that are run at a time on the CPU.
 
     Raises: ModelFileError, ProviderError, ParameterError, MissingExtraError.
     """
-    if provider not in get_args(Provider):
-        raise ParameterError(f"provider has to be 'auto', 'cpu' or 'cuda', not {provider!r}")
+    gpu = gpu_of(provider)
     if n_threads is not None and n_threads < 1:
         raise ParameterError(f"n_threads has to be >= 1 or None, not {n_threads!r}")
-    ort = import_onnxruntime()
-    obstacle = "" if provider == "cpu" else cuda_obstacle()
-    if provider != "cpu" and not obstacle:
-        _preload_cuda(ort)
-        session = _session(ort, source, [(CUDA_PROVIDER, {"use_tf32": str(int(tf32))}), CPU_PROVIDER], n_threads, chunk_rows)
-        if CUDA_PROVIDER in session.get_providers():
-            return session
-        obstacle = "onnxruntime-gpu cannot load its CUDA libraries (pip install 'onnxlearn[gpu]')"
-    if provider == "cuda":
-        raise ProviderError(f"provider 'cuda' is not available: {obstacle}; use provider 'cpu' or 'auto'")
-    if provider == "auto" and has_cuda_runtime():
-        say_once(f"onnxlearn: running on the CPU: {obstacle}")
-    return _session(ort, source, [CPU_PROVIDER], n_threads, chunk_rows)
-
-
-def has_cuda_runtime() -> bool:
-    """Whether the installed runtime was built with CUDA: without, ``auto`` and ``cpu`` are the same."""
-    return CUDA_PROVIDER in import_onnxruntime().get_available_providers()
-
-
-def run_chunked(
-    session: Session,
-    feeds: Mapping[str, np.ndarray[Any, Any]],
-    names: Sequence[str] | None = None,
-    chunk_rows: int | None = None,
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Run all rows in chunks and join the outputs; memory beyond the outputs does not grow with the rows.
-
-    ``feeds``: one array a model input, all with the rows on the first axis. ``names``: the outputs to compute, by default
-    all. ``chunk_rows``: rows of a chunk, by default the session's and fewer when rows are wide. No rows give empty outputs.
-    """
-    names = list(names) if names is not None else [output.name for output in session.get_outputs()]
-    n_rows = len(next(iter(feeds.values())))
-    step = chunk_rows or chunk_size(feeds, session.chunk_rows)
-    if n_rows <= step:
-        return dict(zip(names, session.run(names, feeds), strict=True))
-    import numpy as np
-
-    def run(start: int) -> list[np.ndarray[Any, Any]]:
-        # Slices of C-contiguous arrays are views: nothing is copied on the way in.
-        return session.run(names, {name: array[start : start + step] for name, array in feeds.items()})
-
-    first = run(0)
-    joined = [np.empty((n_rows, *output.shape[1:]), output.dtype) for output in first]
-
-    def fill(start: int) -> None:
-        for whole, output in zip(joined, run(start) if start else first, strict=True):
-            whole[start : start + step] = output
-
-    _for_each(fill, range(0, n_rows, step), session.n_threads)
-    return dict(zip(names, joined, strict=True))
-
-
-def run_quietly(session: Session, feeds: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
-    """All outputs; where it fails the runtime raises and does not also write to stderr."""
-    options = import_onnxruntime().RunOptions()
-    options.log_severity_level = 4
-    outputs: list[Any] = session.run(None, feeds, options)  # type: ignore[call-arg]
-    return outputs
-
-
-def _for_each(work: Callable[[int], None], items: Sequence[int], n_threads: int) -> None:
-    if n_threads == 1:
-        for item in items:
-            work(item)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        # Asking for the results is what raises the errors.
-        list(pool.map(work, items))
-
-
-def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]], most: int = CHUNK_ROWS) -> int:
-    """Rows of a chunk that suit the width of these rows."""
-    return chunk_rows_of(sum(math.prod(array.shape[1:]) for array in feeds.values()), most)
-
-
-def chunk_rows_of(width: int, most: int = CHUNK_ROWS) -> int:
-    """Rows of a chunk, at most so many, for rows of so many values."""
-    return max(1, min(most, CHUNK_VALUES // max(width, 1)))
-
-
-def block_rows_of(chunk: int, most: int) -> int:
-    """At most so many rows, in whole chunks: blocks cut a table where chunks do, so that blocks change no result."""
-    return chunk * max(1, most // chunk)
-
-
-@contextlib.contextmanager
-def on_one_core() -> Iterator[None]:
-    """Inside, sessions are opened for one core: others are busy with work of the same kind."""
-    token = _ON_ONE_CORE.set(True)
-    try:
-        yield
-    finally:
-        _ON_ONE_CORE.reset(token)
-
-
-def available_cores() -> int:
-    """Number of cores that this process may use; 1 inside :func:`on_one_core`."""
-    if _ON_ONE_CORE.get():
-        return 1
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-@functools.cache
-def cuda_obstacle() -> str:
-    """Why CUDA cannot be asked for, or an empty string: no GPU here, or a runtime built without it."""
-    if not has_cuda_runtime():
-        return "the installed onnxruntime has no CUDA (pip uninstall -y onnxruntime && pip install 'onnxlearn[gpu]')"
-    if count_gpus() == 0:
-        return "there is no NVIDIA GPU or no driver"
-    return ""
-
-
-def count_gpus() -> int:
-    """Number of NVIDIA GPUs that the driver shows to this process, 0 without a driver."""
-    # Asked of the driver because ONNX Runtime lists CUDA as available wherever its GPU wheel is installed.
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    count = ctypes.c_int(0)
-    with contextlib.suppress(OSError, AttributeError):
-        driver = ctypes.CDLL(library)
-        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
-            return int(count.value)
-    return 0
-
-
-@functools.cache
-def say_once(text: str) -> None:
-    """Write a line to stderr, the first time that this process says it."""
-    sys.stderr.write(text + "\n")
-
-
-def _session(ort: Any, source: bytes | Path, providers: list[Any], n_threads: int | None, chunk_rows: int) -> Session:
-    options = ort.SessionOptions()
-    # What goes wrong is raised.
-    options.log_severity_level = 4
-    # Chunks side by side use cores better than the threads of one run, which wait for each other at every node: a single
-    # row takes half the time without them. So there is nothing to spin either.
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # By default bytes that look like the runtime's own format are read as such, whatever else they are to other readers.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    data = source if isinstance(source, bytes) else str(source)
-    try:
-        # Its fallback would print to stdout, and carry on with the CPU after a GPU failed in the middle of a run.
-        session: Session = ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
-    except Exception as error:
-        raise ModelFileError(f"ONNX Runtime {ort.__version__} cannot load the model: {_first_line(error)}") from error
-    # Runs on a GPU wait for each other.
-    session.n_threads = (n_threads or available_cores()) if providers == [CPU_PROVIDER] else 1
-    session.chunk_rows = chunk_rows
-    return session
-
-
-def _preload_cuda(ort: Any) -> None:
-    # Finds the CUDA libraries that come as Python packages; it prints what it does not find instead of raising.
-    if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            ort.preload_dlls()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
+    if gpu is not None:
+        found = cuda_obstacle() or open_on_gpu(source, gpu, n_threads, chunk_rows)
+        if not isinstance(found, str):
+            return found
+        if provider != "auto":
+            raise ProviderError(f"provider {name_of(provider)!r} is not available: {found}; use provider 'cpu' or 'auto'")
+        if has_cuda_runtime():
+            say_once(f"onnxlearn: running on the CPU: {found}")
+    return start_session(source, [CPU_PROVIDER], n_threads, chunk_rows)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnxlearn.errors import ModelFileError
-from onnxlearn.runtime import Session
 from onnxlearn.schema import Schema
+from onnxlearn.session import Session
+
+MAX_ROW = 2**20
+"""The most values of a row of an output."""
 
 _ONNX_TYPES = {
     "tensor(double)": "DOUBLE",
@@ -86,6 +90,8 @@ def _output(value: Any, told: tuple[Any, ...] | None, source: str) -> Output:
         raise ModelFileError(
             f"{source} is damaged: its output {value.name!r} has the shape {value.shape}, not one of fixed size a row"
         )
+    if (n_values := math.prod(value.shape[1:])) > MAX_ROW:
+        raise ModelFileError(f"{source} is refused: its output {value.name!r} has {n_values} values a row, more than {MAX_ROW}")
     if value.type not in _ONNX_TYPES:
         raise ModelFileError(f"{source} is damaged: its output {value.name!r} is {value.type}, which no output is")
     row_shape = tuple(value.shape[1:])

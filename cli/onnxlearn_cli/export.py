@@ -13,15 +13,15 @@ from onnxlearn_cli.talk import say, show
 
 def export(
     model: ModelFile,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="See onnxlearn targets.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Target: see onnxlearn targets.")],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="File or new folder to write.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Option of the format: see onnxlearn targets FORMAT. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Option of the target: see onnxlearn targets FORMAT. Repeatable."),
     ] = None,
-    opset: Annotated[int | None, typer.Option("--opset", metavar="N", help="--set opset=N of the format onnx.")] = None,
+    opset: Annotated[int | None, typer.Option("--opset", metavar="N", help="--set opset=N of the target onnx.")] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", metavar="names|indices", help="--set labels=... of the format onnx.")
+        str | None, typer.Option("--labels", metavar="names|indices", help="--set labels=... of the target onnx.")
     ] = None,
 ) -> None:
     """Write a model in another form.

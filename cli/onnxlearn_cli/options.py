@@ -33,8 +33,10 @@ Format: TypeAlias = Annotated[
     ),
 ]
 Provider: TypeAlias = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option("--provider", help="Where the model runs; cuda is an error where it cannot, auto falls back to cpu."),
+    Literal["auto", "cpu", "cuda", "tensorrt"],
+    typer.Option(
+        "--provider", help="Where the model runs; cuda and tensorrt are errors where it cannot, auto takes cuda or cpu."
+    ),
 ]
 
 

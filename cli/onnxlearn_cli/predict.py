@@ -31,6 +31,7 @@ def predict(
     Writes one line a row, in order: label and probabilities, or the predicted numbers, and what else the model gives. A folder
     of files is one table, or with a folder as --out predicted file by file; the same command goes on where it ended early.
     """
+    from onnxlearn.errors import InterruptedFit
     from onnxlearn.files.outputs import STDOUT, require_other_file
     from onnxlearn.files.predicted_folder import predict_folder
     from onnxlearn.files.stream import predict_file
@@ -39,7 +40,10 @@ def predict(
     require_other_file(out, model, data)
     opened = load(model, provider=provider)
     if Path(data).is_dir() and (Path(out).is_dir() or (out != STDOUT and not Path(out).suffix)):
-        say(str(predict_folder(opened, data, out, keep=keep or (), format=format_)))
+        try:
+            say(str(predict_folder(opened, data, out, keep=keep or (), format=format_)))
+        except KeyboardInterrupt:
+            raise InterruptedFit(f"interrupted; what is in {out!r} is whole: the same command goes on from there") from None
     else:
         predict_file(opened, data, out, keep=keep or (), format=format_)
 

@@ -60,16 +60,16 @@ def learners(
 
 
 def targets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this form.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this target.")] = None,
 ) -> None:
-    """List the forms that a model can be exported in, or show one and its options."""
+    """List what a model can be exported to, or show one target and its options."""
     from onnxlearn.export import TARGETS, target_class
     from onnxlearn.params import list_params
 
     if name is None:
         found = {target: target_class(target) for target in TARGETS}
         show_table(
-            ["form", "what it is", "written as"],
+            ["target", "what it is", "written as"],
             [[target, cls.meaning, "folder" if cls.is_folder else "file"] for target, cls in found.items()],
         )
         return

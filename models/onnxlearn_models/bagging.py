@@ -17,7 +17,7 @@ from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
-from onnxlearn.runtime import run_chunked
+from onnxlearn.session import run_chunked
 from onnxlearn.task import Task
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.bare import bare_networks

@@ -19,9 +19,11 @@ from onnxlearn.learner import Learner
 from onnxlearn.metadata import FORMAT_VERSION
 from onnxlearn.model import Model
 from onnxlearn.prediction import Prediction
-from onnxlearn.runtime import CHUNK_ROWS, Session, has_cuda_runtime, open_session, run_chunked
+from onnxlearn.providers import has_cuda_runtime
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
 from onnxlearn.self_test import KEY, record
+from onnxlearn.session import CHUNK_ROWS, Session, run_chunked
 from onnxlearn.task import Task
 
 

@@ -13,8 +13,8 @@ from onnxlearn.postprocess.heads import average
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import class_array
 from onnxlearn.preprocess.target import TargetScaling
-from onnxlearn.runtime import CHUNK_ROWS, Session, run_chunked
 from onnxlearn.schema import Schema, Target
+from onnxlearn.session import CHUNK_ROWS, Session, run_chunked
 from onnxlearn.wire.feeds import Feeds, join_feeds
 from onnxlearn_models.fitted import FittedNetwork
 

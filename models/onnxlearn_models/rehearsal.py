@@ -15,8 +15,9 @@ from onnxlearn.errors import ExportError, ModelFileError, OnnxlearnError, Parame
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check_serialized
 from onnxlearn.named import reason
-from onnxlearn.runtime import Session, open_session, run_quietly
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
+from onnxlearn.session import Session, run_quietly
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.lookup import N_ROWS, Lookups, find_lookups
 from onnxlearn_models.lowering.lower import lower

@@ -16,7 +16,7 @@ from onnxlearn.model import Model
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import average
 from onnxlearn.postprocess.postprocessing import Postprocessing, require_calibration_rows
-from onnxlearn.runtime import run_chunked
+from onnxlearn.session import run_chunked
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import FittedNetwork

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from onnxlearn.experiments.design import Cell
 from onnxlearn.experiments.job import FITTING, Begun, Job, Settings, single_threaded
 from onnxlearn.experiments.record import Finished
-from onnxlearn.runtime import on_one_core
+from onnxlearn.session import on_one_core
 from onnxlearn.task import Task
 
 T = TypeVar("T")

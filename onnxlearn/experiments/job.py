@@ -23,7 +23,7 @@ from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure, Outcome, Run
 from onnxlearn.parts import part_of
 from onnxlearn.prediction import Prediction
-from onnxlearn.runtime import on_one_core
+from onnxlearn.session import on_one_core
 from onnxlearn.task import Task
 
 if TYPE_CHECKING:

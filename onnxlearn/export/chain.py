@@ -10,7 +10,8 @@ import numpy as np
 from onnxlearn.errors import ParityError
 from onnxlearn.graph.check import check_onnx
 from onnxlearn.graph.hostile import tried_feeds
-from onnxlearn.runtime import Session, open_session, run_chunked
+from onnxlearn.runtime import open_session
+from onnxlearn.session import Session, run_chunked
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model

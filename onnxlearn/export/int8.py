@@ -58,7 +58,8 @@ class Int8(Converted):
         """What the network reads of the calibration rows."""
         from onnxlearn.graph.network import tapped
         from onnxlearn.inspection.rows import read_rows
-        from onnxlearn.runtime import open_session, run_chunked
+        from onnxlearn.runtime import open_session
+        from onnxlearn.session import run_chunked
 
         session = open_session(tapped(subject.graph, [value.name for value in subject.network.graph.input]), "cpu")
         feeds = read_rows(subject.model, self.calibration).feeds

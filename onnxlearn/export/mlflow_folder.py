@@ -18,8 +18,9 @@ from onnxlearn.errors import MissingExtraError, ParityError
 from onnxlearn.export.target import OUT, Target
 from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
 from onnxlearn.params import param
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import MISSING_INT64, Column, Schema
+from onnxlearn.session import run_chunked
 from onnxlearn.wire.examples import example_feeds, example_rows
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.form import Form

@@ -24,6 +24,9 @@ from onnxlearn.wire.form import Form
 if TYPE_CHECKING:
     from onnxlearn.model import Model
 
+# Triton, which does not start with more digits than it can hold, has int64 for versions and int32 for these.
+_MOST = 10**9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Triton(Target):
@@ -37,15 +40,21 @@ class Triton(Target):
     is_folder: ClassVar[bool] = True
 
     name: str | None = param(None, "name of the model in the server (None: that of the task)")
-    version: int = param(1, "number of this version, the name of its folder", low=1)
+    version: int = param(1, "number of this version, the name of its folder", low=1, high=10**18)
     # One config stands for all versions of an ensemble: an old one would run the newest parts.
-    serve_versions: int = param(1, "how many of the newest versions in the folder are served", low=1, when={"ensemble": False})
+    serve_versions: int = param(
+        1, "how many of the newest versions in the folder are served", low=1, high=_MOST, when={"ensemble": False}
+    )
     backend: Literal["onnxruntime", "python"] = param("onnxruntime", "Triton's backend that runs the file")
     ensemble: bool = param(False, "preprocessing on the CPU and the network by itself, which takes no text")
     device: Literal["cpu", "gpu"] = param("cpu", "where the model runs, or the network of an ensemble")
-    instances: int = param(1, "copies of it that run side by side", low=1)
-    max_batch: int | None = param(None, "most rows of a request, and of requests together (None: the file's chunk_rows)", low=1)
-    max_delay: int = param(0, "microseconds that a request may wait for others; with 0 they meet while a model is busy", low=0)
+    instances: int = param(1, "copies of it that run side by side", low=1, high=_MOST)
+    max_batch: int | None = param(
+        None, "most rows of a request, and of requests together (None: the file's chunk_rows)", low=1, high=_MOST
+    )
+    max_delay: int = param(
+        0, "microseconds that a request may wait for others; with 0 they meet while a model is busy", low=0, high=_MOST
+    )
 
     def place(self, out: Path) -> AbstractContextManager[Path]:
         """A new folder, or a repository that gets another model or version."""
@@ -70,7 +79,8 @@ class Triton(Target):
 
         steps = []
         for part in chain_of(model):
-            served = _served(f"{name}_{part.role}", part.data)
+            # A version has parts of its own: while a server loads a newer one, those of two never answer together.
+            served = _served(f"{name}_{part.role}_{self.version}", part.data)
             on_cpu: dict[str, Any] = {} if part.role == "net" else {"device": "cpu", "instances": 1, "max_delay": 0}
             dataclasses.replace(self, **on_cpu)._write_model(out, served, part.data, model)
             inputs = {tensor: part.called.get(tensor, tensor) for tensor in served.inputs}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from onnxlearn.errors import OutputError
-from onnxlearn.files.outputs import PART, atomic_folder
+from onnxlearn.files.outputs import atomic_folder, atomic_path, make_folder
 
 CONFIG = "config.pbtxt"
 LABELS = "labels.txt"
@@ -27,21 +27,19 @@ def added_to(repository: Path, version: int, serve_versions: int) -> Iterator[Pa
     Each model's config is replaced, as one stands for all its versions. Raises: OutputError where a version is not newer than
     those that are there, or cannot be served beside them.
     """
-    beside = repository.resolve()
-    # Beside it: a server may be looking into it.
-    temporary = beside.with_name(f".{beside.name[:200]}.{secrets.token_hex(4)}{PART}")
-    try:
-        with atomic_folder(temporary) as empty:
+    # Elsewhere: a server that looks into the repository takes every folder in it for a model.
+    with tempfile.TemporaryDirectory(prefix="onnxlearn-") as elsewhere:
+        made = Path(elsewhere, "models")
+        with atomic_folder(made) as empty:
             yield empty
-        models = sorted(path for path in temporary.iterdir() if path.is_dir())
+        # What is made of parts has a shorter name than these, and enters after them.
+        models = sorted(made.iterdir(), reverse=True)
         for model in models:
             _require_newer(repository, model, version)
             if serve_versions > 1:
                 _require_alike(repository, model)
         for model in models:
-            _move(model, repository / model.name, str(version))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _add(model, repository / model.name, str(version))
 
 
 def _require_newer(repository: Path, model: Path, version: int) -> None:
@@ -69,11 +67,15 @@ def _interface(model: Path) -> list[str]:
     return [*tensors, *texts[1:]]
 
 
-def _move(model: Path, there: Path, version: str) -> None:
-    """The version first: a config without it would be one of nothing."""
-    there.mkdir(exist_ok=True)
-    shutil.move(model / version, there / version)
+def _add(model: Path, there: Path, version: str) -> None:
+    """The version first: a config without it would be one of nothing. The config after the labels that it names."""
+    make_folder(there)
+    with atomic_folder(there / version) as place:
+        for file in (model / version).iterdir():
+            shutil.copyfile(file, place / file.name)
+    files = [path for path in model.iterdir() if path.is_file()]
+    for file in sorted(files, key=lambda file: file.name == CONFIG):
+        with atomic_path(there / file.name) as place:
+            shutil.copyfile(file, place)
     if not (model / LABELS).exists():
         (there / LABELS).unlink(missing_ok=True)
-    for file in model.iterdir():
-        shutil.move(file, there / file.name)

@@ -48,7 +48,7 @@ def to_frame(table: Any) -> pd.DataFrame:
     return frame
 
 
-MAX_BATCH_ROWS = 16_384
+MAX_BATCH_ROWS = 65_536
 WHOLE_BATCH_ROWS = 1 << 20
 _INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
@@ -91,8 +91,8 @@ class ArrowBatch:
 class ArrowTable:
     """A table in memory, or a stream of batches, of any library that speaks Arrow: Polars, pyarrow, DuckDB ...
 
-    ``table``: has ``__arrow_c_stream__`` or ``__arrow_c_array__`` (the Arrow PyCapsule interface). Nothing is copied before
-    its rows are asked for.
+    ``table``: has ``__arrow_c_stream__`` or ``__arrow_c_array__`` (the Arrow PyCapsule interface), or is a dataset or a
+    scanner of pyarrow's. Nothing is copied before its rows are asked for.
     """
 
     def __init__(self, table: Any, name: str = "the table") -> None:
@@ -107,9 +107,14 @@ class ArrowTable:
 
     def _open(self, table: Any) -> None:
         pa = self._pa
-        self._source: Any = (
-            pa.RecordBatchReader.from_stream(table) if hasattr(table, "__arrow_c_stream__") else [pa.record_batch(table)]
-        )
+        if hasattr(table, "scanner"):
+            table = table.scanner()
+        if hasattr(table, "to_reader"):
+            self._source: Any = table.to_reader()
+        elif hasattr(table, "__arrow_c_stream__"):
+            self._source = pa.RecordBatchReader.from_stream(table)
+        else:
+            self._source = [pa.record_batch(table)]
         self._schema = self._source.schema if hasattr(self._source, "schema") else self._source[0].schema
 
     def _error(self, text: str) -> DataError:
@@ -121,21 +126,33 @@ class ArrowTable:
     def batches(self, rows: int | None = None) -> Iterator[ArrowBatch]:
         """The rows in order, some at a time."""
         n_rows, start = batch_rows(len(self.columns), rows, MAX_BATCH_ROWS), 0
+        for part in self._parts(n_rows):
+            yield ArrowBatch(part, start)
+            start += part.num_rows
+        self._close()
+
+    def _parts(self, n_rows: int) -> Iterator[Any]:
+        """The rows in tables of so many and a last one, however many the batches hold: small ones would each cost a call."""
+        waiting, n_read = self._empty(), 0
         stored = self._stored(n_rows)
         while True:
             try:
-                batch = next(stored, None)
+                batches = list(_until(stored, n_rows - waiting.num_rows))
             except (self._pa.ArrowException, OSError) as error:
-                raise self._error(f"damaged after row {start} ({_first_line(error)})") from None
-            if batch is None:
+                raise self._error(f"damaged after row {n_read} ({_first_line(error)})") from None
+            if not batches:
                 break
-            for offset in range(0, batch.num_rows, n_rows):
-                part = batch.slice(offset, n_rows)
-                yield ArrowBatch(part, start)
-                start += part.num_rows
-        if start == 0:
-            yield ArrowBatch(self._schema.empty_table().select(list(self.columns)), 0)
-        self._close()
+            waiting = self._pa.concat_tables([waiting, self._pa.Table.from_batches(batches)])
+            while waiting.num_rows >= n_rows:
+                yield waiting.slice(0, n_rows)
+                n_read += n_rows
+                waiting = waiting.slice(n_rows)
+        if waiting.num_rows or n_read == 0:
+            yield waiting
+
+    def _empty(self) -> Any:
+        """A table of these columns without rows."""
+        return self._schema.empty_table().select(list(self.columns))
 
     def _stored(self, n_rows: int) -> Iterator[Any]:  # noqa: ARG002  - a file can be read in batches of that size
         for batch in self._source:
@@ -144,8 +161,7 @@ class ArrowTable:
     def frame(self) -> pd.DataFrame:
         """The whole table."""
         # The schema is named because a file may have no batches.
-        schema = self._schema.empty_table().select(list(self.columns)).schema
-        return to_frame(self._pa.Table.from_batches(list(self._stored(WHOLE_BATCH_ROWS)), schema))
+        return to_frame(self._pa.Table.from_batches(list(self._stored(WHOLE_BATCH_ROWS)), self._empty().schema))
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +191,8 @@ class ArrowReader(ArrowTable):
         if self._format == "parquet":
             import pyarrow.parquet
 
-            return pyarrow.parquet.ParquetFile(self._file)
+            # By default it keeps all bytes that it has read, until it is closed.
+            return pyarrow.parquet.ParquetFile(self._file, pre_buffer=False)
         import pyarrow.ipc
 
         is_file = self._file.read(6) == b"ARROW1"
@@ -197,6 +214,13 @@ class ArrowReader(ArrowTable):
                 yield self._source.get_batch(index).select(names)
         else:
             yield from super()._stored(n_rows)
+
+
+def _until(batches: Iterator[Any], n_rows: int) -> Iterator[Any]:
+    """Batches of so many rows together, or of the last of them."""
+    while n_rows > 0 and (batch := next(batches, None)) is not None:
+        yield batch
+        n_rows -= batch.num_rows
 
 
 def _first_line(error: Exception) -> str:

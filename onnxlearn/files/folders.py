@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
-from onnxlearn.errors import DataError, TableReadError, listing
+from onnxlearn.errors import ColumnNotFoundError, DataError, TableReadError, listing
 from onnxlearn.files.formats import FORMATS, suffix_of
 from onnxlearn.schema import Schema
 from onnxlearn.wire.feeds import Feeds
@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 def part_files(folder: Path, *, any_suffix: bool = False) -> list[Path]:
     """The files of a table that is kept as a folder, also in folders inside, in the order of their paths.
 
-    Names that begin with ``_`` or ``.`` are no parts: job runners keep their notes so. Raises: TableReadError for a file that
-    is no table by its suffix, unless ``any_suffix`` will do, and where there is none.
+    Names that begin with ``_`` or ``.`` are no parts: job runners keep their notes so. Links to files are parts. Raises:
+    TableReadError for a file that is no table by its suffix, unless ``any_suffix`` will do, for a link to something else, and
+    where there is none.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_note(path.relative_to(folder)))
+    named_paths = [path for path in folder.rglob("*") if not _is_note(path.relative_to(folder))]
+    paths = sorted(path for path in named_paths if path.is_file())
+    astray = sorted(path for path in named_paths if path.is_symlink() and not path.is_file())
+    if astray:
+        what = "a folder" if astray[0].is_dir() else "nothing"
+        raise TableReadError(
+            f"{str(folder)!r}: {str(astray[0].relative_to(folder))!r} is a link to {what}, and only links to files are read: "
+            "remove it, or begin its name with an underscore"
+        )
     strange = [] if any_suffix else [path for path in paths if suffix_of(path.name) not in FORMATS]
     if strange:
         raise TableReadError(
@@ -106,7 +115,19 @@ def named(part: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise type(error)(f"in {part!r}: {error}") from error
+        raise type(error)(f"in {part!r}: {error}{_partition_hint(part, error)}") from error
+
+
+def _partition_hint(part: str, error: DataError) -> str:
+    """The way out where a column that is missing stands in the names of the folders."""
+    columns = [name.partition("=")[0] for name in Path(part).parts[:-1] if "=" in name]
+    told = isinstance(error, ColumnNotFoundError) and [name for name in columns if repr(name) in str(error)]
+    if not told:
+        return ""
+    return (
+        f" Names of folders are no columns here, as {told[0]!r} would be: "
+        "model.predict(pyarrow.dataset.dataset(FOLDER, partitioning='hive')) reads them."
+    )
 
 
 def _require_same(columns: Sequence[str], other: Sequence[str], first: str, name: str) -> None:

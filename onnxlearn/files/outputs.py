@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -80,7 +81,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 def _part_of(target: Path) -> Path:
     """A name beside a file or folder, for what is to take its place."""
-    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{PART}")
+    return target.with_name(f"{_part_stem(target)}.{secrets.token_hex(4)}{PART}")
+
+
+def _part_stem(target: Path) -> str:
+    return f".{target.name[:200]}"
+
+
+def drop_parts(path: Path) -> None:
+    """Remove what a process that was killed left of a file that it was writing."""
+    for left in path.parent.glob(f"{glob.escape(_part_stem(path))}.*{PART}"):
+        left.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

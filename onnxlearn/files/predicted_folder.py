@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnxlearn.errors import OutputError
+from onnxlearn.errors import OutputError, listing
 from onnxlearn.files.folders import named, part_files
 from onnxlearn.files.formats import FORMATS, GZIP, suffix_of
-from onnxlearn.files.outputs import atomic_path, make_folder
+from onnxlearn.files.outputs import PART, atomic_path, drop_parts, make_folder
 from onnxlearn.files.stream import predict_file
 from onnxlearn.files.writers import SUFFIXES, output_suffix
 
@@ -25,15 +25,20 @@ RECORD = "_onnxlearn.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What :func:`predict_folder` did: files written, their rows, and files that were there from a run before."""
+    """What :func:`predict_folder` did: files written, their rows, and files that were there from a run before.
+
+    ``strays``: predictions in the folder of files that are not in the other one any more.
+    """
 
     parts: int
     rows: int
     kept: int
+    strays: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         there = f"; {self.kept} were there already" if self.kept else ""
-        return f"predicted {self.rows} rows of {self.parts} file{'' if self.parts == 1 else 's'}{there}"
+        strays = f"; predictions of files that are gone: {listing(self.strays)}" if self.strays else ""
+        return f"predicted {self.rows} rows of {self.parts} file{'' if self.parts == 1 else 's'}{there}{strays}"
 
 
 def predict_folder(
@@ -56,9 +61,12 @@ def predict_folder(
     n_rows = 0
     for part, made in missing:
         make_folder(made.parent)
+        drop_parts(made)
         with named(str(part.relative_to(source))):
             n_rows += predict_file(model, part, made, keep=keep, format=format)
-    return Written(parts=len(missing), rows=n_rows, kept=len(pairs) - len(missing))
+    written = {made for _, made in pairs}
+    strays = tuple(str(path.relative_to(target)) for path in part_files(target, any_suffix=True) if path not in written)
+    return Written(parts=len(missing), rows=n_rows, kept=len(pairs) - len(missing), strays=strays)
 
 
 def _outputs(source: Path, target: Path, format: str | None) -> list[tuple[Path, Path]]:
@@ -99,7 +107,7 @@ def _claim(target: Path, out: str | Path, record: dict[str, Any]) -> None:
                 f"cannot write {str(out)!r}: it holds predictions of another model, or with other columns (--keep); "
                 "give another folder"
             )
-    elif any(target.iterdir()):
+    elif any(not path.name.endswith(PART) for path in target.iterdir()):
         raise OutputError(f"cannot write {str(out)!r}: the folder holds something else; give a new or an empty one")
     else:
         with atomic_path(noted) as temporary:

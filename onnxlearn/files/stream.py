@@ -21,7 +21,7 @@ from onnxlearn.wire.rows import known_truth, say_extra_columns
 if TYPE_CHECKING:
     from onnxlearn.model import Model
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 65_536
 
 
 def predict_file(

@@ -20,6 +20,9 @@ from onnxlearn.errors import DataError, MissingExtraError, OutputError, did_you_
 Columns: TypeAlias = Mapping[str, NDArray[Any] | Sequence[object]]
 Write: TypeAlias = Callable[[Columns], None]
 
+GROUP_ROWS, GROUP_CELLS = 131_072, 2_000_000
+"""About how many rows a group of a Parquet or Arrow file has, and at most how many cells."""
+
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 JSON_SUFFIXES = ("jsonl", "ndjson")
 ARROW_SUFFIXES = ("parquet", "feather", "arrow")
@@ -156,21 +159,45 @@ def _require_pyarrow(kind: str) -> None:
 @contextlib.contextmanager
 def _arrow_writer(path: Path, kind: str) -> Iterator[Write]:
     _require_pyarrow(kind)
-    import pyarrow as pa
-    from pyarrow import ipc, parquet
-
-    open_file = parquet.ParquetWriter if kind == "parquet" else ipc.new_file
-    writers: list[Any] = []
     with contextlib.ExitStack() as stack:
+        groups = _Groups(path, kind, stack)
+        yield groups.add
+        groups.write()
 
-        def write(columns: Columns) -> None:
-            types = {field.name: field.type for field in writers[0][1]} if writers else {}
-            table = pa.table({name: _arrow_array(name, values, types.get(name), kind) for name, values in columns.items()})
-            if not writers:
-                writers.append((stack.enter_context(open_file(str(path), table.schema)), table.schema))
-            writers[0][0].write_table(table)
 
-        yield write
+class _Groups:
+    """Rows of a Parquet or Arrow file, written in groups: each costs its readers, and its place in the file."""
+
+    def __init__(self, path: Path, kind: str, stack: contextlib.ExitStack) -> None:
+        self._path, self._kind, self._stack = path, kind, stack
+        self._writer: Any = None
+        self._types: dict[str, Any] = {}
+        self._waiting: list[Any] = []
+
+    def add(self, columns: Columns) -> None:
+        import pyarrow as pa
+
+        table = pa.table(
+            {name: _arrow_array(name, values, self._types.get(name), self._kind) for name, values in columns.items()}
+        )
+        self._types = {field.name: field.type for field in table.schema}
+        self._waiting.append(table)
+        if sum(each.num_rows for each in self._waiting) >= min(GROUP_ROWS, GROUP_CELLS // max(1, table.num_columns)):
+            self.write()
+
+    def write(self) -> None:
+        """What is waiting."""
+        import pyarrow as pa
+        from pyarrow import ipc, parquet
+
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
+        if self._writer is None:
+            open_file = parquet.ParquetWriter if self._kind == "parquet" else ipc.new_file
+            self._writer = self._stack.enter_context(open_file(str(self._path), table.schema))
+        self._writer.write_table(table.combine_chunks())
 
 
 def _arrow_array(name: str, values: NDArray[Any] | Sequence[object], type_: Any, kind: str) -> Any:

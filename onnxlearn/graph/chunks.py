@@ -6,7 +6,7 @@ import math
 
 import onnx
 
-from onnxlearn.runtime import CHUNK_ROWS
+from onnxlearn.session import CHUNK_ROWS
 
 # Values of the widest tensor of a chunk: as many as a processor's cache holds (4 MB of FLOAT). A transformer of 12 tokens
 # predicts 1.5x faster in chunks of 170 rows than of 1,000, and one of 500 needs 2 instead of 8 million values for a row.

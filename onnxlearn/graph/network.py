@@ -11,7 +11,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.runtime import CHUNK_ROWS, open_session
+from onnxlearn.runtime import open_session
+from onnxlearn.session import CHUNK_ROWS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -19,15 +19,21 @@ PREFIX = "post/output:"
 
 def index_labels(model: onnx.ModelProto, target: Target) -> None:
     """Give out the position of the best class instead of looking its name up."""
-    if _is_own_index(target):
-        return
+    if not _is_own_index(target):
+        look_up(model)
+
+
+def look_up(model: onnx.ModelProto) -> onnx.TensorProto:
+    """Take the look-up of class names out of the graph, which gives positions from now on; gives the names."""
     lookup = _producer(model, "label")
     names, position = lookup.input
     model.graph.node.remove(lookup)
     rename(model, position, "label")
+    classes: onnx.TensorProto = next(tensor for tensor in model.graph.initializer if tensor.name == names)
     if not any(names in node.input for node in model.graph.node):
-        model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == names))
+        model.graph.initializer.remove(classes)
     _declare_label(model, TensorProto.INT64)
+    return classes
 
 
 def name_labels(model: onnx.ModelProto, target: Target) -> None:

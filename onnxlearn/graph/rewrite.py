@@ -17,8 +17,9 @@ from onnxlearn.graph.inputs import change_inputs
 from onnxlearn.graph.metadata import embed_tested
 from onnxlearn.graph.outputs import UNSEEN, choose_outputs, index_labels, name_labels
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
-from onnxlearn.runtime import CHUNK_ROWS, open_session, run_chunked
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema, Target
+from onnxlearn.session import CHUNK_ROWS, run_chunked
 from onnxlearn.wire.form import KEY, FloatType, Form, Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -23,6 +23,8 @@ from onnxlearn.wire.values import WIRE_TYPES
 
 MODEL_FILE = "model.onnx"
 _OPTIONS = ("provider", "n_threads")
+# MLServer's content types of values that are what they say; others, as base64, stand for something else.
+_PLAIN = (None, "np", "str")
 
 
 class OnnxlearnModel(MLModel):
@@ -61,7 +63,8 @@ class OnnxlearnModel(MLModel):
         try:
             return self._reader.feeds([_tensor(given) for given in payload.inputs]), self._wanted(payload)
         except DataError as error:
-            raise InferenceError(str(error)) from error
+            # MLServer logs what it refuses with a traceback: of its own alone.
+            raise InferenceError(str(error)) from None
 
     def answer(self, payload: InferenceRequest, tensors: Iterable[Tensor]) -> InferenceResponse:
         """The response that holds these outputs."""
@@ -91,6 +94,12 @@ def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tensor(given: Any) -> Tensor:
+    content = given.parameters and given.parameters.content_type
+    if content not in _PLAIN:
+        raise DataError(
+            f"column {given.name!r}: values of the content type {content!r} are not decoded here; send them as they are, "
+            "without a content type"
+        )
     # From gRPC the datatype comes as text.
     datatype = str(getattr(given.datatype, "value", given.datatype))
     return Tensor(name=given.name, datatype=datatype, shape=given.shape, values=_values(given.data))

@@ -26,7 +26,8 @@ from onnxlearn.learner import Bare
 from onnxlearn.metadata import read_precision
 from onnxlearn.model import Model, Table, load
 from onnxlearn.progress import progress_steps
-from onnxlearn.runtime import CPU_PROVIDER, Provider, available_cores, chunk_size, cuda_obstacle
+from onnxlearn.providers import CPU_PROVIDER, ProviderName, cuda_obstacle
+from onnxlearn.session import available_cores, chunk_size
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.values import is_integer
 
@@ -63,7 +64,7 @@ def bench(
     *,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     n_threads: Sequence[int] | None = None,
-    providers: Sequence[Provider] | None = None,
+    providers: Sequence[ProviderName] | None = None,
     seconds: float = 0.5,
     torch: bool = True,
     starts: bool = True,
@@ -95,7 +96,7 @@ def bench(
     _require_options(batch_sizes, n_threads, seconds)
     files = _files(models, data, format)
     threads = list(dict.fromkeys(n_threads or (1, available_cores())))
-    working: tuple[Provider, ...] = ("cpu",) if cuda_obstacle() else ("cpu", "cuda")
+    working: tuple[ProviderName, ...] = ("cpu",) if cuda_obstacle() else ("cpu", "cuda")
     wanted = list(dict.fromkeys(providers or working))
     cells = [cell for file in files for provider in wanted for cell in _file_cells(file, provider, batch_sizes, threads)]
     notes = [*(["rows: drawn to fit the schema"] if data is None else []), *_disturbances()]
@@ -152,7 +153,7 @@ def _feeds(model: Model, data: Table | None, format: str | None) -> Feeds:
     return read_rows(model, table, format=format).feeds
 
 
-def _file_cells(file: _File, provider: Provider, batch_sizes: Sequence[int], threads: Sequence[int]) -> Iterator[_Cell]:
+def _file_cells(file: _File, provider: ProviderName, batch_sizes: Sequence[int], threads: Sequence[int]) -> Iterator[_Cell]:
     data, precision = file.model.to_bytes(), read_precision(file.model.to_bytes())
     known: set[tuple[int, int]] = set()
     for n_threads in threads:
@@ -225,7 +226,7 @@ def _disturbances() -> list[str]:
     return [f"the machine was busy before: a load of {load:.1f} on {cores} cores"] if load > cores / 2 else []
 
 
-def _starts(files: Sequence[_File], packages: Sequence[str], provider: Provider) -> list[Any]:
+def _starts(files: Sequence[_File], packages: Sequence[str], provider: ProviderName) -> list[Any]:
     with tempfile.TemporaryDirectory(prefix="onnxlearn-") as folder:
         saved: dict[str, tuple[Path, Feeds]] = {}
         for i, file in enumerate(files):

@@ -20,8 +20,9 @@ from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
-from onnxlearn.runtime import Session, available_cores, open_session, run_chunked
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
+from onnxlearn.session import Session, available_cores, run_chunked
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

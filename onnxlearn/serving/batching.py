@@ -53,7 +53,8 @@ class Batcher:
         self._wait = wait
         self._on_run = on_run or bool
         self._waiting: list[_Request] = []
-        self._rows_waiting = 0
+        # Of requests that share runs, and of the large ones, which run beside them: neither turns the others away.
+        self._rows_waiting = {False: 0, True: 0}
         self._busy = False
         # How long runs took lately, the quick ones of them, by the size of the batch in powers of two.
         self._seconds: dict[int, float] = {}
@@ -64,13 +65,15 @@ class Batcher:
         Raises: Overloaded where too many rows wait; whatever the run raises.
         """
         n_rows = len(next(iter(feeds.values())))
+        large = n_rows >= self._max_rows
+        waiting = self._rows_waiting[large]
         # One request is always taken: it can be as large as requests may be.
-        if self._rows_waiting and self._rows_waiting + n_rows > self._max_waiting:
-            raise Overloaded(f"{self._rows_waiting} rows are waiting already, and {self._max_waiting} may; come again later")
+        if waiting and waiting + n_rows > self._max_waiting:
+            raise Overloaded(f"{waiting} rows are waiting already, and {self._max_waiting} may; come again later")
         loop = asyncio.get_running_loop()
-        self._rows_waiting += n_rows
+        self._rows_waiting[large] += n_rows
         try:
-            if n_rows >= self._max_rows:
+            if large:
                 self._on_run(n_rows)
                 return await loop.run_in_executor(None, self._run, feeds)
             request = _Request(feeds, n_rows, loop.create_future())
@@ -78,7 +81,7 @@ class Batcher:
             self._begin(loop, self._wait)
             return await request.answer
         finally:
-            self._rows_waiting -= n_rows
+            self._rows_waiting[large] -= n_rows
 
     def _begin(self, loop: asyncio.AbstractEventLoop, wait: float) -> None:
         if self._busy or not self._waiting:

@@ -13,7 +13,11 @@ from onnxlearn.wire.examples import example_request, example_rows
 from onnxlearn.wire.values import MAX_EXACT, MAX_INT64
 
 _MOST_LEVELS = 30
-_DATE = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+# Every day that there is, of the years 1 to 9999.
+_DATE = (
+    r"^(?!0000)([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+    r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)"
+)
 _TIME = r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
 _ZONE = r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 
@@ -109,12 +113,12 @@ def _output(model: ServedInterface, name: str) -> Json:
     if name == "set":
         return {"type": "array", "items": {"enum": list(target.classes)}}
     if name in ("prediction", "lower", "upper", "std"):
-        return {"type": "number"} if len(target.names) == 1 else _numbers(target.names)
+        return _PREDICTED if len(target.names) == 1 else _numbers(target.names)
     return {}
 
 
 def _numbers(names: Sequence[str]) -> Json:
-    return {"type": "object", "required": list(names), "properties": {name: {"type": "number"} for name in names}}
+    return {"type": "object", "required": list(names), "properties": dict.fromkeys(names, _PREDICTED)}
 
 
 def _key(label: object) -> str:
@@ -174,6 +178,9 @@ def _server_paths() -> Json:
         "/v2": {"get": _operation("The server", "server", None, {"type": "object"}, ())},
         "/v2/health/live": {"get": _operation("Is it alive?", "server", None, {}, ())},
         "/v2/health/ready": {"get": _operation("Are its models loaded?", "server", None, {}, ())},
+        "/v2/repository/index": {
+            "post": _operation("Models and their states", "server", _INDEX_BODY, {"type": "array"}, (400, 408, 413, 415))
+        },
         "/metrics": {"get": {"summary": "Metrics", "tags": ["server"], "responses": {"200": text}}},
     }
 
@@ -223,6 +230,14 @@ _ERROR: Json = {
         },
     },
 }
+
+_PREDICTED: Json = {
+    "type": ["number", "null"],
+    "description": "null where the network gives no number, as for rows beyond all bounds",
+}
+
+_INDEX: Json = {"type": "object", "properties": {"ready": {"type": ["boolean", "null"], "description": "Only those loaded"}}}
+_INDEX_BODY: Json = {"content": {"application/json": {"schema": _INDEX, "example": {"ready": True}}}}
 
 _TENSOR: Json = {
     "type": "object",

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from onnxlearn.errors import DataError, did_you_mean
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.examples import in_seconds
 from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.plain import plain_feeds
 from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, wire_array
 
 MOST_MISTAKES = 20
@@ -71,8 +74,10 @@ class RowReader:
         """
         rows = _rows_of(body)
         try:
+            values = {column.name: [row[column.name] for row in rows] for column, _ in self._columns}
+            plain = plain_feeds([column for column, _ in self._columns], values)
             return {
-                column.name: wire_array([convert(row[column.name]) for row in rows], column)
+                column.name: plain[column.name] if column.name in plain else _array(values[column.name], column, convert)
                 for column, convert in self._columns
             }
         except (Refused, KeyError, TypeError) as error:
@@ -118,6 +123,10 @@ class RowReader:
         if column.kind == "numeric":
             return f"a finite number{missing}"
         return f"{'a whole number' if column.dtype == 'int64' else 'text'}{missing}"
+
+
+def _array(values: list[Any], column: Column, convert: Converter) -> NDArray[Any]:
+    return wire_array([convert(value) for value in values], column)
 
 
 def _rows_of(body: object) -> list[Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.runtime import Provider, available_cores
+from onnxlearn.providers import ProviderName
+from onnxlearn.session import available_cores
 
 MOST_WORKERS = 4
 _PORTS = range(65_536)
@@ -30,7 +31,7 @@ class ServeSettings:
     port: int = 8080
     grpc_port: int = 8081
     workers: int | None = None
-    provider: Provider = "auto"
+    provider: ProviderName = "auto"
     max_bytes: int = 10 * 2**20
     body_seconds: float = 20.0
     max_rows_waiting: int = 100_000

@@ -42,6 +42,8 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
     with _shared_folder() as folder, _addresses(settings) as (listening, settings):
         # Read when prometheus_client is imported, by each process.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "metrics")
+        # Uvloop's thread for io_uring takes much of a core by asking over and over for operations of which there are none here.
+        os.environ.setdefault("UV_USE_IO_URING", "0")
         config = Config(
             Worker(settings, folder),
             workers=settings.n_workers,
@@ -53,6 +55,7 @@ def serve(settings: ServeSettings, *, say: Callable[[str], None]) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
             timeout_worker_healthcheck=_HEALTH_SECONDS,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.runtime import Session, open_session, run_chunked
+from onnxlearn.runtime import open_session
+from onnxlearn.session import Session, run_chunked
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

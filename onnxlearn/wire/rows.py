@@ -10,8 +10,8 @@ import numpy as np
 
 from onnxlearn.errors import DataError
 from onnxlearn.measures import Array
-from onnxlearn.runtime import say_once
 from onnxlearn.schema import Column, Schema
+from onnxlearn.session import say_once
 from onnxlearn.wire.feeds import Feeds
 
 

@@ -12,21 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds, require_columns
-from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, first_refusal, row_place, wire_array
+from onnxlearn.wire.plain import plain_feeds
+from onnxlearn.wire.values import Converter, Refused, converter, describe, first_refusal, row_place, wire_array
 
 DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
 """The protocol's name of each ONNX element type that a file has."""
 
 _INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
-# Up to here one value after the other is quicker than all at once.
-_FEW = 8
-_PLAIN_NUMBERS = {float, int, type(None)}
 _NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
 
 
@@ -73,13 +70,18 @@ class TensorReader:
         by_name = {tensor.name: tensor for tensor in tensors}
         if len(by_name) < len(tensors) or by_name.keys() != self._columns.keys():
             self._complain([tensor.name for tensor in tensors])
-        feeds = {name: self._array(by_name[name], column) for name, column in self._columns.items()}
-        rows = {name: len(array) for name, array in feeds.items()}
-        first = next(iter(rows))
-        other = next((name for name in rows if rows[name] != rows[first]), None)
+        taken = {name: self._reader(column, by_name[name].datatype) for name, column in self._columns.items()}
+        values = {name: _values(by_name[name]) for name in self._columns}
+        first = next(iter(values))
+        other = next((name for name in values if len(values[name]) != len(values[first])), None)
         if other is not None:
-            raise DataError(f"all inputs have equally many rows, but {first!r} has {rows[first]} and {other!r} {rows[other]}")
-        return feeds
+            n_first, n_other = len(values[first]), len(values[other])
+            raise DataError(f"all inputs have equally many rows, but {first!r} has {n_first} and {other!r} {n_other}")
+        plain = plain_feeds([column for column, _ in taken.values()], values)
+        return {
+            name: plain[name] if name in plain else _array(values[name], column, *taken[name])
+            for name, column in self._columns.items()
+        }
 
     def _complain(self, names: list[str]) -> None:
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
@@ -88,27 +90,6 @@ class TensorReader:
         require_columns(list(self._columns), names, source="the request", taken=self._targets)
         unknown = next(name for name in names if name not in self._columns)
         raise DataError(f"the model has no input {unknown!r}; it has {listing(self._columns)}; leave the others out")
-
-    def _array(self, tensor: Tensor, column: Column) -> NDArray[Any]:
-        taken, convert = self._reader(column, tensor.datatype)
-        shape = list(tensor.shape)
-        if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
-            raise DataTypeError(f"column {column.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
-        values = _flat(tensor.values)
-        if len(values) != shape[0]:
-            raise DataTypeError(
-                f"column {column.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}"
-            )
-        array = _unsuspicious(values, column) if len(values) > _FEW else None
-        if array is not None:
-            return array
-        values = [_plain(value, column, row) for row, value in enumerate(values)]
-        try:
-            converted = [convert(value) for value in values]
-        except Refused:
-            raise first_refusal(values, taken, row_place, convert) from None
-        # A boolean that was sent as a number or the other way round has the file's type here.
-        return wire_array(converted, column)
 
     def _reader(self, column: Column, datatype: str) -> tuple[Column, Converter]:
         found = self._taken.get((column.name, datatype))
@@ -123,21 +104,25 @@ class TensorReader:
         return found
 
 
-def _unsuspicious(values: list[Any], column: Column) -> NDArray[Any] | None:
-    """Values of the commonest types, converted at once; ``None`` where any wants a closer look."""
-    kinds = set(map(type, values))
-    if column.onnx_type == "STRING":
-        plain = kinds <= {str} and all(map(str.isascii, values))
-        return wire_array(values, column) if plain else None
-    if column.onnx_type != "DOUBLE" or column.kind == "boolean" or not kinds <= _PLAIN_NUMBERS:
-        return None
+def _values(tensor: Tensor) -> list[Any]:
+    """A tensor's values, one a row."""
+    shape = list(tensor.shape)
+    if len(shape) not in (1, 2) or shape[1:] not in ([], [1]) or shape[0] < 0:
+        raise DataTypeError(f"column {tensor.name!r}: expected the shape [N, 1] or [N], got {shape}; one value a row")
+    values = _flat(tensor.values)
+    if len(values) != shape[0]:
+        raise DataTypeError(f"column {tensor.name!r}: the shape {shape} is one of {shape[0]} values, there are {len(values)}")
+    return values
+
+
+def _array(values: list[Any], column: Column, taken: Column, convert: Converter) -> NDArray[Any]:
+    values = [_plain(value, column, row) for row, value in enumerate(values)]
     try:
-        # None becomes NaN.
-        numbers = wire_array(values, column)
-    except OverflowError:
-        return None
-    # Integers this large may not be exact; infinity is one of them.
-    return None if bool(np.any(np.abs(numbers) >= MAX_EXACT)) else numbers
+        converted = [convert(value) for value in values]
+    except Refused:
+        raise first_refusal(values, taken, row_place, convert) from None
+    # A boolean that was sent as a number or the other way round has the file's type here.
+    return wire_array(converted, column)
 
 
 def _stand_in(column: Column, datatype: str) -> Column | None:
@@ -180,6 +165,7 @@ def _plain(value: Any, column: Column, row: int) -> Any:
 def array_tensor(name: str, array: NDArray[Any]) -> Tensor:
     """An output as a tensor: its values flat, as Python values.
 
+    >>> import numpy as np
     >>> array_tensor("label", np.array(["a", "b"], object))
     Tensor(name='label', datatype='BYTES', shape=(2,), values=['a', 'b'])
     """

@@ -85,7 +85,9 @@ def wrk(folder: Path, server: Server, body: bytes, clients: int, seconds: float)
     script = folder / "request.lua"
     head = "wrk.method = 'POST'\nwrk.headers['content-type'] = 'application/json'\n"
     script.write_text(f"{head}wrk.body = [=[{body.decode()}]=]\n")
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "--timeout", "10s", "--latency", "-s", str(script), server.url]
+    # Wrk takes whole seconds.
+    whole = max(1, round(seconds))
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{whole}s", "--timeout", "10s", "--latency", "-s", str(script), server.url]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", told)

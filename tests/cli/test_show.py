@@ -114,12 +114,28 @@ def test_export_with_labels_as_positions(command, model: Path) -> None:
     assert label.type.tensor_type.elem_type == onnx.TensorProto.INT64
 
 
+def test_export_of_folders_for_servers(command, model: Path) -> None:
+    """Named as people name folders; a repository of Triton's takes a second version, other folders nothing more."""
+    for target, file in {"kserve": "model-settings.json", "triton": "penguins/config.pbtxt"}.items():
+        out = f"für {target}"
+        done = command("export", model, "--to", target, "--out", out)
+        assert (done.code, done.out) == (0, f"wrote {out}\n")
+        assert f"'{out}'" in done.err
+        assert Path(out, file).is_file()
+        again = command("export", model, "--to", target, "--out", out)
+        assert again.code == 2
+        assert ("give version=2" if target == "triton" else "the folder holds something") in again.error
+    done = command("export", model, "--to", "triton", "--set", "name=None", "--set", "version=2", "--out", "für triton")
+    assert done.code == 0
+    assert [path.name for path in Path("für triton").iterdir()] == ["penguins"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--to", "onnx", "--opset", "9"], "opset has to be 18 to 26 for this file, not 9"),
         (["--to", "onnx", "--opset", "99"], "opset has to be 18 to 26 for this file, not 99"),
-        (["--to", "tflite"], "there is no target 'tflite'; there are .*'onnx'"),
+        (["--to", "tflite"], "there is no target 'tflite'; there are .*'onnx'.*'web'"),
         (["--to", "onnx", "--labels", "both"], "labels has to be names .* indices .* None, not 'both'"),
     ],
 )

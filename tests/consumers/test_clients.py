@@ -41,12 +41,12 @@ def setting(name):
     return Path(value).resolve()
 
 
-def run_node(folder):
+def run_node(folder, script="example.mjs"):
     modules = HERE / "node_modules"
     if not (modules / "onnxruntime-node").is_dir():
         pytest.fail("onnxruntime-node is not installed; docs/testing.md says what these tests need")
     (folder / "node_modules").symlink_to(modules)
-    return run(program("node"), "example.mjs", cwd=folder)
+    return run(program("node"), script, cwd=folder)
 
 
 def run_c(folder):
@@ -99,22 +99,39 @@ def test_the_readme_shows_what_the_example_prints(language, tmp_path):
             assert a == b or float(a) == pytest.approx(float(b), rel=1e-5, abs=1e-9)
 
 
+WHOLE = 'row 0, column "flight": expected a whole number (a bigint where it is beyond Number.MAX_SAFE_INTEGER) or null, not {}'
+MOMENT = 'row 0, column "{}": expected a Date, microseconds as a bigint, or null, not {}'
+WRONG_ROWS = [
+    ("null", "row 0 is no object"),
+    ("{}", 'row 0 has no "flight"; null means missing'),
+    ("{ flight: 1.5 }", WHOLE.format("1.5")),
+    ('{ flight: "x" }', WHOLE.format('"x"')),
+    ("{ flight: 2n ** 63n }", WHOLE.format("9223372036854775808")),
+    ("{ flight: undefined }", WHOLE.format("undefined")),
+    ("{ class: 1 }", 'row 0, column "class": expected true, false or null, not 1'),
+    ("{ Row: null }", 'row 0, column "Row": expected true or false, not null'),
+    ('{ "departure day": "2024-02-30" }', MOMENT.format("departure day", '"2024-02-30"')),
+    ('{ "departure day": new Date("x") }', MOMENT.format("departure day", "Invalid Date")),
+    ("{ équipe: 1700000000000 }", MOMENT.format("équipe", "1700000000000")),
+    ('{ größe: "1,5" }', 'row 0, column "größe": expected a number or null, not "1,5"'),
+    ('{ "1st": 3n }', 'row 0, column "1st": expected a number or null, not 3'),
+    ("{ 東京: 7 }", 'row 0, column "東京": expected a string or null, not 7'),
+    ("{ 東京: Object.create(null) }", 'row 0, column "東京": expected a string or null, not an object'),
+]
+
+
 def test_javascript_says_what_is_wrong_with_a_row(tmp_path):
+    """Every kind of column, and nothing of a bad row is predicted."""
     client_model("classes").export("node", tmp_path / "client")
+    changes = ",\n".join(change for change, _ in WRONG_ROWS[2:])
     (tmp_path / "client" / "wrong.mjs").write_text(
-        """
-import { predict } from "./model.mjs";
-for (const row of [{}, { flight: 1.5 }, { flight: "x" }, { flight: 2n ** 63n }, { flight: null, class: 1 }]) {
-  await predict([row]).catch((error) => console.log(error.message));
-}
+        f"""
+import {{ predict }} from "./model.mjs";
+import {{ rows }} from "./example.mjs";
+for (const row of [null, {{}}, ...[{changes}].map((change) => ({{ ...rows[0], ...change }}))]) {{
+  await predict([row]).then(() => console.log("predicted"), (error) => console.log(error.message));
+}}
 """,
         "utf-8",
     )
-    (tmp_path / "client" / "example.mjs").write_text('import "./wrong.mjs";', "utf-8")
-    assert run_node(tmp_path / "client").splitlines() == [
-        'row 0 has no "flight"; null means missing',
-        'row 0, column "flight": expected a whole number or null, not 1.5',
-        'row 0, column "flight": expected a whole number or null, not x',
-        'row 0, column "flight": expected a whole number or null, not 9223372036854775808',
-        'row 0, column "class": expected true, false or null, not 1',
-    ]
+    assert run_node(tmp_path / "client", "wrong.mjs").splitlines()[-len(WRONG_ROWS) :] == [message for _, message in WRONG_ROWS]

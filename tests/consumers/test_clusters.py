@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from small_models import FEATURES, SPECIES, schema_of, small_model
 
+from onnxlearn.errors import DataError
 from onnxlearn.model import Model
 
 # What they say of their own use of other libraries is not about the model.
@@ -64,6 +65,8 @@ def test_dask(model, frame):
         parts = dd.from_pandas(frame, npartitions=5)
         predicted = parts.map_partitions(lambda part: model.predict(part).to_frame(), meta=expected.iloc[:0])
         assert_same(predicted.compute(), expected)
+        with pytest.raises(DataError, match=r"a DataFrame has no rows yet: give it as table.compute\(\)"):
+            model.predict(parts)
 
 
 def test_ray(model, frame):
@@ -97,5 +100,7 @@ def test_spark(model, frame):
         schema = ", ".join(f"`{name}` {'string' if name == 'label' else 'float'}" for name in model.columns)
         predicted = table.mapInPandas(lambda parts: (model.predict(part).to_frame() for part in parts), schema=schema)
         assert_same(predicted.toPandas(), expected)
+        # Its own frames speak Arrow, too.
+        assert_same(model.predict(table).to_frame(), expected)
     finally:
         spark.stop()

@@ -171,6 +171,8 @@ def test_many_at_once_get_their_own_answers(server, models):
             "the body",
         ),
         ("POST", "/v2/models/price/generate", b"{}", 404, "there is nothing at"),
+        ("POST", "/v2/repository/index", b"{", 400, "the body: Invalid JSON"),
+        ("POST", "/v2/repository/index", b'{"ready": "perhaps"}', 400, "ready: "),
         ("POST", "/v2/repository/models/nobody/load", b"", 404, "there is no model 'nobody'"),
     ],
 )
@@ -235,7 +237,12 @@ def test_sizes_and_encodings_have_limits(server):
     assert status == 415
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.sendall(b"GET /v2 HTTP/1.1\r\nhost: a\r\n" + b"x: " + b"a" * 70_000 + b"\r\n\r\n")
-        assert b"400" in raw.recv(1000)
+        answer = raw.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the head of a request has more than 65536 bytes"}
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"EHLO mail\r\n\r\n")
+        assert json.loads(raw.recv(1000).partition(b"\r\n\r\n")[2]) == {"error": "this is no HTTP/1.1"}
 
 
 def test_a_client_that_reads_nothing_is_left(tmp_path):
@@ -297,4 +304,7 @@ def test_models_and_server_describe_themselves(server):
     assert json.loads(server.get("/v2")[1])["name"] == "onnxlearn"
     status, index = server.post("/v2/repository/index", {})
     assert status == 200
+    # As curl sends it without being told what it is.
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert server.request("POST", "/v2/repository/index", b'{"ready": true}', form)[0] == 200
     assert {item["name"]: item["state"] for item in index} == dict.fromkeys(NAMES, "READY")

@@ -52,6 +52,29 @@ def test_changed_files_are_loaded_and_broken_ones_are_not(models, tmp_path):
         assert running.stop() == 0
 
 
+def test_what_cannot_be_loaded_is_told_to_whoever_asked_for_it(tmp_path):
+    file = tmp_path / "m.onnx"
+    file.write_bytes(small_model(schema_of(PRICE)))
+    running = Server(file, "--workers", 1, "--control", "--check-seconds", 0, cwd=tmp_path)
+    try:
+        load = "/v2/repository/models/m/load"
+        file.write_bytes(small_model(schema_of(SPECIES))[:-500])
+        status, answer = running.post(load, {})
+        assert status == 400
+        assert "is cut off or damaged" in answer["error"]
+        file.unlink()
+        for path in (load, "/v2/repository/index"):
+            status, answer = running.post(path, {})
+            assert status == 503
+            assert "there is no model file" in answer["error"]
+        assert "prediction" in running.post("/models/m/predict", {"rows": [GOOD_ROW]})[1]["predictions"][0]
+        file.write_bytes(small_model(schema_of(SPECIES)))
+        assert running.post(load, {}) == (200, {})
+        assert "label" in running.post("/models/m/predict", {"rows": [GOOD_ROW]})[1]["predictions"][0]
+    finally:
+        assert running.stop() == 0
+
+
 def test_versions_have_addresses_and_new_ones_appear(tmp_path):
     for version, target in (("2", CODES), ("10", BOOLEAN)):
         folder = tmp_path / "bird" / version

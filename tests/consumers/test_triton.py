@@ -16,6 +16,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -72,20 +73,23 @@ def server(models, python, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def tritonserver(python, folder):
+def tritonserver(python, folder, *options):
     """The server of pytriton's wheel on a model repository; addresses of HTTP and gRPC."""
-    command = [python, "-c", "import pytriton, pathlib; print(pathlib.Path(pytriton.__file__).parent)"]
-    site = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    code = "import pytriton, sys; print(*sys.version_info[:2], sep='.'); print(pytriton.__file__)"
+    told = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    version, file = told.splitlines()
+    site = Path(file).parent
     # The wheel keeps its stub for each Python apart.
     backends = folder.parent / "backends"
     shutil.copytree(site / "tritonserver" / "backends", backends, dirs_exist_ok=True)
-    shutil.copy(site / "tritonserver" / "python_backend_stubs" / "3.11" / "triton_python_backend_stub", backends / "python")
+    shutil.copy(site / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub", backends / "python")
     http = free_port()
     command = [
         site / "tritonserver" / "bin" / "tritonserver",
         f"--model-repository={folder}",
         f"--backend-directory={backends}",
         *(f"--{kind}-port={http + i}" for i, kind in enumerate(("http", "grpc", "metrics"))),
+        *options,
     ]
     environment = os.environ | {
         "PYTHONPATH": str(site.parent),
@@ -119,6 +123,31 @@ def test_an_ensemble_gives_the_models_outputs(models, server, python, name, tmp_
     rows = {column: values[-300:] for column, values in rows.items()}
     assert_same(infer(f"{http}/{name}_parts/infer", rows, missing=float("nan")), model.predict_feeds(rows))
     assert_same(infer_by_grpc(python, grpc, f"{name}_parts", rows, tmp_path), model.predict_feeds(rows))
+
+
+def test_a_newer_version_of_an_ensemble_takes_over_at_once(models, python, tmp_path):
+    """While a server loads it, no answer comes from parts of two versions, and every request gets one."""
+    old, rows = models["penguins"]
+    rows = some_of(rows, 50)
+    frame = ol.example_task("penguins").frame
+    task = ol.Task.from_frame(frame.assign(bill_length_mm=100 * frame["bill_length_mm"]), "species", name="penguins")
+    new = quick(seed=1).fit(task, progress=False)
+    expected = {model: model.predict_feeds(rows)["probabilities"] for model in (old, new)}
+
+    def answering(_):
+        got = infer(f"{http}/penguins/infer", rows, missing=float("nan"))["probabilities"]
+        return next((model for model in (old, new) if np.abs(got - expected[model]).max() < 1e-5), "neither")
+
+    options = {"backend": "python", "ensemble": True}
+    old.export("triton", tmp_path / "folder", **options)
+    live = ("--model-control-mode=poll", "--repository-poll-secs=1")
+    with tritonserver(python, tmp_path / "folder", *live) as (http, _), ThreadPoolExecutor(4) as pool:
+        for version, model in enumerate((new, old, new), 2):
+            model.export("triton", tmp_path / "folder", **options, version=version)
+            end = time.monotonic() + 60
+            while (answers := set(pool.map(answering, range(64)))) != {model}:
+                assert answers <= {old, new}
+                assert time.monotonic() < end
 
 
 def test_a_packed_file_is_served_too(models, python, tmp_path):
@@ -216,9 +245,9 @@ def test_parts_of_an_ensemble_run_where_they_should(models, python, tmp_path):
     models["penguins"][0].export("triton", tmp_path / "folder", ensemble=True, device="gpu", instances=3)
     kinds = {}
     for role in ("prep", "net", "names"):
-        told = read_config(python, tmp_path / "folder" / f"penguins_{role}" / "config.pbtxt")
+        told = read_config(python, tmp_path / "folder" / f"penguins_{role}_1" / "config.pbtxt")
         kinds[role] = (told["instance_group"][0]["kind"], told["instance_group"][0]["count"])
-        assert_backend_takes(told, (tmp_path / "folder" / f"penguins_{role}" / "1" / "model.onnx").read_bytes())
+        assert_backend_takes(told, (tmp_path / "folder" / f"penguins_{role}_1" / "1" / "model.onnx").read_bytes())
         assert role != "net" or {one["data_type"] for one in told["input"]} <= {"TYPE_FP32", "TYPE_INT64"}
     assert kinds == {"prep": ("KIND_CPU", 1), "net": ("KIND_GPU", 3), "names": ("KIND_CPU", 1)}
 

@@ -4,31 +4,24 @@ docs/testing.md says how to get the browser and the runtime.
 """
 
 import contextlib
-import csv
-import functools
 import gzip
-import http.server
-import io
+import itertools
 import json
 import os
+import re
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from client_models import CASES, client_feeds, client_model
+from web_pages import HERE, PENGUINS, RUNTIME, answers, assert_same, cells_of, export, penguins, rows_of, served, table_of
 
 import onnxlearn as ol
-from onnxlearn.export.clients.description import fields_of, moment, wire_values
-from onnxlearn.files.tables import open_table
-from onnxlearn.prediction import column_names, labels_of
+from onnxlearn.export.clients.description import fields_of
 from onnxlearn.schema import MISSING_INT64
 
-HERE = Path(__file__).parent
-RUNTIME = Path(os.environ.get("ONNXRUNTIME_WEB", HERE / "node_modules/onnxruntime-web"))
-PENGUINS = Path(ol.__file__).parent / "data/penguins.csv"
 PICTURES = os.environ.get("ONNXLEARN_PICTURES")
 pytestmark = [
     pytest.mark.consumers,
@@ -50,16 +43,6 @@ def browser():
         chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield chromium
         chromium.close()
-
-
-@functools.cache
-def penguins():
-    return ol.learner("mlp", max_epochs=10, device="cpu").fit(ol.example_task("penguins"), progress=False)
-
-
-def export(model, folder, **options):
-    model.export("web", folder, runtime=str(RUNTIME), **options)
-    return (folder / "index.html").as_uri()
 
 
 @contextlib.contextmanager
@@ -94,55 +77,6 @@ def scored(page):
 
 def problems(page):
     return page.locator("#file-result .problems li").all_inner_texts()
-
-
-def rows_of(content, delimiter=","):
-    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter, strict=True))
-
-
-def cells_of(field, feeds):
-    return [cell_of(field, value) for value in wire_values(field, feeds)]
-
-
-def cell_of(field, value):
-    if value is None:
-        return ""
-    if field.column.kind == "datetime":
-        return moment(value).replace(tzinfo=None).isoformat() + ("Z" if field.role == "instant" else "")
-    if field.role == "strict_flag" or isinstance(value, bool):
-        return str(bool(value))
-    return value if isinstance(value, str) else repr(value)
-
-
-def table_of(model, feeds, **options):
-    fields = fields_of(model)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n", **options)
-    writer.writerow([field.name for field in fields])
-    writer.writerows(zip(*(cells_of(field, feeds) for field in fields), strict=True))
-    return text.getvalue().encode()
-
-
-def answers(model, path):
-    """What Python makes of a file: names of the columns, then a list of values for each row."""
-    with open_table(path) as reader:
-        outputs = [model.predict_feeds(batch.feeds(model.schema)) for batch in reader.batches()]
-    joined = {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
-    shapes, axes = {n: a.shape[1:] for n, a in joined.items()}, {n: o.axis for n, o in model.outputs.items()}
-    target = model.schema.target
-    names = column_names(target, shapes, axes)
-    if "label" in joined:
-        joined["label"] = labels_of(target, joined["label"])
-    flat = [array.reshape(len(array), -1) for array in joined.values()]
-    return names, [[value for array in flat for value in array[i].tolist()] for i in range(len(flat[0]))]
-
-
-def assert_same(found, expected):
-    for text, value in zip(found, expected, strict=True):
-        if isinstance(value, float):
-            assert float(text) == pytest.approx(value, rel=1e-5, abs=1e-5)
-        else:
-            assert text == str(value)
 
 
 @pytest.mark.parametrize("case", [*CASES, "indices", "unseen", "masks"])
@@ -292,6 +226,15 @@ WRONG = {
             "Line 3, “body_mass_g”: expected a number, not “1_000”",
         ],
     ),
+    "all over": (
+        GOOD + f"{ROW}\n" * 2000 + "Dream,x,y,z,w,male,\n" + f"{ROW}\n" * 3000 + "Dream,x,y,z,w,male,q\n" + f"{ROW},1\n",
+        [
+            *(f"Line 2003, “{name}”: expected a number" for name in HEAD.split(",")[1:5]),
+            *(f"Line 5004, “{name}”: expected a number" for name in HEAD.split(",")[1:5]),
+            "And 1 cell more",
+            "Line 5005 has 8 fields, the header names 7 columns",
+        ],
+    ),
     "short": (f"{GOOD}Dream,1\n", ["Line 3 has 2 fields, the header names 7 columns; mend the line, or quote"]),
     "blank": (f"{GOOD}\n{ROW}\n", ["Line 3 is blank, with rows after it; remove it"]),
     "open": (f'{GOOD}"{ROW}\n', ["Line 3: a quote is opened and never closed; mend"]),
@@ -314,6 +257,62 @@ def test_files_that_do_not_fit(browser, tmp_path):
         page.evaluate("document.getElementById('file-result').replaceChildren()")
         upload(page, "broken.csv.gz", gzip.compress(GOOD.encode())[:-12])
         assert "cannot be read" in problems(page)[0]
+
+
+def test_what_looks_like_a_number_stays_as_it_is_where_it_is_none(browser, tmp_path):
+    """Labels and columns of a file; numbers of one output have as many digits, and stand in line."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=90), "size": rng.choice(["1.50", "2.5", "1e3"], 90)})
+    model = ol.learner("linear", max_epochs=1).fit(ol.Task.from_frame(frame, "size"), progress=False)
+    with opened(browser, export(model, tmp_path / "page")) as page:
+        upload(page, "rows.csv", ("x,note\n" + "".join(f"{x},007.10\n" for x in frame.x[:20])).encode())
+        rows = page.eval_on_selector_all(
+            "td", "cells => cells.map(each => [each.textContent, getComputedStyle(each).textAlign])"
+        )
+    labels, shares, notes = rows[0::6], [cell for i in (1, 2, 3) for cell in rows[i::6]], rows[5::6]
+    assert {text for text, _ in labels} <= {"1.50", "2.5", "1e3"}
+    assert {tuple(cell) for cell in notes} == {("007.10", "start")}
+    assert all(re.fullmatch(r"0\.\d{4}", text) and align == "end" for text, align in shares)
+
+
+def test_long_names_and_many_classes_stay_in_line(browser, tmp_path):
+    """Controls beside each other, cards one below the other; a prediction moves nothing away from under the pointer."""
+    rng = np.random.default_rng(0)
+    names = ["height", "girth at breast height in centimetres, with bark, on the uphill side of the stem", "crown", "soil"]
+    frame = pd.DataFrame(rng.normal(size=(300, 4)), columns=names)
+    frame["species"] = [f"Quercus robur subsp. pedunculiflora, provenance {i % 30}" for i in range(300)]
+    model = ol.learner("linear", max_epochs=1).fit(ol.Task.from_frame(frame, "species"), progress=False)
+    with opened(browser, export(model, tmp_path / "page"), viewport={"width": 1280, "height": 900}) as page:
+        tops = page.eval_on_selector_all("#fields input", "all => all.map(each => each.getBoundingClientRect().top)")
+        assert tops[0] == tops[1]
+        assert tops[2] == tops[3]
+        page.click("#example")
+        page.wait_for_selector(".answer")
+        assert page.evaluate("scrollY") == 0
+        cards = page.eval_on_selector_all(
+            ".card:not(#result-card)",
+            "all => all.map(each => { const { top, bottom } = each.getBoundingClientRect(); return [top, bottom]; })",
+        )
+        gaps = [below[0] - above[1] for above, below in itertools.pairwise(cards)]
+        assert gaps == pytest.approx([20, 20], abs=0.1)
+        assert page.locator(".bar:visible").count() == 8
+        page.click("#result summary")
+        assert page.locator(".bar:visible").count() == 30
+
+
+def test_predict_is_in_reach_and_hides_no_field(browser, tmp_path):
+    """In a long form on a phone, by keyboard."""
+    frame = pd.DataFrame({f"sensor {i}": np.arange(40.0) + i for i in range(30)} | {"y": np.arange(40.0)})
+    model = ol.learner("linear", max_epochs=1).fit(ol.Task.from_frame(frame, "y"), progress=False)
+    with opened(browser, export(model, tmp_path / "page"), viewport={"width": 320, "height": 640}) as page:
+        page.focus("#filter")
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            bottom, edge = page.evaluate(
+                "[document.activeElement, document.querySelector('#form .actions')].map((each, i) => "
+                "each.getBoundingClientRect()[i ? 'top' : 'bottom'])"
+            )
+            assert bottom <= edge < 640
 
 
 def test_files_that_fit_in_every_form(browser, tmp_path):
@@ -394,26 +393,20 @@ def test_a_large_file_is_dropped_and_the_page_goes_on(browser, tmp_path):
 
 def test_a_plain_server(browser, tmp_path):
     export(penguins(), tmp_path / "page")
-    handler = functools.partial(Quiet, directory=str(tmp_path / "page"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with opened(browser, f"http://127.0.0.1:{server.server_port}/index.html", expected=["img-src data:"]) as page:
-            page.click("#example")
-            page.wait_for_selector(".answer")
-            # Not even a script of the page can reach a network.
-            refused = page.evaluate(
-                """new Promise(done => {
-                    addEventListener("securitypolicyviolation", event => done(event.violatedDirective));
-                    new Image().src = location.href;
-                })"""
-            )
-            assert refused.startswith("img-src")
-        server.shutdown()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
+    with (
+        served(tmp_path / "page") as address,
+        opened(browser, f"{address}/index.html", expected=["img-src data:"]) as page,
+    ):
+        page.click("#example")
+        page.wait_for_selector(".answer")
+        # Not even a script of the page can reach a network.
+        refused = page.evaluate(
+            """new Promise(done => {
+                addEventListener("securitypolicyviolation", event => done(event.violatedDirective));
+                new Image().src = location.href;
+            })"""
+        )
+        assert refused.startswith("img-src")
 
 
 def test_many_columns(browser, tmp_path):

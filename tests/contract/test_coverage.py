@@ -13,7 +13,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
-from onnxlearn.runtime import run_chunked
+from onnxlearn.session import run_chunked
 from onnxlearn_models.packing import open_checked
 from onnxlearn_models.shipping import Rows
 

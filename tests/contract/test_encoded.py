@@ -20,7 +20,8 @@ from onnxlearn.graph.rewrite import rewrite
 from onnxlearn.graph.split import split
 from onnxlearn.model import Model
 from onnxlearn.registry import learner_infos
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import open_session
+from onnxlearn.session import run_chunked
 
 KINDS = tuple(COLUMNS)
 FLOAT, INT64, DOUBLE, STRING = (getattr(onnx.TensorProto, name) for name in ("FLOAT", "INT64", "DOUBLE", "STRING"))

@@ -7,8 +7,9 @@ from onnxlearn.graph.assemble import NetworkPart, NetworkValues, assemble
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.postprocess.postprocessing import Postprocessing
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import open_session
 from onnxlearn.schema import MISSING_INT64, Column, Schema, Target
+from onnxlearn.session import run_chunked
 
 CLASSES = Target(names=("kind",), type="classification", dtype="str", classes=("no", "yes"), positive="yes")
 NUMBER = Target(names=("price",), type="regression", dtype="float64")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from onnxlearn.graph.builder import ML_DOMAIN, GraphBuilder
+from onnxlearn.prediction import one_row
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, Column, Schema, Target
 
 FEATURES = (
@@ -21,6 +22,15 @@ BOOLEAN = Target(names=("won",), type="classification", dtype="bool", classes=(F
 PRICE = Target(names=("price",), type="regression", dtype="float64")
 TWO_PRICES = Target(names=("low", "high"), type="regression", dtype="float64")
 TARGETS = (SPECIES, CODES, BOOLEAN, PRICE, TWO_PRICES)
+
+
+def rows_of(model, feeds):
+    """What a model predicts for each row, as ``predict_one`` has it."""
+    outputs = model.predict_feeds(feeds)
+    n_rows = len(next(iter(outputs.values())))
+    axes = {name: output.axis for name, output in model.outputs.items()}
+    singles = [{name: array[i : i + 1] for name, array in outputs.items()} for i in range(n_rows)]
+    return [one_row(model.schema.target, single, axes) for single in singles]
 
 
 def schema_of(target, features=FEATURES, **roles):

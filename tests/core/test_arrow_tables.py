@@ -1,15 +1,21 @@
 """Tables of other libraries: Polars, pyarrow, and streams of batches."""
 
 import datetime as dt
+import tracemalloc
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from small_models import CODES, FEATURES, PRICE, schema_of, small_model
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError
+from onnxlearn.files import arrow
+from onnxlearn.files.arrow import ArrowTable
+from onnxlearn.files.tables import open_table
 from onnxlearn.inspection.rows import read_rows
 from onnxlearn.model import Model, as_frame
 
@@ -85,6 +91,67 @@ def test_a_stream_is_read_a_batch_at_a_time(model):
     assert taken == []
     assert len(model.predict(stream).response) == 3 * N
     assert taken == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 7, N])
+def test_batches_of_any_size_are_cut_where_a_table_is(model, monkeypatch, size):
+    """Small ones would each cost a call, and cuts elsewhere would change the last digits."""
+    monkeypatch.setattr(arrow, "MAX_BATCH_ROWS", 15)
+    table = pa.table(some_rows())
+    stream = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=size))
+    parts = list(ArrowTable(stream).batches())
+    assert [len(part) for part in parts] == [15, 15, 10]
+    read = np.concatenate([part.feeds(model.schema)["small"][:, 0] for part in parts])
+    assert read.tolist() == list(range(N))
+    wrong = table.set_column(0, "x", pa.array(["one"] * N))
+    with pytest.raises(DataTypeError, match="column 'x', row 15"):
+        list(ArrowTable(wrong).batches())[1].feeds(model.schema)
+
+
+def test_datasets(model, tmp_path):
+    """Files and folders of pyarrow's, whose parts may say a column's value by their folder's name."""
+    table = pa.table(some_rows())
+    expected = model.predict(table).to_frame()
+    ds.write_dataset(
+        table, tmp_path, format="parquet", partitioning=ds.partitioning(pa.schema([("zone", pa.int64())]), flavor="hive")
+    )
+    assert (tmp_path / "zone=1").is_dir()
+    dataset = ds.dataset(tmp_path, partitioning="hive")
+    order = np.argsort(dataset.to_table()["small"].to_numpy())
+    for form in (dataset, dataset.scanner()):
+        found = model.predict(form).to_frame().iloc[order].reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, expected)
+    assert sorted(as_frame(dataset)["small"]) == list(range(N))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "arrow"])
+def test_what_was_read_of_a_file_is_let_go(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    group = pa.table({"x": np.random.default_rng(0).random(20_000)})
+    write(path, group, 20)
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        with open_table(path) as reader:
+            # What comes of a file of Python's is Python's memory, not pyarrow's.
+            held = [tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() for _ in reader.batches(10_000)]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 20 * group.nbytes
+    assert len(held) == 40
+    assert max(held) - before < 5 * group.nbytes
+
+
+def write(path, group, times):
+    if path.suffix == ".parquet":
+        with pq.ParquetWriter(path, group.schema) as writer:
+            for _ in range(times):
+                writer.write_table(group)
+        return
+    make = pa.ipc.new_stream if path.suffix == ".arrow" else pa.ipc.new_file
+    with make(path, group.schema) as writer:
+        for _ in range(times):
+            writer.write_table(group)
 
 
 def test_no_rows(model):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import importlib.util
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -67,6 +68,30 @@ def test_a_folder_holds_model_client_example_and_readme(language, tmp_path):
         assert not text.endswith("\n\n")
         # Nothing invisible, or that turns the direction of text, gets in by a name or a level.
         assert all(character.isprintable() or character == "\n" for character in text), path.name
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_the_readme_reads_as_it_is_meant(language, tmp_path):
+    client_model("classes", emoji=False).export(language, tmp_path / "client")
+    text = (tmp_path / "client" / "README.md").read_text("utf-8")
+    assert "\n\nMade by onnxlearn." in text
+    assert "\n\n\n" not in text
+    # A list has no gaps.
+    assert [line[:2] for line in text.split("\n- ", 1)[1].split("\n\n")[0].splitlines()[1:]] == ["- "] * 3
+
+
+def test_a_float32_is_told_by_its_own_digits(tmp_path):
+    (tmp_path / "row.csv").write_text("share\n0.1\n", "utf-8")
+    model = with_columns(Column(name="share", kind="numeric", dtype="float32"))
+    for language, told in {
+        "python": '"share": 0.1,',
+        "node": '"share": 0.1,',
+        "c": ".share = 0.1f;",
+        "java": ".share = 0.1f;",
+    }.items():
+        model.export(language, tmp_path / language, data=str(tmp_path / "row.csv"))
+        (example,) = (path.read_text("utf-8") for path in (tmp_path / language).glob("[eE]xample.*[!j]"))
+        assert told in example
 
 
 def test_there_is_a_client_for_each_language():
@@ -207,6 +232,30 @@ def test_jinja2_is_in_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r"a client needs the package jinja2: pip install 'onnxlearn\[export\]'"):
         small().export("node", tmp_path / "client")
+
+
+KINDS = {
+    "number": Column(name="x", kind="numeric", dtype="float64"),
+    "number32": Column(name="x", kind="numeric", dtype="float32"),
+    "text": Column(name="x", kind="categorical", dtype="str", levels=("a",)),
+    "whole": Column(name="x", kind="categorical", dtype="int64", levels=(1,)),
+    "flag": Column(name="x", kind="boolean", dtype="bool"),
+    "strict_flag": Column(name="x", kind="boolean", dtype="bool", strict_bool=True),
+    "wall_time": Column(name="x", kind="datetime", dtype="naive"),
+    "instant": Column(name="x", kind="datetime", dtype="utc"),
+}
+
+
+@pytest.mark.parametrize("role", KINDS)
+def test_java_imports_what_it_uses(role, tmp_path):
+    make_target("java").write_with(with_columns(KINDS[role]), tmp_path, client_feeds(with_columns(KINDS[role])))
+    for name in ("Model.java", "Example.java"):
+        text = (tmp_path / name).read_text("utf-8")
+        imported = re.findall(r"^import .*\.(\w+);$", text, re.MULTILINE)
+        body = re.sub(r"^import .*$", "", text, flags=re.MULTILINE)
+        assert [each for each in imported if not re.search(rf"\b{each}\b", body)] == []
+        known = "OnnxJavaType|ByteBuffer|DoubleBuffer|FloatBuffer|LongBuffer|Instant|LocalDateTime|ZoneOffset"
+        assert set(re.findall(rf"\b({known})\b", body)) <= set(imported)
 
 
 def test_names_that_look_like_code_stay_texts(tmp_path):

@@ -26,7 +26,8 @@ from onnxlearn.model import Model, load
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import open_session
+from onnxlearn.session import run_chunked
 from tests.core.hand_tables import ALL, CLASSES, NUMBER, draw_feeds, one_network, schema_of
 
 DTYPES = {"float": np.float32, "double": np.float64}

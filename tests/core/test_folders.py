@@ -10,6 +10,7 @@ from test_stream import HEADER, csv_rows, write_csv
 
 from onnxlearn.errors import ColumnNotFoundError, DataTypeError, OutputError, TableReadError
 from onnxlearn.files.folders import part_files
+from onnxlearn.files.outputs import PART
 from onnxlearn.files.predicted_folder import RECORD, predict_folder
 from onnxlearn.files.stream import predict_file
 from onnxlearn.files.tables import read_whole
@@ -97,6 +98,44 @@ def test_predictions_are_never_mixed(model, folder, tmp_path):
         predict_folder(model, folder, out)
     with pytest.raises(OutputError, match="lies in the folder that is read"):
         predict_folder(model, folder, folder / "out")
+
+
+def test_files_that_are_gone_are_told(model, folder, tmp_path):
+    out = tmp_path / "out"
+    predict_folder(model, folder, out)
+    (folder / "later" / "c.csv").unlink()
+    done = predict_folder(model, folder, out)
+    assert str(done).endswith("; 2 were there already; predictions of files that are gone: 'later/c.csv'")
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(model, folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f".{RECORD}.0a1b2c3d{PART}").touch()
+    (out / f".b.csv.0a1b2c3d{PART}").touch()
+    predict_folder(model, folder, out)
+    assert not list(out.glob(f".b.csv*{PART}"))
+    assert predict_folder(model, folder, out).kept == 3
+
+
+def test_links(model, folder, tmp_path):
+    """None is left out in silence."""
+    (folder / "d.csv").symlink_to(folder / "a.csv")
+    assert len(model.predict(folder)) == 35
+    for target, what in ((folder / "later", "a folder"), (tmp_path / "none.csv", "nothing")):
+        link = folder / "e.csv"
+        link.symlink_to(target)
+        with pytest.raises(TableReadError, match=f"'e.csv' is a link to {what}, and only links to files are read"):
+            model.predict(folder)
+        link.unlink()
+
+
+def test_columns_in_the_names_of_folders(model, folder, tmp_path):
+    frame = pd.read_csv(folder / "a.csv").drop(columns="zone")
+    (tmp_path / "parts" / "zone=1").mkdir(parents=True)
+    frame.to_csv(tmp_path / "parts" / "zone=1" / "a.csv", index=False)
+    with pytest.raises(ColumnNotFoundError, match=r"'zone'.*Names of folders are no columns here.*partitioning='hive'"):
+        predict_folder(model, tmp_path / "parts", tmp_path / "out")
 
 
 def test_names_that_would_meet(model, folder, tmp_path):

@@ -1,6 +1,8 @@
 """What a file may not ask of the runtime."""
 
+import os
 import pickle
+import threading
 
 import numpy as np
 import onnx
@@ -44,9 +46,22 @@ def subgraph():
 def sized(operator, *inputs):
     def change(model):
         model.graph.initializer.append(CONSTANT)
+        model.graph.initializer.append(helper.make_tensor("prep/depth", TensorProto.INT64, [], [2**40]))
         node(operator, *inputs)(model)
 
     return change
+
+
+def sized_by_node(**value):
+    def change(model):
+        node("Constant", outputs=("net/shape",), **value)(model)
+        node("Expand", "x", "net/shape")(model)
+
+    return change
+
+
+def many_nodes(model):
+    model.graph.node.extend(helper.make_node("Neg", ["x"], [f"net/{i}"], name=f"net/{i}") for i in range(guard.MAX_NODES))
 
 
 def elsewhere(**location):
@@ -87,6 +102,11 @@ TRUSTED = {
     "a node Expand asks for 1099511627776 elements": sized("Expand", "x", "prep/shape"),
     "a node ConstantOfShape asks for 1099511627776 elements": sized("ConstantOfShape", "prep/shape"),
     "a node Tile asks for 1099511627776 elements": sized("Tile", "x", "prep/shape"),
+    "a node OneHot asks for 1099511627776 elements": sized("OneHot", "x", "prep/depth", "prep/shape"),
+    "a node Expand asks for 109951162777[6] elements": sized_by_node(value=CONSTANT),
+    "a node Expand asks for 1099511627[7]76 elements": sized_by_node(value_ints=[2**20, 2**20]),
+    "a node Expand asks for 549755813888 elements": sized_by_node(value_int=2**39),
+    "it has [0-9]+ nodes, more than 20000": many_nodes,
 }
 REFUSED = {
     "functions of its own": function,
@@ -203,6 +223,34 @@ def test_a_file_that_is_too_large(tmp_path):
         file.truncate(2**31)
     with pytest.raises(ModelFileError, match=r"m.onnx' has 2147483648 bytes: an ONNX file has less than 2 GiB"):
         ol.load(path)
+
+
+def test_a_device_without_an_end(monkeypatch):
+    monkeypatch.setattr("onnxlearn.model.MAX_BYTES", 3 * 2**20)
+    with pytest.raises(ModelFileError, match=r"'/dev/zero' gives more than 3145728 bytes: an ONNX file has less than 2 GiB"):
+        ol.load("/dev/zero")
+
+
+def test_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    data = file_of(lambda model: None)
+    writer = threading.Thread(target=path.write_bytes, args=(data,))
+    writer.start()
+    assert ol.load(path).to_bytes() == data
+    writer.join()
+
+
+def test_rows_of_an_output_that_fill_memory():
+    """It is the runtime that tells the size: from a shape that was no constant, too."""
+
+    def change(model):
+        node("Expand", "x", "net/shape", outputs=("wide",))(model)
+        model.graph.initializer.append(helper.make_tensor("net/shape", TensorProto.INT64, [2], [1, 2**27]))
+        model.graph.output.append(helper.make_tensor_value_info("wide", TensorProto.DOUBLE, ["N", 2**27]))
+
+    with pytest.raises(ModelFileError, match=r"^m.onnx is refused: its output 'wide' has 134217728 values a row, more"):
+        Model(file_of(change), source="m.onnx")
 
 
 def test_the_operators_are_the_standards_own():

@@ -49,6 +49,16 @@ def test_text_is_read_by_type(name, text, value):
     assert (found, type(found)) == (value, type(value))
 
 
+def test_none_is_no_text_where_it_can_be_given():
+    """Though every text could be read as one."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Named:
+        name: str | None = param("a", "name (None: another's)")
+
+    assert [parse_text([Named], "name", text) for text in ("None", "4", "b")] == [None, "4", "b"]
+
+
 def test_lists_become_what_the_type_says():
     (config,) = build_configs([Config], {"widths": (4, 5), "several": [4, "x"]}, owner="it")
     assert (config.widths, config.several) == ([4, 5], (4, "x"))

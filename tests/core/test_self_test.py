@@ -17,7 +17,7 @@ from onnxlearn.graph.rewrite import rewrite
 from onnxlearn.metadata import read_metadata
 from onnxlearn.model import Model
 from onnxlearn.schema import Column
-from onnxlearn.self_test import rows_of
+from onnxlearn.self_test import record, rows_of, verify
 
 
 def made(schema):
@@ -101,6 +101,17 @@ def test_other_weights_are_noticed(target):
     assert Model(altered(data, 1.001)).verify(0.01).ok
     if target is SPECIES:
         assert Model(altered(data, -3)).verify().failed == ("label", "probabilities")
+
+
+@pytest.mark.parametrize(
+    ("gap", "on_gpu", "ok"), [(1e-6, False, True), (5e-5, False, False), (5e-5, True, True), (2e-4, True, False)]
+)
+def test_either_of_two_classes_that_are_as_good_may_be_the_label(gap, on_gpu, ok):
+    schema = schema_of(SPECIES)
+    told = {"label": ["a"] * 4, "probabilities": [[0.5 + gap / 2, 0.5 - gap / 2, 0.0]] * 4}
+    document = {"self_test": {**record(schema, lambda feeds: {"label": np.zeros(4)}), "outputs": told}}
+    other = {"label": np.array(["b"] * 4, object), "probabilities": np.array(told["probabilities"], np.float32)}
+    assert verify(document, schema, lambda feeds: other, tolerance=None, source="it", on_gpu=on_gpu).ok is ok
 
 
 def test_the_unit_of_the_target_does_not_count():

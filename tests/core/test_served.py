@@ -1,6 +1,8 @@
 """Folders for servers, as files: what the servers make of them is tested with the servers, in tests/consumers."""
 
 import json
+import re
+import resource
 import sys
 from pathlib import Path
 
@@ -140,10 +142,56 @@ def test_classes_that_are_no_lines_have_no_file_of_labels(tmp_path):
 def test_an_ensemble_has_a_model_for_each_part(fitted, tmp_path):
     fitted.export("triton", tmp_path / "folder", ensemble=True, device="gpu")
     assert {path.name for path in (tmp_path / "folder").iterdir() if path.is_dir()} == {
-        "penguins", "penguins_names", "penguins_net", "penguins_prep",
+        "penguins", "penguins_names_1", "penguins_net_1", "penguins_prep_1",
     }  # fmt: skip
     kinds = {path.parent.name: "KIND_GPU" in path.read_text("utf-8") for path in (tmp_path / "folder").rglob("config.pbtxt")}
-    assert [name for name, on_gpu in kinds.items() if on_gpu] == ["penguins_net"]
+    assert [name for name, on_gpu in kinds.items() if on_gpu] == ["penguins_net_1"]
+
+
+def test_each_version_of_an_ensemble_has_parts_of_its_own(fitted, tmp_path):
+    """A server loads one model after the other: parts of two versions would answer together."""
+    fitted.export("triton", tmp_path / "folder", ensemble=True)
+    parts = {path: path.read_bytes() for path in (tmp_path / "folder").glob("*_1/**/*") if path.is_file()}
+    fitted.export("triton", tmp_path / "folder", ensemble=True, version=2)
+    assert parts
+    assert {path: path.read_bytes() for path in parts} == parts
+    steps = (tmp_path / "folder" / "penguins" / "config.pbtxt").read_text("utf-8")
+    assert re.findall('step { model_name: "(.*?)"', steps) == ["penguins_prep_2", "penguins_net_2", "penguins_names_2"]
+    assert sorted(path.name for path in (tmp_path / "folder" / "penguins").iterdir() if path.is_dir()) == ["1", "2"]
+
+
+def test_nothing_is_written_beside_a_repository(tmp_path):
+    """It may be all of a disk, in a folder that belongs to others; in it, a server takes every folder for a model."""
+    folder = tmp_path / "folder"
+    model_of(SPECIES).export("triton", folder)
+    with make_target("triton", version=2).place(folder) as empty:
+        assert list(tmp_path.iterdir()) == [folder]
+        assert tmp_path not in empty.parents
+        assert [path.name for path in folder.iterdir()] == ["small"]
+    assert not empty.exists()
+
+
+def add_to_a_full_disk(model, repository, **options):
+    """The disk gets full when the new files are made, but not yet in the repository."""
+    target = make_target("triton", **options)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with target.place(repository) as new:
+            target.write(model, new)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_a_repository_as_it_was(tmp_path):
+    folder = tmp_path / "folder"
+    model = model_of(SPECIES)
+    model.export("triton", folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match="folder/small/2': the file would be too large for this disk"):
+        add_to_a_full_disk(model, folder, version=2)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.glob("small/*/")] == ["1"]
 
 
 def test_an_ensemble_serves_its_newest_version(fitted, tmp_path):
@@ -159,7 +207,14 @@ def test_texts_are_quoted_as_protobuf_reads_them(text):
     assert text_format.Parse(f"value: {triton_config.quoted(text)}", StringValue()).value == text
 
 
-@pytest.mark.parametrize("option", [{"version": 0}, {"instances": 0}, {"max_batch": 0}, {"max_delay": -1}, {"backend": "trt"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"version": 0}, {"instances": 0}, {"max_batch": 0}, {"max_delay": -1}, {"backend": "trt"},
+        # Triton ends at once where a folder is called so, or a config has such a number.
+        {"version": 2**63}, {"instances": 2**31}, {"max_batch": 2**31}, {"serve_versions": 2**31}, {"max_delay": 2**64},
+    ],
+)  # fmt: skip
 def test_options_of_triton_have_ranges(option):
     with pytest.raises(ParameterError, match=next(iter(option))):
         make_target("triton", **option)

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import BOOLEAN, CODES, FEATURES, PRICE, SPECIES, TARGETS, TWO_PRICES, schema_of, small_model
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, OutputError, ParameterError, TableReadError, UnknownNameError
-from onnxlearn.files import stream
+from onnxlearn.files import stream, text, writers
 from onnxlearn.files.stream import evaluate_file, predict_file
 from onnxlearn.files.writers import json_texts, open_writer, output_suffix, texts
 from onnxlearn.model import Model
@@ -283,3 +285,23 @@ def test_the_table_is_not_replaced_by_its_predictions(tmp_path):
         with pytest.raises(OutputError, match=r"the output '.*' is the input '.*in\.csv': it would be lost"):
             predict_file(model_of(SPECIES), data, out)
     assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_many_batches_become_few_groups(suffix, tmp_path, monkeypatch):
+    """Text is read in small batches; a group for each would make the file slow to read."""
+    monkeypatch.setattr(text, "MAX_BATCH_CELLS", 7 * 7)
+    monkeypatch.setattr(writers, "GROUP_ROWS", 30)
+    model = Model(small_model(schema_of(PRICE, FEATURES)))
+    path = tmp_path / f"p.{suffix}"
+    predict_file(model, write_csv(tmp_path / "t.csv", 100), path, keep=["name"])
+    if suffix == "parquet":
+        groups = pq.ParquetFile(path).metadata
+        sizes = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+    else:
+        with pa.ipc.open_file(path) as file:
+            sizes = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
+    assert sizes == [35, 35, 30]
+    found = (pd.read_parquet if suffix == "parquet" else pd.read_feather)(path)
+    assert found["name"].tolist() == [f"row {i}" for i in range(100)]
+    assert found["prediction"].tolist() == model.predict(tmp_path / "t.csv").response.tolist()

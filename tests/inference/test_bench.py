@@ -23,7 +23,7 @@ from onnxlearn.inference.drawn import drawn_frame
 from onnxlearn.inference.start import start_all
 from onnxlearn.inference.timing import ROUNDS, percentile, time_all
 from onnxlearn.metadata import read_precision
-from onnxlearn.runtime import cuda_obstacle
+from onnxlearn.providers import cuda_obstacle
 from onnxlearn.schema import Column
 from onnxlearn.wire.feeds import frame_feeds
 from tests.core.small_models import FEATURES, TARGETS, schema_of, small_model

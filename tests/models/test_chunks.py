@@ -11,7 +11,8 @@ import pytest
 
 import onnxlearn as ol
 from onnxlearn.graph.hostile import EVERY_KIND
-from onnxlearn.runtime import open_session, run_chunked
+from onnxlearn.runtime import open_session
+from onnxlearn.session import run_chunked
 from onnxlearn_models.parity import BATCH_SIZES, DEAR_ROWS
 
 N_COLUMNS, N_ROWS = 200, 60

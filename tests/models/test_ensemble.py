@@ -11,7 +11,7 @@ from onnxlearn.errors import DataError, InterruptedFit, ParameterError, Provider
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.registry import learner
-from onnxlearn.runtime import run_chunked
+from onnxlearn.session import run_chunked
 from onnxlearn.testing import example_tasks
 from onnxlearn_models import network_learner
 from onnxlearn_models.mlp import MLP

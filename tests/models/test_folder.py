@@ -124,7 +124,8 @@ def test_a_killed_training_comes_to_the_same_file(name, tmp_path):
 
 VARIANTS = [
     *({"optimizer": name} for name in optimizers if name not in ("lbfgs", "schedule_free")),
-    {"optimizer": "lbfgs", "ema": 0.0},
+    # With its lr of 1 it may diverge on so few rows.
+    {"optimizer": "lbfgs", "ema": 0.0, "lr": 0.1},
     {"optimizer": "schedule_free", "ema": 0.0, "schedule": "constant", "warmup": 0.0},
     {"optimizer": torch.optim.Adamax},
     {"schedule": "plateau", "schedule_patience": 0, "schedule_threshold": 1.0},

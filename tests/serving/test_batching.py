@@ -96,6 +96,23 @@ def test_a_large_request_runs_beside_the_others():
     asyncio.run(main())
 
 
+def test_a_large_request_turns_no_others_away():
+    async def main():
+        run = Doubling()
+        batch = batcher(run, max_waiting=500)
+        run.free.clear()
+        large = asyncio.create_task(ask(batch, 0, 500))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Overloaded):
+            await batch.predict(feeds(0, 100))
+        small = asyncio.create_task(ask(batch, 0, 1))
+        await asyncio.sleep(0)
+        run.free.set()
+        await asyncio.gather(large, small)
+
+    asyncio.run(main())
+
+
 def test_waiting_gives_others_time_to_come():
     async def main():
         run = Doubling()
@@ -147,6 +164,6 @@ def test_whoever_goes_away_takes_nobody_along():
         tasks[1].cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [type(None), asyncio.CancelledError, type(None)]
-        assert batch._rows_waiting == 0
+        assert not any(batch._rows_waiting.values())
 
     asyncio.run(main())

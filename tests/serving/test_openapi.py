@@ -1,15 +1,16 @@
 """The OpenAPI document tells what is really taken and answered."""
 
 import json
+import re
 
 import pytest
-from small_models import BOOLEAN, SPECIES, TARGETS, TWO_PRICES, schema_of, small_model
+from small_models import BOOLEAN, SPECIES, TARGETS, TWO_PRICES, rows_of, schema_of, small_model
 
 from onnxlearn import Model
-from onnxlearn.prediction import plain_rows
 from onnxlearn.schema import Column
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.rows import RowReader
+from onnxlearn.wire.dates import parse_iso
 from onnxlearn.wire.tensors import Tensor, tensors_feeds
 
 
@@ -30,13 +31,13 @@ def test_the_examples_are_answered(target):
     paths = document(served)["paths"]
     rows = paths["/models/m/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
     feeds = RowReader(model.schema).feeds(rows)
-    predicted = plain_rows(target, model.predict_feeds(feeds), {})
+    predicted = rows_of(model, feeds)
     assert len(predicted) == 2
     request = paths["/v2/models/m/infer"]["post"]["requestBody"]["content"]["application/json"]["example"]
     tensors = [
         Tensor(name=one["name"], datatype=one["datatype"], shape=one["shape"], values=one["data"]) for one in request["inputs"]
     ]
-    assert plain_rows(target, model.predict_feeds(tensors_feeds(tensors, model.schema)), {}) == predicted
+    assert rows_of(model, tensors_feeds(tensors, model.schema)) == predicted
 
 
 def test_rows_have_the_columns_of_the_model():
@@ -48,9 +49,30 @@ def test_rows_have_the_columns_of_the_model():
     assert {"const": ""} in row["properties"]["x"]["anyOf"]
 
 
+def test_dates_are_those_that_there_are():
+    day = document(interface(SPECIES)[1])["components"]["schemas"]["m.1.Row"]["properties"]["day"]["anyOf"][0]
+    days = [
+        f"{year:04}-{month:02}-{day:02}"
+        for year in (0, 1, 4, 1900, 2000, 2023, 2024, 9999)
+        for month in range(14)
+        for day in range(33)
+    ]
+    for text in (
+        *days,
+        "2024-02-29T00:00",
+        "2024-02-29 23:59:59.5",
+        "2024-02-29T24:00",
+        "2024-02-29T",
+        "2024-2-29",
+        "02024-02-02",
+    ):
+        assert (re.search(day["pattern"], text) is not None) == (parse_iso(text) is not None), text
+
+
 def test_predictions_have_the_classes_and_targets():
     schemas = document(interface(BOOLEAN, "won")[1], interface(TWO_PRICES, "prices")[1])["components"]["schemas"]
     assert schemas["won.1.Prediction"]["properties"]["probabilities"]["required"] == ["false", "true"]
+    assert schemas["won.1.Prediction"]["properties"]["probabilities"]["properties"]["true"]["type"] == ["number", "null"]
     assert schemas["won.1.Prediction"]["properties"]["label"] == {"enum": [False, True]}
     assert schemas["prices.1.Prediction"]["properties"]["prediction"]["required"] == ["low", "high"]
 

@@ -4,11 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from small_models import BOOLEAN, CODES, PRICE, SPECIES, TWO_PRICES, schema_of, small_model
+from small_models import SPECIES, rows_of, schema_of, small_model
 
 from onnxlearn import Model
 from onnxlearn.graph.hostile import hostile_feeds
-from onnxlearn.prediction import one_row, plain_rows
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.serving.rows import MOST_MISTAKES, RowReader, RowsError, shown
 
@@ -32,20 +31,7 @@ def test_rows_become_what_predict_one_makes_of_them():
     model = Model(small_model(schema_of(SPECIES)))
     rows = [GOOD, dict.fromkeys(GOOD), GOOD | {"x": -3, "city": "elsewhere", "more": [1]}]
     body = json.loads(json.dumps({"rows": rows}))
-    outputs = model.predict_feeds(RowReader(model.schema).feeds(body))
-    axes = {name: output.axis for name, output in model.outputs.items()}
-    assert plain_rows(model.schema.target, outputs, axes) == [model.predict_one(row) for row in rows]
-
-
-@pytest.mark.parametrize("target", [SPECIES, CODES, BOOLEAN, PRICE, TWO_PRICES])
-def test_all_rows_have_the_form_of_one(target):
-    model = Model(small_model(schema_of(target)))
-    feeds = hostile_feeds(model.schema, 7)
-    outputs = model.predict_feeds(feeds)
-    singles = [one_row(target, {name: array[i : i + 1] for name, array in outputs.items()}) for i in range(7)]
-    # As text: NaN is not itself.
-    assert repr(plain_rows(target, outputs)) == repr(singles)
-    assert plain_rows(target, model.predict_feeds({name: array[:0] for name, array in feeds.items()})) == []
+    assert rows_of(model, RowReader(model.schema).feeds(body)) == [model.predict_one(row) for row in rows]
 
 
 def test_no_rows_are_rows():

@@ -50,7 +50,7 @@ class Client(Target):
     reserved: ClassVar[frozenset[str]] = frozenset()
     max_columns: ClassVar[int | None] = None
 
-    data: str | None = param(None, "table whose first two rows are the example's (None: made-up values)")
+    data: str | None = param(None, "table whose first two rows are the example's (None: a usual row and an empty one)")
 
     @classmethod
     @abstractmethod
@@ -73,17 +73,17 @@ class Client(Target):
         return text
 
     def write(self, model: Model, out: Path) -> list[str]:
-        """Write model, client, example and README."""
+        """Write model, client, example and README.
+
+        Raises: ParameterError for more columns than the language can hold, or a name that it cannot; MissingExtraError.
+        """
+        self._require_possible(model)
         feeds = sample_feeds(model) if self.data is None else table_feeds(model, self.data, _EXAMPLE_ROWS)
         self.write_with(model, out, feeds)
         return []
 
     def write_with(self, model: Model, out: Path, feeds: Feeds) -> None:
-        """The same with these rows as the example.
-
-        Raises: ParameterError for more columns than the language can hold, or a name that it cannot; MissingExtraError.
-        """
-        self._require_possible(model)
+        """The same with these rows as the example."""
         environment = self._environment()
         context = self._context(model, feeds)
         for path in sorted((TEMPLATES / self.folder).iterdir()):
@@ -181,16 +181,28 @@ def label_form(model: Model) -> str:
     return "flag" if model.schema.target.dtype == "bool" else "class"
 
 
-def _row_literals(cls: type[Client], named: list[tuple[Field, str]], feeds: Feeds) -> list[list[dict[str, str]]]:
+def _row_literals(cls: type[Client], named: list[tuple[Field, str]], feeds: Feeds) -> list[list[dict[str, Any]]]:
     """The example's rows, each a list of column, identifier and value."""
     columns = [
         [
-            {"name": field.name, "word": word, "value": cls.literal(value, field.role), "missing": value is None}
+            {
+                "name": field.name, "word": word, "role": field.role, "missing": value is None,
+                "value": cls.literal(_short(value, field.role), field.role),
+            }
             for value in wire_values(field, feeds)
         ]
         for field, word in named
-    ]
+    ]  # fmt: skip
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _short(value: Any, role: Role) -> Any:
+    """A float32 by the fewest digits that read back as it: 0.1, not 0.10000000149011612.
+
+    >>> _short(float(np.float32(0.1)), "number32"), _short(None, "number32"), _short(2, "whole")
+    (0.1, None, 2)
+    """
+    return float(str(np.float32(value))) if role == "number32" and value is not None else value
 
 
 def printed(model: Model, feeds: Feeds) -> str:

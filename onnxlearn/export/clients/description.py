@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.export.clients.words import listed
+from onnxlearn.export.usual import usual_feeds
 from onnxlearn.model import Model
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.signature import Output
@@ -20,7 +21,6 @@ from onnxlearn.wire.feeds import Feeds
 Role: TypeAlias = Literal["number", "number32", "text", "whole", "flag", "strict_flag", "wall_time", "instant"]
 Form: TypeAlias = Literal["label", "classes", "set", "targets", "quantiles", "features", "plain"]
 
-_SAMPLE_DATE = 1_704_110_400_000_000  # 2024-01-01T12:00
 _MEANINGS: dict[Role, str] = {
     "number": "Number",
     "number32": "Number (float32)",
@@ -119,24 +119,16 @@ def _form(output: Output, model: Model) -> Form:
 
 
 def sample_feeds(model: Model) -> Feeds:
-    """Two rows to begin with where no table is given: made-up values, and all missing."""
-    return {column.name: np.array([[_sample(column)], [_missing(column)]], _dtype(column)) for column in model.schema.features}
-
-
-def _sample(column: Column) -> Any:
-    if column.levels:
-        return column.levels[0]
-    return {"STRING": "", "INT64": _SAMPLE_DATE, "BOOL": True}.get(column.onnx_type, 1.0)
+    """Two rows to begin with where no table is given: one that is usual, and all missing."""
+    usual = usual_feeds(model)
+    return {
+        column.name: np.concatenate([usual[column.name], np.array([[_missing(column)]], usual[column.name].dtype)])
+        for column in model.schema.features
+    }
 
 
 def _missing(column: Column) -> Any:
     return {"STRING": "", "INT64": MISSING_INT64, "BOOL": False}.get(column.onnx_type, math.nan)
-
-
-def _dtype(column: Column) -> Any:
-    from onnxlearn.wire.values import WIRE_TYPES
-
-    return WIRE_TYPES[column.onnx_type]
 
 
 def table_feeds(model: Model, path: str, n: int) -> Feeds:

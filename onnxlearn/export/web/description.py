@@ -11,8 +11,8 @@ from onnxlearn import self_test
 from onnxlearn.errors import ParameterError
 from onnxlearn.export.clients.client import label_form
 from onnxlearn.export.clients.description import Field, Result, fields_of, moment, results_of, wire_values
+from onnxlearn.export.usual import usual_feeds
 from onnxlearn.prediction import column_names
-from onnxlearn.wire.examples import example_rows
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
@@ -28,9 +28,9 @@ def page_document(model: Model, *, data: str | None) -> dict[str, Any]:
     """
     target, fields = model.schema.target, fields_of(model)
     usual = None if data is None else _usual(fields, model, data)
-    example = example_rows(model.schema, 1)[0]
+    example = usual_feeds(model)
     return {
-        "columns": [_column(field, example[field.name], usual) for field in fields],
+        "columns": [_column(field, wire_values(field, example)[0], usual) for field in fields],
         "na": list(model.schema.na),
         "targets": list(target.names),
         "classes": [str(label) for label in target.classes],
@@ -101,8 +101,7 @@ def _cell(column: Column, value: Any) -> str:
     if column.kind == "boolean":
         return str(int(value)) if column.dtype == "int64" else str(bool(value)).lower()
     if column.kind == "datetime":
-        text = value if isinstance(value, str) else moment(value).replace(tzinfo=None).isoformat(timespec="seconds")
-        return text.removesuffix("Z")
+        return moment(value).replace(tzinfo=None).isoformat(timespec="seconds")
     if column.kind == "numeric":
         return f"{value:.7g}" if column.dtype == "float32" else f"{value:.10g}"
     return str(value)

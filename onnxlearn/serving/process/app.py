@@ -22,10 +22,9 @@ from mlserver.errors import MLServerError
 from mlserver.handlers import DataPlane
 from mlserver.rest.app import create_app
 from mlserver.settings import Settings
-from mlserver.types import InferenceRequest, InferenceResponse
+from mlserver.types import InferenceRequest, RepositoryIndexRequest
 from pydantic import ValidationError
 
-from onnxlearn.prediction import plain_rows
 from onnxlearn.serving.batching import Outputs
 from onnxlearn.serving.openapi import ServedInterface, openapi_document
 from onnxlearn.serving.process import metrics, pages
@@ -103,7 +102,7 @@ class App:
             route("model_ready", "GET", rf"/v2/models{_MODEL}/ready"),
             route("model", "GET", rf"/v2/models{_MODEL}"),
             route("server", "GET", r"/v2"),
-            route("index", "POST", r"/v2/repository/index"),
+            route("index", "POST", r"/v2/repository/index", self._index),
             route("control", "POST", rf"/v2/repository/models/(?P<name>{NAME})/(?P<verb>load|unload)", self._load_or_unload),
             route("metrics", "GET", r"/metrics", self._metrics),
             route("openapi", "GET", r"/openapi\.json", self._openapi),
@@ -137,7 +136,13 @@ class App:
         served = await self._model(parameters)
         request = await _beside(len(body), InferenceRequest.model_validate_json, body)
         response = await served.predict(request)
-        return Answer(body=await _beside(len(body), _write_response, response))
+        return Answer(body=await _beside(len(body), _json, response))
+
+    async def _index(self, parameters: dict[str, str | None], body: bytes) -> Answer:
+        """Models and their states; the body may ask for those that are ready."""
+        del parameters
+        found = await self._models.index(RepositoryIndexRequest.model_validate_json(body or b"{}"))
+        return Answer(body=_json(found))
 
     async def _load_or_unload(self, parameters: dict[str, str | None], body: bytes) -> Answer:
         del body
@@ -202,14 +207,11 @@ def _read_rows(served: ServedModel, body: bytes) -> Feeds:
 
 
 def _write_rows(served: ServedModel, outputs: Outputs) -> bytes:
-    axes = {name: output.axis for name, output in served.model.outputs.items()}
-    rows = plain_rows(served.model.schema.target, outputs, axes)
-    answer = {"model": served.name, "version": served.version, "predictions": rows}
-    text: bytes = orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS)
-    return text
+    told: bytes = orjson.dumps({"model": served.name, "version": served.version})
+    return told[:-1] + b',"predictions":' + served.writer.text(outputs) + b"}"
 
 
-def _write_response(response: InferenceResponse) -> bytes:
+def _json(response: Any) -> bytes:
     text: str = response.model_dump_json(exclude_none=True)
     return text.encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -97,6 +98,7 @@ class PatientProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _wrong = "this is no HTTP/1.1"
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A connection begins, and the time for its first request."""
@@ -143,6 +145,14 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read is answered as everything that is refused: as JSON."""
+        del msg
+        body = json.dumps({"error": self._wrong}).encode()
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {JSON.decode()}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
     def _start(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
@@ -159,5 +169,6 @@ class PatientProtocol(HttpToolsProtocol):
     def _count(self, n_bytes: int) -> None:
         self._head_bytes += n_bytes
         if self._head_bytes > MAX_HEAD_BYTES:
+            self._wrong = f"the head of a request has more than {MAX_HEAD_BYTES} bytes"
             # Raised inside the parser, which uvicorn answers with 400.
-            raise ValueError(f"the head of a request has more than {MAX_HEAD_BYTES} bytes")
+            raise ValueError(self._wrong)

@@ -20,6 +20,7 @@ from onnxlearn.files.outputs import atomic_path
 from onnxlearn.hosts.mlserver import OnnxlearnModel
 from onnxlearn.model import Model
 from onnxlearn.serving.batching import Batcher, Outputs, Overloaded
+from onnxlearn.serving.process.answers import RowWriter
 from onnxlearn.serving.process.metrics import BATCH_ROWS, LOADS
 from onnxlearn.serving.rows import RowReader
 from onnxlearn.serving.settings import ServeSettings
@@ -44,6 +45,7 @@ class ServedModel(OnnxlearnModel):
 
     model: Model
     reader: RowReader
+    writer: RowWriter
     batcher: Batcher
 
     async def load(self) -> bool:
@@ -51,6 +53,7 @@ class ServedModel(OnnxlearnModel):
         await asyncio.to_thread(asyncio.run, super().load())
         self.model = self._model
         self.reader = RowReader(self.model.schema)
+        self.writer = RowWriter(self.model.schema.target, self.model.outputs)
         batch_rows = BATCH_ROWS.labels(model=self.name, version=self.version)
         self.batcher = Batcher(self.model.predict_feeds, on_run=batch_rows.observe, **self.settings.parameters.batching)
         # The first run of a session takes many times as long as the others.
@@ -85,8 +88,8 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         self._unloaded = unloaded
         self._kept = kept
         self._stamps: dict[tuple[str, str], tuple[int, int, int]] = {}
-        # Files that could not be loaded, as they were then: each is told once.
-        self._refused: dict[tuple[str, str], tuple[int, int, int]] = {}
+        # Files that could not be loaded, as they were then, and why: each is told once.
+        self._refused: dict[tuple[str, str], tuple[tuple[int, int, int], str]] = {}
         self._lock = asyncio.Lock()
 
     async def get(self, name: str, version: str | None = None) -> ServedModel:
@@ -150,8 +153,11 @@ class Models(ModelRepository, ModelRepositoryHandlers):
                     _LOG.warning("%s; the models stay as they are", told)
 
     async def list(self) -> Sequence[Any]:
-        """Settings of all models that there are files of."""
-        sources = await asyncio.to_thread(find_sources, self._settings.sources)
+        """Settings of all models that there are files of. Raises: ServerError (503) where the sources cannot be found."""
+        try:
+            sources = await asyncio.to_thread(find_sources, self._settings.sources)
+        except ModelFileError as error:
+            raise ServerError(f"{error}; the models stay as they are", 503) from error
         return [self._model_settings(source, source.path, sources) for source in sources]
 
     async def find(self, name: str) -> Sequence[Any]:
@@ -159,12 +165,18 @@ class Models(ModelRepository, ModelRepositoryHandlers):
         return [settings for settings in await self.list() if settings.name == name]
 
     async def load(self, name: str) -> bool:
-        """Load a model that was unloaded, or whose file has changed, here now and in the other processes soon."""
+        """Load a model that was unloaded, or whose file has changed, here now and in the other processes soon.
+
+        Raises: ServerError, 404 where there is no such model and 400 where a file of it cannot be loaded.
+        """
         if not await self.find(name):
             raise ServerError(f"there is no model {name!r}", 404)
         (self._unloaded / name).unlink(missing_ok=True)
         self._refused.clear()
         await self.sync()
+        refused = [f"version {version}: {text}" for (of, version), (_, text) in self._refused.items() if of == name]
+        if refused:
+            raise ServerError(refused[0], 400)
         await self.found(name)
         return True
 
@@ -188,12 +200,12 @@ class Models(ModelRepository, ModelRepositoryHandlers):
 
     async def _refresh(self, key: tuple[str, str], source: Source, sources: dict[tuple[str, str], Source]) -> None:
         stamp = source.stamp()
-        if stamp in (self._stamps.get(key), self._refused.get(key)):
+        if stamp in (self._stamps.get(key), self._refused.get(key, (None,))[0]):
             return
         try:
             await self._load(source, source.path, sources)
         except OnnxlearnError as error:
-            self._refused[key] = stamp
+            self._refused[key] = stamp, str(error)
             LOADS.labels(model=source.name, outcome="failed").inc()
             _LOG.warning("version %s of %r: %s", source.version, source.name, error)
             kept = self._kept_file(source)
@@ -202,6 +214,7 @@ class Models(ModelRepository, ModelRepositoryHandlers):
                 self._stamps[key] = _NEVER
         else:
             self._stamps[key] = stamp
+            self._refused.pop(key, None)
             LOADS.labels(model=source.name, outcome="done").inc()
             served = await self.registry.get_model(source.name, source.version)
             await asyncio.to_thread(_write, self._kept_file(source), served.model.to_bytes())

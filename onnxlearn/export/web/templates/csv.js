@@ -126,8 +126,7 @@ class TableRows {
     this.blanks = [];
   }
 
-  of(rows) {
-    const kept = [];
+  *of(rows) {
     for (const { cells, line } of rows) {
       if (cells.length === 0) {
         this.blanks.push(line);
@@ -137,11 +136,10 @@ class TableRows {
       if (cells.length !== this.nColumns) {
         throw new Refused(`line ${line} has ${cells.length} fields, the header names ${this.nColumns} columns; mend the line, or quote fields that hold the delimiter`);
       }
-      for (const blank of this.blanks) kept.push({ cells: [""], line: blank });
+      for (const blank of this.blanks) yield { cells: [""], line: blank };
       this.blanks = [];
-      kept.push({ cells, line });
+      yield { cells, line };
     }
-    return kept;
   }
 }
 

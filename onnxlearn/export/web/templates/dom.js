@@ -23,12 +23,28 @@ function visible(text) {
   return text.trim() === "" ? JSON.stringify(text) : text;
 }
 
-/** A number for people: six digits, and two behind the point; very large and very small ones with an exponent. */
-function shownNumber(value, digits = 6) {
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e12 || size < 1e-4)) return value.toExponential(3);
-  const before = size < 1 ? 1 : Math.floor(Math.log10(size)) + 1;
-  return value.toLocaleString("en", { maximumSignificantDigits: Math.max(digits, before + 2) });
+/** Numbers for people, all with as many digits behind the point: six digits of the largest, and two behind the point; very
+ * large and very small ones with an exponent. Zeros that none of them needs are left out, unless they are `full`. What is no
+ * number gives an empty text. */
+function shownNumbers(values, { digits = 6, full = false } = {}) {
+  const largest = values.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
+  const shown = (format) => values.map((value) => (Number.isFinite(value) ? format(value) : Number.isNaN(value) || value === undefined ? "" : String(value)));
+  if (largest !== 0 && (largest >= 1e12 || largest < 1e-4)) return shown((value) => value.toExponential(3));
+  const before = largest < 1 ? 1 : Math.floor(Math.log10(largest)) + 1;
+  const most = Math.max(digits - before, 2);
+  const needed = shown((value) => value.toLocaleString("en", { maximumFractionDigits: most })).map((text) => (text.split(".")[1] ?? "").length);
+  const behind = full ? most : Math.max(0, ...needed);
+  return shown((value) => value.toLocaleString("en", { minimumFractionDigits: behind, maximumFractionDigits: behind }));
+}
+
+function shownNumber(value) {
+  return shownNumbers([value])[0];
+}
+
+/** Brings an element into sight, unless the better part of the window has it already. */
+function reveal(element) {
+  const { top } = element.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) element.scrollIntoView({ block: "nearest" });
 }
 
 function shownShare(share) {

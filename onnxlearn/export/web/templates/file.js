@@ -1,5 +1,7 @@
 // A table of rows, dropped or chosen: scored beside the page, and given back as a file.
 
+const PREVIEW_DIGITS = 5;
+
 class FileCard {
   constructor(page, ask, cancel) {
     this.page = page;
@@ -32,11 +34,22 @@ class FileCard {
     this.show([]);
     this.setProgress(0, 0);
     byId("progress").hidden = false;
-    byId("file-card").scrollIntoView({ block: "nearest" });
-    const answer = await this.ask({ kind: "file", file }, ({ share, rows }) => this.setProgress(share, rows));
+    reveal(byId("file-card"));
+    const answer = await this.answer(file);
     byId("progress").hidden = true;
     if (answer.problems) this.show([problemsNode(file.name, answer.problems, answer.isOurs)]);
     else this.show(this.answerNodes(file, answer));
+  }
+
+  /** What the worker makes of a file. It gets the bytes: of a page opened from a disk WebKit lets no worker read a file. */
+  async answer(file) {
+    let content;
+    try {
+      content = await file.arrayBuffer();
+    } catch (error) {
+      return { problems: [`the file cannot be read: ${error.message || "it has changed"}`] };
+    }
+    return this.ask({ kind: "file", name: file.name, content }, ({ share, rows }) => this.setProgress(share, rows), [content]);
   }
 
   setProgress(share, rows) {
@@ -50,7 +63,7 @@ class FileCard {
 
   answerNodes(file, answer) {
     if (this.url !== null) URL.revokeObjectURL(this.url);
-    this.url = URL.createObjectURL(answer.blob);
+    this.url = URL.createObjectURL(new Blob(answer.parts, { type: "text/csv" }));
     const name = file.name.replace(/\.gz$/i, "").replace(/(\.[a-z]+)?$/i, "_predictions$1");
     const download = make("a", { href: this.url, download: name, className: "button" }, "Save the predictions");
     const head = make("p", { className: "done" }, make("strong", { dir: "auto" }, file.name), `: ${counted(answer.nRows, "row")} predicted. `);
@@ -64,7 +77,10 @@ class FileCard {
       const bars = pairs.slice(0, SHOWN_CLASSES).map(([name, n]) => bar(name, n / nRows, `${n.toLocaleString("en")} (${shownShare(n / nRows)})`, false));
       return make("ol", { className: "bars", "aria-label": "Predicted classes" }, ...bars);
     }
-    const lines = numbers.map(({ least, mean, most }, t) => `${this.page.targets[t]}: ${shownNumber(least)} to ${shownNumber(most)}, ${shownNumber(mean)} on average`);
+    const lines = numbers.map(({ least, mean, most }, t) => {
+      const [from, to, average] = shownNumbers([least, most, mean]);
+      return `${this.page.targets[t]}: ${from} to ${to}, ${average} on average`;
+    });
     return make("ul", { className: "plain" }, ...lines.map((line) => make("li", { dir: "auto" }, line)));
   }
 }
@@ -76,17 +92,19 @@ function problemsNode(name, problems, isOurs = false) {
 }
 
 function previewNode({ preview, nRows }) {
-  const cell = (tag, text, i) => make(tag, { className: i < preview.added ? "added" : "", dir: "auto", ...(tag === "th" ? { scope: "col" } : {}) }, text);
+  const { head, added, isNumber, rows } = preview;
+  const columns = head.map((_, i) => {
+    const cells = rows.map((row) => row[i]);
+    // What the file brought stays as it is.
+    return i < added && isNumber[i] ? shownNumbers(cells.map(Number), { digits: PREVIEW_DIGITS, full: true }) : cells;
+  });
+  const kind = (i) => `${i < added ? "added" : ""} ${isNumber[i] ? "number" : ""}`.trim();
   const table = make(
     "table",
     {},
-    make("caption", {}, nRows > preview.rows.length ? `The first ${preview.rows.length} rows` : "All rows"),
-    make("thead", {}, make("tr", {}, ...preview.head.map((text, i) => cell("th", text, i)))),
-    make("tbody", {}, ...preview.rows.map((row) => make("tr", {}, ...row.map((text, i) => cell("td", i < preview.added ? rounded(text) : text, i))))),
+    make("caption", {}, nRows > rows.length ? `The first ${rows.length} rows` : "All rows"),
+    make("thead", {}, make("tr", {}, ...head.map((text, i) => make("th", { scope: "col", className: kind(i), dir: "auto" }, text)))),
+    make("tbody", {}, ...rows.map((_, row) => make("tr", {}, ...columns.map((cells, i) => make("td", { className: kind(i), dir: "auto" }, cells[row]))))),
   );
   return make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Predicted rows" }, table);
-}
-
-function rounded(text) {
-  return /^-?[0-9.]+(e[+-]?[0-9]+)?$/.test(text) && /[.e]/.test(text) ? shownNumber(Number(text), 4) : text;
 }

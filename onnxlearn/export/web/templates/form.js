@@ -19,7 +19,8 @@ const KINDS = {
 };
 
 function hintOf(column) {
-  if (column.seconds) return column.range ? `Seconds, usually ${column.range.join(" to ")}` : "Duration in seconds";
+  if (column.seconds) return column.range ? `Seconds, usually ${column.range.join(" to ")}` : `Duration in seconds, such as ${column.example}`;
+  if (!column.range && column.role.startsWith("number")) return `${KINDS[column.role]}, such as ${column.example}`;
   if (column.range) return `${KINDS[column.role]}, usually ${column.range.map((cell) => cell.replace("T", " ")).join(" to ")}`;
   if (column.levels.length === 0) return KINDS[column.role];
   return `One of ${column.levels.length}${column.ordered ? ", in order" : ""}${column.role === "whole" ? ", a whole number" : ""}`;
@@ -42,8 +43,8 @@ class Field {
     if (column.role === "flag" || column.role === "strict_flag") return this.buildFlag();
     const useSelect = column.levels.length > 0 && (column.levels.length <= SELECT_LEVELS || column.levels.some((level) => /[\r\n]/.test(level)));
     const input = useSelect ? this.buildSelect() : this.buildInput();
-    const label = make("label", { for: this.id, dir: "auto" }, column.name);
-    return make("div", {}, label, input, this.other ?? null, this.list ?? null, this.hint, this.error);
+    const label = make("label", { for: this.id, className: "label", dir: "auto" }, column.name);
+    return make("div", {}, label, make("div", {}, input, this.other ?? null, this.list ?? null, this.hint, this.error));
   }
 
   buildInput() {
@@ -86,17 +87,15 @@ class Field {
     const [yes, no] = this.column.bits ? ["1", "0"] : ["true", "false"];
     const choices = [[yes, "Yes"], [no, "No"], ["", "Missing"]].slice(0, this.column.role === "strict_flag" ? 2 : 3);
     this.radios = choices.map(([value, text], i) => {
-      const radio = make("input", { type: "radio", name: this.id, value, id: `${this.id}-${i}`, "aria-describedby": this.described });
+      const radio = make("input", { type: "radio", name: this.id, value, id: `${this.id}-${i}` });
       return { radio, label: make("label", { for: `${this.id}-${i}` }, text) };
     });
     if (choices.length === 3) this.radios[2].radio.checked = true;
     return make(
-      "fieldset",
-      {},
-      make("legend", { dir: "auto" }, this.column.name),
-      make("div", { className: "segments" }, ...this.radios.flatMap(({ radio, label }) => [radio, label])),
-      this.hint,
-      this.error,
+      "div",
+      { role: "radiogroup", "aria-labelledby": `${this.id}-label`, "aria-describedby": this.described },
+      make("span", { id: `${this.id}-label`, className: "label", dir: "auto" }, this.column.name),
+      make("div", {}, make("div", { className: "segments" }, ...this.radios.flatMap(({ radio, label }) => [radio, label])), this.hint, this.error),
     );
   }
 
@@ -138,7 +137,7 @@ class Field {
   tell(text) {
     this.error.textContent = text === "" ? "" : text[0].toUpperCase() + text.slice(1);
     this.error.hidden = text === "";
-    for (const control of this.controls) {
+    for (const control of this.radios ? [this.element] : this.controls) {
       if (text === "") control.removeAttribute("aria-invalid");
       else control.setAttribute("aria-invalid", "true");
     }

@@ -59,13 +59,13 @@ async function start() {
     const nodes = answer.problems ? [problemsNode("The row", answer.problems, true)] : resultNodes(page, answer.outputs);
     if (remarks.length > 0) nodes.push(make("ul", { className: "remarks" }, ...remarks.map((remark) => make("li", { dir: "auto" }, `${remark}.`))));
     byId("result").replaceChildren(...nodes);
-    if (!quietly) byId("result-card").scrollIntoView({ block: "nearest" });
+    if (!quietly) reveal(byId("result-card"));
   });
   byId("form").addEventListener("cleared", () => {
     latest += 1;
     byId("result").replaceChildren(make("p", { className: "empty" }, byId("result").dataset.empty));
   });
-  const card = new FileCard(page, (message, onProgress) => model.ask(message, onProgress), () => model.worker.postMessage({ kind: "cancel" }));
+  const card = new FileCard(page, (...asked) => model.ask(...asked), () => model.worker.postMessage({ kind: "cancel" }));
 
   const [wasm, bytes, runtime] = await Promise.all(["wasm", "model", "runtime"].map(unpacked));
   const saved = new Blob([bytes], { type: "application/octet-stream" });

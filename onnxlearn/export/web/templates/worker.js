@@ -7,6 +7,8 @@ const TENSORS = {
   BOOL: ["bool", (values) => Uint8Array.from(values)],
   STRING: ["string", (values) => values],
 };
+// Bytes of a file that are looked at in one go.
+const PIECE = 65_536;
 const PREVIEW_ROWS = 20;
 const SHOWN_PROBLEMS = 8;
 
@@ -21,7 +23,7 @@ self.onmessage = ({ data }) => {
     return;
   }
   HANDLERS[data.kind](data).then(
-    (answer) => self.postMessage({ ...answer, kind: data.kind, id: data.id }),
+    ({ transfer = [], ...answer }) => self.postMessage({ ...answer, kind: data.kind, id: data.id }, transfer),
     (error) => self.postMessage({ kind: data.kind, id: data.id, problems: error.problems ?? [error.message], isOurs: !(error instanceof Refused) }),
   );
 };
@@ -39,9 +41,9 @@ const HANDLERS = {
   async row({ values }) {
     return { outputs: await run(values.map((value) => [value]), 1) };
   },
-  async file({ file, id }) {
+  async file({ name, content, id }) {
     cancelled = false;
-    return new FileRun(file, id).score();
+    return new FileRun(name, new Uint8Array(content), id).score();
   },
 };
 
@@ -92,19 +94,36 @@ class FileProblems extends Refused {
 
 /** One file on its way through the model. */
 class FileRun {
-  constructor(file, id) {
-    this.file = file;
+  constructor(name, content, id) {
+    this.name = name;
+    this.content = content;
     this.id = id;
+    this.encoder = new TextEncoder();
     this.na = new Set(page.na);
     this.parts = [];
     this.nRows = 0;
     this.preview = [];
+    this.problems = [];
+    this.nProblems = 0;
     this.counts = new Map();
     this.numbers = page.targets.map(() => ({ least: Infinity, most: -Infinity, sum: 0 }));
     this.pending = [];
   }
 
   async score() {
+    try {
+      await this.scoreAll();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      // What stands before a line that ends the reading.
+      if (this.columns !== undefined) this.read(this.pending);
+      throw new FileProblems([...this.toldProblems(), ...(error.problems ?? [error.message])]);
+    }
+    if (this.nProblems > 0) throw new FileProblems(this.toldProblems());
+    return this.result();
+  }
+
+  async scoreAll() {
     const decoder = new TextDecoder("utf-8", { fatal: true });
     let head = "";
     for await (const bytes of this.bytes()) {
@@ -120,20 +139,18 @@ class FileRun {
     this.takeRows(this.parser.finish());
     if (this.columns === undefined) throw new FileProblems(["the file is empty; its first line has to name the columns"]);
     while (this.pending.length > 0) await this.scoreChunk();
-    return this.result();
   }
 
   async *bytes() {
-    let read = 0;
-    const counted = new TransformStream({
-      transform: (bytes, controller) => {
-        read += bytes.length;
-        self.postMessage({ kind: "progress", id: this.id, share: read / this.file.size, rows: this.nRows });
-        controller.enqueue(bytes);
+    let at = 0;
+    let stream = new ReadableStream({
+      pull: (controller) => {
+        if (at >= this.content.length) return controller.close();
+        controller.enqueue(this.content.slice(at, (at += PIECE)));
+        self.postMessage({ kind: "progress", id: this.id, share: Math.min(1, at / this.content.length), rows: this.nRows });
       },
     });
-    let stream = this.file.stream().pipeThrough(counted);
-    if (/\.gz$/i.test(this.file.name)) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+    if (/\.gz$/i.test(this.name)) stream = stream.pipeThrough(new DecompressionStream("gzip"));
     const reader = stream.getReader();
     let isFirst = true;
     for (;;) {
@@ -141,14 +158,18 @@ class FileRun {
       try {
         piece = await reader.read();
       } catch (error) {
-        throw new FileProblems([`the file cannot be read: ${error.message || "it is damaged, or has changed"}`]);
+        throw new FileProblems([`the file cannot be read: ${error.message || "it is damaged"}`]);
       }
       if (piece.done) return;
       // What a spreadsheet marks as UTF-8 it wants marked when it comes back.
-      if (isFirst && piece.value[0] === 0xef && piece.value[1] === 0xbb && piece.value[2] === 0xbf) this.parts.push("\ufeff");
+      if (isFirst && piece.value[0] === 0xef && piece.value[1] === 0xbb && piece.value[2] === 0xbf) this.write("\ufeff");
       isFirst = false;
       yield piece.value;
     }
+  }
+
+  write(text) {
+    this.parts.push(this.encoder.encode(text));
   }
 
   decode(decoded) {
@@ -188,7 +209,7 @@ class FileRun {
     this.columns = page.columns.map((column) => ({ column, at: names.indexOf(column.name) }));
     this.table = new TableRows(names.length);
     this.added = page.outputs.flatMap((output) => output.csv).map((name) => freeName(name, names));
-    this.parts.push(csvLine([...names, ...this.added], this.delimiter));
+    this.write(csvLine([...names, ...this.added], this.delimiter));
   }
 
   async scoreFull() {
@@ -200,19 +221,22 @@ class FileRun {
   async scoreChunk() {
     const rows = this.pending.splice(0, page.chunk_rows);
     const values = this.read(rows);
-    const outputs = await run(values, rows.length);
-    const texts = rows.map((_, row) => page.outputs.flatMap((output, i) => cellsOf(output, outputs[i], row)));
-    this.parts.push(rows.map(({ cells }, row) => csvLine([...cells, ...texts[row]], this.delimiter)).join(""));
-    rows.forEach(({ cells }, row) => {
-      if (this.preview.length < PREVIEW_ROWS) this.preview.push([...texts[row], ...cells]);
-    });
-    this.count(outputs, rows.length);
     this.nRows += rows.length;
     // Lets a wish to stop come in.
     await new Promise((resolve) => setTimeout(resolve));
     if (cancelled) throw new FileProblems(["stopped before its end"]);
+    // What else is wrong is told at once, nothing more is predicted.
+    if (this.nProblems > 0) return;
+    const outputs = await run(values, rows.length);
+    const texts = rows.map((_, row) => page.outputs.flatMap((output, i) => cellsOf(output, outputs[i], row)));
+    this.write(rows.map(({ cells }, row) => csvLine([...cells, ...texts[row]], this.delimiter)).join(""));
+    rows.forEach(({ cells }, row) => {
+      if (this.preview.length < PREVIEW_ROWS) this.preview.push([...texts[row], ...cells]);
+    });
+    this.count(outputs, rows.length);
   }
 
+  /** The values of some rows, column by column; cells that do not fit are kept in mind. */
   read(rows) {
     const problems = [];
     const values = this.columns.map(({ column, at }) =>
@@ -226,13 +250,15 @@ class FileRun {
         }
       }),
     );
-    if (problems.length > 0) {
-      problems.sort((a, b) => a[0] - b[0]);
-      const told = problems.slice(0, SHOWN_PROBLEMS).map(([, text]) => text);
-      if (problems.length > SHOWN_PROBLEMS) told.push(`and ${problems.length - SHOWN_PROBLEMS} cells more up to line ${rows.at(-1).line}`);
-      throw new FileProblems(told);
-    }
+    problems.sort((a, b) => a[0] - b[0]);
+    this.nProblems += problems.length;
+    this.problems.push(...problems.slice(0, SHOWN_PROBLEMS - this.problems.length).map(([, text]) => text));
     return values;
+  }
+
+  toldProblems() {
+    const more = this.nProblems - this.problems.length;
+    return more > 0 ? [...this.problems, `and ${more.toLocaleString("en")} ${more === 1 ? "cell" : "cells"} more`] : this.problems;
   }
 
   count(outputs, n) {
@@ -256,13 +282,21 @@ class FileRun {
   result() {
     const hasLabel = page.outputs.some(({ form }) => form === "label");
     return {
-      blob: new Blob(this.parts, { type: "text/csv" }),
+      parts: this.parts,
+      transfer: this.parts.map(({ buffer }) => buffer),
       nRows: this.nRows,
       extra: this.extra,
       counts: hasLabel ? page.classes.map((label) => this.counts.get(label) ?? 0) : [],
       numbers: hasLabel ? [] : this.numbers.map((about) => ({ ...about, mean: about.sum / this.nRows })),
-      preview: { head: [...this.added, ...this.names], rows: this.preview, added: this.added.length },
+      preview: { head: [...this.added, ...this.names], rows: this.preview, added: this.added.length, isNumber: this.areNumbers() },
     };
+  }
+
+  /** Which columns of the preview hold numbers: a label is none, whatever it looks like. */
+  areNumbers() {
+    const ofOutputs = page.outputs.flatMap(({ form, type, csv }) => csv.map(() => form !== "label" && (type === "FLOAT" || type === "DOUBLE")));
+    const numeric = new Set(page.columns.filter(({ role }) => role.startsWith("number")).map(({ name }) => name));
+    return [...ofOutputs, ...this.names.map((name) => numeric.has(name))];
   }
 }
 
