@@ -56,7 +56,7 @@ def run_elsewhere(runtime, net, tensors, folder):
         return [file[name] for name in file.files]
 
 
-def check(runtime, model, folder, **options):
+def check(runtime, model, folder, *, near=1e-5, **options):
     """Hostile rows through prep.onnx here, the network there, and post.onnx here give the outputs of the model."""
     model.export("encoded", folder / "out", **options)
     names = ["prep.onnx", "net.onnx", "post.onnx"]
@@ -74,7 +74,7 @@ def check(runtime, model, folder, **options):
     if "label" in expected:
         agrees = classes[got["label"]] == expected["label"]
         best = np.sort(expected["probabilities"], axis=1)
-        assert agrees[best[:, -1] - best[:, -2] > 1e-5].all()
+        assert agrees[best[:, -1] - best[:, -2] > near].all()
     return expected, got
 
 
@@ -133,6 +133,6 @@ def test_a_converted_network(runtime, way, wide, tasks, tmp_path):
         with pytest.raises(AssertionError, match="Gemm"):
             check(runtime, after, tmp_path)
         return
-    expected, got = check(runtime, after, tmp_path)
-    # A step of rounding may go the other way.
+    # A step of rounding may go the other way, and with it a label whose two best classes are as near.
+    expected, got = check(runtime, after, tmp_path, near=4e-3)
     np.testing.assert_allclose(got["probabilities"], expected["probabilities"], rtol=0, atol=2e-3)
