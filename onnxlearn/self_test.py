@@ -184,7 +184,7 @@ def _numbers(array: Array) -> bool:
 
 def _sure(probabilities: Array | None, tie: float) -> Array | None:
     """Rows ``[N]`` whose best class is one alone, where that is known."""
-    if probabilities is None or probabilities.ndim != 2 or probabilities.shape[1] < 2:
+    if probabilities is None or probabilities.dtype.kind != "f" or probabilities.ndim != 2 or probabilities.shape[1] < 2:
         return None
     best = np.sort(probabilities.astype(np.float64), axis=1)[:, -2:]
     sure: Array = best[:, 1] - best[:, 0] > tie
