@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import itertools
 import math
@@ -35,6 +36,11 @@ LEGEND = (
     "splits of the [quality benchmark](../docs/benchmarks.md#quality), the rank among all learners and rivals there, and the "
     "processor time to fit and predict as a multiple of that of `mlp` (geometric mean over the tables); in brackets "
     "the number of tables, where they are not all."
+)
+
+LAYERS_LEGEND = (
+    "What a [graph](guide.md#networks-as-graphs) is put together of: `ol.nn.linear(64)`, and the entries of `ol.ingress`. A "
+    "setting with `...` has to be given; each is a parameter of the learner by its address, `linear__d_out`."
 )
 
 SETTINGS_LEGEND = (
@@ -324,11 +330,40 @@ def executed_documents() -> list[Path]:
     return [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path != generated)]
 
 
+def layer_table() -> str:
+    """``docs/layers.md``: the layers of graphs and their settings."""
+    from onnxlearn.networks.nn import LAYERS
+
+    shown = {kind: layer for kind, layer in LAYERS.items() if kind != "input"}
+    rooms: dict[str, list[str]] = {}
+    for kind, layer in shown.items():
+        rooms.setdefault(layer.__module__.rpartition(".")[2], []).append(kind)
+    parts = ["# The layers", HINT, LAYERS_LEGEND]
+    for room in sorted(rooms):
+        about = importlib.import_module(f"onnxlearn.networks.layers.{room}").__doc__ or ""
+        rows = [[f"`{kind}`", _first_line(shown[kind]), _settings_of(shown[kind])] for kind in sorted(rooms[room])]
+        parts += [f"## {room.capitalize()}", about.splitlines()[0], _table(["layer", "what it does", "settings"], rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _first_line(layer: type) -> str:
+    return (layer.__doc__ or "").splitlines()[0].replace("``", "`")
+
+
+def _settings_of(layer: Any) -> str:
+    """Names with their defaults, each with its meaning."""
+    from onnxlearn.params import REQUIRED
+
+    told = (f"`{p.name}={'...' if p.default is REQUIRED else repr(p.default)}` {p.meaning}" for p in layer.params())
+    return "; ".join(told)
+
+
 def main() -> None:
     """Bring every generated text up to date."""
     # Shown outputs are those of a pipe: no bars, no colours.
     texts = {ROOT / "cli/README.md": cli_reference(), ROOT / "models/README.md": learner_table()}
     texts[ROOT / "docs/measures.md"] = measure_table()
+    texts[ROOT / "docs/layers.md"] = layer_table()
     texts |= {path: executed(path.read_text(encoding="utf-8")) for path in executed_documents()}
     for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -74,7 +74,12 @@ def test_outputs_are_put_in_their_place() -> None:
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    [("cli/README.md", "cli_reference"), ("models/README.md", "learner_table"), ("docs/measures.md", "measure_table")],
+    [
+        ("cli/README.md", "cli_reference"),
+        ("models/README.md", "learner_table"),
+        ("docs/measures.md", "measure_table"),
+        ("docs/layers.md", "layer_table"),
+    ],
 )
 def test_generated_pages_are_current(name: str, make: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == getattr(generate, make)(), "run python docs/generate.py"
