@@ -98,7 +98,7 @@ def test_numbers_far_from_zero_keep_their_digits():
         for scaler in METHODS:
             steps = fitted(x, scaler, smooth_clip=False)
             shown = np.sort(steps.transform(feeds_of_matrix(np.sort(x, axis=0)))["num"][:, 0])
-            # The exponent that makes them normal is found, however far they are: half of them lie within 0.67.
+            # No two become one, and half of them lie on either side of 0, as of a normal distribution.
             assert len(np.unique(shown)) == len(np.unique(x))
             assert abs(np.median(shown)) < 0.1
 
