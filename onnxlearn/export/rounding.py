@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxlearn.errors import ExportError
 from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.preprocess.power import Power
 from onnxlearn.wire.form import Form
 
 if TYPE_CHECKING:
@@ -86,8 +87,17 @@ def _typical(made: Made) -> tuple[Array, float] | None:
         )
     if "scale" in steps and "clip" in steps and steps["clip"]["low"] < steps["clip"]["high"]:
         center, scale = steps["scale"]["center"], steps["scale"]["scale"]
-        return center + scale * np.linspace(-2, 2, 401), scale
+        values = center + scale * np.linspace(-2, 2, 401)
+        if "power" not in steps:
+            return values, scale
+        numbers = _power(steps["power"], steps["clip"]).inverse(values)
+        return numbers, float(np.subtract(*np.percentile(numbers, [75, 25]))) / 2
     return None
+
+
+def _power(step: Step, clip: Step) -> Power:
+    pairs = {name: np.array([step[side][name] for side in ("negative", "other")]) for name in step["other"]}
+    return Power(shift=np.asarray(step["shift"]), **pairs, low=np.asarray(clip["low"]), high=np.asarray(clip["high"]))
 
 
 def _drawn_feeds(

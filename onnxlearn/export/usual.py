@@ -51,7 +51,8 @@ def _value(column: Column, steps: Mapping[str, Any]) -> Any:
         return round(value * _HOURS) * _HOUR
     if column.dtype == "int64":
         return float(round(value))
-    return _rounded(value, float(steps.get("scale", {}).get("scale", 0)))
+    # Behind a power the scale is in another unit than the value.
+    return _rounded(value, 0.0 if "power" in steps else float(steps.get("scale", {}).get("scale", 0)))
 
 
 def _rounded(value: float, scale: float) -> float:

@@ -19,6 +19,7 @@ from onnxlearn.graph.columns import ANY, INPUT, Expression, Expressions
 from onnxlearn.preprocess.config import DatePart
 from onnxlearn.preprocess.dates import CivilTime
 from onnxlearn.preprocess.plan import CYCLIC
+from onnxlearn.preprocess.power import Power
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Schema
 
@@ -39,6 +40,8 @@ MEANINGS = {
     "knots[i + 1], last[i] + (first[i + 1] - last[i]) (x - knots[i]) / (knots[i + 1] - knots[i]); where ends is true, 0 on the "
     "first knot and n_ranks - 1 on the last. Then the quantile of the normal distribution at rank / (n_ranks - 1), kept within "
     "[1e-7, 1 - 1e-7]",
+    "power": "with the numbers of 'negative' for x < 0, else those of 'other': u = log((shift + |x|) / (shift + anchor)), "
+    "times -1 for x < 0; then offset + factor (exp(rate u) - 1) / rate, or offset + factor u where the rate is 0",
     "unscale": "x * scale + center",
     "constant": "value, whatever comes",
 }
@@ -135,6 +138,8 @@ class _Reader:
         if name == "recode":
             start, stop = plain["offset"], plain["offset"] + self.columns[made.feature].n_codes
             return made.then({"step": name, "codes": values["table"][start:stop].tolist()})
+        if name == "power":
+            return made.then(_power_step(values))
         if name == "equals":
             return _equals(made, self.columns[made.feature], plain["code"])
         return made.then({"step": name, **plain}, name=f"{made.name.split('.')[0]}:missing" if name == "is_missing" else "")
@@ -156,6 +161,8 @@ class _Reader:
         return self._quantiles[key]
 
 
+# Numbers of a power, for either sign.
+_POWER = ("anchor", "rate", "factor", "offset")
 # Numbers of a step, in the order in which they are told.
 _ORDER = ("value", "low", "high", "center", "scale", "by", "code", "offset", "factor", "constant")
 # Steps that change nothing: a column that is not bent beside one that is, say.
@@ -194,6 +201,7 @@ def _patterns(e: Expressions) -> Iterator[tuple[str, Expression]]:
     yield "clip", e.make("Min", e.make("Max", x, any_constant("low")), any_constant("high"))
     yield "scale", e.make("Div", e.make("Sub", x, any_constant("center")), any_constant("scale"))
     yield "bend", e.make("Div", x, e.make("Sqrt", e.make("Add", e.make("Mul", bent, bent), number(np.float64(1)))))
+    yield "power", _power_pattern(e, x)
     yield "unscale", e.make("Add", e.make("Mul", x, any_constant("scale")), any_constant("center"))
     yield "times", e.make("Mul", x, any_constant("factor"))
     yield "unless", e.make("Where", any_constant("constant"), number(np.float64(0)), x)
@@ -222,6 +230,23 @@ def _date_parts(e: Expressions, feature: str, value: Expression) -> Iterator[tup
     known = e.follow(g.to_model().graph, {"x": (value,)})
     for part, made in values.items():
         yield Made(f"{feature}.{part}", feature, ({"step": "date_part", "part": part},)), known[made.name][0]
+
+
+def _power_pattern(e: Expressions, x: Expression) -> Expression:
+    """What :class:`Power` emits for one column."""
+    marks = {(name, side): 7.5 + 2 * i + side for i, name in enumerate(_POWER) for side in (0, 1)}
+    pairs = {name: np.array([[marks[name, 0]], [marks[name, 1]]]) for name in _POWER}
+    marked = Power(shift=np.array([5.5]), **pairs, low=np.zeros(1), high=np.zeros(1))
+    g = GraphBuilder()
+    made = marked.emit(g, g.input("x", "DOUBLE", ["N", 1]))
+    built = e.follow(g.to_model().graph, {"x": (x,)})[made.name][0]
+    named = {f"{name}{side}": value for (name, side), value in marks.items()} | {"shift": 5.5}
+    return e.replace(built, {x: x, **{e.constant(np.asarray(at)): e.make(ANY, value=(name,)) for name, at in named.items()}})
+
+
+def _power_step(values: Mapping[str, Any]) -> Step:
+    negative, other = ({name: values[f"{name}{side}"].item() for name in _POWER} for side in (0, 1))
+    return {"step": "power", "shift": values["shift"].item(), "negative": negative, "other": other}
 
 
 def _quantile_pattern(e: Expressions, length: int, *, ends: bool) -> Expression:

@@ -9,7 +9,7 @@ from onnxlearn.effects import other_than
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 
-Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "none"]
+Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
 DatePart: TypeAlias = Literal[
     "year",
@@ -35,13 +35,21 @@ class PreprocessConfig:
 
     ``robust`` scaling and ``smooth_clip`` are those of Holzmüller, Grinsztajn and Steinwart (2024), "Better by default",
     section 3; ``quantile`` is scikit-learn's ``QuantileTransformer(output_distribution="normal")``, which puts the lowest and
-    the highest training value at ±5.2 however often they occur. With ``quantile_ties="middle"`` they are values as any other,
+    the highest training value at ±5.2 however often they occur. ``yeo_johnson`` and ``box_cox`` are its ``PowerTransformer``:
+    each column to the power of maximum likelihood, then ``standard``. ``box_cox`` is for positive numbers: a column with a
+    training value of 0 or less takes ``yeo_johnson``, and in one without, values of 0 or less count as the smallest positive
+    ones. With ``quantile_ties="middle"`` they are values as any other,
     which have the middle of their ranks, as if a little noise had parted their rows. Booleans become -1 and 1 (0 where
     missing) and sines and cosines stay as they are, whatever the scaling. A number of ``min_level_rows`` holds for ordered
     columns too, its default does not.
     """
 
-    num_scaler: Scaler = param("robust", "scaling of numbers, ranks and date parts", on="numbers")
+    num_scaler: Scaler = param(
+        "robust",
+        "scaling of numbers, ranks and date parts; yeo_johnson and box_cox (of columns above 0, others as yeo_johnson): "
+        "powers that make them more normal, then standard",
+        on="numbers",
+    )
     num_impute: Literal["median", "mean", "constant"] = param(
         "median", "what stands for a missing number", on="missing numbers"
     )
@@ -54,7 +62,7 @@ class PreprocessConfig:
     )
     smooth_clip: bool = param(
         True, "bend scaled numbers into (-3, 3): x / sqrt(1 + (x/3)^2)",
-        when={"num_scaler": ["robust", "standard"]}, on="numbers",
+        when={"num_scaler": ["robust", "standard", "yeo_johnson", "box_cox"]}, on="numbers",
     )  # fmt: skip
     clip: float = param(
         100.0, "cut numbers off at this many scaled units", low=0, low_open=True, high=1e6,

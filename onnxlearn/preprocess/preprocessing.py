@@ -17,6 +17,7 @@ from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import Plan, make_plan
+from onnxlearn.preprocess.power import Power
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
@@ -44,6 +45,7 @@ class Preprocessing:
     plan: Plan
     recode: Recode | None
     affine: Affine
+    power: Power | None
     quantiles: Quantiles | None
     indicator_trained: Array
     onehot_trained: Array
@@ -66,13 +68,15 @@ class Preprocessing:
         x = _with_ranks(stage.get(X), codes[:, plan.ranked])
         n_scaled = len(plan.scaled_names)
         n_imputed = n_scaled - len(plan.parts) * len(plan.dates)
+        power = Power.fit(x[:, :n_scaled], box_cox=config.num_scaler == "box_cox") if n_scaled and _has_power(config) else None
         missing = np.isnan(x[:, [column.source for column in plan.indicators]])
         return cls(
             schema=dataclasses.replace(schema, ingress=plan.ingress),
             config=config,
             plan=plan,
             recode=recode,
-            affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config),
+            affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config, power),
+            power=power,
             quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles, extreme=config.quantile_ties == "extreme")
             if n_scaled and config.num_scaler == "quantile"
             else None,
@@ -132,14 +136,21 @@ class Preprocessing:
 
     def _emit_scaled(self, g: GraphBuilder, x: Value) -> Value:
         clipped = self.affine.emit_clipped(g, x)
-        if self.quantiles is None:
-            return self.affine.emit_scaled(g, clipped)
         n_scaled, n_columns = len(self.plan.scaled_names), len(self.plan.x_names)
+        if not (self.quantiles or self.power):
+            return self.affine.emit_scaled(g, clipped)
         if n_scaled == n_columns:
-            return self.quantiles.emit(g, clipped)
+            return self._emit_curved(g, clipped)
         sizes = g.const(np.array([n_scaled, n_columns - n_scaled], np.int64))
         scaled, fixed = g.ops("Split", clipped, sizes, n_outputs=2, axis=1)
-        return concat(g, [self.quantiles.emit(g, scaled), self.affine.slice(n_scaled, n_columns).emit_scaled(g, fixed)])
+        return concat(g, [self._emit_curved(g, scaled), self.affine.slice(n_scaled, n_columns).emit_scaled(g, fixed)])
+
+    def _emit_curved(self, g: GraphBuilder, clipped: Value) -> Value:
+        """What becomes of the scaled columns where that is no straight line."""
+        if self.quantiles:
+            return self.quantiles.emit(g, clipped)
+        assert self.power is not None
+        return self.affine.slice(0, len(self.plan.scaled_names)).emit_scaled(g, self.power.emit(g, clipped))
 
     def _emit_indicators(self, g: GraphBuilder, x: Value) -> Value:
         missing = g.op("Cast", g.op("IsNaN", take(g, x, [column.source for column in self.plan.indicators])), to=FLOAT)
@@ -156,6 +167,10 @@ def _coding_session(schema: Schema, plan: Plan) -> Session:
     """:func:`_coding_model`, opened: the same for all folds of a task, since nothing of it is fitted."""
     key = schema.features, plan, available_cores()
     return _CODING_SESSIONS.get(key, lambda: open_session(_coding_model(schema, plan).SerializeToString(), "cpu"))
+
+
+def _has_power(config: PreprocessConfig) -> bool:
+    return config.num_scaler in ("yeo_johnson", "box_cox")
 
 
 def _often_both(missing: Array, fewest: int) -> Array:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.config import PreprocessConfig, Scaler
+
+if TYPE_CHECKING:
+    from onnxlearn.preprocess.power import Power
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,8 +33,8 @@ class Location(NamedTuple):
 def locate(values: Array, scaler: Scaler) -> Location:
     """Centre and scale of finite numbers within ±``LARGEST``, float64 ``[n]``.
 
-    standard (and none, quantile): mean and standard deviation. minmax: minimum and range. robust: median and the distance
-    of the quartiles, or half the range where they are equal (Holzmüller et al. 2024, "Better by default", section 3).
+    standard (and none, quantile, powers): mean and standard deviation. minmax: minimum and range. robust: median and the
+    distance of the quartiles, or half the range where they are equal (Holzmüller et al. 2024, "Better by default", section 3).
     """
     low, high = (values.min(), values.max()) if len(values) else (0.0, 0.0)
     if high - low < SMALLEST:
@@ -55,8 +58,9 @@ def standard_deviation(values: Array, weights: Array | None = None) -> float:
 class Affine:
     """Per column of ``x``, float64 ``[K]``: ``(clip(x or fill, low, high) - center) / scale``.
 
-    A constant column has ``low == high == center``: it gives exactly 0 whatever comes. ``bend`` is 1/3 where the smooth
-    clip ``y / sqrt(1 + (bend y)^2)`` follows, else 0.
+    Where numbers are taken to a power, that is done between clipping and centring. A constant column has
+    ``low == high == center``: it gives exactly 0 whatever comes. ``bend`` is 1/3 where the smooth clip
+    ``y / sqrt(1 + (bend y)^2)`` follows, else 0.
     """
 
     fill: Array
@@ -67,15 +71,20 @@ class Affine:
     bend: Array
 
     @classmethod
-    def fit(cls, x: Array, n_scaled: int, n_cyclic: int, n_imputed: int, config: PreprocessConfig) -> Affine:
+    def fit(
+        cls, x: Array, n_scaled: int, n_cyclic: int, n_imputed: int, config: PreprocessConfig, power: Power | None = None
+    ) -> Affine:
         """Fit on training rows, float64 ``[n, K]``: first ``n_scaled`` columns, then ``n_cyclic`` ones, then booleans.
 
-        ``n_imputed``: how many columns, from the first, take ``impute_value`` where imputation is by a constant.
+        ``n_imputed``: how many columns, from the first, take ``impute_value`` where imputation is by a constant. ``power``:
+        what is made of the scaled columns before they are centred.
         """
         rows = []
         for i in range(x.shape[1]):
             values = clean(x[:, i])
-            if i < n_scaled:
+            if i < n_scaled and power:
+                rows.append(_fit_power(values, power.column(i), config, constant=i < n_imputed))
+            elif i < n_scaled:
                 rows.append(_fit_scaled(values, config, constant=i < n_imputed))
             else:
                 rows.append(_fit_fixed(values, 0.0 if i < n_scaled + n_cyclic else 0.5))
@@ -124,6 +133,15 @@ def _fit_scaled(values: Array, config: PreprocessConfig, *, constant: bool) -> t
         low, high = float(values.min()), float(values.max())
     bend = 1 / 3 if config.smooth_clip and config.num_scaler in ("standard", "robust") else 0.0
     return (fill, low, high, location.center, location.scale, bend)
+
+
+def _fit_power(values: Array, power: Power, config: PreprocessConfig, *, constant: bool) -> tuple[float, ...]:
+    """The bounds are in the column's own unit, center and scale are those of its powers."""
+    center, scale = locate(power.transform(values), config.num_scaler)
+    if scale == 0:
+        return (0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    low, high = power.inverse(center + config.clip * scale * np.array([-1.0, 1.0]))
+    return (_fill(values, config, constant=constant), low, high, center, scale, 1 / 3 if config.smooth_clip else 0.0)
 
 
 def _fit_fixed(values: Array, center: float) -> tuple[float, ...]:

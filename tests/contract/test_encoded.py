@@ -139,7 +139,7 @@ def test_every_head(name, calibrated, tmp_path):
         check_network(tmp_path / double)
 
 
-@pytest.mark.parametrize("scaler", ["standard", "minmax", "quantile", "none"])
+@pytest.mark.parametrize("scaler", ["standard", "minmax", "quantile", "yeo_johnson", "box_cox", "none"])
 @pytest.mark.parametrize("encoding", [{"cat_encoding": "onehot", "min_level_rows": 5}, {"cat_encoding": "embedding"}])
 def test_every_scaling_can_be_written_anew(scaler, encoding, tasks, tmp_path):
     parts = ("minute", "day_cyclic", "month_cyclic", "hour_cyclic", "weekday_cyclic", "elapsed", "year")

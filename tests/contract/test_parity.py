@@ -13,7 +13,7 @@ from odd_tables import COLUMNS, SETTINGS, TARGETS, fit, make_task, mixed_rows
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.task import Task
 
-SCALERS = ["standard", "robust", "minmax", "quantile", "none"]
+SCALERS = ["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TABLES = st.lists(st.sampled_from(sorted(COLUMNS)), min_size=1, max_size=7)
 GOALS = [*TARGETS, "several numbers"]
 

@@ -101,6 +101,15 @@ def quantile(x, step, told):
     return NormalDist().inv_cdf(min(max(rank / top, 1e-7), 1 - 1e-7))
 
 
+def power(x, step, told):
+    side = step["negative" if x < 0 else "other"]
+    base = step["shift"] + side["anchor"]
+    change = (abs(x) - side["anchor"]) / base
+    u = math.log1p(change) if change > -0.5 else math.log((step["shift"] + abs(x)) / base)
+    u = -u if x < 0 else u
+    return side["offset"] + side["factor"] * (math.expm1(side["rate"] * u) / side["rate"] if side["rate"] else u)
+
+
 STEPS = {
     "code": code,
     "recode": lambda x, step, told: step["codes"][x],
@@ -113,6 +122,7 @@ STEPS = {
     "scale": lambda x, step, told: (x - step["center"]) / step["scale"],
     "bend": lambda x, step, told: x / math.sqrt(1 + (step["by"] * x) ** 2),
     "quantile": quantile,
+    "power": power,
     "unscale": lambda x, step, told: x * step["scale"] + step["center"],
     "constant": lambda x, step, told: step["value"],
 }

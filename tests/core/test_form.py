@@ -237,9 +237,10 @@ def test_without_categories_nothing_is_unseen():
         rewrite(data, outputs=("prediction", "unseen"))
 
 
-def test_what_float32_costs_is_told(tmp_path):
+@pytest.mark.parametrize("scaler", ["standard", "yeo_johnson", "box_cox"])
+def test_what_float32_costs_is_told(scaler, tmp_path):
     columns = tuple(Column(name=name, kind="numeric", dtype="float64") for name in ("epoch", "age"))
-    model = Model(model_file(NUMBER, scaler="standard", columns=columns, draw=far_feeds))
+    model = Model(model_file(NUMBER, scaler=scaler, columns=columns, draw=far_feeds))
     lines = model.export("onnx", tmp_path / "m.onnx", float_type="float32")
     assert len(lines) == 2
     assert lines[0].startswith("float32 has steps of 128 alone, 1")

@@ -22,6 +22,8 @@ CONFIGS = {
     "standard": PreprocessConfig(num_scaler="standard", smooth_clip=False, num_impute="mean"),
     "minmax": PreprocessConfig(num_scaler="minmax", cat_encoding="embedding", ordered_encoding="both"),
     "quantile": PreprocessConfig(num_scaler="quantile", cat_encoding="onehot", ordered_encoding="categorical"),
+    "yeo_johnson": PreprocessConfig(num_scaler="yeo_johnson", smooth_clip=False),
+    "box_cox": PreprocessConfig(num_scaler="box_cox", num_impute="constant", impute_value=-1.0),
     "none": PreprocessConfig(num_scaler="none", missing_indicator=False, min_level_rows=5),
 }
 

@@ -28,7 +28,7 @@ from tests.core.hand_tables import (
     schema_of,
 )
 
-SCALERS = ("standard", "robust", "minmax", "quantile", "none")
+SCALERS = ("standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none")
 
 
 def fit_matrix(x, **settings):

@@ -32,7 +32,7 @@ def frame():
     )
 
 
-@pytest.mark.parametrize("scaler", ["standard", "robust", "quantile"])
+@pytest.mark.parametrize("scaler", ["standard", "robust", "quantile", "yeo_johnson", "box_cox"])
 def test_numbers_and_dates_lie_among_those_of_training(frame, scaler):
     model = fitted(frame, num_scaler=scaler)
     row = {name: array.item() for name, array in usual_feeds(model).items()}
