@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
 
-CUTS = '\n\r\t\u00a0.,!?;:"()/…“”—'
-"""Characters that end a word, besides the space: what is seldom stands first, as each cut costs by the pieces before it."""
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CUTS = '\n\r\t\u00a0<>…“”—;()/"!?:.,'
+"""Characters that end a word, besides the space: what is frequent stands last, as each cut costs by the pieces before it."""
 
 
 class Words(NamedTuple):
@@ -27,8 +29,8 @@ class Splitter:
     r"""Cuts a text at spaces and at each of the characters ``cuts``; at most ``length`` words are kept, from the first.
 
     The texts are cut at one character after the other, at the space last, and no cut goes beyond ``length`` pieces, so that a
-    text of any length takes bounded memory; but ``length`` of these characters in a row end what is read. Nothing is
-    lower-cased, as no standard operator can.
+    text of any length takes bounded memory (at worst 32 ``length``² bytes); but ``length`` of these characters in a row end what
+    is read. Nothing is lower-cased, as no standard operator can.
 
     Raises: ParameterError where ``length`` is below 1, or ``cuts`` has a space, a null character or one of them twice.
 
@@ -59,7 +61,7 @@ class Splitter:
 
     def emit(self, g: GraphBuilder, texts: Value) -> Words:
         """Add the cuts of texts, STRING ``[N, 1]``: a few nodes a character."""
-        found = Words(g.op("Squeeze", texts, g.const(np.int64([1]))), _counted(g, _n_rows(g, texts)), texts)
+        found = Words(g.op("Squeeze", texts, g.const(ints(1))), _counted(g, _n_rows(g, texts)), texts)
         for cut in (*self.cuts, None):
             found = self._emit_cut(g, found, cut, _n_rows(g, texts))
         return found
@@ -70,7 +72,7 @@ class Splitter:
         pieces, _ = g.ops("StringSplit", found.words, n_outputs=2, maxsplit=self.length, **delimiter)
         full = g.op("Not", g.op("Equal", pieces, g.const(np.array([""], object))))
         # What is left behind the last cut is dropped.
-        full = g.op("Slice", full, g.const(np.int64([0])), g.const(np.int64([self.length])), g.const(np.int64([1])))
+        full = g.op("Slice", full, g.const(ints(0)), g.const(ints(self.length)), g.const(ints(1)))
         at = g.op("NonZero", full)
         rows = g.op("Gather", found.rows, g.op("Gather", at, g.const(np.int64(0)), axis=0))
         places = _places(g, rows, n_rows)
@@ -79,10 +81,15 @@ class Splitter:
         return Words(g.op("GatherND", pieces, at), g.op("Compress", rows, kept, axis=0), g.op("Compress", places, kept, axis=0))
 
 
+def ints(*values: int) -> Array:
+    """INT64 ``[n]``."""
+    return np.array(values, np.int64)
+
+
 def to_grid(g: GraphBuilder, values: Value, found: Words, texts: Value, length: int) -> Value:
     """INT64 ``[N, length]``: a value a word, INT64 ``[M]``, at its text and place; 0 behind the last one."""
-    shape = g.op("Concat", _n_rows(g, texts), g.const(np.int64([length])), axis=0)
-    one = g.const(np.int64([1]))
+    shape = g.op("Concat", _n_rows(g, texts), g.const(ints(length)), axis=0)
+    one = g.const(ints(1))
     at = g.op("Concat", g.op("Unsqueeze", found.rows, one), g.op("Unsqueeze", found.places, one), axis=1)
     return g.op("ScatterND", zeros(g, shape, np.int64), at, values)
 
@@ -98,13 +105,13 @@ def _n_rows(g: GraphBuilder, texts: Value) -> Value:
 
 def _counted(g: GraphBuilder, n: Value) -> Value:
     """0, 1, .. below ``n``."""
-    ones = g.op("Expand", g.const(np.int64([1])), n)
+    ones = g.op("Expand", g.const(ints(1)), n)
     return g.op("CumSum", ones, g.const(np.int64(0)), exclusive=1)
 
 
 def _places(g: GraphBuilder, rows: Value, n_rows: Value) -> Value:
     """For pieces ordered by text how many of the same text stand before each, INT64 ``[M]``."""
-    ones = g.op("Expand", g.const(np.int64([1])), g.op("Shape", rows))
+    ones = g.op("Expand", g.const(ints(1)), g.op("Shape", rows))
     counts = g.op("ScatterElements", zeros(g, n_rows, np.int64), rows, ones, axis=0, reduction="add")
     starts = g.op("CumSum", counts, g.const(np.int64(0)), exclusive=1)
     return g.op("Sub", _counted(g, g.op("Shape", rows)), g.op("Gather", starts, rows))

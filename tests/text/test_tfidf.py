@@ -38,7 +38,7 @@ def run(model, texts):
 def test_equals_scikit_learn(sublinear):
     train, test = drawn_texts(200), [*drawn_texts(37), "", "zzz zzz", "zzz good GOOD"]
     vocabulary = Vocabulary.fit(train, Splitter(64), min_rows=1, max_words=12)
-    tfidf = TfIdf.fit(vocabulary, vocabulary.ids(train), sublinear=sublinear)
+    tfidf = TfIdf.fit(vocabulary.ids(train), vocabulary.n_ids, sublinear=sublinear)
     theirs = TfidfVectorizer(
         analyzer=lambda text: [word.lower() for word in vocabulary.splitter.words(text)],
         vocabulary=vocabulary.words,
@@ -54,7 +54,7 @@ def test_equals_scikit_learn(sublinear):
 def test_any_number_of_texts(n):
     train = drawn_texts(50)
     vocabulary = Vocabulary.fit(train, Splitter(16), min_rows=1, max_words=9)
-    model = make_model(vocabulary, TfIdf.fit(vocabulary, vocabulary.ids(train)))
+    model = make_model(vocabulary, TfIdf.fit(vocabulary.ids(train), vocabulary.n_ids))
     onnx.checker.check_model(model, full_check=True)
     assert {node.op_type for node in model.graph.node} <= OPERATORS[""] | OPERATORS["ai.onnx.ml"]
     lengths = np.linalg.norm(run(model, train[:n]), axis=1)
@@ -63,10 +63,10 @@ def test_any_number_of_texts(n):
 
 def test_training_texts_without_any_word():
     vocabulary = Vocabulary.fit(["", "."], Splitter(4), max_words=3)
-    assert run(make_model(vocabulary, TfIdf.fit(vocabulary, vocabulary.ids(["", "."]))), ["good"]).tolist() == [[0, 0, 0]]
+    assert run(make_model(vocabulary, TfIdf.fit(vocabulary.ids(["", "."]), vocabulary.n_ids)), ["good"]).tolist() == [[0, 0, 0]]
 
 
 def test_no_rows_are_refused():
     vocabulary = Vocabulary.fit([], Splitter(4), max_words=3)
     with pytest.raises(DataError, match="at least one text"):
-        TfIdf.fit(vocabulary, vocabulary.ids([]))
+        TfIdf.fit(vocabulary.ids([]), vocabulary.n_ids)
