@@ -29,8 +29,8 @@ class Splitter:
     r"""Cuts a text at spaces and at each of the characters ``cuts``; at most ``length`` words are kept, from the first.
 
     The texts are cut at one character after the other, at the space last, and no cut goes beyond ``length`` pieces, so that a
-    text of any length takes bounded memory (at worst 32 ``length``² bytes); but ``length`` of these characters in a row end what
-    is read. Nothing is lower-cased, as no standard operator can.
+    text of any length takes bounded memory (at worst 40 ``length``² bytes); but ``length`` of these characters in a row end
+    what is read. Nothing is lower-cased, as no standard operator can.
 
     Raises: ParameterError where ``length`` is below 1, or ``cuts`` has a space, a null character or one of them twice.
 
