@@ -77,7 +77,7 @@ class Vocabulary:
     def emit(self, g: GraphBuilder, texts: Value) -> Value:
         """Add the nodes from texts, STRING ``[N, 1]``, to ids, INT64 ``[N, length]``."""
         found = self.splitter.emit(g, texts)
-        # An empty list is no attribute of a type; a word is never empty.
+        # An attribute cannot be an empty list, and no word is the empty text.
         keys = {"": UNKNOWN_ID, **self.spellings}
         ids = g.op(
             "LabelEncoder", found.words, domain=ML_DOMAIN,

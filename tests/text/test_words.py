@@ -103,6 +103,11 @@ def test_words_of_a_text(text, words):
     assert Splitter(length=4).words(text) == words
 
 
+@pytest.mark.parametrize(("n_cuts", "n_spaces", "words"), [(3, 0, ["a", "b"]), (4, 0, ["a"]), (1, 99, ["a", "b"])])
+def test_as_many_cuts_in_a_row_as_words_end_a_text(n_cuts, n_spaces, words):
+    assert Splitter(length=4).words("a" + "." * n_cuts + " " * n_spaces + "b") == words
+
+
 def test_other_cuts_and_none():
     assert Splitter(8, "-|").words("a-b|c, d") == ["a", "b", "c,", "d"]
     assert Splitter(8, "").words("a-b|c,\nd e") == ["a-b|c,\nd", "e"]
