@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +59,15 @@ def speed() -> None:
         with tempfile.TemporaryDirectory() as name:
             paths = files(Path(name), side, N_FILES)
             for n_jobs, clock in ((1, time.process_time), (2, time.perf_counter)):
-                ours(paths, n_jobs)
-                pairs = [
-                    (seconds(lambda: ours(paths, n_jobs), clock), seconds(lambda: bare(paths), clock)) for _ in range(N_ROUNDS)
-                ]  # noqa: B023
-                ratio = statistics.median(a / b for a, b in pairs)
-                rate = N_FILES / statistics.median(b for _, b in pairs)
-                print(f"{side} x {side}, n_jobs={n_jobs}: {ratio:.2f} of a bare loop ({rate:.0f} images a second)")
+                compare(f"{side} x {side}, n_jobs={n_jobs}", partial(ours, paths, n_jobs), partial(bare, paths), clock)
+
+
+def compare(name: str, first: Callable[[], None], second: Callable[[], None], clock: Callable[[], float]) -> None:
+    first()
+    pairs = [(seconds(first, clock), seconds(second, clock)) for _ in range(N_ROUNDS)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    rate = N_FILES / statistics.median(b for _, b in pairs)
+    print(f"{name}: {ratio:.2f} of a bare loop ({rate:.0f} images a second)")
 
 
 def memory() -> None:
