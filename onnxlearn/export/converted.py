@@ -161,7 +161,7 @@ class Converted(Target):
         if len(after) >= len(before):
             raise ParameterError(
                 f"{self.name} gains nothing here: the file would have {len(after)} bytes instead of {len(before)}, for its "
-                "network has no large matrix in FLOAT; deploy it as it is"
+                f"network has no large matrix in FLOAT{' but those that keep= leaves' if self.keep else ''}; deploy it as it is"
             )
 
     def _require_harmless(self, cost: Cost, measures: Sequence[Measure], where: str = "") -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlearn.card import megabytes, number
-from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
+from onnxlearn.graph.hostile import hostile_feeds, tried_feeds
+from onnxlearn.graph.outputs import UNSEEN
 from onnxlearn.inference.timing import time_all
 from onnxlearn.inspection.rows import Rows
 from onnxlearn.measures import Array, Measure
@@ -23,7 +24,9 @@ from onnxlearn.wire.feeds import Feeds
 if TYPE_CHECKING:
     from onnxlearn.measures import Outcome
 
-BATCH_SIZES = (1, 1000)
+LARGE_BATCH = 1000
+# Where a row costs so much that few are run at a time, so many chunks are a large batch.
+MOST_CHUNKS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,9 @@ class Cost(Result):
     """What :func:`cost_of` gives.
 
     ``n_bytes``: of both files. ``moved`` and ``moved_extreme``: output to the largest change of a number in it, or the share of
-    rows that got another label or set; on the rows given, and on rows that are missing, unseen or extreme. ``speeds``: where
-    it was timed. ``scores``: every measure that suits the target, where there are rows with the truth, ``n_rows`` of them.
+    rows that got another label, set or ``unseen``; on the rows given, and on rows that are missing, unseen or extreme.
+    ``speeds``: where it was timed. ``scores``: every measure that suits the target, where there are rows with the truth,
+    ``n_rows`` of them.
     """
 
     n_bytes: tuple[int, int]
@@ -101,7 +105,7 @@ def cost_of(before: Model, after: Model, rows: Rows | None = None, *, seconds: f
     0.0
     """
     both = (before, after)
-    extreme = [_run(model, hostile_feeds(before.schema, 4 * EVERY_KIND)) for model in both]
+    extreme = [_run(model, tried_feeds(before.schema, before.chunk_rows)) for model in both]
     given = [_run(model, rows.feeds) for model in both] if rows is not None else []
     return Cost(
         n_bytes=(len(before.to_bytes()), len(after.to_bytes())),
@@ -166,9 +170,10 @@ def _suits(measure: Measure, outcome: Outcome, target_type: str) -> bool:
 
 
 def _speeds(models: Sequence[Model], seconds: float, rows: Rows | None) -> Iterator[Speed]:
-    feeds = rows.feeds if rows is not None else hostile_feeds(models[0].schema, max(BATCH_SIZES))
+    sizes = (1, min(LARGE_BATCH, MOST_CHUNKS * models[0].chunk_rows))
+    feeds = rows.feeds if rows is not None else hostile_feeds(models[0].schema, max(sizes))
     alone = [Model(model.to_bytes(), provider="cpu", n_threads=1, trust=True) for model in models]
-    for size in BATCH_SIZES:
+    for size in sizes:
         at = np.arange(size) % len(next(iter(feeds.values())))
         batch = {name: np.ascontiguousarray(array[at]) for name, array in feeds.items()}
         times = time_all([_running(model, batch) for model in alone], seconds=seconds, on_step=lambda: None)
@@ -181,9 +186,11 @@ def _running(model: Model, feeds: Feeds) -> Any:
 
 
 def _moves(moves: Mapping[str, float]) -> str:
-    texts = [f"{name} of {100 * value:.3g} % of rows" if name in ("label", "set") else f"{name} by up to {number(value)}"
-             for name, value in moves.items()]  # fmt: skip
-    return ", ".join(texts)
+    return ", ".join(f"{name} {_by_how_much(name, value)}" for name, value in moves.items())
+
+
+def _by_how_much(name: str, value: float) -> str:
+    return f"of {100 * value:.3g} % of rows" if name in ("label", "set", UNSEEN) else f"by up to {number(value)}"
 
 
 def _score_lines(scores: Sequence[Score]) -> list[str]:

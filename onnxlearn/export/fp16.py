@@ -30,11 +30,12 @@ class Fp16(Converted):
 def _unfit_nodes(subject: Subject) -> set[str]:
     """Names of the nodes that make or read a tensor that FLOAT16 does not hold twice over."""
     from onnxlearn.graph.half import fits
-    from onnxlearn.graph.hostile import EVERY_KIND, hostile_feeds
+    from onnxlearn.graph.hostile import tried_feeds
     from onnxlearn.graph.network import float_tensors, largest_values
 
     names = float_tensors(subject.network)
-    tables = [hostile_feeds(subject.model.schema, 4 * EVERY_KIND), *([subject.rows.feeds] if subject.rows else [])]
-    found = [largest_values(subject.graph, names, feeds, subject.model.chunk_rows) for feeds in tables]
+    chunk_rows = subject.model.chunk_rows
+    tables = [tried_feeds(subject.model.schema, chunk_rows), *([subject.rows.feeds] if subject.rows else [])]
+    found = [largest_values(subject.graph, names, feeds, chunk_rows) for feeds in tables]
     unfit = {name for name in names if not fits(max(largest[name] for largest in found), spare=2.0)}
     return {node.name for node in subject.network.graph.node if unfit.intersection((*node.input, *node.output))}

@@ -43,7 +43,8 @@ class Int8(Converted):
         made = with_int8_tables(subject.network, tables)
         made = with_int8_layers(made, [node for node in layers if node not in fixed], bits=self.bits)
         if fixed:
-            made = calibrated(made, fixed, self._calibration_rows(subject), bits=self.bits)
+            rows = self._calibration_rows(subject)
+            made = calibrated(made, fixed, rows, bits=self.bits, chunk_rows=subject.model.chunk_rows)
         counts = {"layer": len(layers), "embedding": len(tables)}
         told = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items() if n)
         return Conversion(network=made, told=(f"in INT8: {told}",))

@@ -150,3 +150,12 @@ class GraphBuilder:
 
     def _node_name(self, op_type: str) -> str:
         return f"{self._scope}/{op_type}_{len(self._nodes)}"
+
+
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node by name.
+
+    >>> attributes_of(helper.make_node("Gemm", ["a", "b"], ["c"], transB=1))
+    {'transB': 1}
+    """
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

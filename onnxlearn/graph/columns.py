@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from onnxlearn.graph.builder import attributes_of
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Expression: TypeAlias = int
 Matrix: TypeAlias = "Array | tuple[Expression, ...]"
@@ -73,7 +75,7 @@ class Expressions:
 
     def _outputs(self, node: onnx.NodeProto, inputs: list[Matrix]) -> list[Matrix]:
         """The outputs of a node, none where it is of a kind that is not followed."""
-        attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        attributes = attributes_of(node)
         if node.op_type == "Identity":
             return inputs
         if node.op_type == "Expand":

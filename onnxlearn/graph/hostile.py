@@ -41,6 +41,20 @@ def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
     return {column.name: _hostile_column(column, i, n) for i, column in enumerate(schema.features)}
 
 
+def tried_feeds(schema: Schema, chunk_rows: int) -> dict[str, Array]:
+    """Hostile rows to hold one file against another on: the more a row costs, the fewer, but each value once.
+
+    ``chunk_rows``: as many rows as the model is best run on at a time, which tells what a row costs.
+
+    >>> from onnxlearn.schema import Target
+    >>> column = Column(name="x", kind="numeric", dtype="float64")
+    >>> schema = Schema(name="t", features=(column,), target=Target(names=("y",), type="regression", dtype="float64"))
+    >>> [len(tried_feeds(schema, chunk_rows)["x"]) for chunk_rows in (1000, 20, 1)]
+    [60, 20, 15]
+    """
+    return hostile_feeds(schema, max(EVERY_KIND, min(4 * EVERY_KIND, chunk_rows)))
+
+
 def _hostile_column(column: Column, position: int, n: int) -> Array:
     values, dtype = _values(column)
     # The levels stand last: those that there are no rows for stay out.

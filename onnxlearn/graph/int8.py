@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxlearn.graph.builder import attributes_of
 from onnxlearn.graph.network import known_values
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -58,7 +59,7 @@ def is_stack(layer: onnx.NodeProto, network: onnx.ModelProto) -> bool:
 def _is_layer(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
     if node.op_type not in ("Gemm", "MatMul") or node.input[1] not in constants or node.input[0] in constants:
         return False
-    told = _attributes(node)
+    told = attributes_of(node)
     dims = _large_dims(constants[node.input[1]])
     # A scale that stands beside the bias, or a transposed batch, is no layer that anybody writes.
     plain = not told.get("transA") and told.get("beta", 1.0) == 1.0
@@ -66,7 +67,7 @@ def _is_layer(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> b
 
 
 def _is_table(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    if node.op_type != "Gather" or node.input[0] not in constants or _attributes(node).get("axis", 0) != 0:
+    if node.op_type != "Gather" or node.input[0] not in constants or attributes_of(node).get("axis", 0) != 0:
         return False
     return len(_large_dims(constants[node.input[0]])) == 2
 
@@ -75,10 +76,6 @@ def _large_dims(tensor: onnx.TensorProto) -> tuple[int, ...]:
     """The shape of a matrix, or stack of matrices, that is large; else nothing."""
     is_large = tensor.data_type == TensorProto.FLOAT and len(tensor.dims) >= 2 and np.prod(tensor.dims) >= FEWEST_WEIGHTS
     return tuple(tensor.dims) if is_large else ()
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def rounded_weights(weights: Array, axis: int, bits: int) -> tuple[Array, Array]:
@@ -128,7 +125,7 @@ class _Rewriting:
         return helper.make_model(made, opset_imports=self._network.opset_import, ir_version=self._network.ir_version)
 
     def _add_layer(self, node: onnx.NodeProto) -> None:
-        told = _attributes(node)
+        told = attributes_of(node)
         weights, scale = self._weights(node.input[1], transposed=bool(told.get("transB")), alpha=told.get("alpha", 1.0))
         # Not -1: of no rows at all ONNX Runtime would give another shape.
         last = len(self._known[node.input[0]].type.tensor_type.shape.dim) - 1

@@ -18,6 +18,7 @@ from quick_learners import quick
 
 from onnxlearn.export.chain import run_chain
 from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.model import load
 from onnxlearn.registry import learner_infos
 from onnxlearn.runtime import open_session
 
@@ -55,7 +56,7 @@ def run_elsewhere(runtime, net, tensors, folder):
         return [file[name] for name in file.files]
 
 
-def check(runtime, model, folder, **options):
+def check(runtime, model, folder, *, near=1e-5, **options):
     """Hostile rows through prep.onnx here, the network there, and post.onnx here give the outputs of the model."""
     model.export("encoded", folder / "out", **options)
     names = ["prep.onnx", "net.onnx", "post.onnx"]
@@ -73,7 +74,7 @@ def check(runtime, model, folder, **options):
     if "label" in expected:
         agrees = classes[got["label"]] == expected["label"]
         best = np.sort(expected["probabilities"], axis=1)
-        assert agrees[best[:, -1] - best[:, -2] > 1e-5].all()
+        assert agrees[best[:, -1] - best[:, -2] > near].all()
     return expected, got
 
 
@@ -103,8 +104,9 @@ def test_a_network_in_double_runs_in_float(runtime, name, tasks, tmp_path):
         ("far number", {"head": "quantile", "quantiles": (0.1, 0.5, 0.9), "coverage": 0.5, "calibration": 0.5}),
         ("far number", {"head": "normal"}),
         ("several texts", {"coverage": 0.5, "temperature": True, "calibration": 0.5}),
+        ("booleans", {"threshold": 0.3}),
     ],
-    ids=["quantiles", "normal", "sets"],
+    ids=["quantiles", "normal", "sets", "threshold"],
 )
 def test_heads(runtime, target, options, tasks, tmp_path):
     expected, got = check(runtime, quick("mlp", **options).fit(tasks[target], progress=False), tmp_path, double="apart")
@@ -113,3 +115,24 @@ def test_heads(runtime, target, options, tasks, tmp_path):
             np.testing.assert_allclose(got[output], values, rtol=0, atol=3e-5)
         elif output == "set":
             assert (got[output] != values).mean() < 0.01
+
+
+@pytest.fixture(scope="module")
+def wide(tasks):
+    """A model with matrices that are worth INT8."""
+    return quick("mlp").replace(d_block=64).fit(tasks["several texts"], progress=False)
+
+
+@pytest.mark.parametrize("way", ["fp16", "int8", "int8 static"])
+def test_a_converted_network(runtime, way, wide, tasks, tmp_path):
+    options = {"mode": "static", "calibration": tasks["several texts"]} if "static" in way else {}
+    wide.export(way.split()[0], tmp_path / "new.onnx", data=tasks["several texts"], seconds=0, tolerance=0.1, **options)
+    after = load(tmp_path / "new.onnx")
+    if (runtime, way) == ("tract", "fp16"):
+        # As the guide says.
+        with pytest.raises(AssertionError, match="Gemm"):
+            check(runtime, after, tmp_path)
+        return
+    # A step of rounding may go the other way, and with it a label whose two best classes are as near.
+    expected, got = check(runtime, after, tmp_path, near=4e-3)
+    np.testing.assert_allclose(got["probabilities"], expected["probabilities"], rtol=0, atol=2e-3)

@@ -1,5 +1,6 @@
 """A model in parts is the whole, whatever the learner; its preprocessing can be written anew from what is told of it."""
 
+import functools
 import json
 
 import numpy as np
@@ -29,6 +30,12 @@ FLOAT, INT64, DOUBLE, STRING = (getattr(onnx.TensorProto, name) for name in ("FL
 @pytest.fixture(scope="module")
 def tasks():
     return {target: make_task(KINDS, target, seed=0) for target in (*TARGETS, "several numbers")}
+
+
+@pytest.fixture(scope="module")
+def fitted(tasks):
+    """A learner's model of a target, each fitted once."""
+    return functools.cache(lambda name, target: quick(name).fit(tasks[target], progress=False))
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +115,8 @@ SOME = [(name, ("several texts", "far number")[i % 2]) for i, name in enumerate(
 
 
 @pytest.mark.parametrize(("name", "target"), SOME)
-def test_every_learner(name, target, tasks, tmp_path):
-    model = quick(name).fit(tasks[target], progress=False)
+def test_every_learner(name, target, fitted, tmp_path):
+    model = fitted(name, target)
     assert model.export("encoded", tmp_path / "out") == []
     check_parts(model, tmp_path / "out")
     check_network(tmp_path / "out")
@@ -119,8 +126,8 @@ def test_every_learner(name, target, tasks, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("target", [*TARGETS, "several numbers"])
 @pytest.mark.parametrize("name", LEARNERS)
-def test_every_learner_with_every_target(name, target, tasks, tmp_path):
-    test_every_learner(name, target, tasks, tmp_path)
+def test_every_learner_with_every_target(name, target, fitted, tmp_path):
+    test_every_learner(name, target, fitted, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["quantiles", "normal", "sets", "threshold"])
@@ -142,8 +149,8 @@ def test_every_scaling_can_be_written_anew(scaler, encoding, tasks, tmp_path):
     check_recipe(model, tmp_path / "out")
 
 
-def test_columns_are_called_as_the_schema_calls_them(tasks, tmp_path):
-    model = quick("ft_transformer").fit(tasks["number"], progress=False)
+def test_columns_are_called_as_the_schema_calls_them(fitted, tmp_path):
+    model = fitted("ft_transformer", "number")
     model.export("encoded", tmp_path / "out")
     told = document(tmp_path / "out")["tensors"]
     # A feature is called num: the tensor steps aside.
@@ -153,9 +160,9 @@ def test_columns_are_called_as_the_schema_calls_them(tasks, tmp_path):
     assert [value.name for value in read(tmp_path / "out", "net.onnx").graph.input] == ["num_", "cat"]
 
 
-def test_double_apart_leaves_a_network_in_float(tasks, tmp_path):
-    for name, target in (("mlp", "several numbers"), ("ensemble", "far number"), ("tabm", "heavy number")):
-        model = quick(name).fit(tasks[target], progress=False)
+def test_double_apart_leaves_a_network_in_float(fitted, tmp_path):
+    for name, target in (("mlp", "several numbers"), ("ensemble", "far number"), ("tabm", "far number")):
+        model = fitted(name, target)
         folder = tmp_path / name
         assert model.export("encoded", folder, double="apart") == []
         check_parts(model, folder)
@@ -179,23 +186,23 @@ def test_what_stands_behind_is_told(tasks, tmp_path):
     assert {"unscale", "clip"} <= set(told["meanings"])
 
 
-def test_nothing_in_double_is_said(tasks, tmp_path):
-    model = quick("mlp").fit(tasks["several texts"], progress=False)
+def test_nothing_in_double_is_said(fitted, tmp_path):
+    model = fitted("mlp", "several texts")
     lines = model.export("encoded", tmp_path / "out", double="apart")
     assert lines == ["nothing behind the network is in DOUBLE: there is no post.onnx"]
     assert json.loads((tmp_path / "out/labels.json").read_text("utf-8")) == list(model.schema.target.classes)
 
 
-def test_a_network_in_double_has_nothing_apart(tasks, tmp_path):
-    model = quick("tabnet").fit(tasks["number"], progress=False)
+def test_a_network_in_double_has_nothing_apart(fitted, tmp_path):
+    model = fitted("tabnet", "number")
     with pytest.raises(ParameterError, match="double='apart' is for networks in FLOAT"):
         model.export("encoded", tmp_path / "out", double="apart")
     assert not (tmp_path / "out").exists()
 
 
-def test_float_throughout_is_told_what_it_costs(tasks, tmp_path):
+def test_float_throughout_is_told_what_it_costs(tasks, fitted, tmp_path):
     for name, target in (("tabnet", "several texts"), ("mlp", "far number")):
-        model = quick(name).fit(tasks[target], progress=False)
+        model = fitted(name, target)
         (line,) = model.export("encoded", tmp_path / name, double="float")
         assert "differs by up to" in line
         net = onnx.shape_inference.infer_shapes(read(tmp_path / name, "net.onnx")).graph
@@ -206,8 +213,8 @@ def test_float_throughout_is_told_what_it_costs(tasks, tmp_path):
         np.testing.assert_allclose(got[output], expected[output], rtol=1e-3, atol=1e-3)
 
 
-def test_parts_that_are_not_the_whole_are_not_handed_out(tasks, tmp_path, monkeypatch):
-    model = quick("linear").fit(tasks["number"], progress=False)
+def test_parts_that_are_not_the_whole_are_not_handed_out(fitted, tmp_path, monkeypatch):
+    model = fitted("linear", "number")
     monkeypatch.setattr(chain, "run_chain", lambda *args, **options: {"prediction": run_other(model, args[1])})
     with pytest.raises(ParityError, match="the parts of the model are not the whole: prediction differs by up to"):
         model.export("encoded", tmp_path / "out")
@@ -218,8 +225,8 @@ def run_other(model, feeds):
     return model.predict_feeds(feeds)["prediction"] * 1.01 + 1e-9
 
 
-def test_a_file_in_another_form_is_refused(tasks, tmp_path):
-    model = quick("linear").fit(tasks["number"], progress=False)
+def test_a_file_in_another_form_is_refused(fitted, tmp_path):
+    model = fitted("linear", "number")
     packed = Model(rewrite(model.to_bytes(), layout="packed"))
     with pytest.raises(ParameterError, match="export the model that it was made of"):
         packed.export("encoded", tmp_path / "out")

@@ -1,5 +1,6 @@
 """fp16 and int8: the network alone is converted, and what that costs is measured on the file."""
 
+import functools
 import logging
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnxlearn.card import card_lines
 from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, ParameterError, ParityError
 from onnxlearn.export import export, make_target
 from onnxlearn.export.cost import Cost, Score, cost_of, moved, worse_by
+from onnxlearn.graph import calibrated
 from onnxlearn.graph.half import half_array, halved
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.metadata import embed, embed_tested
@@ -83,6 +85,17 @@ def models():
     return {"classes": model_of(), "numbers": model_of(NUMBER)}
 
 
+@pytest.fixture(scope="module")
+def made(models, tmp_path_factory):
+    """A target's model converted in one way, each once: the file, and what was told."""
+
+    @functools.cache
+    def of(target, way):
+        return converted(models[target], way, tmp_path_factory.mktemp("made"))
+
+    return of
+
+
 def rows_of(model, n=300, seed=3, noise=20.0):
     """A data frame with the truth, which is what the model says but for some noise."""
     feeds = draw_feeds(model.schema, n, seed)
@@ -134,9 +147,9 @@ def of_network(graph):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("target", ["classes", "numbers"])
-def test_the_network_alone_is_converted(models, way, target, tmp_path):
+def test_the_network_alone_is_converted(models, way, target, made):
     model = models[target]
-    after, told = converted(model, way, tmp_path)
+    after, told = made(target, way)
     old, new = graph_of(model), graph_of(after)
     for side in ("input", "output"):
         assert list(getattr(old, side)) == list(getattr(new, side))
@@ -151,8 +164,8 @@ def test_the_network_alone_is_converted(models, way, target, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_batches_of_any_size(models, way, tmp_path):
-    after, _ = converted(models["classes"], way, tmp_path)
+def test_batches_of_any_size(way, made):
+    after, _ = made("classes", way)
     feeds = draw_feeds(after.schema, 37)
     every = after.predict_feeds(feeds)["probabilities"]
     assert after.predict_feeds({name: rows[:0] for name, rows in feeds.items()})["probabilities"].shape == (0, 2)
@@ -161,8 +174,8 @@ def test_batches_of_any_size(models, way, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_row_depends_on_no_other_row(models, way, tmp_path):
-    after, _ = converted(models["classes"], way, tmp_path)
+def test_a_row_depends_on_no_other_row(way, made):
+    after, _ = made("classes", way)
     usual, odd = draw_feeds(after.schema, 40), hostile_feeds(after.schema, 40)
     both = {name: np.concatenate([usual[name], odd[name]]) for name in usual}
     alone, beside = after.predict_feeds(usual)["probabilities"], after.predict_feeds(both)["probabilities"][:40]
@@ -187,10 +200,10 @@ def test_one_range_for_a_batch_would_make_rows_depend_on_others(models, caplog, 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_reference_of_onnx_gives_the_same(models, way, tmp_path):
+def test_the_reference_of_onnx_gives_the_same(models, way, made):
     """A second implementation: products of 8 bits do not overflow, and FLOAT16 is what it is on a GPU."""
     model = models["numbers"]
-    after, _ = converted(model, way, tmp_path)
+    after, _ = made("numbers", way)
     network = network_of(onnx.load_from_string(after.to_bytes()))
     names = [value.name for value in network.graph.input]
     for feeds in (draw_feeds(model.schema, 50), hostile_feeds(model.schema, 50)):
@@ -216,9 +229,9 @@ def test_rounding_every_result_is_what_the_reference_does_in_fp16(models):
     assert 0.5 < errors[0] / errors[1] < 2
 
 
-def test_weights_have_seven_bits_unless_told(models, tmp_path):
+def test_weights_have_seven_bits_unless_told(made):
     for way, most in (("int8", 63), ("int8 8 bits", 127)):
-        after, _ = converted(models["classes"], way, tmp_path)
+        after, _ = made("classes", way)
         weights = [numpy_helper.to_array(t) for t in graph_of(after).initializer if t.data_type == TensorProto.INT8]
         layers = [w for w in weights if w.shape != (40, 32)]
         assert {int(np.abs(w).max()) for w in layers} == {most}
@@ -226,16 +239,16 @@ def test_weights_have_seven_bits_unless_told(models, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_equal_calls_give_equal_bytes(models, way, tmp_path):
-    first, _ = converted(models["classes"], way, tmp_path)
+def test_equal_calls_give_equal_bytes(models, way, made, tmp_path):
+    first, _ = made("classes", way)
     again, _ = converted(models["classes"], way, tmp_path)
     assert first.to_bytes() == again.to_bytes()
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_scores_of_the_file_are_its_own(models, way, tmp_path):
+def test_the_scores_of_the_file_are_its_own(models, way, made):
     model = models["classes"]
-    after, told = converted(model, way, tmp_path)
+    after, told = made("classes", way)
     assert list(after.scores) == ["conversion"]
     assert after.scores["conversion"] == pytest.approx(after.score(rows_of(model)), abs=1e-12)
     conversion = after.metadata["conversion"]
@@ -307,8 +320,8 @@ def test_static_ranges_need_rows_to_find_them(models, tmp_path):
         make_target("int8", calibration="rows.csv")
 
 
-def test_a_converted_file_is_not_converted_again(models, tmp_path):
-    after, _ = converted(models["classes"], "fp16", tmp_path)
+def test_a_converted_file_is_not_converted_again(made, tmp_path):
+    after, _ = made("classes", "fp16")
     with pytest.raises(
         ParameterError, match="the network of this file is in fp16 already: convert the file that it was made of"
     ):
@@ -450,8 +463,8 @@ def with_self_test(model):
     return Model(embed_tested(onnx.load_from_string(model.to_bytes()), {**model.metadata, "self_test": {}}), provider="cpu")
 
 
-def test_bytes_that_change_are_noticed(models, tmp_path):
-    after, _ = converted(models["classes"], "int8", tmp_path)
+def test_bytes_that_change_are_noticed(made):
+    after, _ = made("classes", "int8")
     data = bytearray(after.to_bytes())
     (weights,) = [t.raw_data for t in graph_of(after).initializer if tuple(t.dims) == (40, 32)]
     data[data.index(weights) + 7] ^= 1
@@ -459,11 +472,11 @@ def test_bytes_that_change_are_noticed(models, tmp_path):
         Model(bytes(data), provider="cpu")
 
 
-def test_inputs_are_changed_after_the_conversion_not_before(models, tmp_path):
+def test_inputs_are_changed_after_the_conversion_not_before(models, made, tmp_path):
     packed = Model(rewrite(models["classes"].to_bytes(), layout="packed"), provider="cpu")
     with pytest.raises(ParameterError, match="for another runtime: write int8 of the file that it was made of"):
         converted(packed, "int8", tmp_path)
-    after, _ = converted(models["classes"], "int8", tmp_path)
+    after, _ = made("classes", "int8")
     again = Model(rewrite(after.to_bytes(), layout="packed", labels="indices"), provider="cpu")
     assert again.metadata["conversion"] == after.metadata["conversion"]
     feeds = hostile_feeds(after.schema)
@@ -471,25 +484,25 @@ def test_inputs_are_changed_after_the_conversion_not_before(models, tmp_path):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_converted_network_by_itself(models, way, tmp_path):
+def test_the_converted_network_by_itself(made, way, tmp_path):
     """What a GPU gets while preprocessing stays on the processor."""
-    after, _ = converted(models["numbers"], way, tmp_path)
+    after, _ = made("numbers", way)
     assert after.export("encoded", tmp_path / "parts") == []
     net = onnx.load(tmp_path / "parts" / "net.onnx").graph
     assert {tensor.data_type for tensor in net.initializer} & {TensorProto.FLOAT16, TensorProto.INT8}
 
 
-def test_stacks_have_ranges_of_each_row_though_the_others_have_fixed_ones(models, tmp_path):
-    after, _ = converted(models["classes"], "int8 static", tmp_path)
+def test_stacks_have_ranges_of_each_row_though_the_others_have_fixed_ones(made):
+    after, _ = made("classes", "int8 static")
     operators = [node.op_type for node in of_network(graph_of(after))]
     assert operators.count("MatMulInteger") == 1
     assert "DequantizeLinear" in operators
 
 
-def test_ranges_are_those_of_the_calibration_rows(models, tmp_path):
+def test_ranges_are_those_of_the_calibration_rows(models, made, tmp_path):
     model = models["numbers"]
     narrow = rows_of(model, 5, seed=1)
-    wide, _ = converted(model, "int8 static", tmp_path)
+    wide, _ = made("numbers", "int8 static")
     cut, _ = converted(model, "int8 static", tmp_path, calibration=narrow, force=True)
     moves = [abs(each.metadata["conversion"]["moved"]["prediction"]) for each in (wide, cut)]
     assert moves[0] < moves[1]
@@ -542,3 +555,53 @@ def test_activations_of_large_numbers_are_finite(operator):
     (expected,) = open_session(network.SerializeToString(), "cpu").run(None, x)
     (got,) = open_session(halved(network).network.SerializeToString(), "cpu").run(None, x)
     np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3)
+
+
+def costly(model):
+    """The model as a file that asks to be run a row at a time."""
+    return Model(embed(onnx.load_from_string(model.to_bytes()), {**model.metadata, "chunk_rows": 1}), provider="cpu")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_costly_network_is_tried_on_few_rows(models, way, tmp_path, monkeypatch):
+    model = costly(models["classes"])
+    ranges = {"calibration": rows_of(model, 30)} if "static" in way else {}
+    sizes = []
+    predict = Model.predict_feeds
+    monkeypatch.setattr(Model, "predict_feeds", lambda self, feeds: sizes.append(n_rows_of(feeds)) or predict(self, feeds))
+    told = export(model, way.split()[0], tmp_path / "x.onnx", **WAYS[way], **ranges, force=True, seconds=0.001)
+    assert max(sizes) == 16
+    assert any(", 16 rows " in line for line in told if line.startswith("a call"))
+
+
+def n_rows_of(feeds):
+    return len(next(iter(feeds.values())))
+
+
+def test_ranges_of_a_costly_network_are_found_a_few_rows_at_a_time(models, made, tmp_path, monkeypatch):
+    sizes = []
+    read = calibrated._Reader.get_next
+
+    def get_next(reader):
+        feeds = read(reader)
+        sizes.append(n_rows_of(feeds) if feeds else 0)
+        return feeds
+
+    monkeypatch.setattr(calibrated._Reader, "get_next", get_next)
+    after, _ = converted(costly(models["classes"]), "int8 static", tmp_path)
+    assert max(sizes) == 1
+    # Nor does it change them.
+    usual = made("classes", "int8 static")[0]
+    assert list(graph_of(after).initializer) == list(graph_of(usual).initializer)
+
+
+def test_unseen_is_told_as_a_share_of_the_rows(models, tmp_path):
+    model = Model(rewrite(models["numbers"].to_bytes(), outputs=("prediction", "unseen")), provider="cpu")
+    _, told = converted(model, "int8", tmp_path)
+    assert [line for line in told if line.startswith("moved")]
+    assert all(line.endswith(", unseen of 0 % of rows") for line in told if line.startswith("moved"))
+
+
+def test_what_keep_leaves_is_no_gain(models, tmp_path):
+    with pytest.raises(ParameterError, match="no large matrix in FLOAT but those that keep= leaves; deploy it as it is"):
+        converted(models["classes"], "int8", tmp_path, keep=("*",))
