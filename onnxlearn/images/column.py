@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from onnxlearn.errors import DataError, ImageReadError, ParameterError
+from onnxlearn.errors import DataError, ImageReadError, MissingExtraError, ParameterError
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
 
 # What becomes of a row whose image cannot be read.
@@ -155,9 +155,11 @@ def _read_part(part: _Part) -> ImageBatch:
 
 def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[ImageBatch]:
     """Batches in order, with a bounded number of them under way; joblib's own generator bounds only what it has not begun."""
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
+    try:
+        from joblib.externals.loky import get_reusable_executor
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+    except ImportError as error:
+        raise MissingExtraError.of("joblib", "images", "reading images in several processes") from error
     executor = get_reusable_executor(max_workers=n_jobs)
     waiting: deque[Any] = deque()
     try:

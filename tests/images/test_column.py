@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +103,34 @@ def test_what_cannot_be_asked_for() -> None:
         column.batches([[0]], n_jobs=0)
     with pytest.raises(ParameterError, match="policy is one of error, skip, missing, not 'drop'"):
         ImageColumn(name="photo", cells=[], policy="drop")  # type: ignore[arg-type]
+
+
+class Deadly:
+    """A cell that ends the process that is sent it, as a lack of memory does."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (9,)
+
+
+def test_a_process_that_is_ended_is_told() -> None:
+    column = ImageColumn(name="photo", cells=[pixels(2, 2), Deadly()])
+    with pytest.raises(DataError, match="a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs"):
+        list(column.batches([[0], [1]], n_jobs=2))
+    # The next ones are decoded by new processes.
+    assert [batch.rows.tolist() for batch in column.batches([[0], [0]], n_jobs=2)] == [[0], [0]]
+
+
+def test_without_pillow_the_way_out_is_said() -> None:
+    code = """
+import sys
+sys.modules["PIL"] = None
+from onnxlearn.errors import MissingExtraError
+from onnxlearn.images.reading import read_image
+try:
+    read_image(b"x")
+except MissingExtraError as error:
+    assert str(error) == "reading images needs the package pillow: pip install 'onnxlearn[images]'", error
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
