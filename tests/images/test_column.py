@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pictures import pixels, png
 
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.column import ImageColumn
-from tests.images.pictures import pixels, png
 
 
 class Counted(list[Any]):

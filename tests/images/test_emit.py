@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from pictures import pixels
 from PIL import Image
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.images.emit import ImageConfig, emit_images, image_input
-from tests.images.pictures import pixels
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,12 +65,12 @@ def test_stretched_as_pillow_and_torch_do(how: Any, n_channels: int) -> None:
         by_torch = torch.nn.functional.interpolate(chw, (24, 40), mode=how, antialias=True, align_corners=False)
         assert np.abs(found - by_torch.clip(0, 255).numpy()).max() < 2e-3
         if how == "bicubic":
-            # Of bytes, Pillow cuts overshoots off after each of its two passes: up to 16 levels where noise is resized.
+            # Of bytes, Pillow cuts overshoots off after each of its two passes: up to 19 levels where noise is resized.
             continue
         for image, one in zip(batch, found, strict=True):
             rgb = Image.fromarray(image if n_channels == 3 else image[:, :, 0]).resize((40, 24), RESAMPLING[how])
             as_bytes = np.asarray(rgb).reshape(24, 40, n_channels).transpose(2, 0, 1)
-            assert np.abs(one - as_bytes).max() <= 1.5
+            assert np.abs(one - as_bytes).max() < 1.01
         assert not missing.any()
 
 

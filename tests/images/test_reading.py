@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pictures import animated, bomb, encoded, pixels, png, raw_png
 from PIL import Image
 
 from onnxlearn.errors import ImageReadError, ParameterError
 from onnxlearn.images.reading import MOST_PIXELS, ReadConfig, read_image
-from tests.images.pictures import animated, bomb, encoded, pixels, png, raw_png
 
 GREY = ReadConfig(image_channels=1)
 RGB = pixels(6, 9)
