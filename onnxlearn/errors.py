@@ -4,7 +4,8 @@ OnnxlearnError
 ├── DataError (ValueError)            the table does not fit the rule
 │   ├── ColumnNotFoundError (KeyError)    a column is not in the table
 │   ├── DataTypeError (TypeError)         a value has another type than the model was trained on
-│   └── TableReadError                    a file cannot be read as a table
+│   ├── TableReadError                    a file cannot be read as a table
+│   └── ImageReadError                    an image cannot be read
 ├── ParameterError (ValueError)       a parameter is unknown or out of range
 │   └── DesignError                       a design file has mistakes
 ├── UnknownNameError (KeyError)       no learner, measure or example of that name
@@ -68,6 +69,10 @@ class DataTypeError(DataError, TypeError):
 
 class TableReadError(DataError):
     """A file cannot be read as a table."""
+
+
+class ImageReadError(DataError):
+    """An image cannot be read, or breaks the rule that the message states."""
 
 
 class ParameterError(OnnxlearnError, ValueError):

@@ -1,0 +1,179 @@
+"""Reading a column of images by batches of rows, in processes of their own, never all at once."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from onnxlearn.errors import DataError, ImageReadError, MissingExtraError, ParameterError
+from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
+
+# What becomes of a row whose image cannot be read.
+Policy: TypeAlias = Literal["error", "skip", "missing"]
+POLICIES = ("error", "skip", "missing")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An image that could not be read: its row, and a message that names column, row, file, rule and way out."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images of some rows, in the order that they were asked for.
+
+    ``rows``: int64 ``[n]``, without those that were skipped. ``images``: n arrays uint8 ``[H, W, C]``, of any sizes; all zeros
+    where the image is missing. ``problems``: the images that could not be read and were skipped or count as missing. ``black``:
+    rows whose image was read and is black throughout, which a model cannot tell from a missing one.
+    """
+
+    rows: Array
+    images: tuple[Array, ...]
+    problems: tuple[Problem, ...]
+    black: tuple[int, ...]
+
+    @property
+    def sizes(self) -> Array:
+        """Height and width of each image, int64 ``[n, 2]``."""
+        return np.array([image.shape[:2] for image in self.images], dtype=np.int64).reshape(-1, 2)
+
+    @property
+    def missing(self) -> Array:
+        """Which images are all zeros, bool ``[n]``."""
+        return np.array([not image.any() for image in self.images], dtype=bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageColumn:
+    """A column of images that are read when they are asked for.
+
+    ``cells``: a sequence of what :func:`~onnxlearn.images.reading.read_image` takes: a list, a numpy or Arrow array; a pandas
+    column is given as ``column.array``. ``folder``: where relative paths start. ``policy``: an image that cannot be read is an
+    error, its row is left out (``skip``), or it counts as missing; a cell without an image is missing always.
+    ``missing_size``: height and width of the zeros that stand for a missing image.
+
+    >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), 9, np.uint8), None])
+    >>> batch = column.read([1, 0])
+    >>> batch.sizes.tolist(), batch.missing.tolist()
+    ([[1, 1], [2, 2]], [True, False])
+    """
+
+    name: str
+    cells: Sequence[Any]
+    config: ReadConfig = USUAL
+    folder: str | os.PathLike[str] | None = None
+    policy: Policy = "error"
+    missing_size: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise ParameterError(f"policy is one of {', '.join(POLICIES)}, not {self.policy!r}")
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def read(self, rows: Iterable[int]) -> ImageBatch:
+        """The images of these rows (numbers from 0), decoded in this process.
+
+        Raises: ImageReadError naming column, row and file, with ``policy="error"``; DataError for a row that is not there.
+        """
+        return self._part(rows).read()
+
+    def batches(self, rows: Iterable[Iterable[int]], *, n_jobs: int = 1, n_ahead: int = 2) -> Iterator[ImageBatch]:
+        """One batch for each list of row numbers, in their order, decoded by ``n_jobs`` processes (1: this one).
+
+        Lists are taken from ``rows`` as they are needed: at most ``n_jobs * n_ahead`` batches are read or wait at a time,
+        however slowly they are taken. Leaving the loop early gives up those that were not begun.
+
+        Raises: as :meth:`read`, when the batch's turn comes; ParameterError for numbers below 1.
+
+        >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), i, np.uint8) for i in range(4)])
+        >>> [batch.rows.tolist() for batch in column.batches([[0, 1], [3]])]
+        [[0, 1], [3]]
+        """
+        if n_jobs < 1 or n_ahead < 1:
+            raise ParameterError(f"n_jobs and n_ahead are at least 1, not {n_jobs} and {n_ahead}")
+        parts = (self._part(some) for some in rows)
+        return (part.read() for part in parts) if n_jobs == 1 else _read_ahead(parts, n_jobs, n_ahead)
+
+    def _part(self, rows: Iterable[int]) -> _Part:
+        numbers = [int(row) for row in rows]
+        if wrong := [row for row in numbers if not 0 <= row < len(self.cells)]:
+            raise DataError(f"column {self.name!r} has rows 0 to {len(self.cells) - 1}, not {wrong[0]}")
+        return _Part(self, numbers)
+
+
+class _Part:
+    """Some cells of a column: what a process is sent."""
+
+    def __init__(self, column: ImageColumn, rows: list[int]) -> None:
+        cells = [column.cells[row] for row in rows]
+        self.rows = rows
+        self.cells = [cell.as_py() if hasattr(cell, "as_py") else cell for cell in cells]
+        self.name, self.config, self.folder = column.name, column.config, column.folder
+        self.policy, self.missing_size = column.policy, column.missing_size
+
+    def read(self) -> ImageBatch:
+        found = [self._read_one(row, cell) for row, cell in zip(self.rows, self.cells, strict=True)]
+        problems = tuple(image for image in found if isinstance(image, Problem))
+        kept = [
+            (row, image)
+            for row, image in zip(self.rows, found, strict=True)
+            if not (self.policy == "skip" and isinstance(image, Problem))
+        ]
+        return ImageBatch(
+            rows=np.array([row for row, _ in kept], dtype=np.int64),
+            images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, image in kept),
+            problems=problems,
+            black=tuple(row for row, image in kept if isinstance(image, np.ndarray) and not image.any()),
+        )
+
+    def _read_one(self, row: int, cell: Any) -> Array | Problem | None:
+        try:
+            return read_image(cell, self.config, folder=self.folder)
+        except ImageReadError as error:
+            text = f"column {self.name!r}, row {row}, {error}"
+            if self.policy == "error":
+                raise ImageReadError(text) from error
+            return Problem(row, text)
+
+    def _nothing(self) -> Array:
+        return np.zeros((*self.missing_size, self.config.image_channels), np.uint8)
+
+
+def _read_part(part: _Part) -> ImageBatch:
+    return part.read()
+
+
+def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[ImageBatch]:
+    """Batches in order, with a bounded number of them under way; joblib's own generator bounds only what it has not begun."""
+    try:
+        from joblib.externals.loky import get_reusable_executor
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+    except ImportError as error:
+        raise MissingExtraError.of("joblib", "images", "reading images in several processes") from error
+    executor = get_reusable_executor(max_workers=n_jobs)
+    waiting: deque[Any] = deque()
+    try:
+        for part in parts:
+            waiting.append(executor.submit(_read_part, part))
+            if len(waiting) == n_jobs * n_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs, smaller batches or a lower "
+            "image_max_pixels"
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,226 @@
+"""Reading one image: a file, bytes or an array become uint8 ``[H, W, C]``.
+
+The rules, which hold for training and predicting alike:
+
+- formats: BMP, GIF, JPEG, PNG, PPM, TIFF and WebP; no other decoder is tried
+- upright: the orientation that a camera noted (EXIF) is applied
+- palettes, CMYK and YCbCr become RGB by Pillow's formulas; a colour profile (ICC) is not applied
+- transparency: what is seen in front of black
+- 16 bits a channel: the upper eight; numbers of 32 bits and floats are refused, their range is not known
+- grey where the column has 3 channels: three equal ones; colour where it has 1: ``0.299 R + 0.587 G + 0.114 B``
+- several frames: refused, or the first one (``image_animated``); of the pictures that some cameras put into one JPEG file
+  (MPO), the first
+- more pixels than ``image_max_pixels``: refused before they are decoded
+- a file that ends early is refused; damaged notes beside the picture are passed over
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from onnxlearn.errors import ImageReadError, MissingExtraError
+from onnxlearn.params import check_values, param
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+# Beyond this Pillow warns of an attack by itself.
+MOST_PIXELS = 89_478_485
+
+_ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
+_MODES = _ALPHA | {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
+# What Pillow's decoders raise on damaged files.
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadConfig:
+    """How the images of a column are read.
+
+    >>> ReadConfig(image_channels=1).image_max_pixels
+    50000000
+    """
+
+    image_channels: Literal[1, 3] = param(3, "channels that images are read with: 3 for colour, 1 for grey")
+    image_max_pixels: int = param(50_000_000, "an image of more pixels is refused undecoded", low=1, high=MOST_PIXELS)
+    image_animated: Literal["refuse", "first"] = param("refuse", "an image of several frames is refused, or its first one read")
+
+    def __post_init__(self) -> None:
+        check_values(self, owner="reading images")
+
+
+USUAL = ReadConfig()
+
+
+def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLike[str] | None = None) -> Array | None:
+    """One image as uint8 ``[H, W, C]``, C being ``config.image_channels``; ``None`` where the cell is missing.
+
+    ``cell``: a path (a relative one starts in ``folder``, or where the process runs), the bytes of a file, a dictionary with
+    ``bytes`` or ``path`` or both (as Hugging Face datasets keep images; bytes count first), or an array uint8 ``[H, W]``,
+    ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). Missing are ``None``, NaN, ``pandas.NA``, an empty path, and a
+    dictionary whose ``bytes`` and ``path`` are missing. The pixels may be read-only, or those of the array that was given.
+
+    Raises: ImageReadError with the rule that the image breaks and the way out; MissingExtraError without Pillow.
+
+    >>> read_image(np.full((2, 4), 7, np.uint8)).shape
+    (2, 4, 3)
+    >>> read_image(None) is None
+    True
+    """
+    content, name = _content_and_name(cell)
+    if is_missing(content):
+        return None
+    try:
+        if isinstance(content, np.ndarray):
+            return _from_array(content, config)
+        return _from_file(_source(content, folder), config)
+    except ImageReadError as error:
+        raise ImageReadError(f"{name}: {error}") from error
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds no image: ``None``, NaN, ``pandas.NA`` or an empty path.
+
+    >>> is_missing(float("nan")), is_missing(""), is_missing(b"")
+    (True, True, False)
+    """
+    if cell is None or type(cell).__name__ == "NAType":
+        return True
+    return cell == "" if isinstance(cell, str) else isinstance(cell, float) and cell != cell
+
+
+def require_pillow() -> None:
+    """Raise ``MissingExtraError`` where there is no Pillow."""
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError.of("pillow", "images", "reading images") from error
+
+
+def _content_and_name(cell: Any) -> tuple[Any, str]:
+    """What holds the image, and what a message calls it."""
+    if hasattr(cell, "as_py"):
+        cell = cell.as_py()
+    if isinstance(cell, Mapping):
+        data, path = cell.get("bytes"), cell.get("path")
+        return (path if is_missing(data) else data), ("bytes" if is_missing(path) else repr(str(path)))
+    if isinstance(cell, (str, os.PathLike)):
+        return cell, repr(str(cell))
+    return cell, "array" if isinstance(cell, np.ndarray) else "bytes" if isinstance(cell, bytes) else "cell"
+
+
+def _source(content: Any, folder: str | os.PathLike[str] | None) -> Path | io.BytesIO:
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return io.BytesIO(content)
+    if not isinstance(content, (str, os.PathLike)):
+        raise ImageReadError(
+            f"an image is a path, bytes, a dictionary with 'bytes' or 'path', or a uint8 array, not {type(content).__name__}"
+        )
+    # A pipe or a device would be waited for, or never end.
+    path = Path(folder or "") / os.fspath(content)
+    if "\0" in str(path) or not path.is_file():
+        raise ImageReadError(f"there is no file {str(path)!r}: correct the path, or give the folder that it starts in")
+    return path
+
+
+def _from_file(source: Path | io.BytesIO, config: ReadConfig) -> Array:
+    require_pillow()
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(source, formats=formats) as image:
+                return _decoded(image, config)
+    except ImageReadError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageReadError(_too_large(f"more than {MOST_PIXELS}", config)) from error
+    except UnidentifiedImageError as error:
+        known = ", ".join(name for name in formats if name != "MPO")
+        raise ImageReadError(f"an image is a file of {known}; this is none, or its beginning is damaged: convert it") from error
+    except MemoryError as error:
+        raise ImageReadError("there is not enough memory to decode it: lower image_max_pixels") from error
+    except _DAMAGED as error:
+        raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
+
+
+def _decoded(image: Image.Image, config: ReadConfig) -> Array:
+    """Every check that needs no pixels comes before they are decoded."""
+    from PIL import ExifTags, ImageOps
+
+    width, height = image.size
+    if width * height > config.image_max_pixels:
+        raise ImageReadError(_too_large(f"{width} x {height}", config))
+    if config.image_animated == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
+        raise ImageReadError("an image has one frame, this one has several: save one, or set image_animated='first'")
+    if image.mode not in _MODES and not _is_16_bit(image):
+        raise ImageReadError(f"an image has 8 or 16 bits a channel, this one has mode {image.mode!r}: scale it to 0..255 first")
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        # Pillow would copy it.
+        return _as_array(image, config.image_channels)
+    return _as_array(ImageOps.exif_transpose(image), config.image_channels)
+
+
+def _too_large(size: str, config: ReadConfig) -> str:
+    most = config.image_max_pixels
+    return f"an image has at most {most} pixels, this one {size}: make it smaller, or raise image_max_pixels (now {most})"
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") and "transparency" not in image.info
+
+
+def _as_array(image: Image.Image, n_channels: int) -> Array:
+    """The pixels of a decoded image as uint8 ``[H, W, C]``."""
+    from PIL import Image
+
+    if _is_16_bit(image):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in _ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode != "RGB" and not (image.mode == "L" and n_channels == 1):
+        image = image.convert("RGB")
+    if n_channels == 3:
+        return np.asarray(image)
+    # Other modes have formulas of their own to grey; all go by RGB.
+    return np.asarray(image if image.mode == "L" else image.convert("L"))[:, :, np.newaxis]
+
+
+def _from_array(array: Array, config: ReadConfig) -> Array:
+    """An array's pixels by the rules of files: transparency, grey and colour."""
+    if array.dtype != np.uint8:
+        raise ImageReadError(f"an array of an image is uint8 (0..255), not {array.dtype}: scale and convert it")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        hint = "array.transpose(1, 2, 0)" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else "the channels come last"
+        shapes = "[H, W], [H, W, 1], [H, W, 3] or [H, W, 4]"
+        raise ImageReadError(f"an array of an image has shape {shapes}, not {list(array.shape)}: {hint}")
+    if array.size == 0:
+        raise ImageReadError(f"an image has at least one pixel, not shape {list(array.shape)}: None stands for a missing one")
+    if array.ndim == 3 and array.shape[2] == config.image_channels:
+        return np.ascontiguousarray(array)
+    require_pillow()
+    from PIL import Image
+
+    flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.image_channels)

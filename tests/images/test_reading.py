@@ -1,0 +1,200 @@
+"""One image: every kind of file by its rule, every broken one with a message."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pictures import animated, bomb, encoded, pixels, png, raw_png
+from PIL import Image
+
+from onnxlearn.errors import ImageReadError, ParameterError
+from onnxlearn.images.reading import MOST_PIXELS, ReadConfig, read_image
+
+GREY = ReadConfig(image_channels=1)
+RGB = pixels(6, 9)
+
+
+def test_a_path_bytes_both_and_an_array_are_the_same(tmp_path: Path) -> None:
+    data = png(RGB)
+    (tmp_path / "a.png").write_bytes(data)
+    path = tmp_path / "a.png"
+    cells = [path, str(path), data, bytearray(data), {"bytes": data, "path": None}, {"bytes": None, "path": str(path)}, RGB]
+    cells += [{"bytes": data, "path": "elsewhere.png"}, pa.array([{"bytes": data, "path": "b"}])[0], pa.array([data])[0]]
+    for cell in cells:
+        np.testing.assert_array_equal(read_image(cell), RGB)
+    np.testing.assert_array_equal(read_image("a.png", folder=tmp_path), RGB)
+
+
+@pytest.mark.parametrize(
+    "cell", [None, float("nan"), np.float64("nan"), pd.NA, "", {"bytes": None, "path": None}, pa.scalar(None)]
+)
+def test_a_missing_cell(cell: object) -> None:
+    assert read_image(cell) is None
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PNG", "PPM", "TIFF", "WEBP"])
+def test_formats_without_loss(kind: str) -> None:
+    data = encoded(Image.fromarray(RGB), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    np.testing.assert_array_equal(read_image(data), RGB)
+
+
+def test_jpeg_and_gif_as_pillow_decodes_them() -> None:
+    for kind in ("JPEG", "GIF"):
+        data = encoded(Image.fromarray(RGB), kind)
+        np.testing.assert_array_equal(read_image(data), np.array(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def test_other_formats_are_refused() -> None:
+    for kind in ("ICO", "PCX", "TGA"):
+        with pytest.raises(ImageReadError, match=r"^bytes: an image is a file of BMP, GIF, JPEG, PNG, .*; this is none"):
+            read_image(encoded(Image.fromarray(pixels(16, 16)), kind))
+    # Pillow would start another program for it.
+    with pytest.raises(ImageReadError, match="this is none"):
+        read_image(encoded(Image.fromarray(RGB), "EPS"))
+
+
+def test_grey_becomes_three_equal_channels_and_colour_becomes_grey() -> None:
+    grey = pixels(3, 4, n_channels=1)
+    for cell in (grey, grey[:, :, 0], png(grey[:, :, 0])):
+        np.testing.assert_array_equal(read_image(cell), np.repeat(grey, 3, axis=2))
+        np.testing.assert_array_equal(read_image(cell, GREY), grey)
+    expected = RGB @ np.array([0.299, 0.587, 0.114])
+    for cell in (RGB, png(RGB)):
+        found = read_image(cell, GREY)
+        assert found is not None
+        assert found.shape == (6, 9, 1)
+        assert np.abs(found[:, :, 0] - expected).max() < 1
+
+
+def test_transparency_is_seen_in_front_of_black() -> None:
+    rgba = pixels(6, 9, n_channels=4)
+    expected = rgba[:, :, :3] * (rgba[:, :, 3:] / 255)
+    for cell in (rgba, png(rgba)):
+        found = read_image(cell)
+        assert found is not None
+        assert np.abs(found - expected).max() <= 0.51
+    clear = Image.new("P", (2, 1), 0)
+    clear.putpalette([200, 0, 0, 0, 100, 0])
+    clear.putpixel((1, 0), 1)
+    np.testing.assert_array_equal(read_image(encoded(clear, "PNG", transparency=0)), [[[0, 0, 0], [0, 100, 0]]])
+
+
+def test_palette_and_bilevel() -> None:
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([200, 10, 20, 0, 100, 0])
+    image.putpixel((1, 0), 1)
+    np.testing.assert_array_equal(read_image(encoded(image)), [[[200, 10, 20], [0, 100, 0]]])
+    np.testing.assert_array_equal(read_image(encoded(Image.new("1", (1, 1), 1)), GREY), [[[255]]])
+
+
+def test_cmyk() -> None:
+    image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    found = read_image(encoded(image, "TIFF"))
+    np.testing.assert_array_equal(found, np.full((8, 8, 3), [0, 255, 255]))
+    jpeg = read_image(encoded(image, "JPEG", quality=100))
+    assert jpeg is not None
+    assert np.abs(jpeg.astype(int) - [0, 255, 255]).max() <= 2
+
+
+def test_of_16_bits_the_upper_eight() -> None:
+    high = np.array([[0x1234, 0xFFFF, 0x00FF]], np.uint16)
+    for kind in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(read_image(encoded(Image.fromarray(high), kind), GREY), [[[0x12], [0xFF], [0x00]]])
+    colour = raw_png(1, 1, depth=16, colour=2, rows=b"\0\x12\x34\x56\x78\x9a\xbc")
+    np.testing.assert_array_equal(read_image(colour), [[[0x12, 0x56, 0x9A]]])
+
+
+def test_32_bits_are_refused() -> None:
+    for array in (np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int32)):
+        with pytest.raises(ImageReadError, match=r"8 or 16 bits a channel, this one has mode '[FI]': scale it to 0\.\.255"):
+            read_image(encoded(Image.fromarray(array), "TIFF"))
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_the_orientation_of_the_camera(orientation: int, turns: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(read_image(encoded(Image.fromarray(RGB), "PNG", exif=exif)), np.rot90(RGB, turns))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_several_frames(kind: str) -> None:
+    with pytest.raises(ImageReadError, match="an image has one frame, this one has several"):
+        read_image(animated(kind))
+    first = read_image(animated(kind), ReadConfig(image_animated="first"))
+    assert first is not None
+    assert first.shape == (4, 5, 3)
+    if kind in ("PNG", "TIFF"):
+        np.testing.assert_array_equal(first, pixels(4, 5))
+
+
+def test_several_pictures_of_a_camera_in_one_file() -> None:
+    found = read_image(animated("MPO"))
+    assert found is not None
+    assert found.shape == (4, 5, 3)
+
+
+def test_bombs_are_refused_undecoded() -> None:
+    with pytest.raises(ImageReadError, match=r"at most 50000000 pixels, this one 10000 x 5001: make it smaller, or raise"):
+        read_image(bomb(10_000, 5_001))
+    for width in (9_000, 30_000):
+        with pytest.raises(ImageReadError, match=f"at most 50000000 pixels, this one more than {MOST_PIXELS}"):
+            read_image(bomb(width, width + 1_000))
+    with pytest.raises(ImageReadError, match=r"at most 50 pixels, this one 9 x 6"):
+        read_image(png(RGB), ReadConfig(image_max_pixels=50))
+    with pytest.raises(ParameterError, match="image_max_pixels has to be int >= 1"):
+        ReadConfig(image_max_pixels=MOST_PIXELS + 1)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+def test_a_truncated_file_is_never_an_image(kind: str) -> None:
+    data = encoded(Image.fromarray(pixels(40, 50)), kind)
+    for length in range(0, len(data) * 9 // 10, max(1, len(data) // 40)):
+        with pytest.raises(ImageReadError, match=r"^bytes: "):
+            read_image(data[:length])
+
+
+def test_damaged_bytes_are_an_image_or_an_error() -> None:
+    draw = np.random.default_rng(1)
+    for kind in ("GIF", "JPEG", "PNG", "TIFF", "WEBP"):
+        data = np.frombuffer(encoded(Image.fromarray(pixels(20, 20)), kind), np.uint8)
+        for _ in range(60):
+            broken = data.copy()
+            at = draw.integers(0, len(data), 5)
+            broken[at] = draw.integers(0, 256, 5)
+            try:
+                found = read_image(broken.tobytes())
+            except ImageReadError:
+                continue
+            assert found is not None
+            assert (found.dtype, found.ndim, found.shape[2]) == (np.uint8, 3, 3)
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("gone.png", ".", "pipe", "a\0b", "https://example.org/a.png"):
+        with pytest.raises(ImageReadError, match=r"there is no file .*: correct the path"):
+            read_image(name, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (np.zeros((2, 2, 3)), r"array: an array of an image is uint8 \(0..255\), not float64"),
+        (np.zeros((3, 8, 8), np.uint8), r"not \[3, 8, 8\]: array.transpose\(1, 2, 0\)"),
+        (np.zeros((8, 8, 2), np.uint8), r"\[H, W, 3\] or \[H, W, 4\], not \[8, 8, 2\]: the channels come last"),
+        (np.zeros(8, np.uint8), r"not \[8\]"),
+        (np.zeros((0, 8, 3), np.uint8), r"at least one pixel, not shape \[0, 8, 3\]: None stands"),
+        (7, r"cell: an image is a path, bytes, .*, not int"),
+        (b"", r"bytes: an image is a file of"),
+    ],
+)
+def test_cells_that_are_no_images(cell: object, message: str) -> None:
+    with pytest.raises(ImageReadError, match=message):
+        read_image(cell)
