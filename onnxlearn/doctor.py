@@ -15,6 +15,7 @@ from onnxlearn.session import available_cores
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cli": ("the command line", ("typer", "rich")),
     "files": ("Parquet, Feather and Arrow files", ("pyarrow",)),
+    "images": ("reading images", ("pillow", "joblib")),
     "eval": ("resampling and comparing", ("scikit-learn",)),
     "plot": ("plots", ("matplotlib",)),
     "report": ("reports", ("matplotlib", "jinja2")),

@@ -156,11 +156,11 @@ def _read_part(part: _Part) -> ImageBatch:
 def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[ImageBatch]:
     """Batches in order, with a bounded number of them under way; joblib's own generator bounds only what it has not begun."""
     try:
-        from joblib.externals.loky import get_reusable_executor
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+        from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
     except ImportError as error:
         raise MissingExtraError.of("joblib", "images", "reading images in several processes") from error
-    executor = get_reusable_executor(max_workers=n_jobs)
+    # Not the pool that is there already: joblib itself takes that one for its own, which has more than this one needs.
+    executor = ProcessPoolExecutor(max_workers=n_jobs)
     waiting: deque[Any] = deque()
     try:
         for part in parts:
@@ -175,5 +175,4 @@ def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[I
             "image_max_pixels"
         ) from error
     finally:
-        for future in waiting:
-            future.cancel()
+        executor.shutdown(kill_workers=True)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -134,3 +135,9 @@ else:
     raise SystemExit("no error")
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_others_may_use_joblib_afterwards() -> None:
+    column = ImageColumn(name="photo", cells=[png(pixels(3, 4))] * 4)
+    assert sum(len(batch.images) for batch in column.batches([[0, 1], [2, 3]], n_jobs=2)) == 4
+    assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(3)) == [0, 1, 2]
