@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.layer import LAYERS, Layer
 from onnxlearn.networks.layers import activation, dense, function, merging, norm, sequence, shaping, structure, windows
+from onnxlearn.networks.layers import ingress as _entries  # noqa: F401  entered among the kinds of layers
 
 # Whoever asks here for the kinds of layers finds all of them: they are entered when their modules are imported.
 __all__ = ["LAYERS"]

@@ -240,6 +240,16 @@ def test_a_picture_has_a_box_for_each_node_and_none_lie_on_each_other():
     assert len(set(boxes)) == len(boxes) == len(place(deep(), schema()))
 
 
+def test_a_process_that_only_reads_graphs_knows_every_layer():
+    code = (
+        "import json, sys\n"
+        "from onnxlearn.networks.data import graph_from_dict, graph_to_dict\n"
+        "told = json.loads(sys.argv[1])\n"
+        "assert graph_to_dict(graph_from_dict(told)) == told"
+    )
+    subprocess.run([sys.executable, "-c", code, json.dumps(graph_to_dict(deep()))], check=True)
+
+
 def test_describing_a_network_takes_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
