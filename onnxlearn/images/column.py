@@ -175,4 +175,7 @@ def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[I
             "image_max_pixels"
         ) from error
     finally:
-        executor.shutdown(kill_workers=True)
+        for future in waiting:
+            future.cancel()
+        # What has begun is let end: a pool that is killed at work may fail in a thread of its own.
+        executor.shutdown()
