@@ -19,12 +19,13 @@ from torch.nn import functional
 
 from onnxlearn.effects import GIVEN, at_least
 from onnxlearn.errors import ParameterError
+from onnxlearn.networks.layers.dense import embedding_width
 from onnxlearn.params import param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Column, Ingress, Schema
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
-from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.fused import may_fuse
 from onnxlearn_models.layers.fused_members import Workspace, train_members
 from onnxlearn_models.layers.members import HiddenLayer, MemberLinear, member_product, random_scaling, shared_product, uniform

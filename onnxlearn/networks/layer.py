@@ -81,6 +81,13 @@ def need_size(x: Tensor, axis: int, what: str) -> int:
     return size
 
 
+def row_dim(x: Tensor, dim: int) -> int:
+    """A dimension of a row, counted from the front. Raises: ShapeError for the rows, or one that there is not."""
+    if not -x.n_dims < dim < x.n_dims or dim == 0:
+        raise ShapeError(f"dim={dim} has to be a dimension of a row, 1 to {x.n_dims - 1}, or counted from the end")
+    return dim % x.n_dims
+
+
 def need_numbers(x: Tensor) -> None:
     """Raise ``ShapeError`` for codes."""
     if x.dtype != "float32":

@@ -35,6 +35,10 @@ class Tensor:
         """Numbers with rows of other dimensions."""
         return Tensor((self.shape[0], *row))
 
+    def without(self, dim: int) -> Tensor:
+        """The same kind of numbers without a dimension, counted from the front."""
+        return Tensor((*self.shape[:dim], *self.shape[dim + 1 :]), self.dtype)
+
     def __str__(self) -> str:
         sizes = ["N", *("?" if dim is None else str(dim) for dim in self.row)]
         return f"[{', '.join(sizes)}]{'' if self.dtype == 'float32' else f' {self.dtype}'}"

@@ -1,6 +1,5 @@
 """The page of target ``web`` in a real Firefox, from a disk and from a plain server; docs/testing.md says how to get it."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -8,7 +7,7 @@ import subprocess
 
 import pytest
 from client_models import client_feeds, client_model
-from web_pages import HERE, PENGUINS, RUNTIME, answers, assert_same, export, penguins, rows_of, served, table_of
+from web_pages import HERE, PENGUINS, RUNTIME, answers, assert_scored, export, penguins, placed, rows_of, table_of
 
 pytestmark = pytest.mark.consumers
 
@@ -36,13 +35,6 @@ def firefox():
     return drive
 
 
-def place(folder, kind):
-    """The page on a disk, or on a server."""
-    if kind == "disk":
-        return contextlib.nullcontext(folder.as_uri())
-    return served(folder)
-
-
 @pytest.mark.parametrize("kind", ["disk", "server"])
 @pytest.mark.parametrize("case", ["classes", "numbers"])
 def test_hostile_rows_of_a_file(firefox, case, kind, tmp_path):
@@ -51,15 +43,10 @@ def test_hostile_rows_of_a_file(firefox, case, kind, tmp_path):
     (tmp_path / "rows.csv").write_bytes(content)
     names, expected = answers(model, tmp_path / "rows.csv")
     export(model, tmp_path / "page")
-    with place(tmp_path / "page", kind) as address:
-        shown, (head, *found) = firefox(f"{address}/index.html", tmp_path / "rows.csv", tmp_path)
+    with placed(tmp_path / "page", kind) as address:
+        shown, told = firefox(f"{address}/index.html", tmp_path / "rows.csv", tmp_path)
     assert "same answers" in shown["status"]
-    given = rows_of(content)
-    assert head == [*given[0], *names]
-    assert len(found) == len(expected) > 60
-    for row, original, values in zip(found, given[1:], expected, strict=True):
-        assert row[: len(original)] == original
-        assert_same(row[len(original) :], values)
+    assert_scored(told, content, names, expected)
 
 
 def test_a_form_in_line_and_a_file_that_does_not_fit(firefox, tmp_path):

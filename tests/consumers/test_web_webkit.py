@@ -1,13 +1,12 @@
 """The page of target ``web`` in WebKit, the engine of Safari and of every browser on an iPhone; docs/testing.md says how."""
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 from client_models import client_feeds, client_model
-from web_pages import RUNTIME, answers, assert_same, export, rows_of, served, table_of
+from web_pages import RUNTIME, answers, assert_scored, export, placed, rows_of, table_of
 
 pytestmark = [
     pytest.mark.consumers,
@@ -49,8 +48,7 @@ def test_hostile_rows_of_a_file(webkit, case, kind, tmp_path):
     (tmp_path / "rows.csv").write_bytes(content)
     names, expected = answers(model, tmp_path / "rows.csv")
     export(model, tmp_path / "page")
-    folder = tmp_path / "page"
-    with contextlib.nullcontext(folder.as_uri()) if kind == "disk" else served(folder) as address:
+    with placed(tmp_path / "page", kind) as address:
         webkit.get(f"{address}/index.html")
         until(webkit, "document.documentElement.dataset.ready")
         assert "same answers" in webkit.find_element("id", "status").text
@@ -62,10 +60,4 @@ def test_hostile_rows_of_a_file(webkit, case, kind, tmp_path):
         until(webkit, "document.querySelector('#file-result > *')")
         assert webkit.execute_script("return document.querySelector('.problems')?.textContent") is None
         told = webkit.execute_async_script("const done = arguments[0]; window.offered.text().then(done)")
-    head, *found = rows_of(told.encode())
-    given = rows_of(content)
-    assert head == [*given[0], *names]
-    assert len(found) == len(expected) > 60
-    for row, original, values in zip(found, given[1:], expected, strict=True):
-        assert row[: len(original)] == original
-        assert_same(row[len(original) :], values)
+    assert_scored(rows_of(told.encode()), content, names, expected)

@@ -81,6 +81,21 @@ def assert_same(found, expected):
             assert text == str(value)
 
 
+def assert_scored(told, content, names, expected):
+    """What a page made of a file, line by line: the file's own cells, then what Python makes of them."""
+    (head, *found), given = told, rows_of(content)
+    assert head == [*given[0], *names]
+    assert len(found) == len(expected) > 60
+    for row, original, values in zip(found, given[1:], expected, strict=True):
+        assert row[: len(original)] == original
+        assert_same(row[len(original) :], values)
+
+
+def placed(folder, kind):
+    """The address of a folder on a disk, or on a server."""
+    return contextlib.nullcontext(folder.as_uri()) if kind == "disk" else served(folder)
+
+
 @contextlib.contextmanager
 def served(folder):
     """The address of a folder on a plain server."""

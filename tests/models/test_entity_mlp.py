@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.networks.layers.dense import embedding_width
 from onnxlearn.testing import check_learner, example_tasks
 from onnxlearn_models.entity_mlp import EntityMLP, EntityMLPConfig, EntityMLPNet
 from onnxlearn_models.layers.dropout import Dropout
-from onnxlearn_models.layers.embedding import embedding_width
 from onnxlearn_models.layers.initializer import INITIALIZERS
 from onnxlearn_models.mlp import MLP
 

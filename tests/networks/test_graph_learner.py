@@ -116,3 +116,8 @@ def test_inspect_names_the_nodes(task):
 
     lines = card_lines(ol.learner(net(), **QUICK).fit(task, progress=False).inspect())
     assert any("graph=num cat embedding merge_cat linear block merge_sum head" in line for line in lines)
+
+
+def test_codes_that_nothing_takes_are_refused_and_not_recoded(task):
+    with pytest.raises(DataError, match=r"no ingress.cat\(\), by which column 'island' would enter"):
+        ol.learner(ingress.num() >> nn.head(), cat_encoding="embedding", **QUICK).fit(task)

@@ -94,8 +94,6 @@ class GraphLearner(NetworkLearner):
         """Refuse columns that would enter by an ingress that the graph does not have."""
         del n_rows
         graph = unfold(self.graph)
-        if not has(graph, Cat) and config.ordered_encoding != "rank" and config.cat_encoding == "embedding":
-            config = dataclasses.replace(config, cat_encoding="onehot")
         ingress = plan_ingress(schema, config)
         for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
             if n and not has(graph, entry):

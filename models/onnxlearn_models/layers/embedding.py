@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-
-def embedding_width(n_codes: int, max_width: int = 600) -> int:
-    """Width for a column of so many codes: 1.6 n^0.56, the rule of thumb of fastai.
-
-    >>> [embedding_width(n) for n in (3, 12, 1000, 100_000)]
-    [3, 6, 77, 600]
-    """
-    return max(1, min(max_width, round(1.6 * math.pow(n_codes, 0.56))))
 
 
 class Settled(nn.Module):

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from onnxlearn.networks.layers.dense import embedding_width
 from onnxlearn.params import param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import FIRST_LEVEL_CODE, Ingress
 from onnxlearn_models.layers.activation import ACTIVATIONS
 from onnxlearn_models.layers.dropout import Dropout
-from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.initializer import INITIALIZERS
 from onnxlearn_models.layers.norm import NORMS
 from onnxlearn_models.layers.numeric import NumEmbeddingConfig, build_num_embedding, embedded_kinds

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from onnxlearn.networks.layers.dense import embedding_width
 from onnxlearn.params import param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Ingress
-from onnxlearn_models.layers.embedding import CodeEmbedding, embedding_width
+from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.layers.numeric import NumEmbeddingConfig, build_num_embedding, embedded_kinds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxlearn.networks.layer import Layer, ShapeError, need_numbers, need_size
+from onnxlearn.networks.layer import Layer, ShapeError, need_numbers, need_size, row_dim
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import param
 
@@ -256,7 +256,7 @@ class Softmax(Pointwise):
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """As it was."""
-        _need_row_dim(inputs[0], self.dim)
+        row_dim(inputs[0], self.dim)
         return super().shape(*inputs)
 
 
@@ -265,8 +265,3 @@ class LogSoftmax(Softmax):
     """The logarithm of the softmax."""
 
     kind = "log_softmax"
-
-
-def _need_row_dim(x: Tensor, dim: int) -> None:
-    if not -x.n_dims < dim < x.n_dims or dim == 0:
-        raise ShapeError(f"dim={dim} has to be a dimension of a row, 1 to {x.n_dims - 1}, or counted from the end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from onnxlearn.networks.layer import Layer, ShapeError, need_dims, need_numbers, need_size
@@ -44,6 +45,15 @@ class Head(Layer):
         return x.with_row(schema.n_outputs)
 
 
+def embedding_width(n_codes: int, max_width: int = 600) -> int:
+    """Width for a column of so many codes: 1.6 n^0.56, the rule of thumb of fastai.
+
+    >>> [embedding_width(n) for n in (3, 12, 1000, 100_000)]
+    [3, 6, 77, 600]
+    """
+    return max(1, min(max_width, round(1.6 * math.pow(n_codes, 0.56))))
+
+
 class OfCodes(Layer):
     """A layer that looks codes up: its tables are as long as the columns have codes."""
 
@@ -75,7 +85,7 @@ class Embedding(OfCodes):
 
     def widths(self, cardinalities: tuple[int, ...]) -> list[int]:
         """The width of each column's vectors."""
-        return [self.d_out or max(1, min(self.d_max, round(1.6 * n**0.56))) for n in cardinalities]
+        return [self.d_out or embedding_width(n, self.d_max) for n in cardinalities]
 
 
 @dataclass(frozen=True)

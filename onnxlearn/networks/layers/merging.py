@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxlearn.networks.layer import Layer, ShapeError, need_numbers
+from onnxlearn.networks.layer import Layer, ShapeError, need_numbers, row_dim
 from onnxlearn.networks.tensor import Dim, Tensor, same
 from onnxlearn.params import param
 
@@ -61,9 +61,7 @@ class MergeCat(Layer):
             need_numbers(x)
         if any(x.n_dims != n for x in inputs):
             raise ShapeError("it needs tensors of equally many dimensions")
-        if not -n < self.dim < n or self.dim == 0:
-            raise ShapeError(f"dim={self.dim} has to be a dimension of a row, 1 to {n - 1}, or counted from the end")
-        dim = self.dim % n
+        dim = row_dim(inputs[0], self.dim)
         return Tensor(tuple(self._size([x.shape[i] for x in inputs], along=i == dim) for i in range(n)))
 
     def _size(self, sizes: list[Dim], *, along: bool) -> Dim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxlearn.networks.layer import Layer, ShapeError, need_size
+from onnxlearn.networks.layer import Layer, ShapeError, need_size, row_dim
 from onnxlearn.networks.tensor import Dim, Tensor, product
 from onnxlearn.params import REQUIRED, param
 
@@ -72,8 +72,7 @@ class Squeeze(Layer):
         (x,) = inputs
         if self.dim in (0, -x.n_dims) or need_size(x, self.dim, "entries") != 1:
             raise ShapeError(f"dimension {self.dim} has to be of size 1, and not the rows")
-        dim = self.dim % x.n_dims
-        return Tensor((*x.shape[:dim], *x.shape[dim + 1 :]), x.dtype)
+        return x.without(self.dim % x.n_dims)
 
 
 @dataclass(frozen=True)
@@ -121,10 +120,8 @@ class Mean(Layer):
     def shape(self, *inputs: Tensor) -> Tensor:
         """One dimension fewer."""
         (x,) = inputs
-        if not -x.n_dims < self.dim < x.n_dims or self.dim == 0:
-            raise ShapeError(f"dim={self.dim} has to be a dimension of a row, 1 to {x.n_dims - 1}, or counted from the end")
-        dim = self.dim % x.n_dims
-        return Tensor((*x.shape[:dim], *x.shape[dim + 1 :]))
+        # The mean of codes is a number.
+        return Tensor(x.without(row_dim(x, self.dim)).shape)
 
 
 @dataclass(frozen=True)
@@ -139,10 +136,8 @@ class Take(Layer):
     def shape(self, *inputs: Tensor) -> Tensor:
         """One dimension fewer."""
         (x,) = inputs
-        if not -x.n_dims < self.dim < x.n_dims or self.dim == 0:
-            raise ShapeError(f"dim={self.dim} has to be a dimension of a row, 1 to {x.n_dims - 1}, or counted from the end")
-        dim = self.dim % x.n_dims
+        dim = row_dim(x, self.dim)
         size = x.shape[dim]
         if size is not None and not -size <= self.index < size:
             raise ShapeError(f"index={self.index} has to be one of {size} entries")
-        return Tensor((*x.shape[:dim], *x.shape[dim + 1 :]), x.dtype)
+        return x.without(dim)
