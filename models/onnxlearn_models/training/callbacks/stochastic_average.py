@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from onnxlearn_models.training.callback import Callback, State, copied
 from onnxlearn_models.training.callbacks.averaged import FIRST, put
 from onnxlearn_models.training.sampling import even_sizes
+from onnxlearn_models.training.tensors import arguments
 
 if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
@@ -83,6 +84,6 @@ def _measure_statistics(ctx: Training) -> None:
     assert ctx.config.batch_size is not None
     shuffled = ctx.train.map(lambda tensor: tensor[order])
     for batch in shuffled.batches(even_sizes(len(shuffled), ctx.config.batch_size)):
-        ctx.module(**batch.inputs)
+        ctx.module(**arguments(batch.inputs))
     for norm, momentum in zip(tracking, momenta, strict=True):
         norm.momentum = momentum
