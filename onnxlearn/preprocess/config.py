@@ -101,7 +101,7 @@ class PreprocessConfig:
             raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")
 
 
-COLUMN_KINDS: tuple[Kind, ...] = ("image",)
+COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 """Kinds of columns that enter the network as tensors of their own."""
 
 
