@@ -71,12 +71,15 @@ class NetworkLearner(Learner):
 
     A subclass sets ``name``, ``architecture`` and ``architecture_config``, the dataclass of its settings. The network's
     ``forward(num, cat)`` takes float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, and
-    gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. It may have
+    gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. With
+    ``preprocess_config = ColumnsConfig`` it takes images and texts too: ``forward(num, cat, columns)``, a dictionary of what
+    ``schema.ingress.columns`` names, ``None`` where there are none. It may have
     ``initialize(inputs)``, which sets weights and buffers by the training rows before training, but no shape.
     """
 
     architecture: ClassVar[Callable[..., nn.Module]]
     architecture_config: ClassVar[type]
+    preprocess_config: ClassVar[type[PreprocessConfig]] = PreprocessConfig
 
     def __init__(self, **params: Any) -> None:
         params = plain(params)
@@ -121,7 +124,7 @@ class NetworkLearner(Learner):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
-            cls.config_types = (cls.architecture_config, *SHARED)
+            cls.config_types = (cls.architecture_config, cls.preprocess_config, *SHARED[1:])
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

@@ -224,9 +224,8 @@ def test_layers_are_named_up_to_the_first_number_and_branches_stand_side_by_side
             self.head = nn.Linear(4, 1)
 
     heights = layer_heights(Both())
-    assert {name: heights[f"{name}.weight"] for name in ("image.stem", "image.bn", "image.stage.0.down.0", "image.stage.1.conv1")} == {
-        "image.stem": 3, "image.bn": 3, "image.stage.0.down.0": 2, "image.stage.1.conv1": 1
-    }  # fmt: skip
+    expected = {"image.stem": 3, "image.bn": 3, "image.stage.0.down.0": 2, "image.stage.1.conv1": 1}
+    assert {name: heights[f"{name}.weight"] for name in expected} == expected
     assert (heights["table.0.weight"], heights["head.weight"]) == (1, 0)
 
 

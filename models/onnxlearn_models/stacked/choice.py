@@ -42,7 +42,7 @@ def _is_plain(prepared: Prepared) -> bool:
     settings = config.fold_parallel == "auto" and config.accumulate == 1 and not config.mixup and not config.compile
     settings = settings and config.precision == "float32" and place().n_processes == 1
     own = getattr(module, "n_batch_members", 1) > 1 or hasattr(module, "penalty") or bool(config.unfreeze)
-    own = own or bool(kept_norms(module, config.norm_statistics))
+    own = own or bool(kept_norms(module, config.norm_statistics)) or bool(prepared.preprocessing.plan.ingress.columns)
     return settings and not own and prepared.device.type == "cpu" and all(callback_of(c).stackable for c in config.callbacks)
 
 

@@ -38,7 +38,7 @@ from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Tensors, arguments
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -486,7 +486,7 @@ class Training:
                 loss = self._loss(batch)
             return loss.detach(), loss, torch.ones_like(loss)
         with self.tape:
-            output = self._forward(**batch.inputs)
+            output = self._forward(**arguments(batch.inputs))
         if output.ndim == 2:
             weight, n_rows = batch.weight, len(output)
             each, slope = self._slope(
@@ -499,11 +499,11 @@ class Training:
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
             mixed = mix(batch, self.config.mixup)
-            output = self._forward(**mixed.inputs)
+            output = self._forward(**arguments(mixed.inputs))
             first = self.objective.train(output, batch.target, batch.weight)
             loss = mixed.share * first + (1 - mixed.share) * self.objective.train(output, mixed.target, mixed.weight)
         else:
-            loss = self.objective.train(self._forward(**batch.inputs), batch.target, batch.weight)
+            loss = self.objective.train(self._forward(**arguments(batch.inputs)), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
 
     def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
@@ -564,4 +564,4 @@ def predicted(
     for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
         if on_batch is not None:
             on_batch("valid_batch_begin", part)
-        yield part, module(**part.inputs)
+        yield part, module(**arguments(part.inputs))

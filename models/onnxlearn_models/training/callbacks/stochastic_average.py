@@ -12,6 +12,7 @@ from onnxlearn_models.training.callback import Callback, State, copied
 from onnxlearn_models.training.callbacks.averaged import FIRST, put
 from onnxlearn_models.training.modes import kept_norms, running_norms
 from onnxlearn_models.training.sampling import even_sizes
+from onnxlearn_models.training.tensors import arguments
 
 if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
@@ -84,6 +85,6 @@ def _measure_statistics(ctx: Training) -> None:
     assert ctx.config.batch_size is not None
     shuffled = ctx.train.map(lambda tensor: tensor[order])
     for batch in shuffled.batches(even_sizes(len(shuffled), ctx.config.batch_size)):
-        ctx.module(**batch.inputs)
+        ctx.module(**arguments(batch.inputs))
     for norm, momentum in zip(tracking, momenta, strict=True):
         norm.momentum = momentum
