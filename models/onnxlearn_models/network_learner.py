@@ -47,7 +47,7 @@ from onnxlearn_models.training.config import (
 from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
-from onnxlearn_models.training.groups import parameter_groups, regrouped
+from onnxlearn_models.training.groups import layered, parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import train_network
 from onnxlearn_models.training.lr_range import range_test
@@ -143,8 +143,9 @@ class NetworkLearner(Learner):
 
     @classmethod
     def groups(cls, module: nn.Module, config: TrainConfig) -> list[Group]:
-        """The parameters to train, with the rates of ``param_groups`` where they are meant by one."""
-        return regrouped(cls.parameter_groups(module, config), module, config.param_groups)
+        """The parameters to train, with rates by their names (``param_groups``) and by their layers (``lr_layer_decay``)."""
+        groups = regrouped(cls.parameter_groups(module, config), module, config.param_groups)
+        return layered(groups, module, config.lr_layer_decay)
 
     @classmethod
     def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
@@ -287,7 +288,7 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        freeze(module, config.freeze)
+        freeze(module, config.freeze, config.unfreeze or ())
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
         if notes:

@@ -28,6 +28,7 @@ from onnxlearn_models.training.extra_state import extra_states, load_extra_state
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
+from onnxlearn_models.training.modes import begin_training, kept_norms
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
@@ -276,8 +277,10 @@ class Training:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
         self.optimizer.show()
         self.call("valid_begin")
+        kept = {id(each) for norm in kept_norms(self.module, self.config.norm_statistics) for each in norm.buffers()}
         for statistic in self._statistics:
-            self.team.mean(statistic)
+            if id(statistic) not in kept:
+                self.team.mean(statistic)
         measuring, read = self.measuring, list[Outputs]()
         valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
@@ -315,6 +318,11 @@ class Training:
         self.result.best_epoch = self.keeper.kept_epoch
         self.result.stopped = self.stopped or "max_epochs"
         return self.result
+
+    def regroup(self) -> None:
+        """Train the parameters that have ``requires_grad`` now, and their norms: who changes that calls this."""
+        self.optimizer.regroup()
+        begin_training(self.module, self.config.norm_statistics)
 
     def call(self, stage: str) -> None:
         """Every callback that has a method for this stage."""
@@ -369,7 +377,7 @@ class Training:
 
     def train_epoch(self) -> float:
         """The steps of one epoch; its mean loss."""
-        self.module.train()
+        begin_training(self.module, self.config.norm_statistics)
         before = self.callbacks.at("batch_begin")
         # Looking at a number waits for a GPU, and what another process sees this one does not know: once an epoch.
         looks = self.device.type == "cpu" and self.team.size == 1
