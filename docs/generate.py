@@ -364,7 +364,7 @@ def main() -> None:
     texts = {ROOT / "cli/README.md": cli_reference(), ROOT / "models/README.md": learner_table()}
     texts[ROOT / "docs/measures.md"] = measure_table()
     texts[ROOT / "docs/layers.md"] = layer_table()
-    texts |= {path: executed(path.read_text(encoding="utf-8")) for path in executed_documents()}
+    texts = {path: executed(path.read_text(encoding="utf-8")) for path in executed_documents()} | texts
     for path, text in texts.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ def require_trainable(
             "give it dropout"
         )
     norms = running_norms(module)
-    if "norm_statistics" in learner.given and not norms:
+    if config.norm_statistics != "trained" and not norms:
         raise ParameterError(
             f"learner {learner.name!r}: norm_statistics={config.norm_statistics!r} changes nothing in a network without batch "
             "norm: leave it out"
