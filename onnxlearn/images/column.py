@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from onnxlearn.errors import DataError, ImageReadError, MissingExtraError, ParameterError
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
-
-# What becomes of a row whose image cannot be read.
-Policy: TypeAlias = Literal["error", "skip", "missing"]
-POLICIES = ("error", "skip", "missing")
+from onnxlearn.images.rules import POLICIES, Policy
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class ImageColumn:
     ``cells``: a sequence of what :func:`~onnxlearn.images.reading.read_image` takes: a list, a numpy or Arrow array; a pandas
     column is given as ``column.array``. ``folder``: where relative paths start. ``policy``: an image that cannot be read is an
     error, its row is left out (``skip``), or it counts as missing; a cell without an image is missing always.
-    ``missing_size``: height and width of the zeros that stand for a missing image.
+    ``missing_size``: height and width of the zeros that stand for a missing image. ``where`` names a row in messages.
 
     >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), 9, np.uint8), None])
     >>> batch = column.read([1, 0])
@@ -72,6 +70,7 @@ class ImageColumn:
     folder: str | os.PathLike[str] | None = None
     policy: Policy = "error"
     missing_size: tuple[int, int] = (1, 1)
+    where: Callable[[int], str] = "row {}".format
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -79,6 +78,16 @@ class ImageColumn:
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def cell(self, row: int) -> Any:
+        """A cell that tells where its image is, wherever that is looked for: relative paths with their folder."""
+        cell = self.cells[row]
+        is_path = isinstance(cell, str | os.PathLike) and cell != ""
+        return Path(self.folder) / cell if is_path and self.folder is not None else cell
+
+    def place(self, row: int) -> str:
+        """What messages call an image."""
+        return f"column {self.name!r}, {self.where(row)}"
 
     def read(self, rows: Iterable[int]) -> ImageBatch:
         """The images of these rows (numbers from 0), decoded in this process.
@@ -117,12 +126,13 @@ class _Part:
     def __init__(self, column: ImageColumn, rows: list[int]) -> None:
         cells = [column.cells[row] for row in rows]
         self.rows = rows
+        self.places = [column.place(row) for row in rows]
         self.cells = [cell.as_py() if hasattr(cell, "as_py") else cell for cell in cells]
-        self.name, self.config, self.folder = column.name, column.config, column.folder
+        self.config, self.folder = column.config, column.folder
         self.policy, self.missing_size = column.policy, column.missing_size
 
     def read(self) -> ImageBatch:
-        found = [self._read_one(row, cell) for row, cell in zip(self.rows, self.cells, strict=True)]
+        found = [self._read_one(*each) for each in zip(self.rows, self.places, self.cells, strict=True)]
         problems = tuple(image for image in found if isinstance(image, Problem))
         kept = [
             (row, image)
@@ -136,11 +146,11 @@ class _Part:
             black=tuple(row for row, image in kept if isinstance(image, np.ndarray) and not image.any()),
         )
 
-    def _read_one(self, row: int, cell: Any) -> Array | Problem | None:
+    def _read_one(self, row: int, place: str, cell: Any) -> Array | Problem | None:
         try:
             return read_image(cell, self.config, folder=self.folder)
         except ImageReadError as error:
-            text = f"column {self.name!r}, row {row}, {error}"
+            text = f"{place}, {error}"
             if self.policy == "error":
                 raise ImageReadError(text) from error
             return Problem(row, text)

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
+from onnxlearn.schema import Column, ColumnTensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +49,13 @@ class ImageConfig:
             raise ParameterError(f"image_std holds numbers above 0, not {self.image_std}")
         if not self.image_mean or not np.isfinite(self.image_mean).all():
             raise ParameterError(f"image_mean holds one number, or one for each channel, not {self.image_mean}")
+
+
+def plan_images(column: Column, config: ImageConfig) -> ColumnTensor:
+    """What enters of a column of images, whatever rows there are."""
+    n_channels = 1 if config.image_grey else column.n_channels
+    size = (config.image_height, config.image_width)
+    return ColumnTensor(
+        name=f"image_{column.name}", column=column.name, dtype="float32", shape=(n_channels, *size),
+        given_size=size if config.image_fit == "none" else (),
+    )  # fmt: skip

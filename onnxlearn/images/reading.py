@@ -104,6 +104,30 @@ def is_missing(cell: Any) -> bool:
     return cell == "" if isinstance(cell, str) else isinstance(cell, float) and cell != cell
 
 
+def is_grey(cell: Any, *, folder: str | os.PathLike[str] | None = None) -> bool:
+    """Whether an image is one of grey levels, without decoding it; one that cannot be opened counts as grey.
+
+    >>> is_grey(np.zeros((2, 2), np.uint8)), is_grey(np.zeros((2, 2, 3), np.uint8))
+    (True, False)
+    """
+    content, _ = _content_and_name(cell)
+    if is_missing(content):
+        return True
+    if isinstance(content, np.ndarray):
+        return content.ndim == 2 or content.shape[-1] == 1
+    require_pillow()
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(_source(content, folder)) as image:
+                return image.mode in ("1", "L", "LA", "I;16")
+    except (ImageReadError, Image.DecompressionBombError, *_DAMAGED):
+        # Whoever reads it says what is wrong with it.
+        return True
+
+
 def require_pillow() -> None:
     """Raise ``MissingExtraError`` where there is no Pillow."""
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from onnxlearn.graph.builder import GraphBuilder, Value
-from onnxlearn.images.config import ImageConfig
+from onnxlearn.images.config import ImageConfig, plan_images
 from onnxlearn.images.emit import emit_images
 from onnxlearn.schema import Column, ColumnTensor
 
@@ -29,13 +29,3 @@ class ImageStep:
         """Add the nodes to FLOAT ``[N, C, h, w]`` and BOOL ``[N]``."""
         images = emit_images(g, column, self.config, n_channels=self.n_channels)
         return images.pixels, images.missing
-
-
-def plan_images(column: Column, config: ImageConfig) -> ColumnTensor:
-    """What enters of a column of images, whatever rows there are."""
-    n_channels = 1 if config.image_grey else column.n_channels
-    size = (config.image_height, config.image_width)
-    return ColumnTensor(
-        name=f"image_{column.name}", column=column.name, dtype="float32", shape=(n_channels, *size),
-        given_size=size if config.image_fit == "none" else (),
-    )  # fmt: skip

@@ -15,7 +15,7 @@ from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
 from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
-from onnxlearn.preprocess.columns import ColumnStep, fit_columns
+from onnxlearn.preprocess.column_steps import ColumnStep, fit_columns
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.power import Power
