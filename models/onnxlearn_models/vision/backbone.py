@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -110,9 +111,7 @@ class BackboneLearner(ImageLearner):
     architecture_config = BackboneConfig
 
     def __init__(self, **params: Any) -> None:
-        weights = params.get("weights")
-        if weights is not None and not (isinstance(weights, str) and weights == PRETRAINED):
-            params["weights"] = read_weights(weights)
+        params = given_weights(params)
         name = params.get("backbone", "resnet18")
         if isinstance(name, str):
             self.defaults = {**self.defaults, **find_backbone(name).images}
@@ -121,11 +120,20 @@ class BackboneLearner(ImageLearner):
     def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
         """Where images are grey, grey has the mean of the colours."""
         del n_rows
-        return for_channels(config, schema) if isinstance(config, ColumnsConfig) else config
+        return for_channels(config, schema)
 
 
-def for_channels(config: ColumnsConfig, schema: Schema) -> ColumnsConfig:
+def given_weights(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with weights read from their file. Raises: ParameterError, DataError."""
+    weights = params.get("weights")
+    if weights is None or (isinstance(weights, str) and weights == PRETRAINED):
+        return dict(params)
+    return {**params, "weights": read_weights(weights)}
+
+
+def for_channels(config: PreprocessConfig, schema: Schema) -> PreprocessConfig:
     """Settings of images whose means and deviations suit the columns: one number where some of them are grey."""
+    assert isinstance(config, ColumnsConfig), "learners for images take columns"
     if not (config.image_grey or any(column.n_channels == 1 for column in schema.of_kind("image"))):
         return config
     mean, std = ((sum(values) / len(values),) for values in (config.image_mean, config.image_std))

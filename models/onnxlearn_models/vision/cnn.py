@@ -30,11 +30,15 @@ class CNNShape:
 
     n_stages: int | None = param(
         None, "stages, each on half as many pixels a side (None: up to 4, so that 4 a side are left)", low=1, high=10,
-        on="images",
+        when={"image_encoder": "cnn"}, on="images",
     )  # fmt: skip
-    n_convs: int = param(2, "convolutions in a stage", low=1, on="images")
-    width: int = param(32, "channels of the first stage; each further one has twice as many", low=1, on="images")
-    kernel_size: int = param(3, "pixels a side that a convolution looks at, an odd number", low=1, on="images")
+    n_convs: int = param(2, "convolutions in a stage", low=1, when={"image_encoder": "cnn"}, on="images")
+    width: int = param(
+        32, "channels of the first stage; each further one has twice as many", low=1, when={"image_encoder": "cnn"}, on="images"
+    )
+    kernel_size: int = param(
+        3, "pixels a side that a convolution looks at, an odd number", low=1, when={"image_encoder": "cnn"}, on="images"
+    )
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
 
     def __post_init__(self) -> None:
