@@ -27,9 +27,9 @@ class LearnerInfo:
     """What is known of a learner before it is imported.
 
     ``target`` is ``module:attribute`` of the Learner class, ``summary`` what it is, ``use`` when to choose it, ``source`` the
-    paper or project it follows; ``kinds`` are the kinds of column that it takes. ``out_of_fold``: a model that it just fitted
-    has predictions of rows by networks that have not seen them. ``needs`` are the optional packages that it imports and
-    ``extra`` the extra that brings them.
+    paper or project it follows; ``kinds`` are the kinds of column that it takes, ``needs_kind`` one without which it fits
+    nothing. ``out_of_fold``: a model that it just fitted has predictions of rows by networks that have not seen them. ``needs``
+    are the optional packages that it imports and ``extra`` the extra that brings them.
     """
 
     name: str
@@ -39,6 +39,7 @@ class LearnerInfo:
     use: str = ""
     tasks: tuple[TaskType, ...] = ("classification", "regression")
     kinds: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
+    needs_kind: Kind | None = None
     out_of_fold: bool = False
     needs: tuple[str, ...] = ("torch", "onnx")
     extra: str = "train"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnxlearn.registry import LearnerInfo
+from onnxlearn.schema import Kind
 
 MLP = LearnerInfo(
     name="mlp",
@@ -141,4 +142,45 @@ TABM_MINI = LearnerInfo(
     summary="as tabm, but the members share all but the scaling of their inputs and their output layers",
     source="Gorishniy, Kotelnikov and Babenko 2025 (TabM-mini), with piecewise linear embeddings (Gorishniy et al. 2022)",
     use="as tabm, with fewer weights",
+)
+
+_TABLE: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
+
+CNN = LearnerInfo(
+    name="cnn",
+    target="onnxlearn_models.vision.cnn:CNN",
+    summary="small convolutional network for small images, with columns of a table beside them",
+    use="images of 8 to 64 pixels a side, without weights of others",
+    source="Simonyan and Zisserman 2015 (VGG), Ioffe and Szegedy 2015, Lin et al. 2014",
+    kinds=("image", *_TABLE),
+    needs_kind="image",
+)
+
+RESNET = LearnerInfo(
+    name="resnet",
+    target="onnxlearn_models.vision.resnet:ResNet",
+    summary="residual network for small images, of any depth, with columns of a table beside them",
+    use="small images, and some thousand of them",
+    source="He et al. 2016 (section 4.2)",
+    kinds=("image", *_TABLE),
+    needs_kind="image",
+)
+
+BACKBONE = LearnerInfo(
+    name="backbone",
+    target="onnxlearn_models.vision.backbone:BackboneLearner",
+    summary="a network for images by name, of ours, torchvision, timm or EfficientNet-Lite, with a new head",
+    use="fine-tuning of weights that others trained; few images, or large ones",
+    source="He et al. 2016 (ResNet); torchvision, timm; Tan and Le 2019",
+    kinds=("image", *_TABLE),
+    needs_kind="image",
+)
+
+MULTIMODAL = LearnerInfo(
+    name="multimodal",
+    target="onnxlearn_models.multimodal:Multimodal",
+    summary="an encoder for each kind of column, joined late: images, texts, numbers and categories",
+    use="tasks with columns of several kinds",
+    source="the late fusion of AutoMM (Tang et al. 2024)",
+    kinds=("image", "text", *_TABLE),
 )

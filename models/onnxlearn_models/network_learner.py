@@ -74,7 +74,8 @@ class NetworkLearner(Learner):
     gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. With
     ``preprocess_config = ColumnsConfig`` it takes images and texts too: ``forward(num, cat, columns)``, a dictionary of what
     ``schema.ingress.columns`` names, ``None`` where there are none. It may have
-    ``initialize(inputs)``, which sets weights and buffers by the training rows before training, but no shape.
+    ``initialize(inputs)``, which sets weights and buffers by the training rows before training, but no shape, and ``notes``,
+    what users have to know of the weights that it begins with.
     """
 
     architecture: ClassVar[Callable[..., nn.Module]]
@@ -290,7 +291,8 @@ class NetworkLearner(Learner):
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
         freeze(module, config.freeze, config.unfreeze or ())
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
-        notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
+        notes = list[str](getattr(module, "notes", ()))
+        notes += [] if config.start_from is None else config.start_from.notes(module, train.schema)
         if notes:
             warnings.warn(". ".join(notes), StartWarning, stacklevel=2)
         notes += [] if config.start_from is None else config.start_from.origin(train.schema)

@@ -63,7 +63,14 @@ def example_frame(n_rows: int = 60, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one number", "one category"]
+def example_images(n_rows: int = 60, seed: int = 0) -> list[Array | None]:
+    """Colour images of several sizes, uint8 ``[H, W, 3]``; of some rows none."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(5, 12, (n_rows, 2))
+    return [rng.integers(0, 256, (*size, 3), np.uint8) if rng.random() < 0.9 else None for size in sizes.tolist()]
+
+
+Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one number", "one category", "images", "mixed with images"]
 
 _COLUMNS: dict[Columns, tuple[str, ...]] = {
     "mixed": ("size", "width", "count", "shape", "code", "grade", "open", "day", "still"),
@@ -71,21 +78,31 @@ _COLUMNS: dict[Columns, tuple[str, ...]] = {
     "categorical": ("shape", "code"),
     "one number": ("width",),
     "one category": ("shape",),
+    "images": ("picture",),
+    "mixed with images": ("size", "shape", "code", "picture"),
 }
+_WITH_IMAGES: tuple[Columns, ...] = ("images", "mixed with images")
 
 
 def example_tasks(n_rows: int = 60, columns: Columns = "mixed") -> dict[str, Task]:
     """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers.
 
-    ``columns``: all of them, numbers alone, categories alone, one single number, or one single category.
+    ``columns``: all of them, numbers alone, categories alone, one single number, one single category, or images alone and
+    beside others.
     """
+    import pandas as pd
+
     frame = example_frame(n_rows)
+    kinds = {}
+    if columns in _WITH_IMAGES:
+        frame["picture"] = pd.Series(example_images(n_rows), dtype=object)
+        kinds["picture"] = "image"
     targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "count"]}
     tasks = {}
     for name, target in targets.items():
         names = [target] if isinstance(target, str) else target
         kept = [column for column in _COLUMNS[columns] if column not in names]
-        tasks[name] = Task.from_frame(frame[[*kept, *names]], target, name=f"{columns} {name}")
+        tasks[name] = Task.from_frame(frame[[*kept, *names]], target, name=f"{columns} {name}", kinds=kinds)
     return tasks
 
 
@@ -93,7 +110,7 @@ def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None
     """A learner keeps its contract on each of these tasks.
 
     Default: :func:`example_tasks` of the types that it can do, with columns of every kind, with numbers alone, with
-    categories alone, with one number and with one category.
+    categories alone, with one number and with one category; for learners that take images, with images too.
 
     Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes again, in
     this process and in another one. The file takes batches of any size and hostile rows, gives finite outputs of the promised
@@ -161,7 +178,11 @@ def check_types(learner: Learner) -> None:
 
 
 def _tasks_for(learner: Learner) -> list[Task]:
-    tasks = [task for columns in _COLUMNS for task in example_tasks(columns=columns).values()]
+    info = learner_infos().get(learner.name)
+    takes_images = info is not None and "image" in info.kinds
+    needs_images = info is not None and info.needs_kind == "image"
+    chosen = [columns for columns in _COLUMNS if (takes_images if columns in _WITH_IMAGES else not needs_images)]
+    tasks = [task for columns in chosen for task in example_tasks(columns=columns).values()]
     return [task for task in tasks if task.schema.target.type in learner.tasks]
 
 

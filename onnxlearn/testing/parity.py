@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from onnxlearn.images.feed import ImageFeed
+from onnxlearn.images.run import run_images
 from onnxlearn.runtime import open_session
 from onnxlearn.session import Session, run_chunked
 
@@ -58,8 +61,26 @@ def run_reference(model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
     evaluator = ReferenceEvaluator(onnx.load_from_string(model), new_ops=[GatherElements])
     # Both branches of a Where are computed there, also where one of them divides by zero or overflows.
     with np.errstate(all="ignore"):
-        outputs = evaluator.run(None, dict(feeds))
+        if any(isinstance(feed, ImageFeed) for feed in feeds.values()):
+            outputs = run_images(_AsSession(evaluator), evaluator.output_names, feeds)
+        else:
+            outputs = evaluator.run(None, dict(feeds))
     return dict(zip(evaluator.output_names, outputs, strict=True))
+
+
+class _AsSession:
+    """The parts of a session that images are run by."""
+
+    def __init__(self, evaluator: Any) -> None:
+        self.run = evaluator.run
+        self._inputs = evaluator.proto_.graph.input
+
+    def get_inputs(self) -> list[Any]:
+        """Names and shapes, whose free sizes are texts."""
+        return [
+            SimpleNamespace(name=each.name, shape=[dim.dim_param or dim.dim_value for dim in each.type.tensor_type.shape.dim])
+            for each in self._inputs
+        ]
 
 
 def run_rows(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.model import Model
 from onnxlearn.testing.parity import expect
 from onnxlearn.wire.feeds import Feeds
@@ -24,13 +25,16 @@ sys.modules["torch"] = None
 import json, pathlib
 import numpy as np
 import onnxlearn as ol
+from onnxlearn.images.feed import ImageFeed
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
     model = ol.load(path)
     path.with_suffix(".says.json").write_text(json.dumps(model.metadata))
     names = json.loads(path.with_suffix(".json").read_text())
     with np.load(path.with_suffix(".npz")) as arrays:
-        feeds = {name: array.astype(object) if array.dtype.kind == "U" else array
-                 for name, array in zip(names, (arrays[f"a{i}"] for i in range(len(names))))}
+        feeds = {name: [arrays[f"a{i}.{row}"] for row in range(n_images)] if n_images else arrays[f"a{i}"]
+                 for i, (name, n_images) in enumerate(names)}
+    feeds = {name: ImageFeed.of(feed, model.schema.column(name)) if isinstance(feed, list)
+             else feed.astype(object) if feed.dtype.kind == "U" else feed for name, feed in feeds.items()}
     outputs = model.predict_feeds(feeds)
     np.savez(path.with_suffix(".out.npz"), **{k: v.astype(str) if v.dtype == object else v for k, v in outputs.items()})
 """
@@ -64,8 +68,14 @@ def run_script(script: str, folder: str, failing: str, **environment: str) -> No
 def _write(path: Path, model: Model, feeds: Feeds) -> Path:
     model.save(path)
     # The names go beside the arrays: a column may be called like a file.
-    path.with_suffix(".json").write_text(json.dumps(list(feeds)))
-    arrays: dict[str, Any] = {f"a{i}": _plain(array) for i, array in enumerate(feeds.values())}
+    n_images = {name: len(feed) if isinstance(feed, ImageFeed) else 0 for name, feed in feeds.items()}
+    path.with_suffix(".json").write_text(json.dumps(list(n_images.items())))
+    arrays: dict[str, Any] = {}
+    for i, feed in enumerate(feeds.values()):
+        if isinstance(feed, ImageFeed):
+            arrays |= {f"a{i}.{row}": image for row, image in enumerate(feed.read().images)}
+        else:
+            arrays[f"a{i}"] = _plain(feed)
     np.savez(path.with_suffix(".npz"), **arrays)
     return path
 

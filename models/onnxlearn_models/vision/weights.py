@@ -1,0 +1,105 @@
+"""Weights of others, which a backbone begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onnxlearn.errors import DataError, ParameterError, listing
+from onnxlearn.named import reason
+from onnxlearn_models.training.start import StartWeights
+
+TORCH_FILES = (".pth", ".pt", ".bin", ".tar")
+# What files of trainings call the weights among other things that they hold; averaged ones first.
+_INSIDE = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+
+
+def read_weights(what: Any) -> StartWeights:
+    """Tensors by name: of a ``.safetensors`` file, a file of torch, a training folder, a network or its state dict.
+
+    Files of torch are opened with ``weights_only=True``, which runs no code of theirs.
+
+    Raises: ParameterError, DataError.
+    """
+    if isinstance(what, str | Path) and Path(what).suffix in TORCH_FILES:
+        return StartWeights(_read_torch(Path(what)), repr(str(what)))
+    return StartWeights.of(what)
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ParameterError(f"weights: there is no file {str(path)!r}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(
+            f"weights: {str(path)!r} cannot be read as tensors alone ({reason(error)}): where you trust it, open it yourself "
+            "and give the state dict"
+        ) from error
+    found = found if isinstance(found, Mapping) else {}
+    inside = next((found[name] for name in _INSIDE if isinstance(found.get(name), Mapping)), found)
+    tensors = {str(name): each for name, each in inside.items() if isinstance(each, Tensor)}
+    if not tensors:
+        raise DataError(f"weights: {str(path)!r} holds no tensors by name, as a state dict does")
+    return tensors
+
+
+@torch.no_grad()
+def load_weights(net: nn.Module, weights: StartWeights, *, removed: Collection[str] = ()) -> str:
+    """Set what can be set, and say what began otherwise; empty where all did as given.
+
+    ``removed``: names of the classifier that was taken away. Prefixes such as ``module.`` and ``backbone.`` are cut off: those
+    without which most names agree.
+
+    >>> net = nn.Linear(2, 1)
+    >>> load_weights(net, StartWeights({"module.weight": torch.ones(1, 2), "module.fc.weight": torch.ones(1)}, "a file"))
+    "1 of 2 tensors began with those of a file; with their own: 'bias' (not given); not used: 'fc.weight'"
+    >>> net.weight.tolist()
+    [[1.0, 1.0]]
+
+    Raises: ParameterError where nothing fits, and for values that are not finite.
+    """
+    # How many batches a norm has seen says nothing of it.
+    wanted = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    prefix = _prefix(weights.tensors, wanted)
+    given = {name.removeprefix(prefix): tensor for name, tensor in weights.tensors.items() if name.startswith(prefix)}
+    fits = {name: given[name] for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape}
+    if not fits:
+        raise ParameterError(
+            f"weights: nothing of {weights.source} has the name and the shape of a part of the backbone, which has "
+            f"{listing(wanted, 6)}; {weights.source} has {listing(weights.tensors, 6)}"
+        )
+    if odd := next((name for name, tensor in fits.items() if not torch.isfinite(tensor).all()), None):
+        raise ParameterError(f"weights: {odd!r} of {weights.source} has values that are not finite: nothing can begin with it")
+    for name, tensor in fits.items():
+        wanted[name].copy_(tensor)
+    own = [f"{name!r} ({_why(given.get(name), tensor)})" for name, tensor in wanted.items() if name not in fits]
+    idle = [repr(name) for name in given if name not in net.state_dict() and name not in removed]
+    if not own and not idle:
+        return ""
+    parts = [f"{len(fits)} of {len(wanted)} tensors began with those of {weights.source}"]
+    parts += [f"with their own: {_some(own)}"] if own else []
+    parts += [f"not used: {_some(idle)}"] if idle else []
+    return "; ".join(parts)
+
+
+def _prefix(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """What stands before names, so that most agree; the shortest of equals."""
+    candidates = {""} | {name[: i + 1] for name in given for i, letter in enumerate(name) if letter == "."}
+
+    def n_fitting(prefix: str) -> int:
+        return sum(f"{prefix}{name}" in given and given[f"{prefix}{name}"].shape == wanted[name].shape for name in wanted)
+
+    return max(sorted(candidates, key=len), key=n_fitting)
+
+
+def _why(given: Tensor | None, wanted: Tensor) -> str:
+    return "not given" if given is None else f"given as {list(given.shape)}, it is {list(wanted.shape)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
