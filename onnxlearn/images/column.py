@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from onnxlearn.errors import DataError, ImageReadError, MissingExtraError, ParameterError
+from onnxlearn.errors import DataError, ImageReadError, ParameterError
+from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
+from onnxlearn.images.ready import make_ready
+
+Found = TypeVar("Found")
 
 # What becomes of a row whose image cannot be read.
 Policy: TypeAlias = Literal["error", "skip", "missing"]
@@ -51,6 +55,20 @@ class ImageBatch:
         return np.array([not image.any() for image in self.images], dtype=bool)
 
 
+@dataclass(frozen=True)
+class ReadyBatch:
+    """Images of some rows as the network takes them; ``rows``, ``problems`` and ``black`` as :class:`ImageBatch` has them.
+
+    ``pixels``: float32 ``[n, C, h, w]``, 0 throughout where ``missing``, bool ``[n]``.
+    """
+
+    rows: Array
+    pixels: Array
+    missing: Array
+    problems: tuple[Problem, ...]
+    black: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageColumn:
     """A column of images that are read when they are asked for.
@@ -58,7 +76,8 @@ class ImageColumn:
     ``cells``: a sequence of what :func:`~onnxlearn.images.reading.read_image` takes: a list, a numpy or Arrow array; a pandas
     column is given as ``column.array``. ``folder``: where relative paths start. ``policy``: an image that cannot be read is an
     error, its row is left out (``skip``), or it counts as missing; a cell without an image is missing always.
-    ``missing_size``: height and width of the zeros that stand for a missing image.
+    ``size``: height and width that every image has to have (None: any). ``missing_size``: those of the zeros that stand for a
+    missing image, by default ``size``, or one pixel.
 
     >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), 9, np.uint8), None])
     >>> batch = column.read([1, 0])
@@ -71,7 +90,8 @@ class ImageColumn:
     config: ReadConfig = USUAL
     folder: str | os.PathLike[str] | None = None
     policy: Policy = "error"
-    missing_size: tuple[int, int] = (1, 1)
+    size: tuple[int, int] | None = None
+    missing_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -87,11 +107,15 @@ class ImageColumn:
         """
         return self._part(rows).read()
 
-    def batches(self, rows: Iterable[Iterable[int]], *, n_jobs: int = 1, n_ahead: int = 2) -> Iterator[ImageBatch]:
+    def batches(
+        self, rows: Iterable[Iterable[int]], *, n_jobs: int = 1, n_ahead: int = 2, readers: Readers | None = None
+    ) -> Iterator[ImageBatch]:
         """One batch for each list of row numbers, in their order, decoded by ``n_jobs`` processes (1: this one).
 
         Lists are taken from ``rows`` as they are needed: at most ``n_jobs * n_ahead`` batches are read or wait at a time,
-        however slowly they are taken. Leaving the loop early gives up those that were not begun.
+        however slowly they are taken. Leaving the loop early gives up those that were not begun. ``readers``: processes that
+        read for several loops, in place of ``n_jobs`` that end with this one. The images of a batch may share memory, which
+        is free when the last of them is.
 
         Raises: as :meth:`read`, when the batch's turn comes; ParameterError for numbers below 1.
 
@@ -99,10 +123,35 @@ class ImageColumn:
         >>> [batch.rows.tolist() for batch in column.batches([[0, 1], [3]])]
         [[0, 1], [3]]
         """
-        if n_jobs < 1 or n_ahead < 1:
-            raise ParameterError(f"n_jobs and n_ahead are at least 1, not {n_jobs} and {n_ahead}")
-        parts = (self._part(some) for some in rows)
-        return (part.read() for part in parts) if n_jobs == 1 else _read_ahead(parts, n_jobs, n_ahead)
+        return self._map(_Part.read, rows, readers or Readers(n_jobs, n_ahead=n_ahead), keep=readers is not None)
+
+    def ready(
+        self,
+        rows: Iterable[Iterable[int]],
+        recipe: bytes,
+        *,
+        n_jobs: int = 1,
+        n_ahead: int = 2,
+        readers: Readers | None = None,
+    ) -> Iterator[ReadyBatch]:
+        """As :meth:`batches`, and the processes also make of the images what the network takes.
+
+        ``recipe``: the part of the model's graph that does it, as :func:`onnxlearn.images.ready.make_ready` has it.
+
+        >>> from onnxlearn.images.emit import ImageConfig, image_recipe
+        >>> column = ImageColumn(name="photo", cells=[np.full((9, 9, 3), 255, np.uint8), None])
+        >>> recipe = image_recipe(ImageConfig(image_height=4, image_width=4), n_channels=3)
+        >>> [(batch.pixels.shape, batch.missing.tolist()) for batch in column.ready([[0, 1]], recipe)]
+        [((2, 3, 4, 4), [False, True])]
+        """
+        work = functools.partial(_read_ready, recipe)
+        return self._map(work, rows, readers or Readers(n_jobs, n_ahead=n_ahead), keep=readers is not None)
+
+    def _map(
+        self, work: Callable[[_Part], Found], rows: Iterable[Iterable[int]], readers: Readers, *, keep: bool
+    ) -> Iterator[Found]:
+        found = readers.map(work, (self._part(some) for some in rows))
+        return found if keep else readers.closed_after(found)
 
     def _part(self, rows: Iterable[int]) -> _Part:
         numbers = [int(row) for row in rows]
@@ -119,7 +168,7 @@ class _Part:
         self.rows = rows
         self.cells = [cell.as_py() if hasattr(cell, "as_py") else cell for cell in cells]
         self.name, self.config, self.folder = column.name, column.config, column.folder
-        self.policy, self.missing_size = column.policy, column.missing_size
+        self.policy, self.size, self.missing_size = column.policy, column.size, column.missing_size or column.size or (1, 1)
 
     def read(self) -> ImageBatch:
         found = [self._read_one(row, cell) for row, cell in zip(self.rows, self.cells, strict=True)]
@@ -138,7 +187,7 @@ class _Part:
 
     def _read_one(self, row: int, cell: Any) -> Array | Problem | None:
         try:
-            return read_image(cell, self.config, folder=self.folder)
+            return read_image(cell, self.config, folder=self.folder, size=self.size)
         except ImageReadError as error:
             text = f"column {self.name!r}, row {row}, {error}"
             if self.policy == "error":
@@ -149,33 +198,7 @@ class _Part:
         return np.zeros((*self.missing_size, self.config.image_channels), np.uint8)
 
 
-def _read_part(part: _Part) -> ImageBatch:
-    return part.read()
-
-
-def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[ImageBatch]:
-    """Batches in order, with a bounded number of them under way; joblib's own generator bounds only what it has not begun."""
-    try:
-        from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
-    except ImportError as error:
-        raise MissingExtraError.of("joblib", "images", "reading images in several processes") from error
-    # Not the pool that is there already: joblib itself takes that one for its own, which has more than this one needs.
-    executor = ProcessPoolExecutor(max_workers=n_jobs)
-    waiting: deque[Any] = deque()
-    try:
-        for part in parts:
-            waiting.append(executor.submit(_read_part, part))
-            if len(waiting) == n_jobs * n_ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs, smaller batches or a lower "
-            "image_max_pixels"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
-        # What has begun is let end: a pool that is killed at work may fail in a thread of its own.
-        executor.shutdown()
+def _read_ready(recipe: bytes, part: _Part) -> ReadyBatch:
+    batch = part.read()
+    pixels, missing = make_ready(batch.images, recipe)
+    return ReadyBatch(batch.rows, pixels, missing, batch.problems, batch.black)

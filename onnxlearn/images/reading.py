@@ -67,13 +67,20 @@ class ReadConfig:
 USUAL = ReadConfig()
 
 
-def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLike[str] | None = None) -> Array | None:
+def read_image(
+    cell: Any,
+    config: ReadConfig = USUAL,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Array | None:
     """One image as uint8 ``[H, W, C]``, C being ``config.image_channels``; ``None`` where the cell is missing.
 
     ``cell``: a path (a relative one starts in ``folder``, or where the process runs), the bytes of a file, a dictionary with
     ``bytes`` or ``path`` or both (as Hugging Face datasets keep images; bytes count first), or an array uint8 ``[H, W]``,
     ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). Missing are ``None``, NaN, ``pandas.NA``, an empty path, and a
     dictionary whose ``bytes`` and ``path`` are missing. The pixels may be read-only, or those of the array that was given.
+    ``size``: height and width that it has to have (None: any).
 
     Raises: ImageReadError with the rule that the image breaks and the way out; MissingExtraError without Pillow.
 
@@ -86,11 +93,20 @@ def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLi
     if is_missing(content):
         return None
     try:
-        if isinstance(content, np.ndarray):
-            return _from_array(content, config)
-        return _from_file(_source(content, folder), config)
+        is_array = isinstance(content, np.ndarray)
+        return _of_size(_from_array(content, config) if is_array else _from_file(_source(content, folder), config), size)
     except ImageReadError as error:
         raise ImageReadError(f"{name}: {error}") from error
+
+
+def _of_size(image: Array, size: tuple[int, int] | None) -> Array:
+    if size is not None and image.shape[:2] != size:
+        (height, width), (high, wide) = size, image.shape[:2]
+        raise ImageReadError(
+            f"an image is {height} pixels high and {width} wide, this one {high} and {wide}: resize it, or let the model do so "
+            "(image_fit)"
+        )
+    return image
 
 
 def is_missing(cell: Any) -> bool:
