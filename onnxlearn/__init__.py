@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from onnxlearn.experiments.design import Design, grid
     from onnxlearn.experiments.design_file import read_design
     from onnxlearn.experiments.results import BenchmarkResult, ResampleResult
+    from onnxlearn.images.rules import ImageRules
     from onnxlearn.inference.bench import bench
     from onnxlearn.inspection.dependence import partial_dependence
     from onnxlearn.inspection.importance import importance
@@ -62,6 +63,7 @@ __all__ = [
     "Design",
     "Graph",
     "Holdout",
+    "ImageRules",
     "InSample",
     "Learner",
     "LeaveOneOut",
@@ -114,6 +116,7 @@ _HOMES = {
     "CustomCV": "onnxlearn.resampling:CustomCV",
     "Design": "onnxlearn.experiments.design:Design",
     "Holdout": "onnxlearn.resampling:Holdout",
+    "ImageRules": "onnxlearn.images.rules:ImageRules",
     "InSample": "onnxlearn.resampling:InSample",
     "Learner": "onnxlearn.learner:Learner",
     "LeaveOneOut": "onnxlearn.resampling:LeaveOneOut",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 Data: TypeAlias = Literal[
     "classification", "two classes", "regression",
-    "numbers", "missing numbers", "categories", "ordered categories", "dates",
+    "numbers", "missing numbers", "categories", "ordered categories", "dates", "images",
 ]  # fmt: skip
 """What a task may have to have for a parameter to count. Ordered categories are categories; they and dates are numbers too."""
 
@@ -63,8 +63,10 @@ def holds(beside: Beside, values: Mapping[str, Any]) -> bool:
     False
     >>> holds(({"coverage": GIVEN}, {"temperature": True}), {"coverage": None, "temperature": True})
     True
+
+    A learner without a setting is as if that setting were right, if there is no other set.
     """
-    return any(all(_fits(wanted, values[name]) for name, wanted in one.items() if name in values) for one in _sets(beside))
+    return any(all(_fits(wanted, values[name]) for name, wanted in one.items()) for one in _known_sets(beside, values))
 
 
 def requirements(beside: Beside) -> list[dict[str, Callable[[Any], bool]]]:
@@ -87,7 +89,7 @@ def idle(name: str, value: Any, beside: Beside, values: Mapping[str, Any]) -> st
     >>> idle("n_bins", 16, {"num_embedding": "piecewise_linear"}, {"num_embedding": "pbld"})
     "n_bins=16 changes nothing with num_embedding='pbld': leave it out; it counts with num_embedding=piecewise_linear"
     """
-    first = _sets(beside)[0]
+    first = _known_sets(beside, values)[0]
     found = " and ".join(f"{other}={values[other]!r}" for other, wanted in first.items() if not _fits(wanted, values[other]))
     return f"{name}={value!r} changes nothing with {found}: leave it out; it counts with {describe(beside)}"
 
@@ -95,6 +97,12 @@ def idle(name: str, value: Any, beside: Beside, values: Mapping[str, Any]) -> st
 def _sets(beside: Beside) -> Sequence[Mapping[str, Any]]:
     """The sets of settings, one of which is needed; a parameter that always counts has one that is empty."""
     return [beside] if isinstance(beside, Mapping) else beside or [{}]
+
+
+def _known_sets(beside: Beside, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sets of settings as far as the learner has them; of one that it has nothing of, nothing, unless there is no other."""
+    found = [{name: wanted for name, wanted in one.items() if name in values} for one in _sets(beside)]
+    return [one for one in found if one] or [{}]
 
 
 def _fits(wanted: Any, value: Any) -> bool:

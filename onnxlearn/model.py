@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
-from onnxlearn.errors import DataError, ModelFileError, ParameterError
+from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, ParameterError
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.guard import MAX_BYTES, require_harmless
+from onnxlearn.images.feed import ruled
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, require_no_skip
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -96,6 +98,7 @@ class Model:
         self._axes = {name: output.axis for name, output in self.outputs.items()}
         # A file rewritten for runtimes without strings gives positions among the classes.
         self._classes = class_array(self.schema.target) if self.metadata.get("labels") == "indices" else None
+        self._has_images = bool(self.schema.of_kind("image"))
         self._encode: Callable[[Mapping[str, object]], Feeds] = row_encoder(self.schema)
         self.out_of_fold: Prediction | None = None
         self.callbacks: tuple[Any, ...] = ()
@@ -132,20 +135,22 @@ class Model:
             [part.assign(network=i)[["network", *part.columns]] for i, part in enumerate(parts, 1)], ignore_index=True
         )
 
-    def predict(self, table: Table) -> Prediction:
+    def predict(self, table: Table, *, images: ImageRules | None = None) -> Prediction:
         """Predict every row of a table, in order.
 
         ``table``: a data frame of pandas or Polars, any table or stream of batches that speaks Arrow, the path of a file or of
         a folder of files, a dict of columns, rows as dicts, or a task.
 
-        Where the table has the target too, the prediction knows the truth and can be scored.
+        Where the table has the target too, the prediction knows the truth and can be scored. ``images``: how images are read,
+        an :class:`onnxlearn.ImageRules`, whose policy is not ``skip``: every row is predicted.
 
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
         """
+        require_no_skip(images)
         if isinstance(table, str | Path):
             from onnxlearn.files.stream import collect
 
-            return collect(self, table)
+            return collect(self, table, images=images)
         from onnxlearn.task import Task
 
         if isinstance(table, Task):
@@ -154,8 +159,8 @@ class Model:
             from onnxlearn.files.arrow import ArrowTable
             from onnxlearn.files.stream import predict_reader
 
-            return predict_reader(self, ArrowTable(table))
-        return self._predict_frame(as_frame(table))
+            return predict_reader(self, ArrowTable(table), images=images or USUAL_RULES)
+        return self._predict_frame(as_frame(table), images or USUAL_RULES)
 
     def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
         """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.
@@ -169,7 +174,10 @@ class Model:
             raise DataError(f"a row is a dict of every feature, not {type(row).__name__}; predict takes tables")
         feeds = self._form.arrange(self._encode(row), self.schema)
         with self._told_failure():
-            outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
+            if self._has_images:
+                outputs = run_chunked(self._session, feeds, self._names)
+            else:
+                outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
         self._finish(outputs, 1)
         return one_row(self.schema.target, outputs, self._axes)
 
@@ -189,6 +197,9 @@ class Model:
         """What the runtime raises where a graph cannot be run, as an error of ours."""
         try:
             yield
+        except OnnxlearnError:
+            # Of an image that cannot be read.
+            raise
         except Exception as error:
             text = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelFileError(f"{self._options['source']} cannot be run on these rows: {text}") from error
@@ -292,17 +303,17 @@ class Model:
 
     def _predict_task(self, task: Task) -> Prediction:
         if task.schema.features != self.schema.features or task.schema.target != self.schema.target:
-            return self._predict_frame(task.frame)
+            return self._predict_frame(task.frame, task.images)
         # The model's own columns: they are converted already.
         outputs = self.predict_feeds(task.feeds())
         return self.to_prediction(outputs, row_ids=task.row_ids, truth=task.truth(), weights=task.weights())
 
-    def _predict_frame(self, frame: pd.DataFrame) -> Prediction:
+    def _predict_frame(self, frame: pd.DataFrame, images: ImageRules) -> Prediction:
         say_extra_columns(frame.columns, self.schema)
         require_features(self.schema, frame.columns)
         step = self.block_rows(BLOCK_ROWS)
         blocks = [
-            self.predict_feeds(_block_feeds(frame, self.schema, start, start + step))
+            self.predict_feeds(ruled(_block_feeds(frame, self.schema, start, start + step), images))
             for start in range(0, len(frame) or 1, step)
         ]
         outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._names}

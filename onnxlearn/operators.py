@@ -9,7 +9,7 @@ from __future__ import annotations
 OPSETS = {"": range(7, 27), "ai.onnx.ml": range(1, 6)}
 """The versions of the standard's operators that ONNX Runtime reads, by domain; ``ai.onnx`` is written as the empty text."""
 
-SIZED = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Tile": 1}
+SIZED = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "Tile": 1}
 """Operators whose output has a size that values tell, and which input that is."""
 
 _BY_ELEMENT = """

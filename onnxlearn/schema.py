@@ -50,10 +50,12 @@ class Column:
     categorical, ordered   int64                                               INT64
     boolean                bool, int64 (numbers 0 and 1, declared boolean)     DOUBLE (BOOL if ``strict_bool``)
     datetime               naive (UTC wall time), utc (had a zone)             INT64 (microseconds)
+    text                   str                                                 STRING
+    image                  uint8                                               UINT8 ``[N, H, W, C]``
     =====================  ==================================================  ===============
 
     ``levels`` are those of a categorical (sorted) or ordered column (in their order); code ``i + 2`` is level ``i``.
-    ``has_missing`` tells whether the task's table had missing values here.
+    ``has_missing`` tells whether the task's table had missing values here. ``n_channels`` of images: 3 for colour, 1 for grey.
 
     >>> Column(name="sex", kind="categorical", dtype="str", levels=("f", "m")).n_codes
     4
@@ -65,6 +67,7 @@ class Column:
     levels: tuple[Level, ...] = ()
     has_missing: bool = False
     strict_bool: bool = False
+    n_channels: int = 0
 
     @property
     def n_codes(self) -> int:
@@ -80,6 +83,8 @@ class Column:
             return "BOOL" if self.strict_bool else "DOUBLE"
         if self.kind == "datetime" or self.dtype == "int64":
             return "INT64"
+        if self.kind == "image":
+            return "UINT8"
         return "STRING"
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,13 +132,52 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnTensor:
+    """What enters of one column of images or texts by itself: ``name`` is ``image_<column>`` or ``text_<column>``.
+
+    ``shape``: that of a row. ``n_ids``: of an int64 tensor of ids of words, how many there may be. ``given_size``: height and
+    width that images have to have, where not any will do.
+
+    >>> ColumnTensor(name="text_review", column="review", dtype="int64", shape=(64,), n_ids=10_002).kind
+    'text'
+    """
+
+    name: str
+    column: str
+    dtype: Literal["float32", "int64"]
+    shape: tuple[int, ...]
+    n_ids: int = 0
+    given_size: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What kind of column it is made of: ``image`` or ``text``."""
+        return self.name.partition("_")[0]
+
+    @property
+    def onnx_type(self) -> str:
+        """Name of the ONNX element type."""
+        return "FLOAT" if self.dtype == "float32" else "INT64"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; :meth:`from_dict` gives the tensor back."""
+        return {**dataclasses.asdict(self), "shape": list(self.shape), "given_size": list(self.given_size)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ColumnTensor:
+        """Inverse of :meth:`to_dict`."""
+        lists = {name: tuple(data.get(name, ())) for name in ("shape", "given_size")}
+        return cls(**{**_known(cls, data), **lists})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ingress:
     """Widths of the tensors that enter the network: a pure function of schema and preprocessing settings.
 
     ``num_names`` names the columns of ``num`` (float32 ``[N, n_num]``), ``cat_names`` those of ``cat`` (int64
     ``[N, n_cat]``), whose codes are below ``cardinalities``. ``num_kinds`` tells the columns of ``num`` apart: numbers and
     ranks, parts of dates, and flags of two values; flags stand last. ``num_sources`` names the feature that each column of
-    ``num`` is made from; ``cat_names`` are features themselves.
+    ``num`` is made from; ``cat_names`` are features themselves. ``columns``: the tensors of images and texts, one a column.
     """
 
     num_names: tuple[str, ...] = ()
@@ -141,6 +185,7 @@ class Ingress:
     num_sources: tuple[str, ...] = ()
     cat_names: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
+    columns: tuple[ColumnTensor, ...] = ()
 
     @property
     def n_num(self) -> int:
@@ -154,12 +199,15 @@ class Ingress:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` gives the ingress back."""
-        return {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        data = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        data["columns"] = [column.to_dict() for column in self.columns]
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Ingress:
         """Inverse of :meth:`to_dict`."""
-        return cls(**{key: tuple(value) for key, value in _known(cls, data).items()})
+        known = {key: tuple(value) for key, value in _known(cls, data).items() if key != "columns"}
+        return cls(**known, columns=tuple(map(ColumnTensor.from_dict, data.get("columns", ()))))
 
 
 @dataclass(frozen=True, kw_only=True)

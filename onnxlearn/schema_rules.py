@@ -16,6 +16,8 @@ _COLUMN_TYPES: Mapping[str, tuple[str, ...]] = {
     "ordered": ("str", "int64"),
     "boolean": ("bool", "int64"),
     "datetime": ("naive", "utc"),
+    "text": ("str",),
+    "image": ("uint8",),
 }
 _TARGET_TYPES: Mapping[str, tuple[str, ...]] = {
     "classification": ("str", "int64", "bool"),
@@ -81,6 +83,9 @@ def _check_column(column: Mapping[str, Any], place: str) -> str:
     for flag in ("has_missing", "strict_bool"):
         if type(column.get(flag, False)) is not bool:
             raise _Mistake(f"{place}.{flag} is {_shown(column[flag])}, not true or false")
+    n_channels = column.get("n_channels", 0)
+    if type(n_channels) is not int or n_channels not in ((1, 3) if kind == "image" else (0,)):
+        raise _Mistake(f"{place} is {kind} and has {_shown(n_channels)} channels")
     return name
 
 
@@ -115,6 +120,20 @@ def _check_ingress(ingress: Mapping[str, Any]) -> None:
     for one, other in ((len(kinds), len(lists["num_names"])), (len(sizes), len(lists["cat_names"]))):
         if one != other:
             raise _Mistake(f"ingress has lists of {one} and {other} for the same columns")
+    for i, column in enumerate(_list(ingress.get("columns", []), "ingress.columns")):
+        _check_column_tensor(_object(column, f"ingress.columns[{i}]"), f"ingress.columns[{i}]")
+
+
+def _check_column_tensor(column: Mapping[str, Any], place: str) -> None:
+    for key in ("name", "column"):
+        _text(column.get(key), f"{place}.{key}")
+    _choice(("float32", "int64"), column.get("dtype"), f"{place}.dtype")
+    for key, lengths in (("shape", range(1, 9)), ("given_size", (0, 2))):
+        sizes = _list(column.get(key, []), f"{place}.{key}")
+        if len(sizes) not in lengths or any(type(size) is not int or not 1 <= size < 2**31 for size in sizes):
+            raise _Mistake(f"{place}.{key} has to hold sizes, from 1")
+    if type(column.get("n_ids", 0)) is not int or not 0 <= column.get("n_ids", 0) < 2**31:
+        raise _Mistake(f"{place}.n_ids is {_shown(column['n_ids'])}, not a number of ids")
 
 
 def _object(value: object, place: str) -> Mapping[str, Any]:

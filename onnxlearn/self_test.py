@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 
 from onnxlearn.errors import ModelFileError
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.form import image_shape
 
 KEY = "self_test"
 N_ROWS = 4
 # Wide tables and many classes have fewer rows, but two, so that the document stays small: about 10 kB of cells.
 MIN_ROWS, MAX_CELLS = 2, 2000
+# Pixels that are told of an image; the rest repeats them.
+TILE = 64
+MAX_SIDE = 4096
 
 TOLERANCE = 1e-5
 """What machines may differ by, as everywhere in the file format."""
@@ -71,7 +76,7 @@ def record(schema: Schema, predict: Predict) -> dict[str, Any]:
     feeds = rows_of(schema)
     outputs = predict(feeds)
     return {
-        "inputs": {column.name: _cells(feeds[column.name][:, 0]) for column in schema.features},
+        "inputs": {column.name: _told(feeds[column.name], column) for column in schema.features},
         "outputs": {name: _cells(array) for name, array in outputs.items()},
     }
 
@@ -82,7 +87,25 @@ def rows_of(schema: Schema) -> Feeds:
     Numbers are small, so that runtimes which round differently stay within the tolerance; ``graph/hostile.py`` has the rest.
     """
     n = max(MIN_ROWS, min(N_ROWS, MAX_CELLS // max(1, len(schema.features), schema.target.n_outputs)))
-    return {column.name: _column(column, i, n) for i, column in enumerate(schema.features)}
+    return {
+        column.name: _images(column, schema, n) if column.kind == "image" else _column(column, i, n)
+        for i, column in enumerate(schema.features)
+    }
+
+
+def _told(feed: Any, column: Column) -> list[Any]:
+    """The cells of a feed: of an image its shape, and pixels that are repeated to fill it."""
+    if column.kind == "image":
+        return [{"shape": list(image.shape), "tile": image.ravel()[:TILE].tolist()} for image in feed.read().images]
+    return _cells(feed[:, 0])
+
+
+def _images(column: Column, schema: Schema, n: int) -> ImageFeed:
+    size = next((each for each in image_shape(column, schema)[1:3] if isinstance(each, int)), None)
+    shapes = [image_shape(column, schema)[1:]] * n if size else [(8, 6 + row, column.n_channels) for row in range(n)]
+    tile = np.arange(TILE, dtype=np.uint8) * 3 + 20
+    images = [np.resize(tile + 7 * row, shape).astype(np.uint8) for row, shape in enumerate(shapes)]  # type: ignore[arg-type]
+    return ImageFeed.of([None if row == 1 else image for row, image in enumerate(images)], column)
 
 
 def verify(
@@ -155,19 +178,28 @@ def _read(told: Any, schema: Schema, source: str) -> tuple[Feeds, dict[str, Arra
         expected = {str(name): _array(values) for name, values in outputs.items()}
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ModelFileError(f"{source} is damaged: its self-test cannot be read ({type(error).__name__}: {error})") from error
-    counts = {len(array) for array in (*feeds.values(), *expected.values()) if array.ndim} or {0}
+    counts = {len(array) for array in (*feeds.values(), *expected.values()) if len(array.shape)} or {0}
     if len(counts) != 1 or not 1 <= min(counts) <= 1000 or not expected or any(array.ndim == 0 for array in expected.values()):
         raise ModelFileError(f"{source} is damaged: the inputs and outputs of its self-test have to have 1 to 1000 rows alike")
     return feeds, expected
 
 
-def _feed(cells: Any, column: Column) -> Array:
+def _feed(cells: Any, column: Column) -> Any:
+    if column.kind == "image":
+        return ImageFeed.of([_image(cell, column) for cell in cells], column)
     wanted = {"STRING": str, "INT64": int, "BOOL": bool}.get(column.onnx_type)
     if not isinstance(cells, list) or (wanted and any(type(cell) is not wanted for cell in cells)):
         raise ValueError(f"column {column.name!r} has values of another type")
     values = cells if wanted else [np.nan if cell is None else float(cell) for cell in cells]
     with np.errstate(over="raise"):
         return np.array(values, _TYPES[column.onnx_type]).reshape(-1, 1)
+
+
+def _image(told: Any, column: Column) -> Array:
+    height, width, n_channels = told["shape"]
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and n_channels == column.n_channels):
+        raise ValueError(f"column {column.name!r} has an image of shape {told['shape']}")
+    return np.resize(np.array(told["tile"], np.uint8), (height, width, n_channels))
 
 
 def _array(cells: Any) -> Array:

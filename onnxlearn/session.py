@@ -52,25 +52,33 @@ class Session(Protocol):
 
 def run_chunked(
     session: Session,
-    feeds: Mapping[str, np.ndarray[Any, Any]],
+    feeds: Mapping[str, Any],
     names: Sequence[str] | None = None,
     chunk_rows: int | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Run all rows in chunks and join the outputs; memory beyond the outputs does not grow with the rows.
 
-    ``feeds``: one array a model input, all with the rows on the first axis. ``names``: the outputs to compute, by default
+    ``feeds``: one array a model input, all with the rows on the first axis; images may be an
+    :class:`onnxlearn.images.feed.ImageFeed`. ``names``: the outputs to compute, by default
     all. ``chunk_rows``: rows of a chunk, by default the session's and fewer when rows are wide. No rows give empty outputs.
     """
     names = list(names) if names is not None else [output.name for output in session.get_outputs()]
     n_rows = len(next(iter(feeds.values())))
+    run_rows = session.run
+    if any(hasattr(feed, "read") for feed in feeds.values()):
+        # Images, which are read when they are run.
+        from onnxlearn.images.run import CHUNK_ROWS as IMAGE_ROWS
+        from onnxlearn.images.run import run_images
+
+        run_rows, chunk_rows = functools.partial(run_images, session), min(chunk_rows or session.chunk_rows, IMAGE_ROWS)
     step = chunk_rows or chunk_size(feeds, session.chunk_rows)
     if n_rows <= step:
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        return dict(zip(names, run_rows(names, feeds), strict=True))
     import numpy as np
 
     def run(start: int) -> list[np.ndarray[Any, Any]]:
         # Slices of C-contiguous arrays are views: nothing is copied on the way in.
-        return session.run(names, {name: array[start : start + step] for name, array in feeds.items()})
+        return run_rows(names, {name: array[start : start + step] for name, array in feeds.items()})
 
     first = run(0)
     joined = [np.empty((n_rows, *output.shape[1:]), output.dtype) for output in first]

@@ -20,6 +20,7 @@ _ONNX_TYPES = {
     "tensor(bool)": "BOOL",
     "tensor(int64)": "INT64",
     "tensor(string)": "STRING",
+    "tensor(uint8)": "UINT8",
 }
 
 

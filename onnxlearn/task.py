@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.images.feed import ruled
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.tasks.folds import fold_numbers
 from onnxlearn.tasks.holdout import holdout_rows
+from onnxlearn.tasks.images import image_column, readable_rows
 from onnxlearn.tasks.roles import Roles, TaskWarning, check_mapping, column_codes, make_schema, require_frame, row_weights
 from onnxlearn.tasks.targets import target_truth
 from onnxlearn.wire.feeds import Feeds, frame_feeds, require_columns, unique_column
+from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.values import Place, describe, row_place
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ class _Arrays:
     copies: NDArray[np.int64] | None = None
 
     @classmethod
-    def read(cls, frame: pd.DataFrame, schema: Schema, where: Place = row_place) -> _Arrays:
+    def read(cls, frame: pd.DataFrame, schema: Schema, where: Place = row_place, images: ImageRules = USUAL_RULES) -> _Arrays:
         def codes(names: Sequence[str], role: str) -> NDArray[np.int64] | None:
             require_columns(names, frame.columns, needed_by=f"the role {role!r}")
             return column_codes(frame, names, role, where) if names else None
@@ -59,7 +64,7 @@ class _Arrays:
 
         return cls(
             # Copies, because columns may lie in the frame's own memory, which its owner may write to.
-            feeds={name: array.copy() for name, array in frame_feeds(frame, schema, where=where).items()},
+            feeds={name: array.copy() for name, array in ruled(frame_feeds(frame, schema, where=where), images).items()},
             truth=target_truth(frame, schema, where=where),
             weights=weights(schema.weight) if schema.weight else None,
             groups=codes([schema.group] if schema.group else [], "group"),
@@ -90,7 +95,7 @@ class Task:
     """A table with a target. Made by :meth:`from_frame` and :meth:`from_file`, which infer the schema.
 
     ``schema`` describes it without its data, ``frame`` is the table, ``notes`` say what was noticed. ``Task(frame, schema)``
-    puts another table under a schema that is already there.
+    puts another table under a schema that is already there. ``images``: how its images are read.
 
     >>> import pandas as pd
     >>> task = Task.from_frame(pd.DataFrame({"x": [1.5, None, 2.0], "y": ["a", "b", "a"]}), target="y")
@@ -103,7 +108,13 @@ class Task:
     _type = "auto"
 
     def __init__(
-        self, frame: pd.DataFrame, schema: Schema, notes: Sequence[str] = (), *, _arrays: _Arrays | None = None
+        self,
+        frame: pd.DataFrame,
+        schema: Schema,
+        notes: Sequence[str] = (),
+        *,
+        images: ImageRules = USUAL_RULES,
+        _arrays: _Arrays | None = None,
     ) -> None:
         require_frame(frame)
         if not isinstance(schema, Schema):
@@ -115,7 +126,8 @@ class Task:
         self._table: tuple[pd.DataFrame, NDArray[np.int64] | None] = frame.copy(deep=False), None
         self.schema = schema
         self.notes = tuple(notes)
-        self._arrays = _arrays or _Arrays.read(frame, schema)
+        self.images = images
+        self._arrays = _arrays or _Arrays.read(frame, schema, images=images)
 
     @classmethod
     def from_frame(
@@ -135,6 +147,7 @@ class Task:
         id: str | Sequence[str] | None = None,
         ignore: str | Sequence[str] = (),
         strict_bool: str | Sequence[str] = (),
+        images: ImageRules | None = None,
     ) -> Task:
         """Make a task of a data frame.
 
@@ -143,15 +156,17 @@ class Task:
         classes, by default the second. ``kinds`` and ``levels`` override what is inferred, column by column. A column with a
         role (``group``: rows that stay together, ``stratum``: shares that splits keep, ``weight``: of each row, >= 0,
         ``order``: splits set the latest rows aside, ``id``: names the row, ``ignore``) is no feature. ``strict_bool``: boolean
-        columns that enter the file as BOOL and may not be missing.
+        columns that enter the file as BOOL and may not be missing. ``images``: how columns of kind
+        ``image`` are read, an :class:`onnxlearn.ImageRules`.
 
         Raises ``ColumnNotFoundError`` for a column that is not there, ``DataTypeError`` for values that cannot be used,
         ``DataError`` for a table that makes no task. Warns with ``TaskWarning`` where a column is taken for an identifier.
         """
         roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
         return cls._make(
-            df, roles, name=name, type=type, positive=positive, kinds=kinds, levels=levels, strict_bool=strict_bool
-        )
+            df, roles, name=name, type=type, positive=positive, kinds=kinds, levels=levels, strict_bool=strict_bool,
+            images=images or USUAL_RULES,
+        )  # fmt: skip
 
     @classmethod
     def from_file(
@@ -173,12 +188,13 @@ class Task:
         id: str | Sequence[str] | None = None,
         ignore: str | Sequence[str] = (),
         strict_bool: str | Sequence[str] = (),
+        images: ImageRules | None = None,
     ) -> Task:
         """Make a task of a file: CSV, TSV, Parquet, Feather, Arrow or JSON lines by suffix (text also ``.gz``).
 
         ``format`` overrides the suffix and is needed for ``-``, standard input. ``na``: cells of a text file that mean missing,
         besides the empty one, in place of the usual spellings. The rest as in :meth:`from_frame`; ``name`` is by default
-        the file's.
+        the file's, and relative paths of images start in its folder.
         """
         from onnxlearn.files.tables import na_cells, read_whole, table_name
 
@@ -198,14 +214,31 @@ class Task:
             kinds=kinds,
             levels=levels,
             strict_bool=strict_bool,
+            images=beside(images, path),
         )
 
     @classmethod
-    def _make(cls, df: pd.DataFrame, roles: Roles, *, type: str = "auto", where: Place = row_place, **options: Any) -> Task:
+    def _make(
+        cls,
+        df: pd.DataFrame,
+        roles: Roles,
+        *,
+        images: ImageRules,
+        type: str = "auto",
+        where: Place = row_place,
+        notes: Sequence[str] = (),
+        **options: Any,
+    ) -> Task:
         if cls._type != "auto" and type not in ("auto", cls._type):
             raise DataError(f"{cls.__name__} makes tasks of type {cls._type!r}, not {type!r}; use Task.from_frame")
-        schema, notes, warned = make_schema(df, roles, type=cls._type if type == "auto" else type, where=where, **options)
-        task = _TASK_TYPES[schema.target.type](df, schema, notes, _arrays=_Arrays.read(df, schema, where))
+        options |= {"type": cls._type if type == "auto" else type, "images": images}
+        if images.policy == "skip":
+            df, where, skipped = _readable(df, images, where, options["kinds"] or {})
+            notes = [*notes, *skipped]
+        schema, all_notes, warned = make_schema(df, roles, where=where, notes=notes, **options)
+        images = dataclasses.replace(images, policy="error") if images.policy == "skip" else images
+        arrays = _Arrays.read(df, schema, where, images)
+        task = _TASK_TYPES[schema.target.type](df, schema, all_notes, images=images, _arrays=arrays)
         for text in warned:
             warnings.warn(text, TaskWarning, stacklevel=3)
         return task
@@ -345,6 +378,23 @@ class RegressionTask(Task):
 
 
 _TASK_TYPES: dict[str, type[Task]] = {"classification": ClassificationTask, "regression": RegressionTask}
+
+
+def _readable(
+    frame: pd.DataFrame, images: ImageRules, where: Place, kinds: Mapping[str, str]
+) -> tuple[pd.DataFrame, Place, list[str]]:
+    """The rows whose images can be read, with what names them, and what there is to say of the others."""
+    names = [name for name, kind in kinds.items() if kind == "image" and name in frame.columns]
+    if not names or not len(frame):
+        return frame, where, []
+    columns = [image_column(name, unique_column(frame, name).array, images) for name in names]
+    feeds = [series_array(unique_column(frame, column.name), column, where).ruled(images) for column in columns]
+    kept = readable_rows(feeds)
+    return frame.iloc[kept.rows], functools.partial(_moved, where, kept.rows), kept.notes
+
+
+def _moved(where: Place, rows: NDArray[np.int64], row: int) -> str:
+    return where(int(rows[row]))
 
 
 def _row_index(rows: NDArray[Any], n_rows: int) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.lowering.lower import MAIN_OUTPUT, emit_outputs
 from onnxlearn_models.training.history import TrainResult
+from onnxlearn_models.training.tensors import arguments
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,16 +72,21 @@ class FittedNetwork:
         """One row of every ingress that there is."""
         ingress = self.preprocessing.plan.ingress
         rows = {"num": torch.zeros(1, ingress.n_num, dtype=self.dtype), "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64)}
+        for column in ingress.columns:
+            dtype = self.dtype if column.dtype == "float32" else torch.int64
+            rows[column.name] = torch.zeros(1, *column.shape, dtype=dtype)
         return {name: row for name, row in rows.items() if row.shape[1]}
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""
         double = self.dtype == torch.float64
+        samples = self.samples()
         # The numbers are those that training read, float32, in both cases.
         inputs = {
-            name: g.op("Cast", value, to=DOUBLE) if double and name == "num" else value for name, value in tensors.items()
+            name: g.op("Cast", value, to=DOUBLE) if double and samples[name].is_floating_point() else value
+            for name, value in tensors.items()
         }
-        outputs = emit_outputs(g, self.module, inputs, self.samples())
+        outputs = emit_outputs(g, self.module, inputs, samples)
         output, shape = outputs[MAIN_OUTPUT].value, outputs[MAIN_OUTPUT].sample.shape[1:]
         further = {
             name: (g.op("Cast", each.value, to=FLOAT) if double else each.value, tuple(each.sample.shape[1:]))
@@ -106,7 +112,7 @@ def run_network(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Te
     parts = []
     for start in range(0, max(n_rows, 1), step):
         part = {name: tensor[start : start + step] for name, tensor in inputs.items()}
-        parts.append({MAIN_OUTPUT: module(**part)} if outputs is None else outputs(**part))
+        parts.append({MAIN_OUTPUT: module(**arguments(part))} if outputs is None else outputs(**arguments(part)))
     return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

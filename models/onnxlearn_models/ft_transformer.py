@@ -329,7 +329,10 @@ class FTTransformer(NetworkLearner):
         "embedding_weight_decay": 0.0,
     }
 
-    without: Mapping[str, str] = {"d_num_embedding": "the embedding of a number is its token, whose width is d_block"}
+    without: Mapping[str, str] = {
+        "d_num_embedding": "the embedding of a number is its token, whose width is d_block",
+        "norm_statistics": "it has no batch norm",
+    }
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

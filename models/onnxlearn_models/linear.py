@@ -103,7 +103,11 @@ class Linear(NetworkLearner):
         "patience": None,
     }
 
-    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout"}
+    without: Mapping[str, str] = {
+        "dropout_schedule": "it has no dropout",
+        "lr_layer_decay": "it has one layer",
+        "norm_statistics": "it has no batch norm",
+    }
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

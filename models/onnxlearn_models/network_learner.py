@@ -47,7 +47,7 @@ from onnxlearn_models.training.config import (
 from onnxlearn_models.training.devices import choose_device
 from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
-from onnxlearn_models.training.groups import parameter_groups, regrouped
+from onnxlearn_models.training.groups import layered, parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
 from onnxlearn_models.training.loop import train_network
 from onnxlearn_models.training.lr_range import range_test
@@ -71,12 +71,15 @@ class NetworkLearner(Learner):
 
     A subclass sets ``name``, ``architecture`` and ``architecture_config``, the dataclass of its settings. The network's
     ``forward(num, cat)`` takes float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, and
-    gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. It may have
+    gives ``[N, schema.n_outputs]``, or ``[N, k, schema.n_outputs]`` for k members that are averaged. With
+    ``preprocess_config = ColumnsConfig`` it takes images and texts too: ``forward(num, cat, columns)``, a dictionary of what
+    ``schema.ingress.columns`` names, ``None`` where there are none. It may have
     ``initialize(inputs)``, which sets weights and buffers by the training rows before training, but no shape.
     """
 
     architecture: ClassVar[Callable[..., nn.Module]]
     architecture_config: ClassVar[type]
+    preprocess_config: ClassVar[type[PreprocessConfig]] = PreprocessConfig
 
     def __init__(self, **params: Any) -> None:
         params = plain(params)
@@ -121,7 +124,7 @@ class NetworkLearner(Learner):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
-            cls.config_types = (cls.architecture_config, *SHARED)
+            cls.config_types = (cls.architecture_config, cls.preprocess_config, *SHARED[1:])
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
@@ -140,8 +143,9 @@ class NetworkLearner(Learner):
 
     @classmethod
     def groups(cls, module: nn.Module, config: TrainConfig) -> list[Group]:
-        """The parameters to train, with the rates of ``param_groups`` where they are meant by one."""
-        return regrouped(cls.parameter_groups(module, config), module, config.param_groups)
+        """The parameters to train, with rates by their names (``param_groups``) and by their layers (``lr_layer_decay``)."""
+        groups = regrouped(cls.parameter_groups(module, config), module, config.param_groups)
+        return layered(groups, module, config.lr_layer_decay)
 
     @classmethod
     def finish(cls, module: nn.Module, config: Any, valid: Tensors | None, objective: Objective) -> nn.Module:
@@ -284,7 +288,7 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
-        freeze(module, config.freeze)
+        freeze(module, config.freeze, config.unfreeze or ())
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         notes = [] if config.start_from is None else config.start_from.notes(module, train.schema)
         if notes:

@@ -358,7 +358,10 @@ class RealMLP(NetworkLearner):
         "monitor": "loss",
         "label_smoothing": 0.0,
     }
-    without: Mapping[str, str] = dict.fromkeys(("l1", "l2"), "its parts learn at rates of their own; use weight_decay")
+    without: Mapping[str, str] = {
+        **dict.fromkeys(("l1", "l2"), "its parts learn at rates of their own; use weight_decay"),
+        "norm_statistics": "it has no batch norm",
+    }
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

@@ -377,6 +377,7 @@ class TabM(NetworkLearner):
         "warmup": 0.0,
         "ema": 0.0,
     }
+    without: Mapping[str, str] = {"norm_statistics": "it has no batch norm"}
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:

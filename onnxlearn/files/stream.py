@@ -13,6 +13,8 @@ from onnxlearn.errors import DataError, listing
 from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
+from onnxlearn.images.feed import ruled
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, require_no_skip
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
 from onnxlearn.wire.feeds import require_columns, require_features
@@ -31,16 +33,19 @@ def predict_file(
     *,
     keep: Sequence[str] = (),
     format: str | None = None,
+    images: ImageRules | None = None,
 ) -> int:
     """Predict every row of a file and write one line each, in order; return the number of rows.
 
     ``out``: ``.csv``, ``.tsv``, ``.jsonl`` (also ``.gz``), ``.parquet``, ``.feather`` or ``.arrow``; ``-`` is standard output,
     as CSV. It appears whole or not at all. ``keep``: columns of the input to copy in front of the predictions. ``format``:
-    of the input where its suffix does not tell.
+    of the input where its suffix does not tell. ``images``: how images are read; relative paths start in the file's folder.
 
     Raises: TableReadError, DataError, OutputError, MissingExtraError.
     """
     require_other_file(out, data)
+    require_no_skip(images)
+    rules = beside(images, data)
     suffix = output_suffix(out)
     names = [*keep, *_prediction_names(model, keep)]
     n_rows = 0
@@ -48,7 +53,7 @@ def predict_file(
         _check_columns(model, reader, keep)
         with open_writer(temporary, names, suffix=suffix) as write:
             for batch in reader.batches(model.block_rows(BATCH_ROWS)):
-                outputs = model.predict_feeds(batch.feeds(model.schema))
+                outputs = model.predict_feeds(ruled(batch.feeds(model.schema), rules))
                 prediction = model.to_prediction(outputs)
                 write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
                 n_rows += len(prediction)
@@ -61,25 +66,35 @@ def evaluate_file(
     *,
     measures: Sequence[str | Measure] = (),
     format: str | None = None,
+    images: ImageRules | None = None,
 ) -> dict[str, float]:
     """Score a model on a file that has the target: each measure's value by name, of the usual ones if none is named.
 
     Raises: as :func:`predict_file`, and UnknownNameError, ParameterError; DataError where the truth is not known.
     """
     chosen = _measures.resolve(measures, model.schema.target)
-    return collect(model, data, format=format, need_truth=True).scores(chosen)
+    return collect(model, data, format=format, need_truth=True, images=images).scores(chosen)
 
 
-def collect(model: Model, data: str | Path, *, format: str | None = None, need_truth: bool = False) -> Prediction:
+def collect(
+    model: Model,
+    data: str | Path,
+    *,
+    format: str | None = None,
+    need_truth: bool = False,
+    images: ImageRules | None = None,
+) -> Prediction:
     """Predict a file and keep the predictions, with the truth where the file has it.
 
     ``need_truth``: a ``DataError`` at the first rows without it.
     """
     with open_table(data, format) as reader:
-        return predict_reader(model, reader, need_truth=need_truth)
+        return predict_reader(model, reader, need_truth=need_truth, images=beside(images, data))
 
 
-def predict_reader(model: Model, reader: TableReader, *, need_truth: bool = False) -> Prediction:
+def predict_reader(
+    model: Model, reader: TableReader, *, need_truth: bool = False, images: ImageRules = USUAL_RULES
+) -> Prediction:
     """:func:`collect`, of a table that is open."""
     predictions: list[Prediction] = []
     _check_columns(model, reader, ())
@@ -87,7 +102,7 @@ def predict_reader(model: Model, reader: TableReader, *, need_truth: bool = Fals
         truth, weights, why = known_truth(model.schema, batch)
         if need_truth and truth is None:
             raise DataError(f"this cannot be scored: {why}")
-        outputs = model.predict_feeds(batch.feeds(model.schema))
+        outputs = model.predict_feeds(ruled(batch.feeds(model.schema), images))
         predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
     return _joined(predictions)
 

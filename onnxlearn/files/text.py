@@ -109,7 +109,8 @@ class ValueBatch:
         where: Place = line_place(self.lines)
 
         def read(column: Column) -> NDArray[Any]:
-            return values_array(self.columns[column.name], column, where)
+            array: NDArray[Any] = values_array(self.columns[column.name], column, where)
+            return array
 
         return truth_of(read, schema.target, where)
 

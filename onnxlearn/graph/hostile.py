@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,7 +27,7 @@ EVERY_KIND = max(map(len, (NUMBERS, BOOLEANS, STRINGS, INTEGERS, DATES)))
 """Rows in which each of these values occurs, in every column."""
 
 
-def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
+def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Any]:
     """``n`` rows (at least 1) of feeds, the same at every call; all missing in the first row.
 
     The columns go through all their values in different orders, so that many combinations occur; no value comes again
@@ -38,10 +39,16 @@ def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Array]:
     >>> hostile_feeds(schema, 3)["sex"].tolist()
     [[''], ['nan'], ['None']]
     """
-    return {column.name: _hostile_column(column, i, n) for i, column in enumerate(schema.features)}
+    entered = {} if schema.ingress is None else {each.column: each.given_size for each in schema.ingress.columns}
+    return {
+        column.name: _hostile_images(column, n, entered.get(column.name, ()))
+        if column.kind == "image"
+        else _hostile_column(column, i, n)
+        for i, column in enumerate(schema.features)
+    }
 
 
-def tried_feeds(schema: Schema, chunk_rows: int) -> dict[str, Array]:
+def tried_feeds(schema: Schema, chunk_rows: int) -> dict[str, Any]:
     """Hostile rows to hold one file against another on: the more a row costs, the fewer, but each value once.
 
     ``chunk_rows``: as many rows as the model is best run on at a time, which tells what a row costs.
@@ -53,6 +60,16 @@ def tried_feeds(schema: Schema, chunk_rows: int) -> dict[str, Array]:
     [60, 20, 15]
     """
     return hostile_feeds(schema, max(EVERY_KIND, min(4 * EVERY_KIND, chunk_rows)))
+
+
+def _hostile_images(column: Column, n: int, size: tuple[int, ...]) -> ImageFeed:
+    """Missing, of one pixel, thin, white, black but for one pixel, and of random pixels; of one size where that is given."""
+    random = np.random.default_rng(0)
+    sizes = [size] * 5 if size else [(1, 1), (1, 9), (9, 1), (8, 8), (7, 5)]
+    images: list[Any] = [None, *(random.integers(0, 256, (*each, column.n_channels), np.uint8) for each in sizes)]
+    images[-2][...], images[-1][...] = 255, 0
+    images[-1][0, 0] = 1
+    return ImageFeed.of([images[i % len(images)] for i in range(n)], column)
 
 
 def _hostile_column(column: Column, position: int, n: int) -> Array:

@@ -6,7 +6,8 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,12 +15,9 @@ from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
 from onnxlearn.images.ready import make_ready
+from onnxlearn.images.rules import POLICIES, Policy
 
 Found = TypeVar("Found")
-
-# What becomes of a row whose image cannot be read.
-Policy: TypeAlias = Literal["error", "skip", "missing"]
-POLICIES = ("error", "skip", "missing")
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,7 @@ class ImageColumn:
     ``cells``: a sequence of what :func:`~onnxlearn.images.reading.read_image` takes: a list, a numpy or Arrow array; a pandas
     column is given as ``column.array``. ``folder``: where relative paths start. ``policy``: an image that cannot be read is an
     error, its row is left out (``skip``), or it counts as missing; a cell without an image is missing always.
-    ``size``: height and width that every image has to have (None: any). ``missing_size``: those of the zeros that stand for a
-    missing image, by default ``size``, or one pixel.
+    ``missing_size``: height and width of the zeros that stand for a missing image. ``where`` names a row in messages.
 
     >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), 9, np.uint8), None])
     >>> batch = column.read([1, 0])
@@ -90,8 +87,8 @@ class ImageColumn:
     config: ReadConfig = USUAL
     folder: str | os.PathLike[str] | None = None
     policy: Policy = "error"
-    size: tuple[int, int] | None = None
-    missing_size: tuple[int, int] | None = None
+    missing_size: tuple[int, int] = (1, 1)
+    where: Callable[[int], str] = "row {}".format
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -99,6 +96,16 @@ class ImageColumn:
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def cell(self, row: int) -> Any:
+        """A cell that tells where its image is, wherever that is looked for: relative paths with their folder."""
+        cell = self.cells[row]
+        is_path = isinstance(cell, str | os.PathLike) and cell != ""
+        return Path(self.folder) / cell if is_path and self.folder is not None else cell
+
+    def place(self, row: int) -> str:
+        """What messages call an image."""
+        return f"column {self.name!r}, {self.where(row)}"
 
     def read(self, rows: Iterable[int]) -> ImageBatch:
         """The images of these rows (numbers from 0), decoded in this process.
@@ -166,12 +173,13 @@ class _Part:
     def __init__(self, column: ImageColumn, rows: list[int]) -> None:
         cells = [column.cells[row] for row in rows]
         self.rows = rows
+        self.places = [column.place(row) for row in rows]
         self.cells = [cell.as_py() if hasattr(cell, "as_py") else cell for cell in cells]
-        self.name, self.config, self.folder = column.name, column.config, column.folder
-        self.policy, self.size, self.missing_size = column.policy, column.size, column.missing_size or column.size or (1, 1)
+        self.config, self.folder = column.config, column.folder
+        self.policy, self.missing_size = column.policy, column.missing_size
 
     def read(self) -> ImageBatch:
-        found = [self._read_one(row, cell) for row, cell in zip(self.rows, self.cells, strict=True)]
+        found = [self._read_one(*each) for each in zip(self.rows, self.places, self.cells, strict=True)]
         problems = tuple(image for image in found if isinstance(image, Problem))
         kept = [
             (row, image)
@@ -185,11 +193,11 @@ class _Part:
             black=tuple(row for row, image in kept if isinstance(image, np.ndarray) and not image.any()),
         )
 
-    def _read_one(self, row: int, cell: Any) -> Array | Problem | None:
+    def _read_one(self, row: int, place: str, cell: Any) -> Array | Problem | None:
         try:
-            return read_image(cell, self.config, folder=self.folder, size=self.size)
+            return read_image(cell, self.config, folder=self.folder)
         except ImageReadError as error:
-            text = f"column {self.name!r}, row {row}, {error}"
+            text = f"{place}, {error}"
             if self.policy == "error":
                 raise ImageReadError(text) from error
             return Problem(row, text)
@@ -200,5 +208,6 @@ class _Part:
 
 def _read_ready(recipe: bytes, part: _Part) -> ReadyBatch:
     batch = part.read()
-    pixels, missing = make_ready(batch.images, recipe)
+    places = dict(zip(part.rows, part.places, strict=True))
+    pixels, missing = make_ready(batch.images, recipe, lambda position: places[int(batch.rows[position])])
     return ReadyBatch(batch.rows, pixels, missing, batch.problems, batch.black)

@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
-from onnxlearn.params import check_values, param
+from onnxlearn.images.config import ImageConfig
 
 # A picture as thin as a line must not become one of millions of pixels: no side is resized to more than this many times
 # the larger target side, before the crop takes the middle of it.
 MOST_TIMES = 16
 # ITU-R BT.601, as Pillow and torchvision have it.
 GREY = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageConfig:
-    """How images enter the network: their size there, and the scale of their values.
-
-    ``image_fit``: ``stretch`` resizes to the size there, whatever the shape; ``crop`` keeps the shape, resizes until the image
-    covers the size, and cuts out the middle (torchvision's ``Resize`` and ``CenterCrop``; with ``image_crop`` 0.875 for 224,
-    resized to 256); ``pad`` keeps the shape, resizes until the image fits in, and puts it in the middle of black; with ``none``
-    the file takes images of that size alone. Under ``crop``, what would be longer than 16 times the larger side is squeezed
-    to that first. Resized pixels are those of Pillow and torch in float within 0.002 of 255 levels; of bytes, Pillow rounds
-    after each of its two passes (1 level), and cuts the overshoots of ``bicubic`` off there (19 levels in pure noise).
-
-    Raises: ParameterError where means and standard deviations do not fit each other.
-
-    >>> ImageConfig(image_height=32, image_width=32).image_fit
-    'stretch'
-    """
-
-    image_height: int = param(64, "height of images in the network, in pixels", low=1, high=4096)
-    image_width: int = param(64, "width of images in the network, in pixels", low=1, high=4096)
-    image_fit: Literal["stretch", "crop", "pad", "none"] = param("stretch", "how images are brought to that size")
-    image_crop: float = param(
-        1.0, "share of height and width that the middle cut out has", low=0.1, high=1, when={"image_fit": "crop"}
-    )
-    image_resample: Literal["bilinear", "bicubic"] = param("bilinear", "how pixels are weighted when images are resized")
-    image_grey: bool = param(False, "turn colours into grey")
-    image_mean: tuple[float, ...] = param((0.5,), "subtracted from values of 0..1: one number, or one for each channel")
-    image_std: tuple[float, ...] = param((0.5,), "what is left is divided by: one number, or one for each channel")
-
-    def __post_init__(self) -> None:
-        check_values(self, owner="images")
-        if not self.image_std or not all(0 < std < np.inf for std in self.image_std):
-            raise ParameterError(f"image_std holds numbers above 0, not {self.image_std}")
-        if not self.image_mean or not np.isfinite(self.image_mean).all():
-            raise ParameterError(f"image_mean holds one number, or one for each channel, not {self.image_mean}")
 
 
 @dataclass(frozen=True)
@@ -61,17 +25,6 @@ class Images:
     pixels: Value
     missing: Value
     n_channels: int
-
-
-def image_input(g: GraphBuilder, column: str, config: ImageConfig, *, n_channels: int) -> Value:
-    """Declare the input of a column: uint8 ``[N, H, W, C]``, of any height and width unless ``image_fit`` is ``none``.
-
-    >>> image_input(GraphBuilder(), "photo", ImageConfig(), n_channels=3)
-    Value(name='photo')
-    """
-    if config.image_fit == "none":
-        return g.input(column, "UINT8", ["N", config.image_height, config.image_width, n_channels])
-    return g.input(column, "UINT8", ["N", f"{column}_height", f"{column}_width", n_channels])
 
 
 def emit_images(g: GraphBuilder, x: Value, config: ImageConfig, *, n_channels: int) -> Images:
@@ -84,7 +37,8 @@ def emit_images(g: GraphBuilder, x: Value, config: ImageConfig, *, n_channels: i
 
     >>> g = GraphBuilder()
     >>> with g.scope("prep"):
-    ...     images = emit_images(g, image_input(g, "photo", ImageConfig(), n_channels=3), ImageConfig(), n_channels=3)
+    ...     pixels = g.input("photo", "UINT8", ["N", "height", "width", 3])
+    ...     images = emit_images(g, pixels, ImageConfig(), n_channels=3)
     >>> images.n_channels
     3
     """
@@ -112,8 +66,10 @@ def image_recipe(config: ImageConfig, *, n_channels: int) -> bytes:
     Raises: as :func:`emit_images`.
     """
     g = GraphBuilder()
+    size = ["height", "width"] if config.image_fit != "none" else [config.image_height, config.image_width]
     with g.scope("prep"):
-        images = emit_images(g, image_input(g, "image", config, n_channels=n_channels), config, n_channels=n_channels)
+        pixels = g.input("image", "UINT8", ["N", *size, n_channels])
+        images = emit_images(g, pixels, config, n_channels=n_channels)
     g.output(images.pixels, "pixels", "FLOAT", ["N", images.n_channels, config.image_height, config.image_width])
     g.output(images.missing, "missing", "BOOL", ["N"])
     recipe: bytes = g.to_model().SerializeToString(deterministic=True)

@@ -7,34 +7,46 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from onnxlearn.session import chunk_rows_of
+
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
-def groups_by_size(sizes: Array, *, max_pixels: int | None = None) -> list[Array]:
-    """Positions of rows whose images have the same size, each position in one group, ascending within it.
+def groups_by_size(sizes: Array) -> list[Array]:
+    """Positions of rows whose images have the same sizes, each position in one group, ascending within it.
 
-    ``sizes``: int ``[N, 2]``, height and width. Groups come in the order of their first rows. ``max_pixels``: a group of more
-    pixels (rows times height times width) is cut into several, of one row at least.
+    ``sizes``: int ``[N, 2]``, height and width, or ``[N, 2 k]`` of k columns. Groups come in the order of their first rows.
 
     >>> [group.tolist() for group in groups_by_size(np.array([[2, 3], [4, 4], [2, 3]]))]
     [[0, 2], [1]]
-    >>> [group.tolist() for group in groups_by_size(np.array([[2, 3], [4, 4], [2, 3]]), max_pixels=6)]
-    [[0], [2], [1]]
     """
-    sizes = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
     unique, first, group_of = np.unique(sizes, axis=0, return_index=True, return_inverse=True)
+    if len(unique) == 1:
+        return [np.arange(len(sizes))]
     by_group = np.split(np.argsort(group_of.ravel(), kind="stable"), np.cumsum(np.bincount(group_of.ravel()))[:-1])
-    groups = []
-    for i in np.argsort(first):
-        n_rows = len(by_group[i]) if max_pixels is None else max(1, max_pixels // int(max(1, unique[i].prod())))
-        groups += [by_group[i][start : start + n_rows] for start in range(0, len(by_group[i]), n_rows)]
-    return groups
+    return [by_group[i] for i in np.argsort(first)]
+
+
+def cut(groups: Sequence[Array], sizes: Array, n_channels: int) -> list[Array]:
+    """The groups in parts of as many rows as a session on a CPU runs quickest at a time.
+
+    Resized as one batch, 64 images of 256 x 256 pixels take more than twice the time that they take by fours.
+
+    >>> [part.tolist() for part in cut([np.arange(5)], np.full((5, 2), 400), 3)]
+    [[0, 1], [2, 3], [4]]
+    """
+    parts = []
+    for rows in groups:
+        n = chunk_rows_of(n_channels * int(sizes[rows[0]].reshape(-1, 2).prod(axis=1).sum()))
+        parts += [rows[start : start + n] for start in range(0, len(rows), n)]
+    return parts
 
 
 def in_row_order(groups: Sequence[Array], results: Sequence[Array]) -> Array:
     """The results of groups, ``[rows of the group, ...]`` each, as one array ``[N, ...]`` in the order of the rows.
 
-    ``groups``: at least one, from :func:`groups_by_size`; without rows there is no group, and nothing to put in order.
+    ``groups``: at least one, from :func:`groups_by_size` or :func:`cut`; without rows there is no group, and nothing to put
+    in order.
 
     >>> groups = groups_by_size(np.array([[2, 3], [4, 4], [2, 3]]))
     >>> in_row_order(groups, [np.array([0.0, 2.0]), np.array([1.0])])

@@ -67,20 +67,13 @@ class ReadConfig:
 USUAL = ReadConfig()
 
 
-def read_image(
-    cell: Any,
-    config: ReadConfig = USUAL,
-    *,
-    folder: str | os.PathLike[str] | None = None,
-    size: tuple[int, int] | None = None,
-) -> Array | None:
+def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLike[str] | None = None) -> Array | None:
     """One image as uint8 ``[H, W, C]``, C being ``config.image_channels``; ``None`` where the cell is missing.
 
     ``cell``: a path (a relative one starts in ``folder``, or where the process runs), the bytes of a file, a dictionary with
     ``bytes`` or ``path`` or both (as Hugging Face datasets keep images; bytes count first), or an array uint8 ``[H, W]``,
     ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). Missing are ``None``, NaN, ``pandas.NA``, an empty path, and a
     dictionary whose ``bytes`` and ``path`` are missing. The pixels may be read-only, or those of the array that was given.
-    ``size``: height and width that it has to have (None: any).
 
     Raises: ImageReadError with the rule that the image breaks and the way out; MissingExtraError without Pillow.
 
@@ -93,20 +86,11 @@ def read_image(
     if is_missing(content):
         return None
     try:
-        is_array = isinstance(content, np.ndarray)
-        return _of_size(_from_array(content, config) if is_array else _from_file(_source(content, folder), config), size)
+        if isinstance(content, np.ndarray):
+            return _from_array(content, config)
+        return _from_file(_source(content, folder), config)
     except ImageReadError as error:
         raise ImageReadError(f"{name}: {error}") from error
-
-
-def _of_size(image: Array, size: tuple[int, int] | None) -> Array:
-    if size is not None and image.shape[:2] != size:
-        (height, width), (high, wide) = size, image.shape[:2]
-        raise ImageReadError(
-            f"an image is {height} pixels high and {width} wide, this one {high} and {wide}: resize it, or let the model do so "
-            "(image_fit)"
-        )
-    return image
 
 
 def is_missing(cell: Any) -> bool:
@@ -118,6 +102,30 @@ def is_missing(cell: Any) -> bool:
     if cell is None or type(cell).__name__ == "NAType":
         return True
     return cell == "" if isinstance(cell, str) else isinstance(cell, float) and cell != cell
+
+
+def is_grey(cell: Any, *, folder: str | os.PathLike[str] | None = None) -> bool:
+    """Whether an image is one of grey levels, without decoding it; one that cannot be opened counts as grey.
+
+    >>> is_grey(np.zeros((2, 2), np.uint8)), is_grey(np.zeros((2, 2, 3), np.uint8))
+    (True, False)
+    """
+    content, _ = _content_and_name(cell)
+    if is_missing(content):
+        return True
+    if isinstance(content, np.ndarray):
+        return content.ndim == 2 or content.shape[-1] == 1
+    require_pillow()
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(_source(content, folder)) as image:
+                return image.mode in ("1", "L", "LA", "I;16")
+    except (ImageReadError, Image.DecompressionBombError, *_DAMAGED):
+        # Whoever reads it says what is wrong with it.
+        return True
 
 
 def require_pillow() -> None:

@@ -10,14 +10,15 @@ from onnxlearn.graph.builder import DOUBLE, ML_DOMAIN, GraphBuilder, Value
 from onnxlearn.preprocess.dates import CivilTime
 from onnxlearn.preprocess.plan import Plan
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, MISSING_INT64, UNSEEN_CODE, Column, Level, Schema
+from onnxlearn.wire.form import Form
 
 # What clients that turn a missing value into text arrive with; a level of that name stays a level.
 MISSING_SPELLINGS = ("", "nan", "None", "<NA>", "NaN", "NaT", "null")
 
 
 def declare_inputs(g: GraphBuilder, schema: Schema) -> dict[str, Value]:
-    """One graph input a feature, ``[N, 1]``, named as the column."""
-    return {column.name: g.input(column.name, column.onnx_type, ["N", 1]) for column in schema.features}
+    """One graph input a feature, ``[N, 1]``, of images ``[N, H, W, C]``, named as the column."""
+    return {name: g.input(name, onnx_type, list(shape)) for name, (onnx_type, shape) in Form().inputs(schema).items()}
 
 
 def emit_numbers(g: GraphBuilder, plan: Plan, inputs: Mapping[str, Value]) -> Value | None:

@@ -7,7 +7,9 @@ from typing import Literal, TypeAlias
 
 from onnxlearn.effects import other_than
 from onnxlearn.errors import ParameterError
+from onnxlearn.images.config import ImageConfig
 from onnxlearn.params import param
+from onnxlearn.schema import Kind
 
 Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
@@ -97,3 +99,16 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):
             raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")
+
+
+COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
+"""Kinds of columns that enter the network as tensors of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnsConfig(PreprocessConfig, ImageConfig):
+    """As :class:`PreprocessConfig`, for learners that take images too."""
+
+    def __post_init__(self) -> None:
+        PreprocessConfig.__post_init__(self)
+        ImageConfig.__post_init__(self)

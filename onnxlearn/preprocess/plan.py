@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.errors import ParameterError
+from onnxlearn.preprocess.columns import indicated, plan_columns
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
-from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Ingress, NumKind, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema
 
 CYCLIC = "_cyclic"
 
@@ -39,7 +40,10 @@ class Indicator(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which feature goes where. ``ranked`` and ``embedded`` are columns of ``codes``."""
+    """Which feature goes where. ``ranked`` and ``embedded`` are columns of ``codes``.
+
+    ``columns`` are tensors of their own, of which ``absences`` have a 0/1 column in ``num`` that tells missing rows.
+    """
 
     coded: tuple[Column, ...]
     ranked: tuple[int, ...]
@@ -53,6 +57,8 @@ class Plan:
     booleans: tuple[Column, ...]
     strict_booleans: tuple[Column, ...]
     indicators: tuple[Indicator, ...]
+    columns: tuple[ColumnTensor, ...]
+    absences: tuple[Column, ...]
 
     @property
     def scaled_names(self) -> tuple[str, ...]:
@@ -84,7 +90,8 @@ class Plan:
     @property
     def ingress(self) -> Ingress:
         """The tensors that enter the network."""
-        names = (*self.x_names, *(column.name for column in self.indicators + self.onehot))
+        absences = tuple(f"{column.name}:missing" for column in self.absences)
+        names = (*self.x_names, *(column.name for column in self.indicators + self.onehot), *absences)
         n_times = len(self.parts) * len(self.dates) + len(self.cyclic_names)
         n_numbers = len(self.scaled_names) + len(self.cyclic_names) - n_times
         n_flags = len(names) - n_numbers - n_times
@@ -96,16 +103,18 @@ class Plan:
                 *self.x_sources,
                 *(self.x_sources[column.source] for column in self.indicators),
                 *(self.coded[column.source].name for column in self.onehot),
+                *(column.name for column in self.absences),
             ),
             cat_names=tuple(self.coded[i].name for i in self.embedded),
             cardinalities=tuple(self.coded[i].n_codes for i in self.embedded),
+            columns=self.columns,
         )
 
 
 def plan_ingress(schema: Schema, config: PreprocessConfig) -> Ingress:
     """The tensors that enter the network for this schema and these settings, whatever rows are trained on.
 
-    Raises: ParameterError where no column enters, DataError for text and images.
+    Raises: ParameterError where no column enters, DataError for texts and images where the learner takes none.
 
     >>> from onnxlearn.schema import Column, Schema, Target
     >>> age = Column(name="age", kind="numeric", dtype="float64", has_missing=True)
@@ -122,8 +131,7 @@ def plan_ingress(schema: Schema, config: PreprocessConfig) -> Ingress:
 
 def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
     """Send each feature on its way; see :func:`plan_ingress`."""
-    if others := schema.of_kind("text", "image"):
-        raise DataError(f"column {others[0].name!r} is of kind {others[0].kind}, which this version cannot train on: ignore it")
+    columns = plan_columns(schema, config)
     coded = schema.of_kind("categorical", "ordered")
     numeric, booleans = schema.of_kind("numeric"), schema.of_kind("boolean")
     as_category = [i for i, column in enumerate(coded) if column.kind == "categorical" or config.ordered_encoding != "rank"]
@@ -143,10 +151,12 @@ def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
         booleans=tuple(column for column in booleans if not column.strict_bool),
         strict_booleans=tuple(column for column in booleans if column.strict_bool),
         indicators=(),
+        columns=columns,
+        absences=tuple(indicated(schema, config)),
     )
     if config.missing_indicator:
         plan = dataclasses.replace(plan, indicators=_indicators(plan))
-    if not (plan.ingress.n_num or plan.ingress.n_cat):
+    if not (plan.ingress.n_num or plan.ingress.n_cat or columns):
         raise ParameterError("no column enters the network: give datetime_parts at least one part, or the task more features")
     return plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
 from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
+from onnxlearn.preprocess.column_steps import ColumnStep, fit_columns
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.power import Power
@@ -22,7 +23,7 @@ from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
 from onnxlearn.runtime import open_session
-from onnxlearn.schema import FIRST_LEVEL_CODE, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, Column, ColumnTensor, Schema
 from onnxlearn.session import Session, available_cores, run_chunked
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,8 +37,8 @@ class Preprocessing:
     """Fitted preprocessing.
 
     ``schema`` has its ``ingress`` set. ``code_counts``: for each column of ``cat`` the training rows of each code, int64
-    ``[cardinality]``. ``indicator_trained`` and ``onehot_trained``: which of those 0/1 columns had rows enough; the others are
-    always 0.
+    ``[cardinality]``. ``indicator_trained``, ``onehot_trained`` and ``absence_trained``: which of those 0/1 columns had rows
+    enough; the others are always 0. ``columns``: what makes the tensors of columns that have one of their own.
     """
 
     schema: Schema
@@ -49,7 +50,9 @@ class Preprocessing:
     quantiles: Quantiles | None
     indicator_trained: Array
     onehot_trained: Array
+    absence_trained: Array
     code_counts: tuple[Array, ...]
+    columns: tuple[ColumnStep, ...]
 
     @classmethod
     def fit(cls, schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Array]) -> Preprocessing:
@@ -58,14 +61,17 @@ class Preprocessing:
         Raises: DataError where there are no rows; ParameterError where no column enters the network.
         """
         plan = make_plan(schema, config)
-        if not len(feeds[schema.feature_names[0]]):
+        n_rows = len(feeds[schema.feature_names[0]])
+        if not n_rows:
             raise DataError("preprocessing has to be fitted on at least one row, not on an empty table")
-        stage = run_chunked(_coding_session(schema, plan), feeds)
+        fewest = config.min_level_rows or default_min_rows(n_rows)
+        columns = fit_columns(schema, config, feeds)
+        stage = _coded(schema, plan, feeds)
         recode, codes = None, np.empty((0, 0), np.int64)
         if plan.coded:
             recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows)
             codes = recode.apply(stage[CODES])
-        x = _with_ranks(stage.get(X), codes[:, plan.ranked])
+        x = _with_ranks(stage.get(X), codes[:, plan.ranked], n_rows)
         n_scaled = len(plan.scaled_names)
         n_imputed = n_scaled - len(plan.parts) * len(plan.dates)
         power = Power.fit(x[:, :n_scaled], box_cox=config.num_scaler == "box_cox") if n_scaled and _has_power(config) else None
@@ -80,37 +86,45 @@ class Preprocessing:
             quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles, extreme=config.quantile_ties == "extreme")
             if n_scaled and config.num_scaler == "quantile"
             else None,
-            indicator_trained=_often_both(missing, config.min_level_rows or default_min_rows(len(missing))),
+            indicator_trained=_often_both(missing.sum(axis=0), n_rows, fewest),
             onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
+            absence_trained=_often_both(_n_missing(plan.absences, columns), n_rows, fewest),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
+            columns=columns,
         )
 
     def emit(self, g: GraphBuilder, inputs: Mapping[str, Value]) -> dict[str, Value]:
-        """Add the nodes under ``prep``: ``num`` FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, if they have columns."""
+        """Add the nodes under ``prep``: the tensors of the ingress that there are, by name.
+
+        ``num`` is FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, the others as ``schema.ingress.columns`` says.
+        """
         with g.scope("prep"):
             codes = emit_codes(g, self.plan, inputs)
             if codes and self.recode:
                 codes = self.recode.emit(g, codes)
+            entered = {step.tensor: step.emit(g, inputs[step.tensor.column]) for step in self.columns}
             tensors = {}
-            if blocks := self._emit_num_blocks(g, inputs, codes):
+            if blocks := [*self._emit_num_blocks(g, inputs, codes), *self._emit_absences(g, entered)]:
                 tensors["num"] = concat(g, blocks)
             if codes and self.plan.embedded:
                 every = self.plan.embedded == tuple(range(len(self.plan.coded)))
                 tensors["cat"] = codes if every else take(g, codes, self.plan.embedded)
-            return tensors
+            return tensors | {column.name: tensor for column, (tensor, _) in entered.items()}
 
     def to_model(self) -> onnx.ModelProto:
-        """A model of its own with the outputs ``prep/num`` and ``prep/cat``, those that have columns."""
+        """A model of its own with the outputs ``prep/num``, ``prep/cat`` and so on, those that there are."""
         g = GraphBuilder()
         tensors = self.emit(g, declare_inputs(g, self.schema))
         if "num" in tensors:
             g.output(tensors["num"], NUM, "FLOAT", ["N", self.plan.ingress.n_num])
         if "cat" in tensors:
             g.output(tensors["cat"], CAT, "INT64", ["N", self.plan.ingress.n_cat])
+        for column in self.plan.columns:
+            g.output(tensors[column.name], f"prep/{column.name}", column.onnx_type, ["N", *column.shape])
         return g.to_model()
 
     def transform(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The tensors of these rows, made by running :meth:`to_model`: ``num`` and ``cat``, those that have columns."""
+        """The tensors of these rows by ingress, made by running :meth:`to_model`."""
         outputs = run_chunked(self._session, feeds)
         return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
 
@@ -132,6 +146,14 @@ class Preprocessing:
                 blocks.append(self._emit_indicators(g, x))
         if codes and plan.onehot:
             blocks.append(emit_onehot(g, codes, plan.onehot, self.onehot_trained))
+        return blocks
+
+    def _emit_absences(self, g: GraphBuilder, entered: Mapping[ColumnTensor, tuple[Value, Value | None]]) -> list[Value]:
+        """The 0/1 columns that tell missing images, FLOAT ``[N, 1]`` each."""
+        blocks, missing = [], {column.column: missing for column, (_, missing) in entered.items()}
+        for column, trained in zip(self.plan.absences, self.absence_trained, strict=True):
+            flag = g.op("Cast", g.op("Unsqueeze", missing[column.name], g.const(np.array([1], np.int64))), to=FLOAT)
+            blocks.append(flag if trained else g.op("Mul", flag, g.const(np.float32(0))))
         return blocks
 
     def _emit_scaled(self, g: GraphBuilder, x: Value) -> Value:
@@ -173,11 +195,25 @@ def _has_power(config: PreprocessConfig) -> bool:
     return config.num_scaler in ("yeo_johnson", "box_cox")
 
 
-def _often_both(missing: Array, fewest: int) -> Array:
-    """Which columns ``[n, K]`` have as many rows on either side as a weight can be trained on, bool ``[K]``."""
-    n_missing = missing.sum(axis=0)
-    often: Array = np.minimum(n_missing, len(missing) - n_missing) >= fewest
+def _often_both(n_missing: Array, n_rows: int, fewest: int) -> Array:
+    """Which columns have as many rows on either side as a weight can be trained on, bool ``[K]``."""
+    often: Array = np.minimum(n_missing, n_rows - n_missing) >= fewest
     return often
+
+
+def _n_missing(absences: Sequence[Column], columns: Sequence[ColumnStep]) -> Array:
+    """Training rows without a value, int ``[K]``."""
+    n_missing = {step.tensor.column: step.n_missing for step in columns}
+    return np.array([n_missing[column.name] for column in absences], np.int64)
+
+
+def _coded(schema: Schema, plan: Plan, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The first stage of these rows: what there is of ``prep/x`` and ``prep/codes``."""
+    own = {column.column for column in plan.columns}
+    table = dataclasses.replace(schema, features=tuple(column for column in schema.features if column.name not in own))
+    if not table.features:
+        return {}
+    return run_chunked(_coding_session(table, plan), {column.name: feeds[column.name] for column in table.features})
 
 
 def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:
@@ -193,7 +229,9 @@ def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:
     return g.to_model()
 
 
-def _with_ranks(numbers: Array | None, codes: Array) -> Array:
+def _with_ranks(numbers: Array | None, codes: Array, n_rows: int) -> Array:
     """The matrix ``x`` from the numbers of the first stage and the recoded codes of the ranked columns."""
+    if numbers is None and not codes.size:
+        return np.empty((n_rows, 0))
     ranks = np.where(codes >= FIRST_LEVEL_CODE, codes - float(FIRST_LEVEL_CODE), np.nan)
     return ranks if numbers is None else np.hstack([ranks, numbers]) if ranks.size else numbers

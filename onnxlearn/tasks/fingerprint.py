@@ -29,7 +29,7 @@ def task_fingerprint(task: Task) -> str:
     for name, array in {**task.feeds(), **roles, "order": task.order()}.items():
         digest.update(name.encode() + b"\0")
         if array is not None:
-            digest.update(_content(array))
+            digest.update(array.content() if hasattr(array, "content") else _content(array))
     return digest.hexdigest()
 
 

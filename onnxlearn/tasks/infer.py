@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.images.feed import require_images
+from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.tasks.contents import Contents, is_whole, look
+from onnxlearn.tasks.images import image_column
 from onnxlearn.tasks.misfits import Misfits, declared_misfit, find_misfits
 from onnxlearn.tasks.spellings import odd_spelling
 from onnxlearn.wire import dates
@@ -27,7 +30,7 @@ MIN_ROWS_ID_WARNING = 50
 ALMOST_ALL = 0.9
 RARE_ROWS = 2
 MIN_RARE_LEVELS = 10
-SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
+SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime", "image")
 
 # More than six digits of a second, and not all zeros.
 _FINE_TEXT = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
@@ -56,13 +59,19 @@ def infer_column(
     levels: Sequence[Level] | None = None,
     strict_bool: bool = False,
     where: Place = row_place,
+    images: ImageRules = USUAL_RULES,
 ) -> Inferred:
     """Infer a feature column; ``kind`` and ``levels`` override what its values suggest. ``where`` names a row in messages.
 
     Raises ``DataTypeError`` for values that no kind can use, ``DataError`` for an override that they do not fit.
     """
-    contents = look(series, name, where)
     chosen = _checked_kind(name, kind) if kind is not None else None
+    if chosen == "image":
+        if levels is not None or strict_bool:
+            raise DataError(f"column {name!r} is declared image and has neither levels nor strict_bool; leave them out there")
+        require_images(series.array, name, where)
+        return Inferred(image_column(name, series.array, images))
+    contents = look(series, name, where)
     if chosen in _BUILDERS and contents.holds == "str":
         misfit = declared_misfit(name, chosen, series.astype(object).tolist(), where)
         if misfit is not None:
@@ -81,7 +90,7 @@ def infer_column(
 
 
 def _checked_kind(name: str, kind: str) -> Kind:
-    if kind in ("text", "image"):
+    if kind == "text":
         raise DataError(
             f"column {name!r}: kind {kind!r} is not supported in this version; use one of {listing(SUPPORTED_KINDS)}"
         )

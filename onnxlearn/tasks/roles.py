@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, listing
+from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
 from onnxlearn.tasks.contents import look
 from onnxlearn.tasks.infer import infer_column
@@ -88,6 +89,7 @@ def make_schema(
     na: Sequence[str] = DEFAULT_NA,
     notes: Sequence[str] = (),
     where: Place = row_place,
+    images: ImageRules = USUAL_RULES,
 ) -> tuple[Schema, list[str], list[str]]:
     """Infer the schema; returns it with all notes, and those among them that deserve a warning.
 
@@ -111,6 +113,7 @@ def make_schema(
             levels=levels.get(feature),
             strict_bool=feature in strict,
             where=where,
+            images=images,
         )
         for feature in features
     ]

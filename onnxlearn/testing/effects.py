@@ -41,6 +41,7 @@ BESIDE: Mapping[str, Sequence[Settings]] = {
 }
 OTHERS: Mapping[str, Sequence[Any]] = {
     "time_budget": [1e-9], "freeze": [("*weight",), ("*bias",)], "param_groups": [{"*": {"lr": 0.5}}],
+    "unfreeze": [{"*weight": 2}, {"*bias": 2}],
     "monitor": ["score"], "measures": _MEASURES,
 }  # fmt: skip
 
@@ -210,6 +211,8 @@ def _once(known: dict[tuple[str, str], T | None], learner: Learner, what: str, m
 def _with(learner: Learner, needed: Mapping[str, Callable[[Any], bool]]) -> Learner:
     """The learner with other values where it lacks what is needed. Raises: ParameterError where none is known."""
     for name, fits in needed.items():
+        if name not in learner.values:
+            continue
         value = learner.values[name]
         if not fits(value):
             fitting = [other for other in other_values(learner.config_types, name, value) if fits(other)]

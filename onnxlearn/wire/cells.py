@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.schema import Column
-from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, first_refusal, wire_array
+from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, first_refusal, values_array, wire_array
 
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -79,12 +79,14 @@ def cell_converter(column: Column, na: Collection[str]) -> Callable[[str], Any]:
     return convert_cell
 
 
-def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where: Place) -> NDArray[Any]:
+def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where: Place) -> Any:
     """Text cells as a ``[n, 1]`` array of the column's type.
 
     Cells in ``na`` are missing. Durations are written in seconds. Raises ``DataTypeError`` naming the column, ``where(i)`` and
     the first cell that does not parse.
     """
+    if column.kind == "image":
+        return values_array([None if cell in na else cell for cell in cells], column, where)
     if column.onnx_type == "DOUBLE" and column.kind == "numeric":
         numbers = _plain_numbers(cells, na)
         if numbers is not None:

@@ -7,11 +7,11 @@ all accept and refuse the same values (:mod:`onnxlearn.wire.values`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError
 from onnxlearn.schema import Column, Schema
@@ -22,12 +22,17 @@ from onnxlearn.wire.values import WIRE_TYPES, Converter, Place, Refused, convert
 if TYPE_CHECKING:
     import pandas as pd
 
-Feeds: TypeAlias = dict[str, NDArray[Any]]
+Feeds: TypeAlias = dict[str, Any]
+"""An array ``[n, 1]`` by column; of images an array ``[n, H, W, C]``, or an :class:`onnxlearn.images.feed.ImageFeed`."""
 
 
 def join_feeds(first: Feeds, second: Feeds) -> Feeds:
     """The rows of both, one after the other."""
-    return {name: np.concatenate([first[name], second[name]]) for name in first}
+    return {name: _joined(feed, second[name]) for name, feed in first.items()}
+
+
+def _joined(first: Any, second: Any) -> Any:
+    return first.joined(second) if hasattr(first, "joined") else np.concatenate([first, second])
 
 
 def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place) -> Feeds:
@@ -58,7 +63,11 @@ def cells_feeds(columns: Mapping[str, Sequence[str]], schema: Schema, lines: Seq
 
 def line_place(lines: Sequence[int]) -> Place:
     """Name a row by its line in the file."""
-    return lambda row: f"line {lines[row]}"
+    return functools.partial(_line_place, lines)
+
+
+def _line_place(lines: Sequence[int], row: int) -> str:
+    return f"line {lines[row]}"
 
 
 def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
@@ -66,11 +75,14 @@ def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
 
     It raises ``ColumnNotFoundError`` for an absent key; ``None`` means missing.
     """
-    groups = _encoder_groups(schema.features)
+    images = schema.of_kind("image")
+    groups = _encoder_groups([column for column in schema.features if column.kind != "image"])
 
     def encode(row: Mapping[str, object]) -> Feeds:
         feeds: Feeds = {}
         try:
+            for column in images:
+                feeds[column.name] = values_array([row[column.name]], column, lambda _: "this row")
             for names, steps, dtype in groups:
                 values = [convert(row[name]) for name, convert in steps]
                 # One array a type and its [1, 1] views: making an array for each column would cost several times as much.
@@ -98,6 +110,8 @@ def _encoder_groups(features: Sequence[Column]) -> list[tuple[list[str], list[tu
 
 def _row_refusal(row: Mapping[str, object], schema: Schema) -> DataError:
     for column in schema.features:
+        if column.kind == "image":
+            continue
         try:
             converter(column)(row[column.name])
         except Refused as reason:

@@ -85,20 +85,26 @@ class Form:
         return {KEY: told}
 
     def inputs(self, schema: Schema) -> dict[str, tuple[str, tuple[str | int, ...]]]:
-        """Element type and shape of each input by name."""
+        """Element type and shape of each input by name; images stand by themselves in every form."""
         if self.layout == "packed":
-            return {name: (self._pack_type(name), (ROWS, len(columns))) for name, columns in packs(schema).items()}
+            packed = {name: (self._pack_type(name), (ROWS, len(columns))) for name, columns in packs(schema).items()}
+            return packed | {column.name: ("UINT8", image_shape(column, schema)) for column in schema.of_kind("image")}
         shape: tuple[str | int, ...] = (ROWS,) if self.rank == 1 else (ROWS, 1)
-        return {column.name: (self._column_type(column), shape) for column in schema.features}
+        return {
+            column.name: (self._column_type(column), image_shape(column, schema) if column.kind == "image" else shape)
+            for column in schema.features
+        }
 
     def arrange(self, feeds: Feeds, schema: Schema) -> Feeds:
         """Feeds of the file from those of the standard form; numbers beyond the range of float32 become its largest."""
         if self == Form():
             return feeds
+        images = {column.name: feeds[column.name] for column in schema.of_kind("image")}
         if self.layout == "packed":
-            return {name: self._pack(name, columns, feeds) for name, columns in packs(schema).items()}
-        typed = {column.name: _cast(feeds[column.name], self._column_type(column)) for column in schema.features}
-        return typed if self.rank == 2 else {name: array[:, 0] for name, array in typed.items()}
+            return {name: self._pack(name, columns, feeds) for name, columns in packs(schema).items()} | images
+        table = [column for column in schema.features if column.name not in images]
+        typed = {column.name: _cast(feeds[column.name], self._column_type(column)) for column in table}
+        return (typed if self.rank == 2 else {name: array[:, 0] for name, array in typed.items()}) | images
 
     def rounded(self, feeds: Feeds, schema: Schema) -> Feeds:
         """Feeds in the standard form with the numbers that the file sees: those that its float type can hold."""
@@ -117,6 +123,13 @@ class Form:
     def _pack(self, name: str, columns: tuple[Column, ...], feeds: Feeds) -> NDArray[Any]:
         onnx_type = self._pack_type(name)
         return np.hstack([_cast(feeds[column.name], onnx_type) for column in columns])
+
+
+def image_shape(column: Column, schema: Schema) -> tuple[str | int, ...]:
+    """The shape of a column of images: of any height and width, but where the network takes images as they are."""
+    entered = () if schema.ingress is None else schema.ingress.columns
+    given = next((each.given_size for each in entered if each.column == column.name), ())
+    return ROWS, *(given or (f"{column.name}_height", f"{column.name}_width")), column.n_channels
 
 
 def packs(schema: Schema) -> dict[str, tuple[Column, ...]]:

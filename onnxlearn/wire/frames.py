@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataTypeError
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.wire import dates
 from onnxlearn.wire.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 _N_HEAD = 1000
 
 
-def series_array(series: pd.Series[Any], column: Column, where: Place = row_place) -> NDArray[Any]:
-    """A data frame's column as a C-contiguous ``[n, 1]`` array of the column's type.
+def series_array(series: pd.Series[Any], column: Column, where: Place = row_place) -> Any:
+    """A data frame's column as a C-contiguous ``[n, 1]`` array of the column's type; of images the feed that reads them.
 
     Raises ``DataTypeError`` naming the column, row and value of the first one that does not fit.
     """
+    if column.kind == "image":
+        return ImageFeed.of(series.array, column, where)
     fast = _fast_array(series, column)
     if fast is None:
         return values_array(series.astype(object).tolist(), column, where)

@@ -51,7 +51,7 @@ def _weights(schema: Schema, rows: Rows) -> Array | None:
     if schema.weight is None:
         return None
     column = Column(name=schema.weight, kind="numeric", dtype="float64")
-    weights = rows.feeds(replace(schema, features=(column,)))[column.name][:, 0]
+    weights: Array = rows.feeds(replace(schema, features=(column,)))[column.name][:, 0]
     wrong = np.flatnonzero(~(weights >= 0))
     if len(wrong):
         raise DataError(f"weight column {column.name!r}: a weight has to be a number >= 0, not {weights[wrong[0]]}")

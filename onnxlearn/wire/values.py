@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataTypeError
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.wire import dates
 
@@ -126,14 +127,16 @@ def wire_array(values: Sequence[Any], column: Column) -> NDArray[Any]:
     return array
 
 
-def values_array(values: Sequence[object], column: Column, where: Place = row_place) -> NDArray[Any]:
-    """Python values as a ``[n, 1]`` array of the column's type.
+def values_array(values: Sequence[object], column: Column, where: Place = row_place) -> Any:
+    """Python values as a ``[n, 1]`` array of the column's type; of images the feed that reads them.
 
     Raises ``DataTypeError`` naming the column, ``where(i)`` and value of the first one that does not fit.
 
     >>> values_array([1, None], Column(name="x", kind="numeric", dtype="float64")).tolist()
     [[1.0], [nan]]
     """
+    if column.kind == "image":
+        return ImageFeed.of(values, column, where)
     convert = converter(column)
     try:
         return wire_array([convert(value) for value in values], column)

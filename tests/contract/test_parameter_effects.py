@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from quick_learners import GRAPH
 from torch import nn
 
 import onnxlearn as ol
@@ -23,8 +22,8 @@ class Own(nn.Module):
     def __init__(self, n_num, cardinalities, n_outputs, width=4):
         super().__init__()
         self.embedding = CodeEmbedding(cardinalities, [2] * len(cardinalities))
-        parts = [nn.Linear(n_num + 2 * len(cardinalities), width), nn.Tanh(), nn.Dropout(0.5), nn.Linear(width, n_outputs)]
-        self.layers = nn.Sequential(*parts)
+        parts = [nn.Linear(n_num + 2 * len(cardinalities), width), nn.Tanh(), nn.Dropout(0.5), nn.BatchNorm1d(width)]
+        self.layers = nn.Sequential(*parts, nn.Linear(width, n_outputs))
 
     def forward(self, num, cat):
         return self.layers(torch.cat([num, self.embedding(cat)], dim=1))
@@ -47,6 +46,15 @@ class Halved(Callback):
 
     def after_backward(self, ctx):
         ctx.optimizer.flat.grads.mul_(0.5).add_(0.01)
+
+
+# With all that a training has settings for.
+GRAPH = (
+    [ol.ingress.num(optional=True), ol.ingress.cat(optional=True) >> ol.nn.embedding(4)]
+    >> ol.nn.merge_cat()
+    >> ol.nn.block(ol.nn.linear(8) >> ol.nn.batch_norm1d() >> ol.nn.relu() >> ol.nn.dropout(0.1), n_blocks=2)
+    >> ol.nn.head()
+)
 
 
 def narrow(i):

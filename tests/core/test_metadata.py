@@ -176,7 +176,7 @@ def target_with(**target):
         (schema_with(name="label"), "is called 'label', which no column may be"),
         (schema_with(name="net/x"), "is called 'net/x', which no column may be"),
         (schema_with(name="\ud800"), r"is '\\ud800', which is no Unicode"),
-        (schema_with(name="x" * 10_000, kind="text"), "kind is 'text', not one of"),
+        (schema_with(name="x" * 10_000, kind="sound"), "kind is 'sound', not one of"),
         (schema_with(kind="numeric"), "is numeric, which has dtype 'float64', .*, not 'str'"),
         (schema_with(levels=["a", "a"]), "levels has 'a' twice"),
         (schema_with(levels=["a", 1]), r"levels\[1\] is 1, which is no str"),

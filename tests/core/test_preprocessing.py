@@ -106,7 +106,7 @@ def test_chunks_give_what_one_batch_gives():
 
 def test_kinds_that_cannot_be_trained_on_are_named():
     column = Column(name="review", kind="text", dtype="str")
-    with pytest.raises(DataError, match="column 'review' is of kind text, which this version cannot train on: ignore it"):
+    with pytest.raises(DataError, match="column 'review' is of kind text, which this learner does not take"):
         plan_ingress(schema_of(column), PreprocessConfig())
 
 

@@ -169,15 +169,13 @@ def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> 
         assert len(batch.problems) == n_problems
 
 
-def test_images_of_one_size() -> None:
-    cells = [pixels(4, 6), pixels(6, 4), None]
-    text = "column 'photo', row 1, array: an image is 4 pixels high and 6 wide, this one 6 and 4: resize it"
-    with pytest.raises(ImageReadError, match=text):
-        ImageColumn(name="photo", cells=cells, size=(4, 6)).read(range(3))
-    batch = ImageColumn(name="photo", cells=cells, size=(4, 6), policy="missing").read(range(3))
-    assert batch.sizes.tolist() == [[4, 6]] * 3
-    assert batch.missing.tolist() == [False, True, True]
-    assert text in batch.problems[0].text
+def test_ready_images_of_one_size() -> None:
+    recipe = image_recipe(ImageConfig(image_height=4, image_width=6, image_fit="none"), n_channels=3)
+    column = ImageColumn(name="photo", cells=[pixels(4, 6), pixels(6, 4), None, b"x"], policy="skip")
+    (batch,) = column.ready([[3, 2, 0]], recipe)
+    assert (batch.rows.tolist(), batch.missing.tolist(), batch.pixels.shape) == ([2, 0], [True, False], (2, 3, 4, 6))
+    with pytest.raises(ImageReadError, match="column 'photo', row 1: images of this column have 4 x 6 pixels, this one 6 x 4"):
+        list(column.ready([[3, 1]], recipe))
 
 
 def test_one_pool_reads_several_columns() -> None:

@@ -99,9 +99,9 @@ if sys.argv[2] == "go on":
 """
 
 
-def program(room: Path, then: str) -> subprocess.Popen[str]:
+def program(room: Path, then: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", PROGRAM, str(room), then],
+        [sys.executable, *options, "-c", PROGRAM, str(room), then],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
     )  # fmt: skip
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_it_quietly(room: Path, wait: float | None) -> None:
 
 
 def test_a_program_that_ends_in_the_middle(room: Path) -> None:
-    with program(room, "end") as running:
+    with program(room, "end", "-W", "error", "-X", "dev") as running:
         _, told = running.communicate(timeout=60)
     assert (running.returncode, told) == (0, "")
     assert list(room.iterdir()) == []

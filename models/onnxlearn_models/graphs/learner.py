@@ -13,11 +13,11 @@ from torch import nn
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.data import graph_from_dict, read_graph
 from onnxlearn.networks.graph import Graph
-from onnxlearn.networks.layers.ingress import Cat, Num
+from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
 from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
 from onnxlearn.params import param, to_json
-from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
 from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
@@ -47,6 +47,7 @@ class GraphLearner(NetworkLearner):
     name: ClassVar[str] = "graph"
     architecture = staticmethod(build_network)
     architecture_config = GraphConfig
+    preprocess_config = ColumnsConfig
 
     def __init__(self, **params: Any) -> None:
         graph = params.get("graph")
@@ -55,7 +56,7 @@ class GraphLearner(NetworkLearner):
         elif isinstance(graph, Mapping):
             graph = params["graph"] = graph_from_dict(graph)
         if isinstance(graph, Graph):
-            self.config_types = (_config_of(graph), *SHARED)
+            self.config_types = (_config_of(graph), ColumnsConfig, *SHARED[1:])
             self.defaults = {"cat_encoding": cat_encoding(unfold(graph))}
         super().__init__(**params)
 
@@ -101,6 +102,13 @@ class GraphLearner(NetworkLearner):
                 raise DataError(
                     f"the graph has no ingress.{name}(), by which column {column!r} would enter: add it, or give the task "
                     f"ignore=[{column!r}]"
+                )
+        entries = [node.layer for _, node in graph.nodes if isinstance(node.layer, ColumnEntry)]
+        for own in ingress.columns:
+            if not any(entry.kind == own.kind and entry.column in (None, own.column) for entry in entries):
+                raise DataError(
+                    f"the graph has no ingress.{own.kind}({own.column!r}), by which that column would enter: add it, or "
+                    f"give the task ignore=[{own.column!r}]"
                 )
         return config
 

@@ -26,8 +26,9 @@ _SAMPLES = ((2, 7), (3, 11))
 class GraphNetwork(nn.Module):
     """The nodes of a graph, one after the other.
 
-    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where the graph has no such ingress, to
-    what its last node gives. The module of node ``linear`` is ``nodes.linear``.
+    ``forward(num, cat, columns)``: float32 ``[N, n_num]``, int64 ``[N, n_cat]``, and the tensors of images and texts by their
+    ingress, ``None`` where the graph has no such ingress, to what its last node gives. The module of node ``linear`` is
+    ``nodes.linear``.
     """
 
     def __init__(self, placed: Sequence[Placed], schema: Schema) -> None:
@@ -38,13 +39,16 @@ class GraphNetwork(nn.Module):
                 raise ParameterError(f"a node cannot be called {node.name!r}, which torch uses: give it another id")
             if not isinstance(node.layer, Entry):
                 self.nodes[node.name] = make_module(node.layer, node.inputs, schema)
-        self.entries = {node.name: node.layer.kind for node in placed if isinstance(node.layer, Entry)}
+        assert schema.ingress is not None, "preprocessing is chosen before a network is made"
+        self.entries = {node.name: node.layer.enters(schema.ingress) for node in placed if isinstance(node.layer, Entry)}
         self.reads = {node.name: node.reads for node in placed}
 
-    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None, columns: dict[str, Tensor] | None = None) -> Tensor:
         """Run every node."""
-        given = {"num": num, "cat": cat}
-        values: dict[str, Any] = {name: given[kind] for name, kind in self.entries.items()}
+        own = {"num": num, "cat": cat}
+        values: dict[str, Any] = {}
+        for name, ingress in self.entries.items():
+            values[name] = own[ingress] if ingress in own else columns[ingress]  # type: ignore[index]
         last = ""
         for last, module in self.nodes.items():
             values[last] = module(*(values[name] for name in self.reads[last]))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from onnxlearn_models.layers.embedding import CodeEmbedding
+from onnxlearn_models.training.tensors import arguments
 
 # Enough random rows that no two columns of codes are alike, and a number that no other dimension is likely to have.
 N_ROWS = 67
@@ -65,7 +66,7 @@ def find_lookups(module: nn.Module, inputs: Mapping[str, Tensor], cardinalities:
     own = {id(p) for part in module.modules() if isinstance(part, CodeEmbedding) for p in part.parameters()}
     tables = {id(p): name for name, p in module.named_parameters() if p.requires_grad and id(p) not in own}
     with torch.no_grad(), _Watch(tables) as watch:
-        module(**inputs)
+        module(**arguments(inputs))
     cat = inputs.get("cat", torch.empty(N_ROWS, 0, dtype=torch.int64))
     known, unknown = [], []
     for name, seen in watch.seen.items():

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import ExportError, MissingExtraError
 from onnxlearn.graph.builder import BASE_OPSET, ML_DOMAIN, GraphBuilder, Value
+from onnxlearn_models.training.tensors import arguments
 
 # Graphs by architecture, without their own weights: an export takes seconds, and a resampling makes many of one architecture.
 # Classes are part of the key themselves: two of one name may do different things.
@@ -54,14 +55,22 @@ def _export(module: nn.Module, samples: Mapping[str, Tensor]) -> onnx.GraphProto
     with _silence():
         try:
             # Without the optimizer the weights keep their names and values.
+            shapes = arguments({name: {0: batch} for name in rows})
             program = torch.onnx.export(
-                module.cpu(), (), kwargs=rows, dynamic_shapes={name: {0: batch} for name in rows}, dynamo=True,
+                module.cpu(), (), kwargs=dict(arguments(rows)), dynamic_shapes=dict(shapes),
+                input_names=_ordered(rows), dynamo=True,
                 opset_version=BASE_OPSET, external_data=False, optimize=False, verbose=False,
             )  # fmt: skip
         except Exception as error:
             raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_root(error)}") from error
     assert program is not None
     return _checked(onnx.inliner.inline_local_functions(program.model_proto), module)
+
+
+def _ordered(rows: Mapping[str, Tensor]) -> list[str]:
+    """The names of what enters, in the order of the exporter's inputs."""
+    given = arguments(rows)
+    return [*(name for name in given if name != "columns"), *given.get("columns", {})]
 
 
 def _root(error: BaseException) -> str:

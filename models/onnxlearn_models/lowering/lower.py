@@ -14,7 +14,8 @@ from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn_models.lowering.functions import TABLE, linear
 from onnxlearn_models.lowering.operand import Constant, Context, Traced, Varying
-from onnxlearn_models.lowering.trace import BATCH_NORMS, Trace, UnsupportedError
+from onnxlearn_models.lowering.trace import BATCH_NORMS, Trace, UnsupportedError, is_ingress
+from onnxlearn_models.training.tensors import arguments
 
 MAIN_OUTPUT = "output"
 
@@ -56,7 +57,7 @@ def _export(g: GraphBuilder, module: nn.Module, inputs: Mapping[str, Value], sam
 
     value = export(g, module, inputs, samples)
     with torch.no_grad():
-        sample = module(**samples)
+        sample = module(**arguments(samples))
     return Traced(value, sample, (None, *sample.shape[1:]))
 
 
@@ -93,14 +94,21 @@ class _Walk:
     @property
     def batch(self) -> Value:
         """An ingress: what the number of rows is read from."""
-        return next(value.value for value in self.env.values() if isinstance(value, Traced))
+        given = (each for value in self.env.values() for each in (value.values() if isinstance(value, dict) else [value]))
+        return next(each.value for each in given if isinstance(each, Traced))
 
     def _placeholder(self, node: fx.Node, inputs: Mapping[str, Value]) -> None:
-        # An absent ingress is None, and nothing reads it.
-        if self.trace.samples[node] is not None:
-            self.env[node] = Traced(inputs[self.trace.argument[node]], self.trace.samples[node], self.trace.shape(node))
+        samples = self.trace.samples[node]
+        if isinstance(samples, Mapping):
+            shapes = self.trace.shapes(node)
+            self.env[node] = {name: Traced(inputs[name], sample, shapes[name]) for name, sample in samples.items()}
+        elif samples is not None:
+            # An absent ingress is None, and nothing reads it.
+            self.env[node] = Traced(inputs[self.trace.argument[node]], samples, self.trace.shape(node))
 
     def _result(self, node: fx.Node) -> Any:
+        if is_ingress(node):
+            return self.env[node.args[0]][node.args[1]]  # type: ignore[index]
         sample = self.trace.samples[node]
         if node not in self.trace.dynamic:
             return Constant(sample, str(node.target)) if isinstance(sample, Tensor) else sample
@@ -163,7 +171,7 @@ def _changes_shared_value(node: fx.Node) -> bool:
     """Whether the node writes into a value that something else reads as well."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     in_place = bool(node.kwargs.get("inplace")) or (name.endswith("_") and not name.endswith("__"))
-    return in_place and any(len(source.users) > 1 or source.op == "placeholder" for source in node.all_input_nodes)
+    return in_place and any(len(source.users) > 1 or is_ingress(source) for source in node.all_input_nodes)
 
 
 def _holds_tensors(sample: Any) -> bool:

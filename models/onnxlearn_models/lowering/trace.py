@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
@@ -14,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from onnxlearn.memo import Memo
+from onnxlearn_models.training.tensors import arguments
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -101,6 +103,10 @@ class Trace:
         """Shape of a tensor; ``None`` stands for what follows the batch."""
         return sample_shape(self.samples[node], self._others[node])
 
+    def shapes(self, node: fx.Node) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of tensors that are given by name."""
+        return {name: sample_shape(one, self._others[node][name]) for name, one in self.samples[node].items()}
+
     def part_shape(self, node: fx.Node, index: int) -> tuple[int | None, ...]:
         """Shape of one of several tensors that a node gives."""
         return sample_shape(self.samples[node][index], self._others[node][index])
@@ -119,6 +125,13 @@ def sample_shape(one: Tensor, other: Tensor) -> tuple[int | None, ...]:
     return tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
 
 
+def is_ingress(node: fx.Node) -> bool:
+    """Whether it is what enters the network, or one of several tensors that enter by name."""
+    if node.op == "placeholder":
+        return True
+    return node.target is operator.getitem and isinstance(node.args[1], str) and node.args[0].op == "placeholder"  # type: ignore[union-attr]
+
+
 def _course(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
     """A trace of the network, or of another one of its architecture."""
     key = _architecture(module, inputs, method)
@@ -132,7 +145,7 @@ def _course(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Co
 def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
     """Trace a network. Raises whatever it does with a proxy that it cannot do."""
     names = _argument_names(module, method)
-    absent: dict[str, Any] = {name: None for name in names if name not in inputs}
+    absent: dict[str, Any] = {name: None for name in names if name not in arguments(inputs)}
     tracer = _Tracer()
     tracer.traced_func_name = method
     graph = tracer.trace(module, absent)
@@ -141,10 +154,10 @@ def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Co
 
     def record(n_rows: int) -> dict[fx.Node, Any]:
         """The result of every node that depends on the inputs, for so many rows of zeros."""
-        arguments = {name: inputs[name].new_zeros((n_rows, *inputs[name].shape[1:])) for name in inputs}
+        given = arguments({name: inputs[name].new_zeros((n_rows, *inputs[name].shape[1:])) for name in inputs})
         runner = fx.Interpreter(module, garbage_collect_values=False, graph=graph)
         with torch.no_grad():
-            runner.run(*map(arguments.get, names), initial_env=dict(constants), enable_io_processing=False)
+            runner.run(*map(given.get, names), initial_env=dict(constants), enable_io_processing=False)
         return {node: map_aggregate(runner.env[node], _without_values) for node in dynamic}
 
     placeholders = (node for node in graph.nodes if node.op == "placeholder")

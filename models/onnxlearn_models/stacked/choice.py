@@ -8,6 +8,7 @@ from onnxlearn.processes import place
 from onnxlearn_models.prepared import Prepared
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.loop import Training
+from onnxlearn_models.training.modes import kept_norms
 from onnxlearn_models.training.sampling import even_sizes
 
 # Multiplications of one model's step, forwards, above which its arithmetic takes so long that nothing is saved beside it.
@@ -40,7 +41,8 @@ def _is_plain(prepared: Prepared) -> bool:
     config, module = prepared.config, prepared.module
     settings = config.fold_parallel == "auto" and config.accumulate == 1 and not config.mixup and not config.compile
     settings = settings and config.precision == "float32" and place().n_processes == 1
-    own = getattr(module, "n_batch_members", 1) > 1 or hasattr(module, "penalty")
+    own = getattr(module, "n_batch_members", 1) > 1 or hasattr(module, "penalty") or bool(config.unfreeze)
+    own = own or bool(kept_norms(module, config.norm_statistics)) or bool(prepared.preprocessing.plan.ingress.columns)
     return settings and not own and prepared.device.type == "cpu" and all(callback_of(c).stackable for c in config.callbacks)
 
 
@@ -56,6 +58,8 @@ def form_of(prepared: Prepared) -> Hashable:
 def are_stackable(trainings: Sequence[Training]) -> bool:
     """Whether nothing in the settings of these trainings, which have one form, stands against making them one."""
     callbacks = [callback for training in trainings for callback in training.callbacks.all]
+    if any(kept_norms(training.module, training.config.norm_statistics) for training in trainings):
+        return False
     sizes = {training.n_batches for training in trainings}
     flats = {tuple(p.shape for p in training.optimizer.flat.parameters) for training in trainings}
     parts = [*(callback.stackable for callback in callbacks), *(training.optimizer.stackable for training in trainings)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from onnxlearn_models.stacked.lanes import Lanes, padding_mask
 from onnxlearn_models.training.loop import Training
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Tensors, arguments
 
 # Rows that are run, at most; where models have batches of different sizes, those of some are one fewer.
 N_ROWS = 16
@@ -62,7 +62,7 @@ def _some_rows(trainings: Sequence[Training]) -> list[tuple[Training, Tensors]]:
 def _alone(training: Training, rows: Tensors, lanes: Lanes, lane: int, training_mode: bool) -> Tensor:  # noqa: FBT001
     training.module.train(training_mode)
     with lanes.drawing(lane):
-        output: Tensor = training.module(**rows.inputs)
+        output: Tensor = training.module(**arguments(rows.inputs))
     return output
 
 

@@ -22,9 +22,11 @@ from onnxlearn.task import Task
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
+from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
 from onnxlearn_models.training.devices import DEVICES
 from onnxlearn_models.training.loss import ELSEWHERE
 from onnxlearn_models.training.measuring import MEASURED_ROWS
+from onnxlearn_models.training.modes import NormStatistics
 from onnxlearn_models.training.precision import Precision
 from onnxlearn_models.training.registry import Registry, said
 from onnxlearn_models.training.start import StartWeights
@@ -105,7 +107,18 @@ class TrainConfig:
     param_groups: Mapping[str, Any] | Callable[..., Any] | None = param(
         None, "rates of some parameters: {name pattern: {'lr': factor, 'weight_decay': value}}, or a function (name, parameter)"
     )
+    lr_layer_decay: float = param(
+        1.0, "factor on the learning rate for each layer that lies further from the output (1: all learn alike)",
+        low=0, low_open=True, high=1,
+    )  # fmt: skip
     freeze: tuple[str, ...] = param((), "names of parameters that are not trained, or patterns of them, such as 'blocks.*'")
+    unfreeze: Mapping[str, Any] | None = param(
+        None, "parameters, also of freeze, that are trained from an epoch on: {name pattern: epoch, from 1}"
+    )
+    norm_statistics: NormStatistics = param(
+        "trained", "batch norms whose running statistics follow the batches: those that are trained themselves, all or none; "
+        "the others compute as in evaluation", when=({"norm": "batch"}, {"num_norm": True}),
+    )  # fmt: skip
     l1: float = param(0.0, "l1 * sum |w| of matrices and embeddings is added to the loss: some become 0", low=0)
     l2: float | None = param(
         None, "l2 * sum w^2 of matrices and embeddings is added to the loss (None: as suits the learner)", low=0
@@ -179,6 +192,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Callbacks that are named become callbacks. Raises: ParameterError, UnknownNameError."""
         object.__setattr__(self, "callbacks", tuple(callback_of(each) for each in self.callbacks))
+        if self.unfreeze is not None:
+            Unfreeze.by_pattern(self.unfreeze)
 
 
 CHOICES: dict[str, Registry[Any]] = {"optimizer": optimizers, "loss": losses, "schedule": schedules, "sampling": samplers}

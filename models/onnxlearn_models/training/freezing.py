@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -29,13 +29,14 @@ def matching(patterns: Sequence[str], names: Sequence[str], what: str) -> list[s
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def freeze(module: nn.Module, patterns: Sequence[str]) -> None:
-    """Take parameters out of the training.
+def freeze(module: nn.Module, patterns: Sequence[str], joining: Iterable[str] = ()) -> None:
+    """Take parameters out of the training; ``joining``: patterns of those that are trained from some epoch on all the same.
 
     Raises: ParameterError for a pattern that no name matches, and where nothing is left to train.
     """
     parameters = parameter_names(module)
+    later = matching(list(joining), list(parameters), "unfreeze")
     for name in matching(patterns, list(parameters), "freeze"):
-        parameters[name].requires_grad = False
+        parameters[name].requires_grad = name in later
     if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
         raise ParameterError(f"freeze={list(patterns)} leaves no parameter to train")

@@ -76,6 +76,70 @@ def regrouped(groups: Sequence[Group], module: nn.Module, rates: Mapping[str, An
     ]
 
 
+def layered(groups: Sequence[Group], module: nn.Module, decay: float) -> list[Group]:
+    """The groups with lower learning rates for layers further from the output: ``decay`` times that of the next layer.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 1))
+    >>> groups = layered([Group(parameters=tuple(net.parameters()))], net, 0.5)
+    >>> [(group.lr_factor, len(group.parameters)) for group in groups]
+    [(0.5, 4), (1.0, 2)]
+
+    Raises: ParameterError where there is one layer alone.
+    """
+    if decay == 1:
+        return list(groups)
+    heights = layer_heights(module)
+    if not any(heights.values()):
+        raise ParameterError(f"lr_layer_decay={decay:g} changes nothing in a network of one layer: leave it out")
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    found: dict[tuple[int, int], list[nn.Parameter]] = {}
+    for i, group in enumerate(groups):
+        for parameter in group.parameters:
+            found.setdefault((i, heights[names[id(parameter)]]), []).append(parameter)
+    return [
+        dataclasses.replace(groups[i], parameters=tuple(parameters), lr_factor=groups[i].lr_factor * decay**height)
+        for (i, height), parameters in found.items()
+    ]
+
+
+def layer_heights(module: nn.Module) -> dict[str, int]:
+    """How many layers lie between each parameter and the output, by the order in which the network has them.
+
+    Parameters whose names are equal up to the first number are one layer (``blocks.3``, ``layer1.0``), as are those of one
+    module otherwise. A layer begins with a matrix: what norms and biases follow belongs to it. A network whose parts work side
+    by side has ``branches``, the names of these parts, whose layers are counted for each by itself.
+
+    >>> layer_heights(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 1)))
+    {'0.weight': 1, '0.bias': 1, '1.weight': 1, '1.bias': 1, '3.weight': 0, '3.bias': 0}
+    """
+    branches: tuple[str, ...] = getattr(module, "branches", ())
+    layers: dict[str, list[list[str]]] = {}
+    begun: dict[str, str] = {}
+    for name, parameter in module.named_parameters():
+        branch = next((branch for branch in branches if name.startswith(f"{branch}.")), "")
+        path = name.removeprefix(f"{branch}.") if branch else name
+        layer = _layer_of(path)
+        if branch not in begun or (parameter.ndim >= 2 and begun[branch] != layer):
+            begun[branch] = layer
+            layers.setdefault(branch, []).append([])
+        layers[branch][-1].append(name)
+    behind = len(layers.get("", []))
+    heights = {
+        name: len(of) - 1 - i + (behind if branch else 0)
+        for branch, of in layers.items()
+        for i, names in enumerate(of)
+        for name in names
+    }
+    return {name: heights[name] for name, _ in module.named_parameters()}
+
+
+def _layer_of(name: str) -> str:
+    """What a parameter's name shares with those of its layer."""
+    parts = name.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 2)
+    return ".".join(parts[: number + 1])
+
+
 def _rates_of(name: str, parameter: nn.Parameter, rates: Mapping[str, Any] | Callable[..., Any]) -> dict[str, float]:
     """The rates that a parameter is meant by."""
     if not isinstance(rates, Mapping):

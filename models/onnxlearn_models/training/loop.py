@@ -28,6 +28,7 @@ from onnxlearn_models.training.extra_state import extra_states, load_extra_state
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
+from onnxlearn_models.training.modes import begin_training, kept_norms
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optim.base import Closure
 from onnxlearn_models.training.optimizer import Group, make_optimizer
@@ -37,7 +38,7 @@ from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Tensors, arguments
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -276,8 +277,10 @@ class Training:
         """Judge the weights of an epoch, keep them if they are the best, and tell of it."""
         self.optimizer.show()
         self.call("valid_begin")
+        kept = {id(each) for norm in kept_norms(self.module, self.config.norm_statistics) for each in norm.buffers()}
         for statistic in self._statistics:
-            self.team.mean(statistic)
+            if id(statistic) not in kept:
+                self.team.mean(statistic)
         measuring, read = self.measuring, list[Outputs]()
         valid_loss, valid_score = self._validate(None if measuring is None else lambda o: read.append(measuring.read(o)))
         if not math.isfinite(train_loss) or not math.isfinite(valid_loss or 0.0):
@@ -315,6 +318,11 @@ class Training:
         self.result.best_epoch = self.keeper.kept_epoch
         self.result.stopped = self.stopped or "max_epochs"
         return self.result
+
+    def regroup(self) -> None:
+        """Train the parameters that have ``requires_grad`` now, and their norms: who changes that calls this."""
+        self.optimizer.regroup()
+        begin_training(self.module, self.config.norm_statistics)
 
     def call(self, stage: str) -> None:
         """Every callback that has a method for this stage."""
@@ -369,7 +377,7 @@ class Training:
 
     def train_epoch(self) -> float:
         """The steps of one epoch; its mean loss."""
-        self.module.train()
+        begin_training(self.module, self.config.norm_statistics)
         before = self.callbacks.at("batch_begin")
         # Looking at a number waits for a GPU, and what another process sees this one does not know: once an epoch.
         looks = self.device.type == "cpu" and self.team.size == 1
@@ -478,7 +486,7 @@ class Training:
                 loss = self._loss(batch)
             return loss.detach(), loss, torch.ones_like(loss)
         with self.tape:
-            output = self._forward(**batch.inputs)
+            output = self._forward(**arguments(batch.inputs))
         if output.ndim == 2:
             weight, n_rows = batch.weight, len(output)
             each, slope = self._slope(
@@ -491,11 +499,11 @@ class Training:
     def _loss(self, batch: Tensors) -> Tensor:
         if self.config.mixup:
             mixed = mix(batch, self.config.mixup)
-            output = self._forward(**mixed.inputs)
+            output = self._forward(**arguments(mixed.inputs))
             first = self.objective.train(output, batch.target, batch.weight)
             loss = mixed.share * first + (1 - mixed.share) * self.objective.train(output, mixed.target, mixed.weight)
         else:
-            loss = self.objective.train(self._forward(**batch.inputs), batch.target, batch.weight)
+            loss = self.objective.train(self._forward(**arguments(batch.inputs)), batch.target, batch.weight)
         return loss if self._penalty is None else loss + self._penalty()
 
     def _validate(self, on_output: Callable[[Tensor], None] | None) -> tuple[float | None, float | None]:
@@ -556,4 +564,4 @@ def predicted(
     for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
         if on_batch is not None:
             on_batch("valid_batch_begin", part)
-        yield part, module(**part.inputs)
+        yield part, module(**arguments(part.inputs))

@@ -34,7 +34,7 @@ def hold_out(
     if isinstance(validation, pd.DataFrame):
         if not len(validation):
             raise DataError("the validation table has no rows: give some, or validation=None to train without")
-        return task, type(task)(validation, task.schema)
+        return task, type(task)(validation, task.schema, images=task.images)
     return _by_position(task, np.unique(validation))
 
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+OWN_ARGUMENTS = ("num", "cat")
+
+
+def arguments(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a network's ``forward`` for what enters it, by ingress: those of images and texts are in ``columns``.
+
+    >>> sorted(arguments({"num": 1, "image_photo": 2}).items())
+    [('columns', {'image_photo': 2}), ('num', 1)]
+    """
+    columns = {name: tensor for name, tensor in inputs.items() if name not in OWN_ARGUMENTS}
+    if not columns:
+        return inputs
+    return {**{name: inputs[name] for name in OWN_ARGUMENTS if name in inputs}, "columns": columns}
+
 
 @dataclass(frozen=True)
 class Tensors:
-    """Rows as the network reads them: ``num`` float32, ``cat`` int64; target int64 [N] or float32 [N, T]; weight of mean 1."""
+    """Rows as the network reads them.
+
+    ``inputs`` by ingress: ``num`` float32, ``cat`` int64, those of columns; ``target`` int64 [N] or float32 [N, T]; ``weight``
+    of mean 1.
+    """
 
     inputs: dict[str, Tensor]
     target: Tensor

@@ -13,6 +13,7 @@ from onnxlearn.processes import place
 from onnxlearn_models.training.choices import require_choices
 from onnxlearn_models.training.compiled import require_compilable
 from onnxlearn_models.training.config import TrainConfig
+from onnxlearn_models.training.modes import kept_norms, running_norms
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.precision import require_precision
 from onnxlearn_models.training.sampling import even_sizes
@@ -29,6 +30,12 @@ def require_trainable(
             f"learner {learner.name!r}: dropout_schedule='fade' changes nothing in a network without dropout: leave it out, or "
             "give it dropout"
         )
+    norms = running_norms(module)
+    if "norm_statistics" in learner.given and not norms:
+        raise ParameterError(
+            f"learner {learner.name!r}: norm_statistics={config.norm_statistics!r} changes nothing in a network without batch "
+            "norm: leave it out"
+        )
     require_choices(config, groups)
     require_precision(config.precision, module, device)
     if config.compile:
@@ -41,7 +48,9 @@ def require_trainable(
             f"{n_processes} processes share the rows of each step, and steps have {min(config.batch_size, n_rows)}: choose a "
             "larger batch_size, or start fewer processes"
         )
-    if smallest == 1 and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+    # A norm that waits is one that will be trained.
+    batch = [norm for norm in norms.values() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    if smallest == 1 and set(batch).difference(kept_norms(module, config.norm_statistics)):
         each = f" in each of {n_processes} processes" if n_processes > 1 else ""
         of, way_out = f"of {n_rows} training rows a step would have one{each}", "choose a larger batch_size"
         if n_rows == 1:

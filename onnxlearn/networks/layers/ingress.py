@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import param
-from onnxlearn.schema import Ingress, Schema
+from onnxlearn.schema import ColumnTensor, Ingress, Schema
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,23 @@ class Entry(Layer):
         del inputs
         assert schema.ingress is not None, "preprocessing is chosen before a network is made"
         found = self.of(schema.ingress)
-        if not found.row[0]:
+        if found is None:
             entry = f"ingress.{self.kind}"
             raise ShapeError(f"the task has no columns for {entry}(): leave it out, or let it be {entry}(optional=True)")
         return found
 
     def is_absent(self, schema: Schema) -> bool:
         """Whether it drops out for this schema."""
-        return self.optional and schema.ingress is not None and not self.of(schema.ingress).row[0]
+        return self.optional and schema.ingress is not None and self.of(schema.ingress) is None
 
-    def of(self, ingress: Ingress) -> Tensor:
-        """What enters here."""
+    def of(self, ingress: Ingress) -> Tensor | None:
+        """What enters here; ``None`` where nothing does."""
         raise NotImplementedError
+
+    def enters(self, ingress: Ingress) -> str:
+        """The name of the tensor that enters here."""
+        del ingress
+        return self.kind
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,9 @@ class Num(Entry):
 
     kind = "num"
 
-    def of(self, ingress: Ingress) -> Tensor:
+    def of(self, ingress: Ingress) -> Tensor | None:
         """Numbers."""
-        return Tensor((None, ingress.n_num))
+        return Tensor((None, ingress.n_num)) if ingress.n_num else None
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,48 @@ class Cat(Entry):
 
     kind = "cat"
 
-    def of(self, ingress: Ingress) -> Tensor:
+    def of(self, ingress: Ingress) -> Tensor | None:
         """Codes."""
-        return Tensor((None, ingress.n_cat), "int64")
+        return Tensor((None, ingress.n_cat), "int64") if ingress.n_cat else None
+
+
+@dataclass(frozen=True)
+class ColumnEntry(Entry):
+    """What preprocessing makes of one column by itself."""
+
+    column: str | None = param(None, "the column; None: the only one of its kind")
+
+    def of(self, ingress: Ingress) -> Tensor | None:
+        """The column's tensor."""
+        found = self.found(ingress)
+        return None if found is None else Tensor((None, *found.shape), found.dtype)
+
+    def enters(self, ingress: Ingress) -> str:
+        """``image_<column>`` or ``text_<column>``."""
+        found = self.found(ingress)
+        assert found is not None, "an absent ingress has no node"
+        return found.name
+
+    def found(self, ingress: Ingress) -> ColumnTensor | None:
+        """The column that enters here. Raises: ShapeError where that is not one."""
+        there = [each for each in ingress.columns if each.kind == self.kind]
+        if self.column is not None:
+            there = [each for each in there if each.column == self.column]
+        if len(there) > 1:
+            names = ", ".join(repr(each.column) for each in there)
+            raise ShapeError(f"the task has {len(there)} columns of this kind, {names}: name one, ingress.{self.kind}(column)")
+        return there[0] if there else None
+
+
+@dataclass(frozen=True)
+class Image(ColumnEntry):
+    """A column of images: ``[N, C, h, w]``, or the features ``[N, d]`` that a frozen network makes of them."""
+
+    kind = "image"
+
+
+@dataclass(frozen=True)
+class Text(ColumnEntry):
+    """A column of texts: ids of words, int64 ``[N, L]``, or how often each word comes, ``[N, V]``."""
+
+    kind = "text"

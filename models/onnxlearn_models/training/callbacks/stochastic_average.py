@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onnxlearn_models.training.callback import Callback, State, copied
 from onnxlearn_models.training.callbacks.averaged import FIRST, put
+from onnxlearn_models.training.modes import kept_norms, running_norms
 from onnxlearn_models.training.sampling import even_sizes
+from onnxlearn_models.training.tensors import arguments
 
 if TYPE_CHECKING:
     from onnxlearn_models.training.loop import Training
@@ -67,8 +69,8 @@ class StochasticAverage(Callback):
 
 def _measure_statistics(ctx: Training) -> None:
     """Set running statistics to those of the training rows under the weights that are in place."""
-    norms = [part for part in ctx.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
-    tracking = [norm for norm in norms if norm.running_mean is not None]
+    kept = kept_norms(ctx.module, ctx.config.norm_statistics)
+    tracking: list[Any] = [norm for norm in running_norms(ctx.module).values() if norm not in kept]
     if not tracking:
         return
     momenta = [norm.momentum for norm in tracking]
@@ -83,6 +85,6 @@ def _measure_statistics(ctx: Training) -> None:
     assert ctx.config.batch_size is not None
     shuffled = ctx.train.map(lambda tensor: tensor[order])
     for batch in shuffled.batches(even_sizes(len(shuffled), ctx.config.batch_size)):
-        ctx.module(**batch.inputs)
+        ctx.module(**arguments(batch.inputs))
     for norm, momentum in zip(tracking, momenta, strict=True):
         norm.momentum = momentum

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +27,8 @@ class Unfreeze(Callback):
     from then on; both count from 1. ``start``: patterns of what is trained from the beginning, as everything is that no
     pattern matches. Of several moments the first one counts. The parameter ``freeze`` has what is never trained.
 
-    Parameters that join begin as an optimizer begins. Running statistics of norms are no parameters and are always kept.
+    Parameters that join begin as an optimizer begins. With them the running statistics of their norms follow the batches, as
+    ``norm_statistics`` says.
 
     >>> Unfreeze("head.*", epoch={3: "blocks.1.*", 5: "*"}).epoch
     {3: ('blocks.1.*',), 5: ('*',)}
@@ -51,6 +52,20 @@ class Unfreeze(Callback):
         self._n_batches = 0
         self._waiting: list[_Waiting] = []
 
+    @classmethod
+    def by_pattern(cls, moments: Mapping[str, Any]) -> Unfreeze:
+        """From patterns to the epochs from which on they are trained: the parameter ``unfreeze``.
+
+        >>> Unfreeze.by_pattern({"head.*": 1, "blocks.*": 3})
+        Unfreeze(epoch={1: ['head.*'], 3: ['blocks.*']})
+
+        Raises: ParameterError where these are no epochs.
+        """
+        epochs: dict[Any, list[str]] = {}
+        for pattern, epoch in moments.items():
+            epochs.setdefault(epoch if isinstance(epoch, Hashable) else repr(epoch), []).append(pattern)
+        return cls(epoch=epochs)
+
     def begin(self, ctx: Training) -> None:
         """Take out what joins later."""
         parameters = {name: p for name, p in parameter_names(ctx.module).items() if p.requires_grad}
@@ -70,19 +85,21 @@ class Unfreeze(Callback):
         # A training that goes on has some of them behind it.
         self._train_due(max(ctx.epoch, 1), max(self._n_batches, 1))
         if not any(parameter.requires_grad for parameter in parameters.values()):
-            raise ParameterError(f"{self!r} leaves no parameter to train from the beginning: give patterns of some as start")
-        ctx.optimizer.regroup()
+            raise ParameterError(
+                f"{self!r} leaves no parameter to train from the beginning: give patterns of some as start, or epoch 1"
+            )
+        ctx.regroup()
 
     def epoch_begin(self, ctx: Training) -> None:
         """Let those join whose epoch it is."""
         if self._train_due(ctx.epoch, self._n_batches):
-            ctx.optimizer.regroup()
+            ctx.regroup()
 
     def batch_begin(self, ctx: Training) -> None:
         """Let those join whose batch it is."""
         self._n_batches += 1
         if self._waiting and self._train_due(ctx.epoch, self._n_batches):
-            ctx.optimizer.regroup()
+            ctx.regroup()
 
     def exit(self, ctx: Training) -> None:
         """Leave the network as it was."""
@@ -130,7 +147,7 @@ def _patterns(given: str | Sequence[str]) -> tuple[str, ...]:
 def _moments(what: str, given: Mapping[int, str | Sequence[str]] | None) -> dict[int, tuple[str, ...]]:
     """By their numbers, in order."""
     for number in given or {}:
-        if not isinstance(number, int) or number < 1:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ParameterError(f"unfreeze: {what} counts from 1, and {number!r} is no such number")
     return {number: _patterns(patterns) for number, patterns in sorted((given or {}).items())}
 

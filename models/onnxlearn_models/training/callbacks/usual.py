@@ -9,6 +9,7 @@ from onnxlearn_models.training.callbacks.early_stopping import EarlyStopping
 from onnxlearn_models.training.callbacks.fading import FadingDropout
 from onnxlearn_models.training.callbacks.stochastic_average import StochasticAverage
 from onnxlearn_models.training.callbacks.time_budget import TimeBudget
+from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
 from onnxlearn_models.training.config import TrainConfig
 
 
@@ -22,6 +23,8 @@ def usual_callbacks(config: TrainConfig) -> list[Callback]:
         callbacks.append(StochasticAverage(config.swa))
     elif config.ema:
         callbacks.append(MovingAverage(config.ema))
+    if config.unfreeze:
+        callbacks.append(Unfreeze.by_pattern(config.unfreeze))
     if config.dropout_schedule == "fade":
         callbacks.append(FadingDropout())
     if config.grad_clip is not None:

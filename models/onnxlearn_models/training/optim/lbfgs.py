@@ -47,7 +47,7 @@ class LBFGS(Optimizer):
         if any(group.lr_factor != 1 for group in groups):
             raise ParameterError(
                 "optimizer='lbfgs' has one learning rate for all parameters, and some have a factor of their own: leave "
-                "embedding_lr and the lr of param_groups out, or choose another learner or optimizer"
+                "embedding_lr, lr_layer_decay and the lr of param_groups out, or choose another learner or optimizer"
             )
         super().__init__(groups)
         self._trained: list[bool] = []

@@ -1,0 +1,129 @@
+"""A column of images as a feed: cells that become pixels when a session runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from onnxlearn.errors import DataTypeError
+from onnxlearn.images.column import ImageBatch, ImageColumn
+from onnxlearn.images.reading import Array, is_missing
+from onnxlearn.images.rules import USUAL_RULES, ImageRules
+from onnxlearn.schema import Column
+
+# Of a file so much is looked at to tell it from another one of its size.
+HEAD_BYTES = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFeed:
+    """Rows of a column of images, in place of an array ``[n, 1]``: it is cut, indexed and joined as one, and read at last.
+
+    ``column``: where they are read from; ``rows``: the numbers of its rows, int64 ``[n]``.
+
+    >>> photo = Column(name="photo", kind="image", dtype="uint8", n_channels=3)
+    >>> feed = ImageFeed.of([np.full((2, 2, 3), 9, np.uint8), None], photo)
+    >>> len(feed), feed[[1, 0, 0]].n_missing, feed[:1].read().sizes.tolist()
+    (2, 1, [[2, 2]])
+    """
+
+    column: ImageColumn
+    rows: Array
+
+    @classmethod
+    def of(cls, cells: Sequence[Any], column: Column, where: Callable[[int], str] = "row {}".format) -> Self:
+        """The feed of all cells of a column, ``where`` naming a row. Raises: DataTypeError for what cannot be an image."""
+        require_images(cells, column.name, where)
+        config = USUAL_RULES.config(column.n_channels)
+        return cls(ImageColumn(name=column.name, cells=cells, config=config, where=where), np.arange(len(cells)))
+
+    def ruled(self, rules: ImageRules) -> Self:
+        """The same rows, read by these rules, whose ``policy`` is not ``skip``."""
+        column = dataclasses.replace(
+            self.column, config=rules.config(self.column.config.image_channels), folder=rules.folder, policy=rules.policy
+        )
+        return dataclasses.replace(self, column=column)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """As of an array of one cell a row."""
+        return len(self), 1
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Some of the rows: a slice, numbers or a mask."""
+        return dataclasses.replace(self, rows=self.rows[rows])
+
+    def copy(self) -> Self:
+        """Itself: nothing in it changes."""
+        return self
+
+    @property
+    def n_missing(self) -> int:
+        """Rows without an image."""
+        return sum(is_missing(self.column.cells[row]) for row in self.rows.tolist())
+
+    def read(self) -> ImageBatch:
+        """Decode the images of all rows."""
+        return self.column.read(self.rows.tolist())
+
+    def joined(self, other: ImageFeed) -> ImageFeed:
+        """The rows of both, one after the other, in memory."""
+        cells = [feed.column.cell(row) for feed in (self, other) for row in feed.rows.tolist()]
+        return dataclasses.replace(self, column=dataclasses.replace(self.column, cells=cells), rows=np.arange(len(cells)))
+
+    def content(self) -> bytes:
+        """What tells these rows from others: bytes and pixels, of files the path, the size and the beginning."""
+        digest = hashlib.sha256()
+        for row in self.rows.tolist():
+            for part in _content(self.column.cells[row], self.column.folder):
+                digest.update(len(part).to_bytes(8) + part)
+        return digest.digest()
+
+
+def require_images(cells: Sequence[Any], name: str, where: Callable[[int], str]) -> None:
+    """Raise ``DataTypeError`` for the first cell of a column that cannot be an image; ``where`` names its row."""
+    for row, cell in enumerate(cells):
+        if not (is_missing(cell) or _may_be_image(cell)):
+            raise DataTypeError(
+                f"column {name!r}, {where(row)}: an image is a path, bytes, a dictionary with 'bytes' or 'path', or a uint8 "
+                f"array, not a value of type {type(cell).__name__}"
+            )
+
+
+def _may_be_image(cell: Any) -> bool:
+    # What Arrow hands out is looked at when it is read.
+    return isinstance(cell, str | os.PathLike | bytes | bytearray | memoryview | dict | np.ndarray) or hasattr(cell, "as_py")
+
+
+def _content(cell: Any, folder: str | os.PathLike[str] | None) -> list[bytes]:
+    cell = cell.as_py() if hasattr(cell, "as_py") else cell
+    if isinstance(cell, dict):
+        cell = cell.get("path") if is_missing(cell.get("bytes")) else cell["bytes"]
+    if is_missing(cell):
+        return [b""]
+    if isinstance(cell, np.ndarray):
+        return [repr(cell.shape).encode(), np.ascontiguousarray(cell).tobytes()]
+    if not isinstance(cell, str | os.PathLike):
+        return [bytes(cell)]
+    path = Path(folder or "") / os.fspath(cell)
+    try:
+        with path.open("rb") as file:
+            return [str(cell).encode("utf-8", "surrogateescape"), str(path.stat().st_size).encode(), file.read(HEAD_BYTES)]
+    except OSError:
+        # Whoever reads it says so.
+        return [str(cell).encode("utf-8", "surrogateescape"), b"no file"]
+
+
+def ruled(feeds: dict[str, Any], rules: ImageRules) -> dict[str, Any]:
+    """The same feeds, with their images read by these rules."""
+    return {name: feed.ruled(rules) if isinstance(feed, ImageFeed) else feed for name, feed in feeds.items()}

@@ -1,0 +1,73 @@
+"""How a table's images are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.images.reading import MOST_PIXELS, ReadConfig
+
+# What becomes of a row whose image cannot be read.
+Policy: TypeAlias = Literal["error", "skip", "missing"]
+POLICIES = ("error", "skip", "missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRules:
+    """How images are read, the same for all columns of a table.
+
+    ``folder``: where relative paths start; ``None``: where the process runs, or beside the table's file. ``policy``: an image
+    that cannot be read is an error, its row is left out of a task (``skip``), or it counts as ``missing``. ``channels``: 3 for
+    colour, 1 for grey; ``auto``: grey where the first images of a column are. ``max_pixels``: a larger image is refused
+    undecoded. ``animated``: several frames are refused, or the ``first`` is taken.
+
+    >>> ImageRules(policy="missing").max_pixels
+    50000000
+
+    Raises: ParameterError.
+    """
+
+    folder: str | os.PathLike[str] | None = None
+    policy: Policy = "error"
+    channels: Literal["auto", 1, 3] = "auto"
+    max_pixels: int = 50_000_000
+    animated: Literal["refuse", "first"] = "refuse"
+
+    def __post_init__(self) -> None:
+        choices = {"policy": POLICIES, "channels": ("auto", 1, 3), "animated": ("refuse", "first")}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ParameterError(f"{name} is one of {', '.join(map(str, known))}, not {getattr(self, name)!r}")
+        if not 1 <= self.max_pixels <= MOST_PIXELS:
+            raise ParameterError(f"max_pixels is a number from 1 to {MOST_PIXELS}, not {self.max_pixels!r}")
+
+    def config(self, n_channels: int) -> ReadConfig:
+        """The same for one column, of so many channels."""
+        assert n_channels in (1, 3)
+        return ReadConfig(
+            image_channels=3 if n_channels == 3 else 1, image_max_pixels=self.max_pixels, image_animated=self.animated
+        )
+
+
+USUAL_RULES = ImageRules()
+
+
+def beside(rules: ImageRules | None, path: str | os.PathLike[str]) -> ImageRules:
+    """The rules for the table of a file: relative paths start in its folder, unless another one was given.
+
+    >>> str(beside(None, "data/photos.csv").folder)
+    'data'
+    """
+    rules = rules or USUAL_RULES
+    folder = Path(path).parent if Path(path).is_file() or Path(path).suffix else None
+    return dataclasses.replace(rules, folder=folder) if rules.folder is None else rules
+
+
+def require_no_skip(rules: ImageRules | None) -> None:
+    """Raise ``ParameterError`` where rows would be left out that somebody waits for the predictions of."""
+    if rules is not None and rules.policy == "skip":
+        raise ParameterError("policy='skip' leaves rows out of a task; every row is predicted: use 'error' or 'missing'")

@@ -1,0 +1,76 @@
+"""Running a session on feeds that hold images: read some, group them by size, run the groups, put the rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxlearn.images.feed import ImageFeed
+from onnxlearn.images.groups import cut, groups_by_size, in_row_order
+from onnxlearn.images.ready import of_size
+from onnxlearn.providers import CPU_PROVIDER
+
+if TYPE_CHECKING:
+    from onnxlearn.session import Session
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Numbers of decoded images that a thread holds at a time: about 50 MB of bytes.
+MAX_VALUES = 50_000_000
+# Rows of a chunk: enough for a session to be quick, few enough for threads to share the work evenly.
+CHUNK_ROWS = 64
+
+
+def run_images(session: Session, names: Sequence[str], feeds: Mapping[str, Any]) -> list[Array]:
+    """The outputs of these rows, of which some feeds are :class:`~onnxlearn.images.feed.ImageFeed`.
+
+    Raises: ImageReadError where an image cannot be read, or has another size than the one that the session takes.
+    """
+    sizes = {each.name: tuple(each.shape[1:]) for each in session.get_inputs()}
+    parts = [_run_part(session, part, names, sizes) for part in _parts(feeds)]
+    return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _parts(feeds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Consecutive rows, as many as their images leave room for; at least one part."""
+    n_rows, start, n = len(next(iter(feeds.values()))), 0, 1
+    while start < n_rows or not start:
+        part = {name: feed[start : start + n] for name, feed in feeds.items()}
+        batches = {name: feed.read() for name, feed in part.items() if isinstance(feed, ImageFeed)}
+        yield {name: _Decoded(feed, batches[name].images) if name in batches else feed for name, feed in part.items()}
+        largest = max((image.size for batch in batches.values() for image in batch.images), default=1)
+        start, n = start + n, max(1, min(CHUNK_ROWS, MAX_VALUES // largest))
+
+
+class _Decoded:
+    """Images of some rows."""
+
+    def __init__(self, feed: ImageFeed, images: Sequence[Array]) -> None:
+        self.feed, self.images = feed, images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sized(self, size: tuple[Any, ...]) -> list[Array]:
+        """The images for an input of this shape of a row, ``[H, W, C]``, in which sizes may be free."""
+        column, rows = self.feed.column, self.feed.rows
+        return of_size(self.images, size, lambda position: column.place(int(rows[position])))
+
+
+def _run_part(session: Session, part: Mapping[str, Any], names: Sequence[str], sizes: Mapping[str, Any]) -> list[Array]:
+    images = {name: feed.sized(sizes[name]) for name, feed in part.items() if isinstance(feed, _Decoded)}
+    if not len(next(iter(part.values()))):
+        single = {name: [1 if isinstance(each, str) else each for each in sizes[name]] for name in images}
+        empty = {name: np.zeros((0, *single[name]), np.uint8) if name in images else feed for name, feed in part.items()}
+        return session.run(names, empty)
+    shapes = np.hstack([[image.shape[:2] for image in column] for column in images.values()])
+    groups = groups_by_size(shapes)
+    if session.get_providers()[0] == CPU_PROVIDER:
+        groups = cut(groups, shapes, max(size[2] for name, size in sizes.items() if name in images))
+    found = []
+    for rows in groups:
+        stacked = {name: np.stack([column[row] for row in rows.tolist()]) for name, column in images.items()}
+        found.append(session.run(names, {name: stacked[name] if name in stacked else part[name][rows] for name in part}))
+    return [in_row_order(groups, outputs) for outputs in zip(*found, strict=True)]

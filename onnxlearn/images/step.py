@@ -1,0 +1,31 @@
+"""A column of images on its way into the network: nothing of it is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.images.config import ImageConfig, plan_images
+from onnxlearn.images.emit import emit_images
+from onnxlearn.schema import Column, ColumnTensor
+
+
+@dataclass(frozen=True)
+class ImageStep:
+    """Images of ``n_channels`` channels, brought to the size and scale of ``config``."""
+
+    tensor: ColumnTensor
+    config: ImageConfig
+    n_channels: int
+    n_missing: int
+
+    @classmethod
+    def fit(cls, column: Column, config: ImageConfig, feed: Any) -> Self:
+        """Count the missing ones; ``feed``: an :class:`onnxlearn.images.feed.ImageFeed`."""
+        return cls(plan_images(column, config), config, column.n_channels, feed.n_missing)
+
+    def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
+        """Add the nodes to FLOAT ``[N, C, h, w]`` and BOOL ``[N]``."""
+        images = emit_images(g, column, self.config, n_channels=self.n_channels)
+        return images.pixels, images.missing

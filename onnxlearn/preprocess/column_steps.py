@@ -1,0 +1,40 @@
+"""Fitting columns that enter the network as tensors of their own, and emitting them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.images.step import ImageStep
+from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
+from onnxlearn.schema import Column, ColumnTensor, Schema
+
+
+class ColumnStep(Protocol):
+    """What is fitted of one such column."""
+
+    @property
+    def tensor(self) -> ColumnTensor:
+        """What enters the network."""
+
+    @property
+    def n_missing(self) -> int:
+        """Training rows without a value."""
+
+    def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
+        """Add the nodes from the file's input to the tensor, and to what tells missing rows."""
+
+
+def fit_columns(schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Any]) -> tuple[ColumnStep, ...]:
+    """Fit on the feeds of the training rows."""
+    columns = schema.of_kind(*COLUMN_KINDS)
+    if not columns:
+        return ()
+    assert isinstance(config, ColumnsConfig), "the plan has been made"
+    return tuple(_fit(column, config, feeds[column.name]) for column in columns)
+
+
+def _fit(column: Column, config: ColumnsConfig, feed: Any) -> ColumnStep:
+    assert column.kind == "image"
+    return ImageStep.fit(column, config, feed)
