@@ -7,17 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
-from onnxlearn.images.ready import make_ready
 from onnxlearn.images.rules import POLICIES, Policy
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -33,14 +30,19 @@ class ImageBatch:
     """Images of some rows, in the order that they were asked for.
 
     ``rows``: int64 ``[n]``, without those that were skipped. ``images``: n arrays uint8 ``[H, W, C]``, of any sizes; all zeros
-    where the image is missing. ``problems``: the images that could not be read and were skipped or count as missing. ``black``:
-    rows whose image was read and is black throughout, which a model cannot tell from a missing one.
+    where the image is missing. ``places``: what messages call each. ``problems``: the images that could not be read and were
+    skipped or count as missing. ``black``: rows whose image was read and is black throughout, which a model cannot tell from a
+    missing one.
     """
 
     rows: Array
     images: tuple[Array, ...]
+    places: tuple[str, ...]
     problems: tuple[Problem, ...]
     black: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
     def sizes(self) -> Array:
@@ -51,20 +53,6 @@ class ImageBatch:
     def missing(self) -> Array:
         """Which images are all zeros, bool ``[n]``."""
         return np.array([not image.any() for image in self.images], dtype=bool)
-
-
-@dataclass(frozen=True)
-class ReadyBatch:
-    """Images of some rows as the network takes them; ``rows``, ``problems`` and ``black`` as :class:`ImageBatch` has them.
-
-    ``pixels``: float32 ``[n, C, h, w]``, 0 throughout where ``missing``, bool ``[n]``.
-    """
-
-    rows: Array
-    pixels: Array
-    missing: Array
-    problems: tuple[Problem, ...]
-    black: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,35 +118,29 @@ class ImageColumn:
         >>> [batch.rows.tolist() for batch in column.batches([[0, 1], [3]])]
         [[0, 1], [3]]
         """
-        return self._map(_Part.read, rows, readers or Readers(n_jobs, n_ahead=n_ahead), keep=readers is not None)
+        return self.map(None, rows, n_jobs=n_jobs, n_ahead=n_ahead, readers=readers)
 
-    def ready(
+    def map(
         self,
+        work: Callable[[ImageBatch], Any] | None,
         rows: Iterable[Iterable[int]],
-        recipe: bytes,
         *,
         n_jobs: int = 1,
         n_ahead: int = 2,
         readers: Readers | None = None,
-    ) -> Iterator[ReadyBatch]:
-        """As :meth:`batches`, and the processes also make of the images what the network takes.
+    ) -> Iterator[Any]:
+        """As :meth:`batches`, but of what ``work`` makes of each batch, in the process that reads it.
 
-        ``recipe``: the part of the model's graph that does it, as :func:`onnxlearn.images.ready.make_ready` has it.
+        Raises: also what ``work`` raises.
 
-        >>> from onnxlearn.images.emit import ImageConfig, image_recipe
-        >>> column = ImageColumn(name="photo", cells=[np.full((9, 9, 3), 255, np.uint8), None])
-        >>> recipe = image_recipe(ImageConfig(image_height=4, image_width=4), n_channels=3)
-        >>> [(batch.pixels.shape, batch.missing.tolist()) for batch in column.ready([[0, 1]], recipe)]
-        [((2, 3, 4, 4), [False, True])]
+        >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), i, np.uint8) for i in range(4)])
+        >>> list(column.map(len, [[0, 1], [3]]))
+        [2, 1]
         """
-        work = functools.partial(_read_ready, recipe)
-        return self._map(work, rows, readers or Readers(n_jobs, n_ahead=n_ahead), keep=readers is not None)
-
-    def _map(
-        self, work: Callable[[_Part], Found], rows: Iterable[Iterable[int]], readers: Readers, *, keep: bool
-    ) -> Iterator[Found]:
-        found = readers.map(work, (self._part(some) for some in rows))
-        return found if keep else readers.closed_after(found)
+        parts = (self._part(some) for some in rows)
+        own = readers or Readers(n_jobs, n_ahead=n_ahead)
+        found = own.map(functools.partial(_read, work), parts)
+        return found if readers else own.closed_after(found)
 
     def _part(self, rows: Iterable[int]) -> _Part:
         numbers = [int(row) for row in rows]
@@ -182,15 +164,16 @@ class _Part:
         found = [self._read_one(*each) for each in zip(self.rows, self.places, self.cells, strict=True)]
         problems = tuple(image for image in found if isinstance(image, Problem))
         kept = [
-            (row, image)
-            for row, image in zip(self.rows, found, strict=True)
+            (row, place, image)
+            for row, place, image in zip(self.rows, self.places, found, strict=True)
             if not (self.policy == "skip" and isinstance(image, Problem))
         ]
         return ImageBatch(
-            rows=np.array([row for row, _ in kept], dtype=np.int64),
-            images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, image in kept),
+            rows=np.array([row for row, _, _ in kept], dtype=np.int64),
+            images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, _, image in kept),
+            places=tuple(place for _, place, _ in kept),
             problems=problems,
-            black=tuple(row for row, image in kept if isinstance(image, np.ndarray) and not image.any()),
+            black=tuple(row for row, _, image in kept if isinstance(image, np.ndarray) and not image.any()),
         )
 
     def _read_one(self, row: int, place: str, cell: Any) -> Array | Problem | None:
@@ -206,8 +189,6 @@ class _Part:
         return np.zeros((*self.missing_size, self.config.image_channels), np.uint8)
 
 
-def _read_ready(recipe: bytes, part: _Part) -> ReadyBatch:
+def _read(work: Callable[[ImageBatch], Any] | None, part: _Part) -> Any:
     batch = part.read()
-    places = dict(zip(part.rows, part.places, strict=True))
-    pixels, missing = make_ready(batch.images, recipe, lambda position: places[int(batch.rows[position])])
-    return ReadyBatch(batch.rows, pixels, missing, batch.problems, batch.black)
+    return batch if work is None else work(batch)

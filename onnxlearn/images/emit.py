@@ -59,7 +59,7 @@ def emit_images(g: GraphBuilder, x: Value, config: ImageConfig, *, n_channels: i
 
 
 def image_recipe(config: ImageConfig, *, n_channels: int) -> bytes:
-    """What brings images into the network as a model of its own, for :meth:`onnxlearn.images.column.ImageColumn.ready`.
+    """What brings images into the network as a model of its own, for :func:`onnxlearn.images.ready.read_ready`.
 
     Its input is called ``image``; outputs ``pixels`` and ``missing`` as in :class:`Images`.
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxlearn.images.feed import ImageFeed
-from onnxlearn.images.groups import cut, groups_by_size, in_row_order
-from onnxlearn.images.ready import of_size
+from onnxlearn.images.groups import cut, groups_by_size, in_row_order, of_size
 from onnxlearn.providers import CPU_PROVIDER
 
 if TYPE_CHECKING:

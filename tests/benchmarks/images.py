@@ -22,6 +22,7 @@ from PIL import Image
 from onnxlearn.images.column import ImageColumn
 from onnxlearn.images.emit import ImageConfig, image_recipe
 from onnxlearn.images.readers import Readers
+from onnxlearn.images.ready import read_ready
 from onnxlearn.providers import CPU_PROVIDER
 from onnxlearn.session import CHUNK_ROWS, start_session
 
@@ -60,7 +61,7 @@ def one(path: str) -> np.ndarray:
 def ours(paths: list[str], recipe: bytes | None, readers: Readers) -> None:
     column = ImageColumn(name="photo", cells=paths)
     rows = batches(len(paths))
-    for batch in column.ready(rows, recipe, readers=readers) if recipe else column.batches(rows, readers=readers):
+    for batch in read_ready(column, rows, recipe, readers=readers) if recipe else column.batches(rows, readers=readers):
         assert len(batch.rows)
 
 

@@ -22,6 +22,7 @@ from onnxlearn.images.column import ImageColumn
 from onnxlearn.images.emit import ImageConfig, image_recipe
 from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import ReadConfig
+from onnxlearn.images.ready import read_ready
 
 
 class Counted(list[Any]):
@@ -155,7 +156,7 @@ def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> 
     arrays: list[Any] = [pixels(*size, seed=i) for i, size in enumerate([(9, 9), (4, 20), (9, 9), (9, 9), (600, 700)])]
     read = ReadConfig(image_channels=n_channels)  # type: ignore[arg-type]
     column = ImageColumn(name="photo", cells=[*arrays, None, b"x"], config=read, policy="skip")
-    whole, nothing, rest = column.ready([[6, 5, 4, 3, 2, 1, 0], [], [6]], recipe, n_jobs=n_jobs)
+    whole, nothing, rest = read_ready(column, [[6, 5, 4, 3, 2, 1, 0], [], [6]], recipe, n_jobs=n_jobs)
     assert whole.rows.tolist() == [5, 4, 3, 2, 1, 0]
     assert whole.missing.tolist() == [True] + [False] * 5
     assert [problem.row for problem in whole.problems] == [6]
@@ -172,10 +173,10 @@ def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> 
 def test_ready_images_of_one_size() -> None:
     recipe = image_recipe(ImageConfig(image_height=4, image_width=6, image_fit="none"), n_channels=3)
     column = ImageColumn(name="photo", cells=[pixels(4, 6), pixels(6, 4), None, b"x"], policy="skip")
-    (batch,) = column.ready([[3, 2, 0]], recipe)
+    (batch,) = read_ready(column, [[3, 2, 0]], recipe)
     assert (batch.rows.tolist(), batch.missing.tolist(), batch.pixels.shape) == ([2, 0], [True, False], (2, 3, 4, 6))
     with pytest.raises(ImageReadError, match="column 'photo', row 1: images of this column have 4 x 6 pixels, this one 6 x 4"):
-        list(column.ready([[3, 1]], recipe))
+        list(read_ready(column, [[3, 1]], recipe))
 
 
 def test_one_pool_reads_several_columns() -> None:
