@@ -197,6 +197,12 @@ class Ingress:
         """Number of columns of ``cat``."""
         return len(self.cat_names)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a row of every tensor that there is, by name."""
+        own = {"num": (self.n_num,), "cat": (self.n_cat,)}
+        return {name: shape for name, shape in own.items() if shape[0]} | {each.name: each.shape for each in self.columns}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` gives the ingress back."""
         data = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_of
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.tasks.folds import fold_numbers
 from onnxlearn.tasks.holdout import holdout_rows
@@ -147,7 +147,7 @@ class Task:
         id: str | Sequence[str] | None = None,
         ignore: str | Sequence[str] = (),
         strict_bool: str | Sequence[str] = (),
-        images: ImageRules | None = None,
+        images: ImageRules | Mapping[str, Any] | None = None,
     ) -> Task:
         """Make a task of a data frame.
 
@@ -157,7 +157,7 @@ class Task:
         role (``group``: rows that stay together, ``stratum``: shares that splits keep, ``weight``: of each row, >= 0,
         ``order``: splits set the latest rows aside, ``id``: names the row, ``ignore``) is no feature. ``strict_bool``: boolean
         columns that enter the file as BOOL and may not be missing. ``images``: how columns of kind
-        ``image`` are read, an :class:`onnxlearn.ImageRules`.
+        ``image`` are read, an :class:`onnxlearn.ImageRules`, or those of its settings that differ by name.
 
         Raises ``ColumnNotFoundError`` for a column that is not there, ``DataTypeError`` for values that cannot be used,
         ``DataError`` for a table that makes no task. Warns with ``TaskWarning`` where a column is taken for an identifier.
@@ -165,7 +165,7 @@ class Task:
         roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
         return cls._make(
             df, roles, name=name, type=type, positive=positive, kinds=kinds, levels=levels, strict_bool=strict_bool,
-            images=images or USUAL_RULES,
+            images=rules_of(images),
         )  # fmt: skip
 
     @classmethod
@@ -188,7 +188,7 @@ class Task:
         id: str | Sequence[str] | None = None,
         ignore: str | Sequence[str] = (),
         strict_bool: str | Sequence[str] = (),
-        images: ImageRules | None = None,
+        images: ImageRules | Mapping[str, Any] | None = None,
     ) -> Task:
         """Make a task of a file: CSV, TSV, Parquet, Feather, Arrow or JSON lines by suffix (text also ``.gz``).
 

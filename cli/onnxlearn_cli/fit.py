@@ -22,6 +22,7 @@ from onnxlearn_cli.options import (
     Group,
     Id,
     Ignore,
+    Images,
     Kinds,
     Levels,
     Na,
@@ -32,6 +33,7 @@ from onnxlearn_cli.options import (
     TaskType,
     Weight,
     figure_file,
+    image_rules,
     learner_record,
     make_learner,
     pairs,
@@ -67,6 +69,7 @@ def fit(
     task: TaskType = None,
     positive: Positive = None,
     kind: Kinds = None,
+    images: Images = None,
     levels: Levels = None,
     group: Group = None,
     stratum: Stratum = None,
@@ -145,6 +148,7 @@ def fit(
             order=order,
             id=id_,
             ignore=ignore or (),
+            images=image_rules(images),
         )
         recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
         if validation is not None:

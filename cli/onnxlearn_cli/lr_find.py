@@ -16,6 +16,7 @@ from onnxlearn_cli.options import (
     Group,
     Id,
     Ignore,
+    Images,
     Kinds,
     Levels,
     Na,
@@ -26,6 +27,7 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    image_rules,
     learner_record,
     make_learner,
     pairs,
@@ -53,6 +55,7 @@ def lr_find(
     task: TaskType = None,
     positive: Positive = None,
     kind: Kinds = None,
+    images: Images = None,
     levels: Levels = None,
     group: Group = None,
     stratum: Stratum = None,
@@ -78,6 +81,7 @@ def lr_find(
             data, target, format=format_, na=na, type=task or "auto", positive=positive,
             kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
             weight=weight, order=order, id=id_, ignore=ignore or (),
+            images=image_rules(images),
         )  # fmt: skip
         recipe = configure(make_learner(learner, *given.values()), given, seed)
         found = lr_range.lr_find(table, recipe, low=low, high=high, n_steps=steps)

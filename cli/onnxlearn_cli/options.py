@@ -14,6 +14,7 @@ import typer
 from onnxlearn.errors import ParameterError, UnknownNameError
 
 if TYPE_CHECKING:
+    from onnxlearn.images.rules import ImageRules
     from onnxlearn.learner import Learner
     from onnxlearn.registry import LearnerInfo
 
@@ -55,7 +56,7 @@ Kinds: TypeAlias = Annotated[
     typer.Option(
         "--kind",
         metavar="COL=KIND",
-        help="numeric, categorical, ordered, boolean or datetime, instead of telling it from the values. Repeatable.",
+        help="numeric, categorical, ordered, boolean, datetime or image, instead of telling it from the values. Repeatable.",
     ),
 ]
 Levels: TypeAlias = Annotated[
@@ -75,6 +76,16 @@ Ignore: TypeAlias = Annotated[list[str] | None, typer.Option("--ignore", metavar
 Na: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--na", metavar="TEXT", help="Cell that means missing, instead of the usual spellings. Repeatable."),
+]
+
+
+Images: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        metavar="KEY=VALUE",
+        help="How images are read: folder, policy (error, skip or missing), channels, max_pixels, animated. Repeatable.",
+    ),
 ]
 
 
@@ -137,6 +148,13 @@ def pairs(option: str, texts: list[str], *, last: bool = False) -> dict[str, str
             raise ParameterError(f"{option} names {key!r} twice: {found[key]!r} and {value!r}")
         found[key] = value
     return found
+
+
+def image_rules(texts: list[str] | None) -> ImageRules | None:
+    """What ``--images`` says."""
+    from onnxlearn.images.rules import rules_of
+
+    return rules_of(pairs("--images", texts)) if texts else None
 
 
 def learner_record(name: str) -> LearnerInfo:

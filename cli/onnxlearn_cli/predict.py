@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onnxlearn_cli.options import Data, Format, Measures, ModelFile, Provider, find_own_code
+from onnxlearn_cli.options import Data, Format, Images, Measures, ModelFile, Provider, find_own_code, image_rules
 from onnxlearn_cli.talk import say, show_table
 
 
@@ -25,6 +25,7 @@ def predict(
     keep: Annotated[list[str] | None, typer.Option("--keep", metavar="COL", help="Column to copy along. Repeatable.")] = None,
     provider: Provider = "auto",
     format_: Format = None,
+    images: Images = None,
 ) -> None:
     """Predict every row of a table.
 
@@ -41,11 +42,11 @@ def predict(
     opened = load(model, provider=provider)
     if Path(data).is_dir() and (Path(out).is_dir() or (out != STDOUT and not Path(out).suffix)):
         try:
-            say(str(predict_folder(opened, data, out, keep=keep or (), format=format_)))
+            say(str(predict_folder(opened, data, out, keep=keep or (), format=format_, images=image_rules(images))))
         except KeyboardInterrupt:
             raise InterruptedFit(f"interrupted; what is in {out!r} is whole: the same command goes on from there") from None
     else:
-        predict_file(opened, data, out, keep=keep or (), format=format_)
+        predict_file(opened, data, out, keep=keep or (), format=format_, images=image_rules(images))
 
 
 def evaluate(
@@ -54,6 +55,7 @@ def evaluate(
     measure: Measures = None,
     provider: Provider = "auto",
     format_: Format = None,
+    images: Images = None,
 ) -> None:
     """Score a model on a table with the target."""
     from onnxlearn.card import number
@@ -61,5 +63,7 @@ def evaluate(
     from onnxlearn.model import load
 
     find_own_code(*measure or ())
-    scores = evaluate_file(load(model, provider=provider), data, measures=measure or (), format=format_)
+    scores = evaluate_file(
+        load(model, provider=provider), data, measures=measure or (), format=format_, images=image_rules(images)
+    )
     show_table(["measure", "score"], [[name, number(value)] for name, value in scores.items()])

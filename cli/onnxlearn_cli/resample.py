@@ -15,6 +15,7 @@ from onnxlearn_cli.options import (
     Group,
     Id,
     Ignore,
+    Images,
     Kinds,
     Levels,
     Measures,
@@ -26,6 +27,7 @@ from onnxlearn_cli.options import (
     TaskType,
     Weight,
     find_own_code,
+    image_rules,
     learner_record,
     make_learner,
     pairs,
@@ -76,6 +78,7 @@ def resample(
     task: TaskType = None,
     positive: Positive = None,
     kind: Kinds = None,
+    images: Images = None,
     levels: Levels = None,
     group: Group = None,
     stratum: Stratum = None,
@@ -103,6 +106,7 @@ def resample(
             data, target, format=format_, na=na, type=task or "auto", positive=positive,
             kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
             weight=weight, order=order, id=id_, ignore=ignore or (),
+            images=image_rules(images),
         )  # fmt: skip
         with told_what_is_kept(store):
             result = benchmark(

@@ -21,8 +21,10 @@ from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.task import Task
+from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
+from onnxlearn_models.training.lazy import LazyTensors
 from onnxlearn_models.training.loss import losses
 from onnxlearn_models.training.measuring import Measuring
 from onnxlearn_models.training.objective import Objective
@@ -61,18 +63,33 @@ class Prepared:
     notes: list[str]
 
     def tensors(self, rows: WeighedRows) -> Tensors:
-        """What training reads of these rows, by running the preprocessing graph."""
-        inputs = {name: self._tensor(array) for name, array in self.preprocessing.transform(rows.task.feeds()).items()}
+        """What training reads of these rows, by running the preprocessing graph; too many images are read when they are due."""
         truth = rows.task.truth()
         target = self._tensor(truth if self.scaling is None else self.scaling.transform(truth))
-        return Tensors(inputs, target, None if rows.weights is None else self._tensor(rows.weights))
+        weight = None if rows.weights is None else self._tensor(rows.weights)
+        feeds = rows.task.feeds()
+        if rows.task.n_rows * self._image_bytes <= self.preprocessing.config.image_bytes:
+            return Tensors(self._inputs(feeds), target, weight)
+        return LazyTensors(
+            {}, target, weight, rows=torch.arange(len(target)), shapes=self.preprocessing.plan.ingress.shapes,
+            read=lambda some: self._inputs({name: feed[some.numpy()] for name, feed in feeds.items()}),
+        )  # fmt: skip
+
+    @property
+    def _image_bytes(self) -> int:
+        """Of the prepared images of a row."""
+        columns = self.preprocessing.plan.ingress.columns
+        return sum(4 * math.prod(column.shape) for column in columns if column.kind == "image")
+
+    def _inputs(self, feeds: Feeds) -> dict[str, Tensor]:
+        return {name: self._tensor(array) for name, array in self.preprocessing.transform(feeds).items()}
 
     @torch.no_grad()
     def initialize(self, train: Tensors) -> None:
         """What the network sets up by the training rows itself, and the weights that it was given to begin with."""
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
-            initialize(train.inputs)
+            initialize(train.sample())
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
 

@@ -41,6 +41,7 @@ class TaskKeys:
     id: str | tuple[str, ...] = param(None, "columns that name the rows and are no features")
     ignore: str | tuple[str, ...] = param((), "columns that are no features")
     strict_bool: str | tuple[str, ...] = param((), "boolean columns that enter the file as BOOL")
+    images: dict[str, Any] = param(None, "how images are read: folder, policy, channels, max_pixels, animated")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,8 @@ def read_task(document: Document, place: Place, table: Mapping[str, Any], folder
     if data is None:
         return None
     file = data if data.startswith(EXAMPLE_PREFIX) else folder / data
+    if "folder" in options.get("images", {}):
+        options["images"] = {**options["images"], "folder": folder / options["images"]["folder"]}
     try:
         if document.n_mistakes == before:
             return Task.from_file(file, **options)

@@ -15,6 +15,7 @@ from onnxlearn.files.formats import FORMATS, GZIP, suffix_of
 from onnxlearn.files.outputs import PART, atomic_path, drop_parts, make_folder
 from onnxlearn.files.stream import predict_file
 from onnxlearn.files.writers import SUFFIXES, output_suffix
+from onnxlearn.images.rules import ImageRules
 
 if TYPE_CHECKING:
     from onnxlearn.model import Model
@@ -42,7 +43,13 @@ class Written:
 
 
 def predict_folder(
-    model: Model, data: str | Path, out: str | Path, *, keep: Sequence[str] = (), format: str | None = None
+    model: Model,
+    data: str | Path,
+    out: str | Path,
+    *,
+    keep: Sequence[str] = (),
+    format: str | None = None,
+    images: ImageRules | None = None,
 ) -> Written:
     """Predict each file of a folder into a file of the same name in the folder ``out``, in constant memory.
 
@@ -63,7 +70,7 @@ def predict_folder(
         make_folder(made.parent)
         drop_parts(made)
         with named(str(part.relative_to(source))):
-            n_rows += predict_file(model, part, made, keep=keep, format=format)
+            n_rows += predict_file(model, part, made, keep=keep, format=format, images=images)
     written = {made for _, made in pairs}
     strays = tuple(str(path.relative_to(target)) for path in part_files(target, any_suffix=True) if path not in written)
     return Written(parts=len(missing), rows=n_rows, kept=len(pairs) - len(missing), strays=strays)

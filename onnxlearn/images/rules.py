@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, did_you_mean, listing
 from onnxlearn.images.reading import MOST_PIXELS, ReadConfig
 
 # What becomes of a row whose image cannot be read.
@@ -42,7 +43,7 @@ class ImageRules:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ParameterError(f"{name} is one of {', '.join(map(str, known))}, not {getattr(self, name)!r}")
-        if not 1 <= self.max_pixels <= MOST_PIXELS:
+        if type(self.max_pixels) is not int or not 1 <= self.max_pixels <= MOST_PIXELS:
             raise ParameterError(f"max_pixels is a number from 1 to {MOST_PIXELS}, not {self.max_pixels!r}")
 
     def config(self, n_channels: int) -> ReadConfig:
@@ -56,13 +57,38 @@ class ImageRules:
 USUAL_RULES = ImageRules()
 
 
-def beside(rules: ImageRules | None, path: str | os.PathLike[str]) -> ImageRules:
+def rules_of(given: ImageRules | Mapping[str, Any] | None) -> ImageRules:
+    """The rules, also from a mapping of them by name, in which numbers may be texts.
+
+    >>> rules_of({"channels": "1", "policy": "skip"}).channels
+    1
+
+    Raises: ParameterError.
+    """
+    if given is None:
+        return USUAL_RULES
+    if isinstance(given, ImageRules):
+        return given
+    if not isinstance(given, Mapping):
+        raise ParameterError(f"images takes an ImageRules, or a mapping such as {{'folder': 'photos'}}, not {given!r}")
+    known = [field.name for field in dataclasses.fields(ImageRules)]
+    if unknown := next((name for name in given if name not in known), None):
+        raise ParameterError(f"images has no rule {unknown!r}.{did_you_mean(str(unknown), known)} There are {listing(known)}")
+    numbers = {"channels", "max_pixels"}
+    return ImageRules(**{name: _number(value) if name in numbers else value for name, value in given.items()})
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def beside(given: ImageRules | Mapping[str, Any] | None, path: str | os.PathLike[str]) -> ImageRules:
     """The rules for the table of a file: relative paths start in its folder, unless another one was given.
 
     >>> str(beside(None, "data/photos.csv").folder)
     'data'
     """
-    rules = rules or USUAL_RULES
+    rules = rules_of(given)
     folder = Path(path).parent if Path(path).is_file() or Path(path).suffix else None
     return dataclasses.replace(rules, folder=folder) if rules.folder is None else rules
 

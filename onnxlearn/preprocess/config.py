@@ -96,6 +96,11 @@ class PreprocessConfig:
     target_scaler: TargetScaler = param("standard", "scaling of the target", on="regression")
     target_clip: bool = param(False, "predictions keep within the range of the training rows", on="regression")
 
+    @property
+    def image_bytes(self) -> float:
+        """Bytes of prepared images that are kept in memory."""
+        return 0.0
+
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):
             raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")
@@ -108,6 +113,16 @@ COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 @dataclass(frozen=True, kw_only=True)
 class ColumnsConfig(PreprocessConfig, ImageConfig):
     """As :class:`PreprocessConfig`, for learners that take images too."""
+
+    image_memory: float = param(
+        1.0, "GB of prepared images that are kept in memory; more are read anew in each epoch", low=0, on="images",
+        inert="the images are the same",
+    )  # fmt: skip
+
+    @property
+    def image_bytes(self) -> float:
+        """The same in bytes."""
+        return self.image_memory * 1e9
 
     def __post_init__(self) -> None:
         PreprocessConfig.__post_init__(self)

@@ -26,6 +26,7 @@ from onnxlearn_models.training.devices import random_states, set_random_states
 from onnxlearn_models.training.divergence import DivergedError, describe_divergence
 from onnxlearn_models.training.extra_state import extra_states, load_extra_states
 from onnxlearn_models.training.history import Epoch, OnEpoch, Stopped, TrainResult
+from onnxlearn_models.training.lazy import LazyTensors
 from onnxlearn_models.training.measuring import OWN, Measuring, Outputs
 from onnxlearn_models.training.mixup import mix
 from onnxlearn_models.training.modes import begin_training, kept_norms
@@ -42,6 +43,8 @@ from onnxlearn_models.training.tensors import Tensors, arguments
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
+# Of rows that are no vectors, such as images, so many numbers: a network makes many times as many of them.
+EVALUATION_VALUES = 4_000_000
 
 
 def train_network(
@@ -147,7 +150,8 @@ class Training:
         self._own_rows = None if self.team.size == 1 else torch.cat([torch.arange(rows.start, rows.stop) for rows in own_rows])
         # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
         self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
-        self._buffer = self.source.like(sum(self._own_sizes)) if self.n_members == 1 else None
+        fits = self.n_members == 1 and not isinstance(train, LazyTensors)
+        self._buffer = self.source.like(sum(self._own_sizes)) if fits else None
         self._views = self._buffer.batches(self._own_sizes) if self._buffer is not None else []
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
@@ -469,10 +473,12 @@ class Training:
             self.source.gather(self._own(self.sampler.order()), self._buffer)
             yield from self._views
             return
+        if self.n_members == 1:
+            yield from self.source.stream(torch.split(self._own(self.sampler.order()), self._own_sizes))
+            return
         # An order of its own for each member: rows times members would not fit one buffer.
         orders = self._own(torch.stack([self.sampler.order() for _ in range(self.n_members)], dim=1))
-        for rows in torch.split(orders, self._own_sizes):
-            yield self.source.take(rows)
+        yield from self.source.stream(torch.split(orders, self._own_sizes))
 
     def _own(self, order: Tensor) -> Tensor:
         """Of an epoch's rows those of this process, on its device."""
@@ -553,6 +559,12 @@ def evaluate(
     return loss / len(rows), objective.score.finish(score) if math.isfinite(score) else None
 
 
+def evaluation_rows(module: nn.Module, rows: Tensors) -> int:
+    """Rows of a part that suit a network and the size of what it reads."""
+    widest = max((math.prod(shape) for shape in rows.row_sizes().values() if len(shape) > 1), default=1)
+    return max(1, min(getattr(module, "evaluation_rows", EVALUATION_ROWS), EVALUATION_VALUES // widest))
+
+
 @torch.no_grad()
 def predicted(
     module: nn.Module, rows: Tensors, on_batch: Callable[[str, Tensors], None] | None = None
@@ -561,7 +573,7 @@ def predicted(
 
     A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
     """
-    for part in rows.batches(even_sizes(len(rows), getattr(module, "evaluation_rows", EVALUATION_ROWS))):
+    for part in rows.batches(even_sizes(len(rows), evaluation_rows(module, rows))):
         if on_batch is not None:
             on_batch("valid_batch_begin", part)
         yield part, module(**arguments(part.inputs))

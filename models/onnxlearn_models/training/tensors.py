@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,18 @@ class Tensors:
         torch.index_select(self.target, 0, rows, out=out.target)
         if self.weight is not None and out.weight is not None:
             torch.index_select(self.weight, 0, rows, out=out.weight)
+
+    def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensors]:
+        """The rows with the numbers of each part, one part after the other."""
+        return map(self.take, parts)
+
+    def sample(self) -> dict[str, Tensor]:
+        """Inputs of rows that tell how those of all are distributed."""
+        return self.inputs
+
+    def row_sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a row of each input."""
+        return {name: tuple(tensor.shape[1:]) for name, tensor in self.inputs.items()}
 
     def batches(self, sizes: Sequence[int], dim: int = 0) -> list[Tensors]:
         """Consecutive parts of these sizes, as views; ``dim``: the dimension of the rows."""

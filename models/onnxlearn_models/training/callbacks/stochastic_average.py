@@ -83,8 +83,7 @@ def _measure_statistics(ctx: Training) -> None:
     # Rows may be sorted. The stream of random numbers that training draws from stays where it is.
     order = torch.randperm(len(ctx.train), generator=torch.Generator().manual_seed(ctx.config.seed)).to(ctx.device)
     assert ctx.config.batch_size is not None
-    shuffled = ctx.train.map(lambda tensor: tensor[order])
-    for batch in shuffled.batches(even_sizes(len(shuffled), ctx.config.batch_size)):
+    for batch in ctx.train.stream(torch.split(order, even_sizes(len(order), ctx.config.batch_size))):
         ctx.module(**arguments(batch.inputs))
     for norm, momentum in zip(tracking, momenta, strict=True):
         norm.momentum = momentum

@@ -1,0 +1,225 @@
+"""Columns of images, from a table to a file and back: tasks, training, predicting."""
+
+import io
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from PIL import Image
+
+import onnxlearn as ol
+from onnxlearn import ingress, nn
+from onnxlearn.errors import DataError, DataTypeError, ImageReadError, ParameterError
+from onnxlearn.tasks.fingerprint import task_fingerprint
+
+N = 60
+
+
+def drawn(i, size=(12, 12), channels=()):
+    """A bright left half, or a bright right one."""
+    pixels = np.random.default_rng(i).integers(1, 60, (*size, *channels), np.uint8)
+    half = pixels[:, : size[1] // 2] if i % 2 else pixels[:, size[1] // 2 :]
+    half += 150
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for i in range(N):
+        Image.fromarray(drawn(i, (12 + i % 3, 10 + i % 2))).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"photo": [f"{i}.png" for i in range(N)], "x": rng.normal(size=N), "side": ["rl"[i % 2] for i in range(N)]}
+    )
+
+
+@pytest.fixture(scope="module")
+def task(frame, folder):
+    return ol.Task.from_frame(frame, "side", kinds={"photo": "image"}, images=ol.ImageRules(folder=folder))
+
+
+def net():
+    pixels = ingress.image() >> nn.conv2d(4, 3) >> nn.relu() >> nn.flatten()
+    return [pixels, ingress.num(optional=True)] >> nn.merge_cat() >> nn.linear(8) >> nn.relu() >> nn.head()
+
+
+def learner(**settings):
+    quick = {"image_height": 8, "image_width": 8, "max_epochs": 12, "lr": 1e-2, "batch_size": 16, "seed": 0, "device": "cpu"}
+    return ol.learner(net(), **{**quick, **settings})
+
+
+@pytest.fixture(scope="module")
+def model(task):
+    return learner().fit(task, progress=False)
+
+
+def png(i):
+    data = io.BytesIO()
+    Image.fromarray(drawn(i, (12 + i % 3, 10 + i % 2))).save(data, "PNG")
+    return data.getvalue()
+
+
+def test_grey_images_of_several_sizes_are_learned(task, model):
+    column = task.schema.column("photo")
+    assert (column.kind, column.n_channels, column.has_missing) == ("image", 1, False)
+    assert model.scores["validation"]["acc"] > 0.9
+    assert model.metadata["parity"]["max_difference"] < 1e-5
+    assert model.schema.ingress.columns[0].shape == (1, 8, 8)
+
+
+def test_all_ways_in_give_the_same(frame, folder, model, task, tmp_path):
+    rules = ol.ImageRules(folder=folder)
+    expected = model.predict(frame, images=rules).prob
+    np.testing.assert_array_equal(model.predict(task).prob, expected)
+    cells = {
+        "paths": [str(folder / name) for name in frame["photo"]],
+        "bytes": [png(i) for i in range(N)],
+        "dicts": [{"bytes": png(i), "path": None} for i in range(N)],
+        "arrays": [drawn(i, (12 + i % 3, 10 + i % 2)) for i in range(N)],
+    }
+    for what, photos in cells.items():
+        np.testing.assert_array_equal(model.predict(frame.assign(photo=photos)).prob, expected, err_msg=what)
+    frame.to_csv(folder / "t.csv", index=False)
+    np.testing.assert_array_equal(model.predict(folder / "t.csv").prob, expected)
+    frame.assign(photo=cells["bytes"]).to_parquet(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(model.predict(tmp_path / "t.parquet").prob, expected)
+    one = model.predict_one({"photo": cells["bytes"][3], "x": frame["x"][3]})
+    np.testing.assert_allclose(list(one["probabilities"].values()), expected[3], atol=1e-6)
+    stacked = np.stack([drawn(i)[:, :, np.newaxis] for i in range(4)])
+    session = onnxruntime.InferenceSession(model.to_bytes())
+    raw = session.run(["probabilities"], {"photo": stacked, "x": frame[["x"]].to_numpy()[:4]})[0]
+    np.testing.assert_allclose(model.predict(frame[:4].assign(photo=list(stacked))).prob, raw, atol=1e-6)
+
+
+def test_the_file_verifies_itself_and_takes_no_rows(model, tmp_path):
+    model.save(tmp_path / "m.onnx")
+    again = ol.load(tmp_path / "m.onnx")
+    assert again.verify().ok
+    empty = {"photo": np.zeros((0, 9, 5, 1), np.uint8), "x": np.zeros((0, 1))}
+    assert again.predict_feeds(empty)["probabilities"].shape == (0, 2)
+    assert again.predict(pd.DataFrame({"photo": [], "x": []})).prob.shape == (0, 2)
+
+
+def test_images_read_batch_by_batch_train_the_same_network(task, model):
+    lazy = learner(image_memory=0.0).fit(task, progress=False)
+    np.testing.assert_array_equal(lazy.predict(task).prob, model.predict(task).prob)
+
+
+def test_a_missing_image_is_known_as_one(frame, folder):
+    some = frame.assign(photo=frame["photo"].where(np.arange(N) % 3 > 0, None))
+    task = ol.Task.from_frame(some, "side", kinds={"photo": "image"}, images=ol.ImageRules(folder=folder))
+    model = learner(min_level_rows=2).fit(task, progress=False)
+    assert "photo:missing" in model.schema.ingress.num_names
+    zeros = some.assign(photo=[np.zeros((3, 3), np.uint8) if cell is None else cell for cell in some["photo"]])
+    rules = ol.ImageRules(folder=folder)
+    np.testing.assert_array_equal(model.predict(zeros, images=rules).prob, model.predict(some, images=rules).prob)
+
+
+@pytest.fixture
+def broken(frame, folder):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    return frame.assign(photo=frame["photo"].replace({"4.png": "nowhere.png", "7.png": "broken.png"}))
+
+
+def test_an_image_that_cannot_be_read_is_an_error_by_default(broken, folder, model):
+    task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=ol.ImageRules(folder=folder))
+    with pytest.raises(ImageReadError, match=r"column 'photo', row \d, '(nowhere|broken)\.png': "):
+        learner(validation=None).fit(task, progress=False)
+    with pytest.raises(ImageReadError, match=r"column 'photo', row 4, 'nowhere\.png': there is no file"):
+        model.predict(broken, images=ol.ImageRules(folder=folder))
+    broken.to_csv(folder / "broken.csv", index=False)
+    with pytest.raises(ImageReadError, match=r"column 'photo', line 6, 'nowhere\.png'"):
+        model.predict(folder / "broken.csv")
+
+
+def test_rows_that_are_skipped_are_told(broken, folder, model):
+    rules = ol.ImageRules(folder=folder, policy="skip")
+    task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
+    assert task.n_rows == N - 2
+    assert "2 images cannot be read, and their rows are left out (policy='skip')" in task.notes
+    assert any("row 4, 'nowhere.png'" in note for note in task.notes)
+    with pytest.raises(ParameterError, match="every row is predicted: use 'error' or 'missing'"):
+        model.predict(broken, images=rules)
+
+
+def test_images_may_count_as_missing(broken, folder, model):
+    rules = ol.ImageRules(folder=folder, policy="missing")
+    missing = broken.assign(photo=broken["photo"].replace({"nowhere.png": None, "broken.png": None}))
+    np.testing.assert_array_equal(model.predict(broken, images=rules).prob, model.predict(missing, images=rules).prob)
+    assert ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules).schema.column("photo").has_missing
+
+
+def test_images_of_one_size_alone(frame, folder):
+    same = frame.assign(photo=[drawn(i) for i in range(N)])
+    task = ol.Task.from_frame(same, "side", kinds={"photo": "image"})
+    model = learner(image_fit="none", image_height=12, image_width=12).fit(task, progress=False)
+    shape = onnxruntime.InferenceSession(model.to_bytes()).get_inputs()[0].shape
+    assert shape == ["N", 12, 12, 1]
+    with pytest.raises(ImageReadError, match=r"row 1: images of this column have 12 x 12 pixels, this one 13 x 11"):
+        model.predict(frame[:2].assign(photo=[same["photo"][0], drawn(1, (13, 11))]))
+    assert model.predict(frame[:2].assign(photo=[None, same["photo"][0]])).prob.shape == (2, 2)
+    assert model.verify().ok
+
+
+def test_colours_and_two_columns():
+    table = pd.DataFrame(
+        {
+            "photo": [drawn(i, (8, 8), (3,)) for i in range(N)],
+            "scan": [drawn(i + 1, (9, 9 + i % 2)) for i in range(N)],
+            "y": np.arange(N) % 2 + 0.5,
+        }
+    )
+    task = ol.Task.from_frame(table, "y", type="regression", kinds={"photo": "image", "scan": "image"})
+    assert [column.n_channels for column in task.schema.features] == [3, 1]
+    both = (
+        [ingress.image("photo"), ingress.image("scan")] >> nn.merge_cat(dim=1) >> nn.conv2d(4, 3) >> nn.flatten() >> nn.head()
+    )
+    model = ol.learner(both, image_height=6, image_width=6, max_epochs=1, seed=0, device="cpu").fit(task, progress=False)
+    assert model.predict(table).response.shape[0] == N
+    with pytest.raises(DataError, match=r"the task has 2 columns of this kind, 'photo', 'scan': name one"):
+        raise_as_data(lambda: ol.learner(ingress.image() >> nn.flatten() >> nn.head()).shapes(task))
+    one = ol.learner(ingress.image("photo") >> nn.flatten() >> nn.head())
+    with pytest.raises(DataError, match=r"the graph has no ingress.image\('scan'\)"):
+        one.fit(task, progress=False)
+
+
+def raise_as_data(call):
+    try:
+        call()
+    except ParameterError as error:
+        raise DataError(str(error)) from error
+
+
+def test_a_learner_without_images_says_so(task):
+    with pytest.raises(DataError, match="column 'photo' is of kind image, which this learner does not take"):
+        ol.learner("mlp").fit(task, progress=False)
+
+
+def test_cells_that_are_no_images(frame):
+    with pytest.raises(DataTypeError, match="column 'x', row 0: an image is a path, bytes"):
+        ol.Task.from_frame(frame, "side", kinds={"x": "image"})
+
+
+def test_folds_and_processes(task):
+    scores = ol.resample(task, learner(max_epochs=2), ol.CV(folds=2), measures=["acc"], n_jobs=2).scores
+    assert (scores["status"] == "done").all()
+
+
+def test_the_fingerprint_follows_the_files(frame, folder, tmp_path):
+    def made(photos):
+        table = frame[:2].assign(photo=photos, side=["l", "r"])
+        return task_fingerprint(ol.Task.from_frame(table, "side", kinds={"photo": "image"}))
+
+    path = tmp_path / "a.png"
+    path.write_bytes(png(1))
+    before = made([str(path), None])
+    assert made([str(path), None]) == before
+    path.write_bytes(png(2))
+    assert made([str(path), None]) != before
