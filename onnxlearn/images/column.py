@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.errors import DataError, ImageReadError, MissingExtraError, ParameterError
+from onnxlearn.errors import DataError, ImageReadError, ParameterError
+from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
 from onnxlearn.images.rules import POLICIES, Policy
 
@@ -29,14 +30,19 @@ class ImageBatch:
     """Images of some rows, in the order that they were asked for.
 
     ``rows``: int64 ``[n]``, without those that were skipped. ``images``: n arrays uint8 ``[H, W, C]``, of any sizes; all zeros
-    where the image is missing. ``problems``: the images that could not be read and were skipped or count as missing. ``black``:
-    rows whose image was read and is black throughout, which a model cannot tell from a missing one.
+    where the image is missing. ``places``: what messages call each. ``problems``: the images that could not be read and were
+    skipped or count as missing. ``black``: rows whose image was read and is black throughout, which a model cannot tell from a
+    missing one.
     """
 
     rows: Array
     images: tuple[Array, ...]
+    places: tuple[str, ...]
     problems: tuple[Problem, ...]
     black: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
     def sizes(self) -> Array:
@@ -96,11 +102,15 @@ class ImageColumn:
         """
         return self._part(rows).read()
 
-    def batches(self, rows: Iterable[Iterable[int]], *, n_jobs: int = 1, n_ahead: int = 2) -> Iterator[ImageBatch]:
+    def batches(
+        self, rows: Iterable[Iterable[int]], *, n_jobs: int = 1, n_ahead: int = 2, readers: Readers | None = None
+    ) -> Iterator[ImageBatch]:
         """One batch for each list of row numbers, in their order, decoded by ``n_jobs`` processes (1: this one).
 
         Lists are taken from ``rows`` as they are needed: at most ``n_jobs * n_ahead`` batches are read or wait at a time,
-        however slowly they are taken. Leaving the loop early gives up those that were not begun.
+        however slowly they are taken. Leaving the loop early gives up those that were not begun. ``readers``: processes that
+        read for several loops, in place of ``n_jobs`` that end with this one. The images of a batch may share memory, which
+        is free when the last of them is.
 
         Raises: as :meth:`read`, when the batch's turn comes; ParameterError for numbers below 1.
 
@@ -108,10 +118,29 @@ class ImageColumn:
         >>> [batch.rows.tolist() for batch in column.batches([[0, 1], [3]])]
         [[0, 1], [3]]
         """
-        if n_jobs < 1 or n_ahead < 1:
-            raise ParameterError(f"n_jobs and n_ahead are at least 1, not {n_jobs} and {n_ahead}")
+        return self.map(None, rows, n_jobs=n_jobs, n_ahead=n_ahead, readers=readers)
+
+    def map(
+        self,
+        work: Callable[[ImageBatch], Any] | None,
+        rows: Iterable[Iterable[int]],
+        *,
+        n_jobs: int = 1,
+        n_ahead: int = 2,
+        readers: Readers | None = None,
+    ) -> Iterator[Any]:
+        """As :meth:`batches`, but of what ``work`` makes of each batch, in the process that reads it.
+
+        Raises: also what ``work`` raises.
+
+        >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), i, np.uint8) for i in range(4)])
+        >>> list(column.map(len, [[0, 1], [3]]))
+        [2, 1]
+        """
         parts = (self._part(some) for some in rows)
-        return (part.read() for part in parts) if n_jobs == 1 else _read_ahead(parts, n_jobs, n_ahead)
+        own = readers or Readers(n_jobs, n_ahead=n_ahead)
+        found = own.map(functools.partial(_read, work), parts)
+        return found if readers else own.closed_after(found)
 
     def _part(self, rows: Iterable[int]) -> _Part:
         numbers = [int(row) for row in rows]
@@ -135,15 +164,16 @@ class _Part:
         found = [self._read_one(*each) for each in zip(self.rows, self.places, self.cells, strict=True)]
         problems = tuple(image for image in found if isinstance(image, Problem))
         kept = [
-            (row, image)
-            for row, image in zip(self.rows, found, strict=True)
+            (row, place, image)
+            for row, place, image in zip(self.rows, self.places, found, strict=True)
             if not (self.policy == "skip" and isinstance(image, Problem))
         ]
         return ImageBatch(
-            rows=np.array([row for row, _ in kept], dtype=np.int64),
-            images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, image in kept),
+            rows=np.array([row for row, _, _ in kept], dtype=np.int64),
+            images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, _, image in kept),
+            places=tuple(place for _, place, _ in kept),
             problems=problems,
-            black=tuple(row for row, image in kept if isinstance(image, np.ndarray) and not image.any()),
+            black=tuple(row for row, _, image in kept if isinstance(image, np.ndarray) and not image.any()),
         )
 
     def _read_one(self, row: int, place: str, cell: Any) -> Array | Problem | None:
@@ -159,33 +189,6 @@ class _Part:
         return np.zeros((*self.missing_size, self.config.image_channels), np.uint8)
 
 
-def _read_part(part: _Part) -> ImageBatch:
-    return part.read()
-
-
-def _read_ahead(parts: Iterator[_Part], n_jobs: int, n_ahead: int) -> Iterator[ImageBatch]:
-    """Batches in order, with a bounded number of them under way; joblib's own generator bounds only what it has not begun."""
-    try:
-        from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
-    except ImportError as error:
-        raise MissingExtraError.of("joblib", "images", "reading images in several processes") from error
-    # Not the pool that is there already: joblib itself takes that one for its own, which has more than this one needs.
-    executor = ProcessPoolExecutor(max_workers=n_jobs)
-    waiting: deque[Any] = deque()
-    try:
-        for part in parts:
-            waiting.append(executor.submit(_read_part, part))
-            if len(waiting) == n_jobs * n_ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs, smaller batches or a lower "
-            "image_max_pixels"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
-        # What has begun is let end: a pool that is killed at work may fail in a thread of its own.
-        executor.shutdown()
+def _read(work: Callable[[ImageBatch], Any] | None, part: _Part) -> Any:
+    batch = part.read()
+    return batch if work is None else work(batch)

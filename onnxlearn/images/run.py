@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.errors import ImageReadError
 from onnxlearn.images.feed import ImageFeed
-from onnxlearn.images.groups import groups_by_size, in_row_order
+from onnxlearn.images.groups import cut, groups_by_size, in_row_order, of_size
+from onnxlearn.providers import CPU_PROVIDER
 
 if TYPE_CHECKING:
     from onnxlearn.session import Session
@@ -54,29 +54,20 @@ class _Decoded:
 
     def sized(self, size: tuple[Any, ...]) -> list[Array]:
         """The images for an input of this shape of a row, ``[H, W, C]``, in which sizes may be free."""
-        if any(isinstance(each, str) for each in size[:2]):
-            return list(self.images)
-        return [self._of_size(i, image, size) for i, image in enumerate(self.images)]
-
-    def _of_size(self, i: int, image: Array, size: tuple[int, ...]) -> Array:
-        if image.shape[:2] == size[:2]:
-            return image
-        if not image.any():
-            return np.zeros(size, np.uint8)
-        column, row = self.feed.column, int(self.feed.rows[i])
-        raise ImageReadError(
-            f"{column.place(row)}: images of this column have {size[0]} x {size[1]} pixels, this one {image.shape[0]} x "
-            f"{image.shape[1]}: resize it, or train with image_fit='stretch'"
-        )
+        column, rows = self.feed.column, self.feed.rows
+        return of_size(self.images, size, lambda position: column.place(int(rows[position])))
 
 
 def _run_part(session: Session, part: Mapping[str, Any], names: Sequence[str], sizes: Mapping[str, Any]) -> list[Array]:
     images = {name: feed.sized(sizes[name]) for name, feed in part.items() if isinstance(feed, _Decoded)}
     if not len(next(iter(part.values()))):
-        shapes = {name: [1 if isinstance(each, str) else each for each in sizes[name]] for name in images}
-        empty = {name: np.zeros((0, *shapes[name]), np.uint8) if name in images else feed for name, feed in part.items()}
+        single = {name: [1 if isinstance(each, str) else each for each in sizes[name]] for name in images}
+        empty = {name: np.zeros((0, *single[name]), np.uint8) if name in images else feed for name, feed in part.items()}
         return session.run(names, empty)
-    groups = groups_by_size(np.hstack([[image.shape[:2] for image in column] for column in images.values()]))
+    shapes = np.hstack([[image.shape[:2] for image in column] for column in images.values()])
+    groups = groups_by_size(shapes)
+    if session.get_providers()[0] == CPU_PROVIDER:
+        groups = cut(groups, shapes, max(size[2] for name, size in sizes.items() if name in images))
     found = []
     for rows in groups:
         stacked = {name: np.stack([column[row] for row in rows.tolist()]) for name, column in images.items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,10 @@ from pictures import pixels, png
 
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.column import ImageColumn
+from onnxlearn.images.emit import ImageConfig, image_recipe
+from onnxlearn.images.readers import Readers
+from onnxlearn.images.reading import ReadConfig
+from onnxlearn.images.ready import read_ready
 
 
 class Counted(list[Any]):
@@ -141,3 +146,42 @@ def test_others_may_use_joblib_afterwards() -> None:
     column = ImageColumn(name="photo", cells=[png(pixels(3, 4))] * 4)
     assert sum(len(batch.images) for batch in column.batches([[0, 1], [2, 3]], n_jobs=2)) == 4
     assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> None:
+    config = ImageConfig(image_height=6, image_width=5, image_fit="pad")
+    recipe = image_recipe(config, n_channels=n_channels)
+    arrays: list[Any] = [pixels(*size, seed=i) for i, size in enumerate([(9, 9), (4, 20), (9, 9), (9, 9), (600, 700)])]
+    read = ReadConfig(image_channels=n_channels)  # type: ignore[arg-type]
+    column = ImageColumn(name="photo", cells=[*arrays, None, b"x"], config=read, policy="skip")
+    whole, nothing, rest = read_ready(column, [[6, 5, 4, 3, 2, 1, 0], [], [6]], recipe, n_jobs=n_jobs)
+    assert whole.rows.tolist() == [5, 4, 3, 2, 1, 0]
+    assert whole.missing.tolist() == [True] + [False] * 5
+    assert [problem.row for problem in whole.problems] == [6]
+    session = onnxruntime.InferenceSession(recipe, providers=["CPUExecutionProvider"])
+    for position, image in enumerate(column.read(whole.rows).images):
+        expected, _ = session.run(None, {"image": image[np.newaxis]})
+        np.testing.assert_array_equal(whole.pixels[position], expected[0])
+    assert (whole.pixels.dtype, whole.pixels[0].any()) == (np.float32, np.False_)
+    for batch, n_problems in ((nothing, 0), (rest, 1)):
+        assert (batch.pixels.shape, batch.missing.shape) == ((0, n_channels, 6, 5), (0,))
+        assert len(batch.problems) == n_problems
+
+
+def test_ready_images_of_one_size() -> None:
+    recipe = image_recipe(ImageConfig(image_height=4, image_width=6, image_fit="none"), n_channels=3)
+    column = ImageColumn(name="photo", cells=[pixels(4, 6), pixels(6, 4), None, b"x"], policy="skip")
+    (batch,) = read_ready(column, [[3, 2, 0]], recipe)
+    assert (batch.rows.tolist(), batch.missing.tolist(), batch.pixels.shape) == ([2, 0], [True, False], (2, 3, 4, 6))
+    with pytest.raises(ImageReadError, match="column 'photo', row 1: images of this column have 4 x 6 pixels, this one 6 x 4"):
+        list(read_ready(column, [[3, 1]], recipe))
+
+
+def test_one_pool_reads_several_columns() -> None:
+    columns = [ImageColumn(name=name, cells=cells(6)) for name in ("left", "right")]
+    with Readers(2) as readers:
+        for left, right in zip(*(column.batches([[0, 1], [5]], readers=readers) for column in columns), strict=True):
+            for one, other in zip(left.images, right.images, strict=True):
+                np.testing.assert_array_equal(one, other)

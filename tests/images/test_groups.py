@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxlearn.images.groups import groups_by_size, in_row_order
+from onnxlearn.images.groups import cut, groups_by_size, in_row_order
 
 SIZES = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), max_size=40)
 
@@ -31,3 +31,13 @@ def test_groups_and_back(sizes: list[tuple[int, int]]) -> None:
 def test_results_of_text() -> None:
     groups = groups_by_size(np.array([[1, 1], [2, 2], [1, 1]]))
     assert in_row_order(groups, [np.array(["a", "c"], object), np.array(["b"], object)]).tolist() == ["a", "b", "c"]
+
+
+def test_groups_are_cut_where_images_are_large() -> None:
+    sizes = np.array([[700, 900], [20, 20], [700, 900], [20, 20], [20, 20]])
+    parts = cut(groups_by_size(sizes), sizes, 1)
+    assert [part.tolist() for part in parts] == [[0], [2], [1, 3, 4]]
+    # Both columns of a row count.
+    both = np.full((3, 4), 600)
+    assert [len(part) for part in cut(groups_by_size(both), both, 1)] == [1, 1, 1]
+    assert [len(part) for part in cut(groups_by_size(both[:, :2]), both[:, :2], 1)] == [2, 1]
