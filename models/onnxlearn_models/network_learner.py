@@ -333,7 +333,7 @@ class NetworkLearner(Learner):
         show = progress if team.is_first else False
         with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
             arguments = self.arguments(prepared, on_epoch)
-            with prepared.computing():
+            with prepared.readers, prepared.computing():
                 result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)
                 return self.trained(prepared, arguments["valid"], result)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.errors import DataError, ParameterError, listing
+from onnxlearn.images.readers import Readers
 from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
+from onnxlearn.preprocess.ahead import prepared_ahead
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.preprocess.target import TargetScaling
+from onnxlearn.session import available_cores
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.training.config import TrainConfig
@@ -70,10 +74,19 @@ class Prepared:
         feeds = rows.task.feeds()
         if rows.task.n_rows * self._image_bytes <= self.preprocessing.config.image_bytes:
             return Tensors(self._inputs(feeds), target, weight)
-        return LazyTensors(
-            {}, target, weight, rows=torch.arange(len(target)), shapes=self.preprocessing.plan.ingress.shapes,
-            read=lambda some: self._inputs({name: feed[some.numpy()] for name, feed in feeds.items()}),
-        )  # fmt: skip
+        model = self.preprocessing.to_model().SerializeToString()
+
+        def read(parts: Iterable[Tensor]) -> Iterator[dict[str, Tensor]]:
+            for made in prepared_ahead(model, feeds, (part.numpy() for part in parts), self.readers):
+                yield {name.removeprefix("prep/"): self._tensor(array) for name, array in made.items()}
+
+        shapes = self.preprocessing.plan.ingress.shapes
+        return LazyTensors({}, target, weight, rows=torch.arange(len(target)), shapes=shapes, read=read)
+
+    @functools.cached_property
+    def readers(self) -> Readers:
+        """The processes that read images; they start when they are first asked."""
+        return Readers(self.preprocessing.config.n_readers or available_cores())
 
     @property
     def _image_bytes(self) -> int:

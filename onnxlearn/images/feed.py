@@ -76,6 +76,16 @@ class ImageFeed:
         """Decode the images of all rows."""
         return self.column.read(self.rows.tolist())
 
+    def packed(self) -> Self:
+        """The same rows with nothing of the others: what a process is sent."""
+        rows = self.rows.tolist()
+        column = dataclasses.replace(
+            self.column,
+            cells=[self.column.cells[row] for row in rows],
+            where=[self.column.where(row) for row in rows].__getitem__,
+        )
+        return dataclasses.replace(self, column=column, rows=np.arange(len(rows)))
+
     def joined(self, other: ImageFeed) -> ImageFeed:
         """The rows of both, one after the other, in memory."""
         cells = [feed.column.cell(row) for feed in (self, other) for row in feed.rows.tolist()]

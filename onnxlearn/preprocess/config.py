@@ -101,6 +101,11 @@ class PreprocessConfig:
         """Bytes of prepared images that are kept in memory."""
         return 0.0
 
+    @property
+    def n_readers(self) -> int | None:
+        """Processes that read images ahead."""
+        return None
+
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):
             raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")
@@ -119,10 +124,20 @@ class ColumnsConfig(PreprocessConfig, ImageConfig):
         inert="the images are the same",
     )  # fmt: skip
 
+    image_workers: int | None = param(
+        None, "processes that read images ahead, beyond image_memory (None: one a core)", low=1, on="images",
+        inert="the images are the same",
+    )  # fmt: skip
+
     @property
     def image_bytes(self) -> float:
         """The same in bytes."""
         return self.image_memory * 1e9
+
+    @property
+    def n_readers(self) -> int | None:
+        """``image_workers``."""
+        return self.image_workers
 
     def __post_init__(self) -> None:
         PreprocessConfig.__post_init__(self)

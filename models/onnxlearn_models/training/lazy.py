@@ -1,30 +1,25 @@
-"""Rows whose tensors do not fit in memory: they are read when their batch is due, ahead of it in other threads."""
+"""Rows whose tensors do not fit in memory: they are read when their batch is due, by processes that are ahead of it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from onnxlearn.session import available_cores
 from onnxlearn_models.training.tensors import Tensors
 
-# Batches that each thread has read, or is reading, before they are asked for.
-N_AHEAD = 2
 # Rows that a network sets itself up by: what it looks at are quantiles and the like.
 SAMPLE_ROWS = 2048
 
-Read = Callable[[Tensor], dict[str, Tensor]]
+Read = Callable[[Iterable[Tensor]], Iterator[dict[str, Tensor]]]
 
 
 @dataclass(frozen=True)
 class LazyTensors(Tensors):
-    """As :class:`Tensors`, with ``inputs`` that are read: ``read`` gives those of rows by their numbers, int64 ``[n]``.
+    """As :class:`Tensors`, with ``inputs`` that are read: ``read`` takes parts, numbers of rows int64 ``[n]`` each.
 
     ``rows``: the numbers of these rows; ``shapes``: of a row of each input.
     """
@@ -45,29 +40,15 @@ class LazyTensors(Tensors):
 
     def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensors]:
         """The rows of each part, read ahead."""
-        waiting: deque[Future[Tensors]] = deque()
-        n_threads = available_cores()
-        with ThreadPoolExecutor(n_threads) as pool:
-            try:
-                for rows in parts:
-                    waiting.append(pool.submit(self._read, rows))
-                    if len(waiting) > n_threads * N_AHEAD:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        unread = list(map(self.take, parts))
+        for part, inputs in zip(unread, self.read(part.rows for part in unread), strict=True):
+            yield Tensors(inputs, part.target, part.weight)
 
     def sample(self) -> dict[str, Tensor]:
         """Inputs of some rows, evenly spread."""
         step = max(1, len(self) // SAMPLE_ROWS)
-        return self.read(self.rows[::step][:SAMPLE_ROWS])
+        return next(self.read([self.rows[::step][:SAMPLE_ROWS]]))
 
     def row_sizes(self) -> dict[str, tuple[int, ...]]:
         """The shape of a row of each input."""
         return self.shapes
-
-    def _read(self, rows: Tensor) -> Tensors:
-        some = self.take(rows)
-        return Tensors(self.read(some.rows), some.target, some.weight)
