@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from onnxlearn.effects import other_than
 from onnxlearn.params import param
 from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
@@ -39,8 +40,9 @@ class MultimodalConfig(CNNShape, FusedConfig):
         "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME", on="images"
     )
     weights: StartWeights | Literal["pretrained"] | None = param(
-        None, "what such a network begins with: a file, a state dict, pretrained, or None: random weights", on="images"
-    )
+        None, "what such a network begins with: a file, a state dict, pretrained, or None: random weights",
+        when={"image_encoder": other_than("cnn")}, on="images",
+    )  # fmt: skip
     n_blocks: int = param(2, "hidden layers that numbers and categories go through", low=0)
     d_block: int = param(128, "units of such a layer", low=1)
     num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS, on="numbers")

@@ -16,6 +16,7 @@ from onnxlearn.errors import DataError, ParameterError, ProviderError
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, other_values
 from onnxlearn.task import Task
+from onnxlearn.testing.learner import example_images
 from onnxlearn.testing.parity import expect
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ T = TypeVar("T")
 ROUNDING = 1e-3
 
 # What it takes to see an effect in few steps: epochs that get worse or are as good as others, and much of what fades.
-_WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1)]
+_WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1, 0.01)]
 _MEASURES = [("acc",), ("rmse",)]
 BESIDE: Mapping[str, Sequence[Settings]] = {
     **dict.fromkeys(("patience", "monitor", "min_delta", "keep", "opt_amsgrad"), _WILD),
@@ -42,6 +43,7 @@ BESIDE: Mapping[str, Sequence[Settings]] = {
 OTHERS: Mapping[str, Sequence[Any]] = {
     "time_budget": [1e-9], "freeze": [("*weight",), ("*bias",)], "param_groups": [{"*": {"lr": 0.5}}],
     "unfreeze": [{"*weight": 2}, {"*bias": 2}],
+    "image_height": [7], "image_width": [7], "image_mean": [(0.4,)], "image_std": [(0.3,)],
     "monitor": ["score"], "measures": _MEASURES,
 }  # fmt: skip
 
@@ -74,12 +76,16 @@ def check_effects(
     expect(not problems, f"learner {learner.name!r}: " + "; ".join(problems))
 
 
-def effect_tasks() -> dict[str, Task]:
-    """A small task for each type of target, whose columns are all that a parameter may ask for."""
-    frame = effect_frame()
+def effect_tasks(*, images: bool = False) -> dict[str, Task]:
+    """A small task for each type of target, whose columns are all that a parameter may ask for; ``images`` too."""
+    import pandas as pd
+
+    frame, kinds = effect_frame(), {}
+    if images:
+        frame["picture"], kinds = pd.Series(example_images(len(frame)), dtype=object), {"picture": "image"}
     features = [name for name in frame.columns if name not in ("sort", "two", "amount")]
     return {
-        what: Task.from_frame(frame[[*features, target]], target, name=what)
+        what: Task.from_frame(frame[[*features, target]], target, name=what, kinds=kinds)
         for what, target in (("classification", "sort"), ("two classes", "two"), ("regression", "amount"))
     }
 
@@ -136,7 +142,8 @@ class _Fits:
     """Fits of a learner, and glances at them, each made once."""
 
     def __init__(self, learner: Learner, beside: Mapping[str, Sequence[Settings]], glance: Glance | None) -> None:
-        self.learner, self.beside, self.tasks, self.glance = learner, beside, effect_tasks(), glance
+        self.learner, self.beside, self.glance = learner, beside, glance
+        self.tasks = effect_tasks(images=any(param.on == "images" for param in learner.params))
         self.fits: dict[tuple[str, str], Fit | None] = {}
         self.glances: dict[tuple[str, str], str | None] = {}
 

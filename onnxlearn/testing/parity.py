@@ -59,28 +59,21 @@ def run_reference(model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
             return (np.take_along_axis(data, indices, axis),)
 
     evaluator = ReferenceEvaluator(onnx.load_from_string(model), new_ops=[GatherElements])
+    names = evaluator.output_names
     # Both branches of a Where are computed there, also where one of them divides by zero or overflows.
     with np.errstate(all="ignore"):
         if any(isinstance(feed, ImageFeed) for feed in feeds.values()):
-            outputs = run_images(_AsSession(evaluator), evaluator.output_names, feeds)
-        else:
-            outputs = evaluator.run(None, dict(feeds))
-    return dict(zip(evaluator.output_names, outputs, strict=True))
+            return dict(zip(names, run_images(_as_session(evaluator), names, feeds), strict=True))
+        return dict(zip(names, evaluator.run(None, dict(feeds)), strict=True))
 
 
-class _AsSession:
+def _as_session(evaluator: Any) -> Any:
     """The parts of a session that images are run by."""
-
-    def __init__(self, evaluator: Any) -> None:
-        self.run = evaluator.run
-        self._inputs = evaluator.proto_.graph.input
-
-    def get_inputs(self) -> list[Any]:
-        """Names and shapes, whose free sizes are texts."""
-        return [
-            SimpleNamespace(name=each.name, shape=[dim.dim_param or dim.dim_value for dim in each.type.tensor_type.shape.dim])
-            for each in self._inputs
-        ]
+    inputs = [
+        SimpleNamespace(name=each.name, shape=[dim.dim_param or dim.dim_value for dim in each.type.tensor_type.shape.dim])
+        for each in evaluator.proto_.graph.input
+    ]
+    return SimpleNamespace(get_inputs=lambda: inputs, run=evaluator.run)
 
 
 def run_rows(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:

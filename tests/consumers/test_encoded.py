@@ -14,17 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from odd_tables import COLUMNS, make_task
-from quick_learners import quick
+from quick_learners import TABLE_LEARNERS, quick
 
 from onnxlearn.export.chain import run_chain
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import load
-from onnxlearn.registry import learner_infos
 from onnxlearn.runtime import open_session
 
 RUNTIMES = os.environ.get("ONNXLEARN_RUNTIMES", sys.executable)
 INSTALL = "pip install openvino tract numpy, and name that Python in ONNXLEARN_RUNTIMES"
-LEARNERS = sorted(learner_infos())
+LEARNERS = TABLE_LEARNERS
 N_ROWS = 100
 # Networks in DOUBLE: OpenVINO computes them in FLOAT, tract lacks their operators.
 IN_DOUBLE = {"tabnet"}

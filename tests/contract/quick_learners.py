@@ -7,7 +7,7 @@ from torch import nn as torch_nn
 from onnxlearn.graph.metadata import embed
 from onnxlearn.model import Model
 from onnxlearn.networks import ingress, nn
-from onnxlearn.registry import learner
+from onnxlearn.registry import learner, learner_infos
 from onnxlearn_models.featureless import Featureless
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.mlp import MLP
@@ -56,6 +56,7 @@ GRAPH = (
 # Contracts hold whatever the quality: little training is enough.
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
 SMALL = {"n_blocks": 1, "d_block": 8}
+SMALL_IMAGES = {"image_height": 8, "image_width": 8}
 QUICK_OF = {
     "bagging": {"n_folds": 2},
     "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
@@ -63,7 +64,13 @@ QUICK_OF = {
     "linear": {"max_epochs": 8},
     "module": {"module": Own},
     "graph": {"graph": GRAPH},
+    "cnn": {"width": 4, "n_convs": 1, **SMALL_IMAGES},
+    "resnet": {"width": 4, "n_blocks": 1, **SMALL_IMAGES},
+    "backbone": {"backbone": "resnet20", **SMALL_IMAGES},
+    "multimodal": {"width": 4, "n_convs": 1, "n_blocks": 1, **SMALL_IMAGES},
 }
+TABLE_LEARNERS = sorted(name for name, info in learner_infos().items() if info.needs_kind is None)
+"""Those that fit tables without images."""
 
 
 def quick(name, **settings):

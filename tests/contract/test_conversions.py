@@ -6,12 +6,11 @@ import numpy as np
 import onnx
 import pytest
 from odd_tables import COLUMNS, TARGETS, make_task
-from quick_learners import QUICK_OF, quick
+from quick_learners import QUICK_OF, TABLE_LEARNERS, quick
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import load
-from onnxlearn.registry import learner_infos
 
 KINDS = tuple(COLUMNS)
 WAYS = {"fp16": {}, "int8": {}, "int8 static": {"mode": "static"}}
@@ -23,7 +22,7 @@ HEADS = {
     "sets": ("several texts", {"coverage": 0.5, "temperature": True, "calibration": 0.5}),
     "threshold": ("two texts", {"threshold": 0.3}),
 }
-LEARNERS = sorted(learner_infos())
+LEARNERS = TABLE_LEARNERS
 SOME = [("ensemble", "several texts"), ("tabm", "far number"), ("tabnet", "number"), ("linear", "several texts")]
 # Without a large matrix in FLOAT: these keep their files, but where what little there is outweighs what is told of it.
 NOT_WORTH_IT = {"featureless", "tabnet"}

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 from odd_tables import COLUMNS, make_task
-from quick_learners import quick
+from quick_learners import TABLE_LEARNERS, quick
 
 from onnxlearn.device import open_apart
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.model import Model
 from onnxlearn.providers import CPU_PROVIDER
-from onnxlearn.registry import learner_infos
 
 
-@pytest.mark.parametrize("name", [name for name in learner_infos() if name != "module"])
+@pytest.mark.parametrize("name", [name for name in TABLE_LEARNERS if name != "module"])
 @pytest.mark.parametrize("graph_rows", [None, 16])
 def test_a_network_of_its_own_gives_what_the_file_gives(name, graph_rows, fitted):
     whole = fitted(name)

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from odd_tables import COLUMNS, TARGETS, make_task
-from quick_learners import quick
+from quick_learners import TABLE_LEARNERS, quick
 from reimplemented import run, tensors
 
 import onnxlearn as ol
@@ -19,7 +19,6 @@ from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.graph.rewrite import rewrite
 from onnxlearn.graph.split import split
 from onnxlearn.model import Model
-from onnxlearn.registry import learner_infos
 from onnxlearn.runtime import open_session
 from onnxlearn.session import run_chunked
 
@@ -109,7 +108,7 @@ def _outputs(folder, feeds):
     return [output.name for output in session.get_outputs()], session.run(None, feeds)
 
 
-LEARNERS = sorted(learner_infos())
+LEARNERS = TABLE_LEARNERS
 # Each learner with classes or with numbers: what stands behind the network hangs on the head alone.
 SOME = [(name, ("several texts", "far number")[i % 2]) for i, name in enumerate(LEARNERS)]
 

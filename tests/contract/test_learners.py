@@ -1,7 +1,7 @@
 """The contract, for every registered learner: registering one is what tests it."""
 
 import pytest
-from quick_learners import QUICK, OnlyClasses, quick
+from quick_learners import QUICK, TABLE_LEARNERS, OnlyClasses, quick
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, UnknownNameError
 from onnxlearn.registry import learner, learner_infos
@@ -31,7 +31,8 @@ OUTPUTS = {
 @pytest.mark.parametrize("name", sorted(set(learner_infos()) - {"featureless"}))
 def test_networks_have_every_head_and_calibration(name, outputs):
     task, settings, names = OUTPUTS[outputs]
-    model = check_fit(quick(name, calibration=0.3, **settings), example_tasks()[task])
+    columns = "mixed" if name in TABLE_LEARNERS else "images"
+    model = check_fit(quick(name, calibration=0.3, **settings), example_tasks(columns=columns)[task])
     assert names == set(model.outputs)
     asked = {"temperature", "threshold", "coverage"} & set(settings)
     assert asked <= set(model.metadata["training"]["calibration"])

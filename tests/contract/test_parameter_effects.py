@@ -14,6 +14,8 @@ from onnxlearn_models.shipping import Rows, summary
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.config import CHOICES
 from onnxlearn_models.training.start import StartWeights
+from onnxlearn_models.vision.resnet import ResNetEncoder
+from onnxlearn_models.vision.sources import RESNETS
 
 
 class Own(nn.Module):
@@ -50,7 +52,11 @@ class Halved(Callback):
 
 # With all that a training has settings for.
 GRAPH = (
-    [ol.ingress.num(optional=True), ol.ingress.cat(optional=True) >> ol.nn.embedding(4)]
+    [
+        ol.ingress.num(optional=True),
+        ol.ingress.cat(optional=True) >> ol.nn.embedding(4),
+        ol.ingress.image(optional=True) >> ol.nn.flatten() >> ol.nn.linear(3, id="pixels"),
+    ]
     >> ol.nn.merge_cat()
     >> ol.nn.block(ol.nn.linear(8) >> ol.nn.batch_norm1d() >> ol.nn.relu() >> ol.nn.dropout(0.1), n_blocks=2)
     >> ol.nn.head()
@@ -72,6 +78,7 @@ class BesideItsOwn(StartWeights):
 SMALL = {
     "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
     "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
+    "image_height": 8, "image_width": 8, "width": 4, "n_convs": 1, "backbone": "resnet20",
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
 SETTINGS = {"bagging": {"base": "linear"}, "graph": {"graph": GRAPH}}
@@ -94,7 +101,14 @@ OTHERS = {
     "base": ["entity_mlp"],
     "callbacks": [(Halved(),)],
     "start_from": [BesideItsOwn({}, "the network")],
+    "backbone": ["resnet56"],
+    "image_encoder": ["resnet20"],
+    "weights": [StartWeights(ResNetEncoder(3, RESNETS["resnet20"]).state_dict(), "a network")],
+    "n_blocks": [2, (1, 2, 1)],
 }
+
+
+BESIDE = {"weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}]}
 
 
 def small(name):
@@ -116,7 +130,8 @@ def trained(learner, task):
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
     chosen = small(name)
     names = {param.name for param in chosen.params} - {"compile"}
-    check_effects(chosen, others=OTHERS, names=names, glance=trained if isinstance(chosen, NetworkLearner) else None)
+    glance = trained if isinstance(chosen, NetworkLearner) else None
+    check_effects(chosen, others=OTHERS, beside=BESIDE, names=names, glance=glance)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 import torch
-from quick_learners import quick
+from quick_learners import TABLE_LEARNERS, quick
 from torch import nn
 
 import onnxlearn as ol
@@ -12,13 +12,12 @@ from onnxlearn.errors import ParityError
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess import preprocessing
-from onnxlearn.registry import learner_infos
 from onnxlearn_models.lowering import trace as tracing
 from onnxlearn_models.lowering.trace import Trace, UnsupportedError
 from onnxlearn_models.shipping import export_proven
 
 SAMPLES = {"num": torch.zeros(1, 3)}
-ARCHITECTURES = sorted(set(learner_infos()) - {"featureless", "module", "bagging", "ensemble"})
+ARCHITECTURES = sorted(set(TABLE_LEARNERS) - {"featureless", "module", "bagging", "ensemble"})
 
 
 def forget():

@@ -13,10 +13,9 @@ from onnxlearn.inference import rival as room
 from onnxlearn.inference.drawn import drawn_frame
 from onnxlearn.inference.rival import find_rival, rebuilt
 from onnxlearn.learner import Bare
-from onnxlearn.registry import learner_infos
-from tests.contract.quick_learners import quick
+from tests.contract.quick_learners import TABLE_LEARNERS, quick
 
-WITH_NETWORK = sorted(set(learner_infos()) - {"featureless", "module"})
+WITH_NETWORK = sorted(set(TABLE_LEARNERS) - {"featureless", "module"})
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,9 @@ def test_the_seed_decides():
 OTHERS = ("bagging", "ensemble", "featureless", "graph", "module")
 
 
-@pytest.mark.parametrize("name", sorted(set(learner_infos()) - set(OTHERS)))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, info in learner_infos().items() if name not in OTHERS and info.needs_kind is None)
+)
 def test_every_learner_drops_by_it(name):
     shares = {p.name: 0.2 for p in learner(name).params if p.name.endswith(("dropout", "dropout1"))}
     for more in ({}, {"sharing": "packed"}) if name == "tabm" else ({},):

@@ -50,10 +50,11 @@ NAMES = {"norm": ("norm", "attention_normalization", "ffn_normalization")}
 # scaling of every layer does in realmlp; in tabm it would undo the scalings by which members differ.
 WITHOUT = {
     "activation": {"linear", "tabnet"},
-    "norm": {"linear", "tabnet", "realmlp", "tabm", "tabm_mini"},
+    "norm": {"linear", "tabnet", "realmlp", "tabm", "tabm_mini", "multimodal"},
     "num_embedding": {"linear", "tabnet"},
 }
-NETWORKS = sorted(set(learner_infos()) - {"bagging", "ensemble", "featureless", "graph", "module"})
+OF_TABLES = {name for name, info in learner_infos().items() if info.needs_kind is None}
+NETWORKS = sorted(OF_TABLES - {"bagging", "ensemble", "featureless", "graph", "module"})
 
 
 @pytest.mark.parametrize("what", LINES)

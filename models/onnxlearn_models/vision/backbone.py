@@ -30,7 +30,8 @@ class BackboneConfig(FusedConfig):
 
     backbone: str = param(
         "resnet18",
-        "network for images: resnet18, resnet34 or resnet50, torchvision:NAME, timm:NAME, or efficientnet_lite:0 to 4",
+        "network for images: resnet18, 34 or 50, resnet20 or 56 for small ones, torchvision:NAME, timm:NAME, or "
+        "efficientnet_lite:0 to 4",
         on="images",
     )
     weights: StartWeights | Literal["pretrained"] | None = param(

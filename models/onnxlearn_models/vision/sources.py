@@ -59,22 +59,28 @@ def find_backbone(name: str) -> Backbone:
 
 
 RESNETS: dict[str, ResNetShape] = {
+    "resnet20": ResNetShape(n_blocks=3, shortcut="padding"),
+    "resnet56": ResNetShape(n_blocks=9, shortcut="padding"),
     "resnet18": ResNetShape(n_blocks=(2, 2, 2, 2), width=64, stem="imagenet"),
     "resnet34": ResNetShape(n_blocks=(3, 4, 6, 3), width=64, stem="imagenet"),
     "resnet50": ResNetShape(n_blocks=(3, 4, 6, 3), width=64, stem="imagenet", bottleneck=True),
 }
-"""Networks of He et al. (2016) that are ours; their parameters are called as in torchvision."""
+"""Networks of He et al. (2016) that are ours: for CIFAR's images, and for ImageNet's with torchvision's names of parameters."""
+
+# Of CIFAR-10's training images.
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 def _own(name: str) -> Backbone:
     def find_weights() -> Path:
         raise ParameterError(
-            f"weights='pretrained': {name!r} has none of its own; give a file of torchvision's {name}, whose names it has, "
-            f"or use backbone='torchvision:{name}'"
+            f"weights='pretrained': {name!r} has none of its own; give a file, or use backbone='torchvision:NAME'"
         )
 
-    settings = _settings(224, 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
-    return Backbone(settings, lambda _height, _width: ResNetEncoder(3, RESNETS[name]), find_weights, ["fc.weight", "fc.bias"])
+    shape = RESNETS[name]
+    large = _settings(224, 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+    settings = large if shape.stem == "imagenet" else _settings(32, 1.0, "bilinear", CIFAR_MEAN, CIFAR_STD)
+    return Backbone(settings, lambda _height, _width: ResNetEncoder(3, shape), find_weights, ["fc.weight", "fc.bias"])
 
 
 def _torchvision(name: str) -> Backbone:
