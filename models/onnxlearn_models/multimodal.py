@@ -37,8 +37,9 @@ class MultimodalConfig(CNNShape, FusedConfig):
     """Shape of the network."""
 
     image_encoder: str = param(
-        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME", on="images"
-    )
+        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME",
+        when={"image_extractor": None}, on="images",
+    )  # fmt: skip
     weights: StartWeights | Literal["pretrained"] | None = param(
         None, "what such a network begins with: a file, a state dict, pretrained, or None: random weights",
         when={"image_encoder": other_than("cnn")}, on="images",

@@ -38,6 +38,8 @@ class FusedConfig(FlatInputsConfig):
 class FusedNet(nn.Module):
     """Encoders of columns, what the table has beside them, a layer that joins them, where there are several, and the head.
 
+    A layer of its own also stands behind features that come as they are, whatever their scale.
+
     ``forward(num, cat, columns)``: float32 ``[N, n_num]``, int64 ``[N, n_cat]`` and the tensors of columns by ingress, to
     float32 ``[N, n_outputs]``. ``encoders`` are those of ``ingress.columns``, in order, each with ``d_features``; ``table``
     takes numbers and categories and has ``d_out``, and is ``None`` where there are none. Features are joined late: normalized
@@ -57,9 +59,10 @@ class FusedNet(nn.Module):
         widths = [int(encoder.d_features) for encoder in (*self.images, *self.texts)]
         widths += [] if table is None else [table.d_out]
         d_features = sum(widths)
-        self.joint = _joint(d_features, config) if len(widths) > 1 else nn.Identity()
+        joins = len(widths) > 1 or any(isinstance(encoder, GivenFeatures) for encoder in encoders)
+        self.joint = _joint(d_features, config) if joins else nn.Identity()
         self.dropout = Dropout(config.dropout)
-        self.head = nn.Linear(config.d_joint if len(widths) > 1 else d_features, n_outputs)
+        self.head = nn.Linear(config.d_joint if joins else d_features, n_outputs)
         self.branches = (
             *(f"images.{i}" for i in range(len(self.images))), *(f"texts.{i}" for i in range(len(self.texts))), "table",
         )  # fmt: skip
@@ -113,6 +116,10 @@ class ImageLearner(NetworkLearner):
 
     preprocess_config: ClassVar[type] = ColumnsConfig
     defaults: Mapping[str, Any] = {"lr": 2e-3}
+    without: Mapping[str, str] = dict.fromkeys(
+        ("image_extractor", "image_extractor_output"),
+        "its features would stand in the place of the images that this network is for: use learner 'multimodal', or a graph",
+    )
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
