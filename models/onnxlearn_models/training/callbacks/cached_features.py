@@ -81,6 +81,8 @@ class CachedFeatures(Callback):
         n_bytes = 4 * rows * sum(encoder.d_features for encoder in encoders.values())
         if not encoders:
             return "no images go through an encoder of this network"
+        if ctx.change is not None:
+            return "augmentation makes other images in each epoch"
         if ctx.config.mixup:
             return "mixup mixes images, not their features"
         if any(isinstance(callback, Unfreeze) and callback.batch for callback in ctx.callbacks.all):
