@@ -89,6 +89,13 @@ class Context:
         """The value in another type."""
         return self.g.op("Cast", value, to=ONNX_TYPES[dtype])
 
+    def per_channel(self, vector: Traced | Constant) -> Value:
+        """One number for each channel, the second dimension of the result, in a form that is broadcast so."""
+        column = (-1, *[1] * (len(self.shape) - 2))
+        if isinstance(vector, Constant):
+            return self.value(Constant(vector.tensor.reshape(column), vector.name))
+        return self.g.op("Reshape", vector.value, self.int64(*column))
+
     def int64(self, *numbers: int) -> Value:
         """A one-dimensional constant of indices."""
         return self.g.const(np.array(numbers, dtype=np.int64))

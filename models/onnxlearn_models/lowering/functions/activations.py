@@ -127,8 +127,7 @@ def _parted(c: Context, x: Value) -> tuple[Value, Value]:
 @lowers(functional.prelu)
 def _prelu(c: Context, input: Tensorish, weight: Tensorish) -> Value:
     # torch has one slope per channel, dimension 1; ONNX broadcasts from the last dimension.
-    slope = c.reshape(c.value(weight), (weight.shape[0], *[1] * (len(c.shape) - 2)))
-    return c.g.op("PRelu", c.value(input), slope)
+    return c.g.op("PRelu", c.value(input), c.per_channel(weight))
 
 
 @lowers(functional.hardtanh)

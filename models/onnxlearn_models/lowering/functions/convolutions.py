@@ -18,13 +18,13 @@ Sizes: TypeAlias = int | Sequence[int]
 TRANSPOSED = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
 
 
-def each(sizes: Sizes, n: int) -> list[int]:
+def each(sizes: float | Sequence[Any], n: int) -> list[Any]:
     """A setting for each of ``n`` dimensions of positions.
 
     >>> each(2, 3), each((2, 3), 2)
     ([2, 2, 2], [2, 3])
     """
-    given = [sizes] if isinstance(sizes, int) else list(sizes)
+    given = list(sizes) if isinstance(sizes, Sequence) else [sizes]
     return given * n if len(given) == 1 else given
 
 
@@ -55,11 +55,19 @@ def _transposed(
 ) -> Value:  # fmt: skip
     kernel = _kernel(c, input, weight)
     n = len(kernel)
-    return c.g.op(
-        "ConvTranspose", c.value(input), c.value(weight), None if bias is None else c.value(bias), kernel_shape=kernel,
-        strides=each(stride, n), pads=each(padding, n) * 2, output_padding=each(output_padding, n),
-        dilations=each(dilation, n), group=groups,
-    )  # fmt: skip
+    strides, before, more = each(stride, n), each(padding, n), each(output_padding, n)
+    how: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "dilations": each(dilation, n), "group": groups}
+    sources = c.value(input), c.value(weight)
+    if all(extra < step for extra, step in zip(more, strides, strict=True)):
+        shift = None if bias is None else c.value(bias)
+        return c.g.op("ConvTranspose", *sources, shift, pads=before * 2, output_padding=more, **how)
+    # ONNX Runtime wants output_padding below the stride: less is taken away behind instead, or zeros are added there.
+    kept = [min(pad, extra) for pad, extra in zip(before, more, strict=True)]
+    after = [pad - n_kept for pad, n_kept in zip(before, kept, strict=True)]
+    found = c.g.op("ConvTranspose", *sources, pads=[*before, *after], **how)
+    zeros = [extra - n_kept for extra, n_kept in zip(more, kept, strict=True)]
+    found = c.g.op("Pad", found, c.int64(*[0] * (n + 4), *zeros)) if any(zeros) else found
+    return found if bias is None else c.g.op("Add", found, c.per_channel(bias))
 
 
 def _kernel(c: Context, input: Tensorish, weight: Tensorish) -> list[int]:

@@ -86,9 +86,7 @@ def _affine(c: Context, x: Value, scale: Tensorish | None, shift: Tensorish | No
     """A scale and a shift of each channel, the second dimension."""
     for op_type, vector in (("Mul", scale), ("Add", shift)):
         if vector is not None:
-            value = c.value(vector)
-            behind = [1] * (len(c.shape) - 2)
-            x = c.g.op(op_type, x, c.reshape(value, (-1, *behind)) if behind else value)
+            x = c.g.op(op_type, x, c.per_channel(vector))
     return x
 
 

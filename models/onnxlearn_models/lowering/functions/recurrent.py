@@ -21,11 +21,13 @@ def _recurrent(c: Context, module: nn.RNNBase, input: Tensorish, hx: Any = None)
     """The states, and the last ones of each layer."""
     if hx is not None or module.proj_size or len(input.shape) != 3:
         raise UnsupportedError("recurrent modules with a first state, a projection or without rows")
-    known_sizes((input.shape[1 if module.batch_first else 0],), "recurrent modules")
+    (n_places,) = known_sizes((input.shape[1 if module.batch_first else 0],), "recurrent modules")
     c.need_single("recurrent modules", input.sample.dtype)
     states, last = c.value(input), []
     if module.batch_first:
         states = c.g.op("Transpose", states, perm=[1, 0, 2])
+    n_rows = c.g.op("Shape", states, start=1, end=2)
+    states = _never_empty(c, states, n_rows, (n_places, 1, module.input_size))
     for layer in range(module.num_layers):
         # [positions, directions, rows, state] for each layer, of which the next one sees the directions side by side.
         found, *ends = _layer(c, module, layer, states)
@@ -34,8 +36,18 @@ def _recurrent(c: Context, module: nn.RNNBase, input: Tensorish, hx: Any = None)
         width = module.hidden_size * (1 + module.bidirectional)
         states = c.g.op("Reshape", c.g.op("Transpose", found, perm=order), c.int64(0, 0, width))
         last.append(ends)
-    ends = [layers[0] if len(layers) == 1 else c.g.op("Concat", *layers, axis=0) for layers in zip(*last, strict=True)]
-    return states, tuple(ends) if len(ends) > 1 else ends[0]
+    ends = [_rows(c, c.g.op("Concat", *layers, axis=0), n_rows, 1) for layers in zip(*last, strict=True)]
+    return _rows(c, states, n_rows, 0 if module.batch_first else 1), tuple(ends) if len(ends) > 1 else ends[0]
+
+
+def _never_empty(c: Context, x: Value, n_rows: Value, row: tuple[int, ...]) -> Value:
+    """Another row where there is none: without rows these operators end the process of ONNX Runtime."""
+    more = c.cast(c.g.op("Equal", n_rows, c.int64(0)), torch.int64)
+    return c.g.op("Concat", x, _rows(c, c.value(torch.zeros(row)), more, 1), axis=1)
+
+
+def _rows(c: Context, x: Value, n_rows: Value, axis: int) -> Value:
+    return c.g.op("Slice", x, c.int64(0), n_rows, c.int64(axis))
 
 
 def _layer(c: Context, module: nn.RNNBase, layer: int, x: Value) -> tuple[Value, ...]:
