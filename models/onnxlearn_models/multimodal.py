@@ -20,6 +20,7 @@ from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.inputs import FlatInputs
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
+from onnxlearn_models.layers.words import WordBag, WordEmbedding
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision.backbone import BackboneEncoder, for_channels, given_weights, weights_of
@@ -27,9 +28,6 @@ from onnxlearn_models.vision.cnn import CNNEncoder, CNNShape
 from onnxlearn_models.vision.encoder import Encoder
 from onnxlearn_models.vision.fused import FusedConfig, FusedNet, encoder_of
 from onnxlearn_models.vision.sources import find_backbone
-
-# Of int64 tensors of words: no word.
-PADDING = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +69,12 @@ class TableEncoder(nn.Module):
         return dense(self.inputs(num, cat), self.blocks)
 
 
-class MeanWords(nn.Module):
-    """The mean of the vectors of a text's words: ids int64 ``[N, L]``, 0 where there is none, to ``[N, d_features]``."""
+class MeanWords(WordBag):
+    """The mean of the vectors of a text's words, ``[N, d_features]``."""
 
-    def __init__(self, n_ids: int, d_word: int) -> None:
-        super().__init__()
+    def __init__(self, column: ColumnTensor, d_word: int) -> None:
+        super().__init__(WordEmbedding(column.name, column.n_ids, d_word))
         self.d_features = d_word
-        self.words = nn.Embedding(n_ids, d_word, padding_idx=PADDING)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Zeros for a text without words."""
-        vectors: Tensor = self.words(ids)
-        n_words = (ids != PADDING).to(vectors.dtype).sum(dim=1, keepdim=True).clamp(min=1.0)
-        return vectors.sum(dim=1) / n_words
 
 
 class WeightedWords(nn.Module):
@@ -122,7 +113,7 @@ def build_multimodal(schema: Schema, config: MultimodalConfig) -> nn.Module:
 
 def text_encoder(column: ColumnTensor, d_word: int) -> nn.Module:
     """The encoder that suits what enters of a text."""
-    return MeanWords(column.n_ids, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
+    return MeanWords(column, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
 
 
 class Multimodal(NetworkLearner):

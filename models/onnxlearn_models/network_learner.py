@@ -342,7 +342,7 @@ class NetworkLearner(Learner):
 
         Random numbers have to be the network's.
         """
-        module, code_counts = prepared.module, prepared.preprocessing.code_counts
+        module, counts = prepared.module, prepared.preprocessing.counts
         train = prepared.tensors(prepared.train)
         valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
         prepared.initialize(train)
@@ -353,7 +353,7 @@ class NetworkLearner(Learner):
             "objective": prepared.objective,
             "config": prepared.config,
             "groups": self.groups(module, prepared.config),
-            "settle": lambda: settle(module, code_counts),
+            "settle": lambda: settle(module, counts),
             "on_epoch": on_epoch,
             "info": prepared.info,
             "measuring": prepared.measuring,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.images.step import ImageStep
 from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
 from onnxlearn.schema import Column, ColumnTensor, Schema
+from onnxlearn.text.step import TextStep
 
 
 class ColumnStep(Protocol):
@@ -21,6 +24,10 @@ class ColumnStep(Protocol):
     @property
     def n_missing(self) -> int:
         """Training rows without a value."""
+
+    @property
+    def counts(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """How often training rows have each id, int64 ``[n_ids]``."""
 
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
         """Add the nodes from the file's input to the tensor, and to what tells missing rows."""
@@ -36,5 +43,4 @@ def fit_columns(schema: Schema, config: PreprocessConfig, feeds: Mapping[str, An
 
 
 def _fit(column: Column, config: ColumnsConfig, feed: Any) -> ColumnStep:
-    assert column.kind == "image"
-    return ImageStep.fit(column, config, feed)
+    return ImageStep.fit(column, config, feed) if column.kind == "image" else TextStep.fit(column, config, feed)

@@ -8,6 +8,7 @@ from onnxlearn.errors import DataError
 from onnxlearn.images.config import plan_images
 from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
 from onnxlearn.schema import Column, ColumnTensor, Schema
+from onnxlearn.text.config import plan_texts
 
 
 def plan_columns(schema: Schema, config: PreprocessConfig) -> tuple[ColumnTensor, ...]:
@@ -28,10 +29,9 @@ def plan_columns(schema: Schema, config: PreprocessConfig) -> tuple[ColumnTensor
 
 
 def _plan(column: Column, config: ColumnsConfig) -> ColumnTensor:
-    assert column.kind == "image"
-    return plan_images(column, config)
+    return plan_images(column, config) if column.kind == "image" else plan_texts(column, config)
 
 
 def indicated(schema: Schema, config: PreprocessConfig) -> Sequence[Column]:
     """The columns whose missing rows have a 0/1 column of ``num``."""
-    return [column for column in schema.of_kind("image") if column.has_missing and config.missing_indicator]
+    return [column for column in schema.of_kind(*COLUMN_KINDS) if column.has_missing and config.missing_indicator]

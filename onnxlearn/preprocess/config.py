@@ -10,6 +10,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.images.config import ImageConfig
 from onnxlearn.params import param
 from onnxlearn.schema import Kind
+from onnxlearn.text.config import TextConfig
 
 Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
@@ -116,8 +117,8 @@ COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnsConfig(PreprocessConfig, ImageConfig):
-    """As :class:`PreprocessConfig`, for learners that take images too."""
+class ColumnsConfig(PreprocessConfig, ImageConfig, TextConfig):
+    """As :class:`PreprocessConfig`, for learners that take images and texts too."""
 
     image_memory: float = param(
         1.0, "GB of prepared images that are kept in memory; more are read anew in each epoch", low=0, on="images",

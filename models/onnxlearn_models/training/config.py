@@ -19,6 +19,7 @@ from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.text.vectors import VectorFile
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
@@ -261,7 +262,9 @@ def require_settings(config: TrainConfig) -> None:
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as values that stay what they are: validation rows as integers, weights to begin with read from their file.
+    """Parameters as values that stay what they are.
+
+    Validation rows are integers, weights to begin with are read from their file, a file of word vectors is looked at.
 
     Raises: ParameterError, DataError.
     """
@@ -270,6 +273,8 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["validation"] = plain_validation(params["validation"])
     if params.get("start_from") is not None:
         changed["start_from"] = StartWeights.of(params["start_from"])
+    if params.get("text_vectors") is not None:
+        changed["text_vectors"] = VectorFile.of(params["text_vectors"])
     return changed
 
 
