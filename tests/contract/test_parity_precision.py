@@ -7,6 +7,7 @@ import pytest
 
 from onnxlearn.errors import ParityError
 from onnxlearn.graph.hostile import hostile_feeds
+from onnxlearn.registry import learner
 from onnxlearn.task import Task
 from onnxlearn.testing import run_reference
 from onnxlearn_models import shipping
@@ -77,3 +78,36 @@ def test_a_wrong_file_is_wrong_in_double_too(monkeypatch):
     monkeypatch.setattr(shipping, "assemble", shifted)
     with pytest.raises(ParityError, match=r"the exported file and the network differ by .* no file was written"):
         MLP(**QUICK).fit(wide_task("number"), progress=False)
+
+
+def images():
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(80)]
+    frame = pd.DataFrame({"photo": pd.Series(pictures, dtype=object), "y": ["a", "b"] * 40})
+    return Task.from_frame(frame, "y", kinds={"photo": "image"})
+
+
+# A learning rate far too high makes large numbers that cancel, in convolutions.
+WILD = {"backbone": "resnet20", "image_height": 8, "image_width": 8, "lr": 0.3, "schedule": "constant", "device": "cpu"}
+
+
+def test_convolutions_are_allowed_what_float32_leaves_open():
+    model = learner("backbone", max_epochs=12, **WILD).fit(images(), progress=False)
+    parity = model.metadata["parity"]
+    assert 1e-5 < parity["max_difference"] <= 2 * parity["tolerance"] <= 2e-3
+    assert any("float32 does not determine" in note for note in model.metadata["notes"])
+    assert model.verify().tolerance == parity["tolerance"]
+    assert model.verify().ok
+
+
+def test_a_wrong_file_of_convolutions_is_wrong(monkeypatch):
+    def shifted(parts, post):
+        graph = assemble(parts, post)
+        weights = next(tensor for tensor in graph.graph.initializer if "head" in tensor.name and "bias" in tensor.name)
+        weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights) + 0.01, weights.name))
+        return graph
+
+    assemble = shipping.assemble
+    monkeypatch.setattr(shipping, "assemble", shifted)
+    with pytest.raises(ParityError, match=r"the exported file and the network differ by .* no file was written"):
+        learner("backbone", max_epochs=2, **{**WILD, "lr": 1e-3}).fit(images(), progress=False)

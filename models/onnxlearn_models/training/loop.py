@@ -39,7 +39,7 @@ from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
-from onnxlearn_models.training.tensors import Tensors, arguments
+from onnxlearn_models.training.tensors import Change, Tensors, arguments
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -59,6 +59,7 @@ def train_network(
     on_epoch: OnEpoch,
     info: RunInfo | None = None,
     measuring: Measuring | None = None,
+    change: Change | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
     checkpoint: CheckpointFile | None = None,
@@ -72,7 +73,8 @@ def train_network(
 
     The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
     one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
-    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
+    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of. ``change``:
+    what is made of each batch first.
 
     ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
 
@@ -82,7 +84,7 @@ def train_network(
     beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        info=info, measuring=measuring, team=team, beside=beside,
+        info=info, measuring=measuring, change=change, team=team, beside=beside,
     )  # fmt: skip
     for callback in beside:
         callback.resume(training)
@@ -113,12 +115,13 @@ class Training:
         on_epoch: OnEpoch,
         info: RunInfo | None = None,
         measuring: Measuring | None = None,
+        change: Change | None = None,
         team: Team | None = None,
         beside: Sequence[Callback] = (),
     ) -> None:
         self.module, self.train, self.valid = module, train, valid
         self.objective, self.config, self.team = objective, config, team or Team()
-        self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
+        self._settle, self._on_epoch, self.measuring, self._change = settle, on_epoch, measuring, change
         self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
@@ -387,7 +390,7 @@ class Training:
         looks = self.device.type == "cpu" and self.team.size == 1
         accumulate, n_batches = self.config.accumulate, len(self.sizes)
         losses: list[Any] = []
-        for index, batch in enumerate(self._batches()):
+        for index, batch in enumerate(self._changed()):
             self.batch, self.step = batch, self.n_steps + 1
             for call in before:
                 call(self)
@@ -466,6 +469,10 @@ class Training:
         if not bool(torch.isfinite(each).all()):
             raise DivergedError(describe_divergence(self, int(torch.isfinite(each).logical_not().nonzero()[0]) + 1))
         return float(each.double() @ sizes) / float(sizes.sum())
+
+    def _changed(self) -> Iterator[Tensors]:
+        """The batches of one epoch, as the network sees them."""
+        return self._batches() if self._change is None else map(self._change, self._batches())
 
     def _batches(self) -> Iterator[Tensors]:
         """The rows of one epoch, as they are drawn."""
