@@ -8,7 +8,7 @@ from typing import Literal
 from onnxlearn.params import param
 from onnxlearn.schema import Column, ColumnTensor
 from onnxlearn.text.vectors import VectorFile
-from onnxlearn.text.vocabulary import FIRST_WORD_ID
+from onnxlearn.text.words import FIRST_WORD_ID
 
 
 @dataclass(frozen=True, kw_only=True)

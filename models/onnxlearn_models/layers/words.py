@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.text.vectors import WordVectors
-from onnxlearn.text.vocabulary import FIRST_WORD_ID, PADDING_ID
+from onnxlearn.text.words import FIRST_WORD_ID, PADDING_ID
 from onnxlearn_models.layers.embedding import Settled
 
 
