@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from onnxlearn.effects import other_than
+from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
 from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
@@ -44,7 +45,10 @@ class MultimodalConfig(CNNShape, FusedConfig):
     n_blocks: int = param(2, "hidden layers that numbers and categories go through", low=0)
     d_block: int = param(128, "units of such a layer", low=1)
     num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS, on="numbers")
-    d_word: int = param(64, "width of the vector of a word, or of all words of a text where these are weighted", low=1)
+    d_word: int | None = param(
+        None, "width of the vector of a word, or of a text where its words are weighted (None: that of text_vectors, or 64)",
+        low=1, on="texts",
+    )  # fmt: skip
 
 
 class TableEncoder(nn.Module):
@@ -111,8 +115,13 @@ def build_multimodal(schema: Schema, config: MultimodalConfig) -> nn.Module:
     return FusedNet(ingress, schema.n_outputs, config, encoders, table)
 
 
-def text_encoder(column: ColumnTensor, d_word: int) -> nn.Module:
-    """The encoder that suits what enters of a text."""
+def text_encoder(column: ColumnTensor, d_word: int | None) -> nn.Module:
+    """The encoder that suits what enters of a text. Raises: ParameterError where its vectors have another width."""
+    if d_word is not None and column.d_vectors not in (0, d_word):
+        raise ParameterError(
+            f"d_word={d_word}, and the vectors of text_vectors have {column.d_vectors} numbers: leave d_word out"
+        )
+    d_word = d_word or column.d_vectors or 64
     return MeanWords(column, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
 
 

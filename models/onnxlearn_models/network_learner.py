@@ -22,7 +22,7 @@ from onnxlearn.params import Param, owned
 from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
-from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
@@ -70,7 +70,7 @@ SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 
 def shared_with(preprocess_config: type[PreprocessConfig]) -> tuple[type, ...]:
     """The same for networks with such preprocessing: those that take images have augmentation."""
-    further = (AugmentConfig,) if issubclass(preprocess_config, ColumnsConfig) else ()
+    further = (AugmentConfig,) if issubclass(preprocess_config, ImagesConfig) else ()
     return (preprocess_config, *SHARED[1:], *further)
 
 

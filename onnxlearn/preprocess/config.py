@@ -117,8 +117,8 @@ COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnsConfig(PreprocessConfig, ImageConfig, TextConfig):
-    """As :class:`PreprocessConfig`, for learners that take images and texts too."""
+class ImagesConfig(PreprocessConfig, ImageConfig):
+    """As :class:`PreprocessConfig`, for learners that take images too."""
 
     image_memory: float = param(
         1.0, "GB of prepared images that are kept in memory; more are read anew in each epoch", low=0, on="images",
@@ -143,3 +143,8 @@ class ColumnsConfig(PreprocessConfig, ImageConfig, TextConfig):
     def __post_init__(self) -> None:
         PreprocessConfig.__post_init__(self)
         ImageConfig.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnsConfig(ImagesConfig, TextConfig):
+    """As :class:`PreprocessConfig`, for learners that take images and texts too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from onnxlearn.preprocess.config import ColumnsConfig
+from onnxlearn.preprocess.config import ImagesConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn_models.augment.augment import augment
 from onnxlearn_models.augment.config import AugmentConfig
@@ -18,7 +18,7 @@ def change_of(configs: Sequence[AugmentConfig], preprocessing: Preprocessing) ->
     images = [column.name for column in columns if column.kind == "image" and len(column.shape) == 3]
     if not images or not any(each.asks for each in configs):
         return None
-    assert isinstance(config, ColumnsConfig), "images enter by it"
+    assert isinstance(config, ImagesConfig), "images enter by it"
     mean, std = config.image_mean, config.image_std
 
     def change(batch: Tensors) -> Tensors:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import DataError
 from onnxlearn.params import param
-from onnxlearn.preprocess.config import ColumnsConfig
+from onnxlearn.preprocess.config import ImagesConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
@@ -64,9 +64,9 @@ class FusedNet(nn.Module):
             *(f"images.{i}" for i in range(len(self.images))), *(f"texts.{i}" for i in range(len(self.texts))), "table",
         )  # fmt: skip
         self.notes = [note for encoder in self.images if (note := getattr(encoder, "note", ""))]
-        pixels = max((column.shape[-2] * column.shape[-1] for column in ingress.columns if len(column.shape) == 3), default=0)
-        if pixels:
-            self.evaluation_rows = max(1, EVALUATED_NUMBERS // (USUAL_CHANNELS * pixels))
+        numbers = max((_n_numbers(column, encoder) for column, encoder in pairs), default=0)
+        if numbers:
+            self.evaluation_rows = max(1, EVALUATED_NUMBERS // numbers)
 
     def initialize(self, inputs: Mapping[str, Tensor]) -> None:
         """Set up what depends on the training rows."""
@@ -85,6 +85,13 @@ class FusedNet(nn.Module):
         joined = torch.cat(features, dim=1) if len(features) > 1 else features[0]
         output: Tensor = self.head(self.dropout(self.joint(joined)))
         return output
+
+
+def _n_numbers(column: ColumnTensor, encoder: Any) -> int:
+    """About as many numbers as the encoder makes of a row at once."""
+    if len(column.shape) == 3:
+        return USUAL_CHANNELS * column.shape[-2] * column.shape[-1]
+    return column.shape[0] * int(encoder.d_features) if column.n_ids else 0
 
 
 def _joint(d_features: int, config: FusedConfig) -> nn.Sequential:
@@ -111,7 +118,7 @@ def encoder_of(column: ColumnTensor, encode: Callable[[ColumnTensor], Encoder]) 
 class ImageLearner(NetworkLearner):
     """Learners for tables with at least one column of images."""
 
-    preprocess_config: ClassVar[type] = ColumnsConfig
+    preprocess_config: ClassVar[type] = ImagesConfig
     defaults: Mapping[str, Any] = {"lr": 2e-3}
 
     @classmethod
