@@ -12,6 +12,7 @@ from torch.nn import functional
 from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
+from onnxlearn.guard import require_harmless
 from onnxlearn.runtime import open_session
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.lowering.trace import UnsupportedError
@@ -47,6 +48,7 @@ def built(net, row, dtype=torch.float32):
     g.output(output, "y", "DOUBLE" if dtype == torch.float64 else "FLOAT", ["N", *shape])
     model = g.to_model()
     check(model)
+    require_harmless(model.SerializeToString())
     return model
 
 
