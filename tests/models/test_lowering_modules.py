@@ -121,13 +121,16 @@ CASES = {
         for aligned in (False, True)
     },
     **{
-        f"{mode} to a size": (row, of(lambda x, mode=mode, size=size: functional.interpolate(x, size, mode=mode)))
+        f"{mode} from {row} to {size}": (row, of(lambda x, mode=mode, size=size: functional.interpolate(x, size, mode=mode)))
         for row, mode, size in (
-            (LINE, "nearest", 21), (IMAGE, "nearest", (3, 20)), (VOLUME, "nearest", (7, 3, 9)), (IMAGE, "bilinear", (4, 23)),
+            (LINE, "nearest", 21), ((1, 28), "nearest", 2), ((1, 14), "nearest-exact", 46), (LINE, "nearest-exact", 18),
+            (IMAGE, "nearest", (3, 20)), (VOLUME, "nearest", (7, 3, 9)), (IMAGE, "bilinear", (4, 23)),
             (IMAGE, "bicubic", (15, 5)),
         )
     },
+    "copies by a broken factor": (IMAGE, of(lambda x: functional.interpolate(x, scale_factor=(2.2, 1.9)))),
     "smaller, with antialias": (IMAGE, of(lambda x: functional.interpolate(x, (4, 3), mode="bilinear", antialias=True))),
+    "cubic, smaller, with antialias": (IMAGE, of(lambda x: functional.interpolate(x, (4, 3), mode="bicubic", antialias=True))),
     "upsampling to a size": (IMAGE, lambda: nn.Upsample(size=(11, 4), mode="bilinear")),
     "by a factor that is computed again": (
         LINE, of(lambda x: functional.interpolate(x, scale_factor=1.7, mode="linear", recompute_scale_factor=True)),
