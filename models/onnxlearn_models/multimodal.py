@@ -22,12 +22,11 @@ from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.inputs import FlatInputs
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
 from onnxlearn_models.layers.words import WordBag, WordEmbedding
-from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision.backbone import BackboneEncoder, for_channels, given_weights, weights_of
 from onnxlearn_models.vision.cnn import CNNEncoder, CNNShape
 from onnxlearn_models.vision.encoder import Encoder
-from onnxlearn_models.vision.fused import FusedConfig, FusedNet, encoder_of
+from onnxlearn_models.vision.fused import FusedConfig, FusedLearner, FusedNet, encoder_of
 from onnxlearn_models.vision.sources import find_backbone
 
 
@@ -36,8 +35,9 @@ class MultimodalConfig(CNNShape, FusedConfig):
     """Shape of the network."""
 
     image_encoder: str = param(
-        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME", on="images"
-    )
+        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME",
+        when={"image_extractor": None}, on="images",
+    )  # fmt: skip
     weights: StartWeights | Literal["pretrained"] | None = param(
         None, "what such a network begins with: a file, a state dict, pretrained, or None: random weights",
         when={"image_encoder": other_than("cnn")}, on="images",
@@ -125,7 +125,7 @@ def text_encoder(column: ColumnTensor, d_word: int | None) -> nn.Module:
     return MeanWords(column, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
 
 
-class Multimodal(NetworkLearner):
+class Multimodal(FusedLearner):
     """Learner ``multimodal``."""
 
     name: ClassVar[str] = "multimodal"

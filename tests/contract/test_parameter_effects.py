@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 import onnxlearn as ol
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
 from onnxlearn.text.vectors import VectorFile
@@ -128,6 +130,20 @@ OTHERS = {
 
 
 BESIDE = {"weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}]}
+
+
+def extractor():
+    """A frozen network with two outputs."""
+    nodes = [helper.make_node("Abs", ["pixels"], ["one"]), helper.make_node("Neg", ["one"], ["other"])]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in ("one", "other")]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", "c", "h", "w"])
+    graph = helper.make_graph(nodes, "extractor", [pixels], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return Extractor(model.SerializeToString(), "a network")
+
+
+OTHERS |= {"image_extractor": [extractor()], "image_extractor_output": ["other"]}
+BESIDE |= {"image_extractor_output": [{"image_extractor": extractor()}]}
 
 
 GRAPH_SETTINGS = {param.name for param in learner("graph").params}

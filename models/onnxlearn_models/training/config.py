@@ -14,6 +14,7 @@ import pandas as pd
 
 from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.measures import Measure
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
@@ -264,7 +265,7 @@ def require_settings(config: TrainConfig) -> None:
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as values that stay what they are.
 
-    Validation rows are integers, weights to begin with are read from their file, a file of word vectors is looked at.
+    Validation rows are integers, weights and networks are read from their files, a file of word vectors is looked at.
 
     Raises: ParameterError, DataError.
     """
@@ -273,6 +274,8 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["validation"] = plain_validation(params["validation"])
     if params.get("start_from") is not None:
         changed["start_from"] = StartWeights.of(params["start_from"])
+    if params.get("image_extractor") is not None:
+        changed["image_extractor"] = Extractor.of(params["image_extractor"])
     if params.get("text_vectors") is not None:
         changed["text_vectors"] = VectorFile.of(params["text_vectors"])
     return changed
