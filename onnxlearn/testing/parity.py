@@ -75,7 +75,7 @@ def _as_session(evaluator: Any) -> Any:
         SimpleNamespace(name=each.name, shape=[dim.dim_param or dim.dim_value for dim in each.type.tensor_type.shape.dim])
         for each in evaluator.proto_.graph.input
     ]
-    return SimpleNamespace(get_inputs=lambda: inputs, run=evaluator.run)
+    return SimpleNamespace(get_inputs=lambda: inputs, run=evaluator.run, get_providers=lambda: ["CPUExecutionProvider"])
 
 
 def run_rows(session: Session, feeds: Mapping[str, Array]) -> dict[str, Array]:
