@@ -44,7 +44,7 @@ OTHERS: Mapping[str, Sequence[Any]] = {
     "time_budget": [1e-9], "freeze": [("*weight",), ("*bias",)], "param_groups": [{"*": {"lr": 0.5}}],
     "unfreeze": [{"*weight": 2}, {"*bias": 2}],
     "image_height": [7], "image_width": [7], "image_mean": [(0.4,)], "image_std": [(0.3,)],
-    "monitor": ["score"], "measures": _MEASURES,
+    "monitor": ["score"], "measures": _MEASURES, "formulas": [{"squared": "size ** 2"}],
 }  # fmt: skip
 
 REFUSALS = (DataError, ParameterError, ProviderError)
