@@ -98,7 +98,7 @@ class Plan:
         """Names of the columns of ``x`` that are scaled by what they hold."""
         ranks = [self.coded[i].name for i in self.ranked]
         parts = [f"{column.name}.{part}" for part in self.parts for column in self.dates]
-        means = [f"{self.coded[i].name}:{what}" for i in self.encoded for what in self.encodings]
+        means = [f"{self.coded[i].name}:{what}" for what in self.encodings for i in self.encoded]
         return (*ranks, *means, *(column.name for column in self.doubles + self.computed + self.floats), *parts)
 
     @property
@@ -117,7 +117,7 @@ class Plan:
         """The feature that each column of ``x`` is made from; empty where there are several."""
         dates = tuple(column.name for column in self.dates)
         ranks = tuple(self.coded[i].name for i in self.ranked)
-        means = tuple(self.coded[i].name for i in self.encoded for _ in self.encodings)
+        means = tuple(self.coded[i].name for _ in self.encodings for i in self.encoded)
         doubles, floats = (tuple(column.name for column in columns) for columns in (self.doubles, self.floats))
         computed = tuple(_only(formula.sources) for formula in self.formulas)
         booleans = tuple(column.name for column in self.booleans + self.strict_booleans)

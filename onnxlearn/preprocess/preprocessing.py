@@ -224,7 +224,7 @@ class Preprocessing:
         plan = self.plan
         numbers = emit_numbers(g, plan, inputs)
         ranks = emit_ranks(g, codes, plan.ranked) if codes and plan.ranked else None
-        means = self.encoding.emit(g, take(g, codes, plan.encoded), fold) if codes and self.encoding else None
+        means = self.encoding.emit(g, codes, plan.encoded, fold) if codes and self.encoding else None
         parts = [value for value in (ranks, means, numbers) if value]
         return concat(g, parts) if parts else None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.preprocess.recode import take
 from onnxlearn.schema import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -16,10 +17,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, eq=False)
 class TargetEncoding:
-    """Means by code, shrunk towards the mean of all rows; those of column ``i`` begin at ``offsets[i]``.
+    """Means by code, shrunk towards the mean of all rows, of T numbers of the target, in one table.
 
-    ``tables``: float64 ``[1 + F, M, T]``, the first one of all training rows, which every other row is encoded by; then for
-    each of F folds that of the rows outside. ``folds``: int64 ``[n]``, which of the tables each training row is encoded by.
+    ``offsets``: where those of each number and column begin, int64 ``[T S]``. ``tables``: float64 ``[1 + F, T M]``, the first
+    one of all training rows, which every other row is encoded by; then for each of F folds that of the rows outside. ``folds``: int64 ``[n]``, which of the tables each training row is encoded by.
     Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical attributes"; smoothing as in scikit-learn's
     ``TargetEncoder``.
     """
@@ -40,26 +41,25 @@ class TargetEncoding:
         weights = np.ones(len(y)) if weights is None else weights
         folds = _folds(y, n_folds)
         tables = [_table(codes, sizes, y, weights * (folds != fold), smoothing) for fold in range(folds.max() + 1)]
-        return cls(np.cumsum([0, *sizes[:-1]]), np.stack(tables), folds)
+        starts = np.cumsum([0, *list(sizes) * y.shape[1]])[:-1]
+        return cls(starts, np.stack(tables), folds)
 
     def apply(self, codes: Array) -> Array:
-        """The training rows, each encoded by the rows of other folds: float64 ``[n, S T]``."""
-        found: Array = self.tables[self.folds[:, None], codes + self.offsets]
-        return found.reshape(len(codes), self.n_columns)
+        """The training rows, each encoded by the rows of other folds: float64 ``[n, T S]``."""
+        found: Array = self.tables[self.folds[:, None], self._repeated(codes) + self.offsets]
+        return found
 
-    @property
-    def n_columns(self) -> int:
-        """S times T."""
-        return len(self.offsets) * int(self.tables.shape[2])
-
-    def emit(self, g: GraphBuilder, codes: Value, fold: Value | None) -> Value:
-        """The means, DOUBLE ``[N, S T]``, by codes INT64 ``[N, S]``; ``fold``: INT64 ``[N, 1]``, of training rows alone."""
-        at, table = g.op("Add", codes, g.const(self.offsets)), self.tables[0]
+    def emit(self, g: GraphBuilder, codes: Value, columns: Sequence[int], fold: Value | None) -> Value:
+        """The means, DOUBLE ``[N, T S]``, by these columns of ``codes``; ``fold``: INT64 ``[N, 1]``, of training rows alone."""
+        repeated = list(columns) * (len(self.offsets) // len(columns))
+        at, table = g.op("Add", take(g, codes, repeated), g.const(self.offsets)), self.tables[0]
         if fold:
             at = g.op("Add", at, g.op("Mul", fold, g.const(np.int64(len(table)))))
-            table = np.concatenate(self.tables)
-        means = g.op("Gather", g.const(table), at, axis=0)
-        return g.op("Reshape", means, g.const(np.array([0, self.n_columns])))
+            table = self.tables.ravel()
+        return g.op("Gather", g.const(table), at, axis=0)
+
+    def _repeated(self, codes: Array) -> Array:
+        return np.tile(codes, len(self.offsets) // codes.shape[1])
 
 
 def encoded_names(target: Target) -> tuple[str, ...]:
@@ -94,12 +94,12 @@ def _folds(y: Array, n_folds: int) -> Array:
 
 
 def _table(codes: Array, sizes: Sequence[int], y: Array, weights: Array, smoothing: float | None) -> Array:
-    """The means of all columns' codes, one column below the other: float64 ``[M, T]``."""
+    """The means of all codes of all columns, of one number of the target after the other: float64 ``[T M]``."""
     if not weights.any():
         weights = np.ones(len(y))
-    blocks = [_means(codes[:, i], size, y[:, t], weights, smoothing) for i, size in enumerate(sizes) for t in range(y.shape[1])]
-    n_targets = y.shape[1]
-    return np.concatenate([np.stack(blocks[i : i + n_targets], axis=1) for i in range(0, len(blocks), n_targets)])
+    return np.concatenate(
+        [_means(codes[:, i], size, column, weights, smoothing) for column in y.T for i, size in enumerate(sizes)]
+    )
 
 
 def _means(codes: Array, size: int, y: Array, weights: Array, smoothing: float | None) -> Array:

@@ -96,7 +96,7 @@ def test_names_tell_whose_mean_it_is():
     }
     assert names["number"] == ("grade", "town:price", "grade:price", "grade:missing")
     assert names["two"] == ("grade", "town:kind=yes", "grade:kind=yes", "grade:missing")
-    assert names["three"][1:4] == ("town:colour=b", "town:colour=g", "town:colour=r")
+    assert names["three"][1:4] == ("town:colour=b", "grade:colour=b", "town:colour=g")
 
 
 @pytest.mark.parametrize("n_buckets", [2, 7, 64])
