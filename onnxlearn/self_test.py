@@ -118,7 +118,7 @@ def verify(
     Raises: ModelFileError where it has none, or none that fit the schema.
     """
     if tolerance is None:
-        tolerance = CONVERTED_TOLERANCE if "conversion" in document else TOLERANCE
+        tolerance = CONVERTED_TOLERANCE if "conversion" in document else max(TOLERANCE, _proven(document))
     told = document.get(KEY)
     if told is None:
         raise ModelFileError(f"{source} has no rows to verify it with: it was made by another program or an older onnxlearn")
@@ -133,6 +133,12 @@ def verify(
     }
     failed = tuple(name for name, gap in differences.items() if not gap <= (tolerance if _numbers(outputs[name]) else 0.0))
     return Verification(n_rows=len(next(iter(expected.values()))), differences=differences, failed=failed, tolerance=tolerance)
+
+
+def _proven(document: Mapping[str, Any]) -> float:
+    """What was allowed when the file was compared with its network: more where float32 does not determine the outputs."""
+    tolerance = document.get("parity", {}).get("tolerance")
+    return min(float(tolerance), CONVERTED_TOLERANCE) if isinstance(tolerance, int | float) else 0.0
 
 
 def _column(column: Column, position: int, n: int) -> Array:

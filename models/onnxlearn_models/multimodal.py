@@ -14,18 +14,17 @@ from torch import Tensor, nn
 
 from onnxlearn.effects import other_than
 from onnxlearn.params import param
-from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
 from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.inputs import FlatInputs
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
-from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision.backbone import BackboneEncoder, for_channels, given_weights, weights_of
 from onnxlearn_models.vision.cnn import CNNEncoder, CNNShape
 from onnxlearn_models.vision.encoder import Encoder
-from onnxlearn_models.vision.fused import FusedConfig, FusedNet, encoder_of
+from onnxlearn_models.vision.fused import FusedConfig, FusedLearner, FusedNet, encoder_of
 from onnxlearn_models.vision.sources import find_backbone
 
 # Of int64 tensors of words: no word.
@@ -37,8 +36,9 @@ class MultimodalConfig(CNNShape, FusedConfig):
     """Shape of the network."""
 
     image_encoder: str = param(
-        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME", on="images"
-    )
+        "cnn", "what images go through: cnn, or a network of learner backbone, such as resnet18 or timm:NAME",
+        when={"image_extractor": None}, on="images",
+    )  # fmt: skip
     weights: StartWeights | Literal["pretrained"] | None = param(
         None, "what such a network begins with: a file, a state dict, pretrained, or None: random weights",
         when={"image_encoder": other_than("cnn")}, on="images",
@@ -125,13 +125,12 @@ def text_encoder(column: ColumnTensor, d_word: int) -> nn.Module:
     return MeanWords(column.n_ids, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
 
 
-class Multimodal(NetworkLearner):
+class Multimodal(FusedLearner):
     """Learner ``multimodal``."""
 
     name: ClassVar[str] = "multimodal"
     architecture = staticmethod(build_multimodal)
     architecture_config = MultimodalConfig
-    preprocess_config: ClassVar[type] = ColumnsConfig
     defaults: Mapping[str, Any] = {"lr": 1e-3}
 
     def __init__(self, **params: Any) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from onnxlearn.errors import OnnxlearnError
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
@@ -22,10 +23,12 @@ from onnxlearn.params import Param, owned
 from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
-from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn_models.augment.change import change_of
+from onnxlearn_models.augment.config import AugmentConfig
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
@@ -66,6 +69,12 @@ SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 """The parameters that every network has beside those of its architecture."""
 
 
+def shared_with(preprocess_config: type[PreprocessConfig]) -> tuple[type, ...]:
+    """The same for networks with such preprocessing: those that take images have augmentation."""
+    further = (AugmentConfig,) if issubclass(preprocess_config, ColumnsConfig) else ()
+    return (preprocess_config, *SHARED[1:], *further)
+
+
 class NetworkLearner(Learner):
     """A learner made of an architecture: a function of schema and settings that gives a network.
 
@@ -93,6 +102,8 @@ class NetworkLearner(Learner):
         with owned(f"learner {self.name!r}"):
             training = train_config_type({**self.defaults, **params})
         self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
+        if isinstance(extractor := params.get("image_extractor"), Extractor) and "image_extractor" not in self.without:
+            self.defaults = {**self.defaults, **extractor.settings}
         # A default of a setting that another choice does not bring has nothing to say.
         known = {field.name for field in dataclasses.fields(training)}
         self.defaults = {name: value for name, value in self.defaults.items() if name in known or not is_setting(name)}
@@ -125,7 +136,7 @@ class NetworkLearner(Learner):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "architecture_config" in vars(cls):
-            cls.config_types = (cls.architecture_config, cls.preprocess_config, *SHARED[1:])
+            cls.config_types = (cls.architecture_config, *shared_with(cls.preprocess_config))
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
@@ -248,7 +259,8 @@ class NetworkLearner(Learner):
             prepared.initialize(train)
             module, config = prepared.module, prepared.config
             with prepared.computing():
-                return range_test(module, train, prepared.objective, config, self.groups(module, config), lrs)
+                groups = self.groups(module, config)
+                return range_test(module, train, prepared.objective, config, groups, lrs, change=prepared.change)
 
     def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
@@ -269,7 +281,7 @@ class NetworkLearner(Learner):
 
         Raises: DataError, ParameterError, ProviderError.
         """
-        given, given_preprocessing, given_training, outputs = self.configs
+        given, given_preprocessing, given_training, outputs, *augmentation = self.configs
         architecture, config = self.choose(given, given_training, train.schema, train.n_rows)
         preprocess_config = self.choose_preprocessing(given_preprocessing, train.schema, train.n_rows)
         pairs = ((given, architecture), (given_preprocessing, preprocess_config), (given_training, config))
@@ -313,6 +325,7 @@ class NetworkLearner(Learner):
             device=device,
             generators=generators,
             notes=notes,
+            change=change_of(augmentation, preprocessing),
         )
 
     def train_prepared(
@@ -357,6 +370,7 @@ class NetworkLearner(Learner):
             "on_epoch": on_epoch,
             "info": prepared.info,
             "measuring": prepared.measuring,
+            "change": prepared.change,
         }
 
     def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:

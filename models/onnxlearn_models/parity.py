@@ -23,6 +23,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 TOLERANCE = 1e-5
 """``|a - b| <= TOLERANCE + TOLERANCE |b|``, on probabilities and on predictions in standard deviations of the target."""
 
+MARGIN = 4
+"""Two programs that round may differ by so many times what one of them differs from exact numbers."""
+
+LARGEST_TOLERANCE = 1e-3
+"""Beyond it a network is not one that float32 can compute."""
+
 BATCH_SIZES = (0, 1, 37)
 # Training rows and hostile ones. Where rows are dear, because the tensors of each are wide, they are fewer, but more than
 # the largest batch, and every hostile value is still among them.
@@ -30,7 +36,9 @@ ROWS = (256, 64)
 DEAR_ROWS = (16, 24)
 
 
-def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds) -> dict[str, Any]:
+def prove_parity(
+    session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
     """Run the file and the networks on real rows and hostile ones, in batches of 0, 1, 37 and all; what was measured.
 
     ``feeds`` are training rows, of which the first ones are used.
@@ -42,7 +50,7 @@ def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Post
     n_rows = len(next(iter(rows.values())))
     found_by_torch = [network.all_outputs(rows) for network in networks]
     before = average([outputs for outputs, _ in found_by_torch])
-    expected, certain = post.apply(before, schema.target), post.certain(before, schema.target, TOLERANCE)
+    expected, certain = post.apply(before, schema.target), post.certain(before, schema.target, tolerance)
     further = found_by_torch[0][1] if len(networks) == 1 else {}
     # The batch of one is a hostile row: those stand at the end.
     batches = [slice(n_rows - min(size, n_rows), n_rows) for size in BATCH_SIZES] + [slice(None)]
@@ -56,8 +64,24 @@ def prove_parity(session: Session, networks: Sequence[FittedNetwork], post: Post
                 _require_equal(name, found[name], array[batch], certain[name][batch], schema.target)
             else:
                 gaps.append(_gap(*_in_units(name, found[name], array[batch], None if name in further else scaling)))
-    _require(gaps)
-    return {"max_difference": max(gap for gap, _ in gaps), "n_rows": n_rows, "tolerance": TOLERANCE}
+    _require(gaps, tolerance)
+    return {"max_difference": max(gap for gap, _ in gaps), "n_rows": n_rows, "tolerance": tolerance}
+
+
+def float32_tolerance(
+    networks: Sequence[FittedNetwork], exact: Sequence[FittedNetwork], feeds: Feeds, chunk_rows: int
+) -> float:
+    """What the rounding of float32 allows: ``MARGIN`` times the distance of the networks from ``exact``, those in float64.
+
+    Of their own outputs, by torch on the rows of the proof; ``TOLERANCE`` at least.
+    """
+    rows = rows_to_try(networks[0].preprocessing.schema, feeds, chunk_rows)
+    gaps = []
+    for network, other in zip(networks, exact, strict=True):
+        parts = zip(network.all_outputs(rows), other.all_outputs(rows), (network.scaling, None), strict=True)
+        for found, expected, scaling in parts:
+            gaps += [_gap(*_in_units(name, found[name], array, scaling)) for name, array in expected.items()]
+    return TOLERANCE * max(1.0, MARGIN * float(np.max(gaps, axis=0)[1]))
 
 
 def rows_to_try(schema: Schema, feeds: Feeds, chunk_rows: int) -> Feeds:
@@ -98,8 +122,9 @@ def _gap(found: Array, expected: Array) -> tuple[float, float]:
     return float(difference.max(initial=0.0)), float(share.max(initial=0.0))
 
 
-def _require(gaps: Sequence[tuple[float, float]]) -> None:
+def _require(gaps: Sequence[tuple[float, float]], tolerance: float) -> None:
     largest, worst = np.max(gaps, axis=0)
+    worst *= TOLERANCE / tolerance
     # Also wrong where it is NaN.
     if not worst <= 1:
         raise ParityError(

@@ -35,7 +35,7 @@ from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.precision import numerics
 from onnxlearn_models.training.registry import said
 from onnxlearn_models.training.run_info import RunInfo
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Change, Tensors
 from onnxlearn_models.training.threads import choose_threads, threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -47,7 +47,8 @@ class Prepared:
 
     ``architecture`` and ``config`` leave nothing open; ``chosen``: what task and rows made of the settings that did. ``info``:
     what callbacks call the training.
-    ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start.
+    ``generators``: where torch's random numbers stand after the network was built; ``notes``: what the model says of its start;
+    ``change``: what training makes of each batch first.
     """
 
     module: nn.Module
@@ -65,6 +66,7 @@ class Prepared:
     device: torch.device
     generators: Generators
     notes: list[str]
+    change: Change | None = None
 
     def tensors(self, rows: WeighedRows) -> Tensors:
         """What training reads of these rows, by running the preprocessing graph; too many images are read when they are due."""

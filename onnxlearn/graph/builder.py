@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,14 +116,30 @@ class GraphBuilder:
         while names and not names[-1]:
             # ONNX allows an empty last name; LayerNormalization of ONNX Runtime crashes on it.
             names.pop()
-        node = helper.make_node(op_type, names, [], domain=domain, **attributes)
+        return self._add(helper.make_node(op_type, names, [], domain=domain, **attributes), n_outputs)
+
+    def inlined(self, graph: onnx.GraphProto, inputs: Mapping[str, Value]) -> Value:
+        """Add the nodes of another graph, which reads these values; the value of its first output.
+
+        Its names, notes and shapes stay behind. Its nodes are of our operator set, and hold no graphs.
+        """
+        values = {tensor.name: self.const(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+        values |= inputs
+        for node in graph.node:
+            names = [values[name].name if name else "" for name in node.input]
+            copy = onnx.NodeProto(op_type=node.op_type, input=names, attribute=node.attribute)
+            values.update(zip(node.output, self._add(copy, len(node.output)), strict=True))
+        return values[graph.output[0].name]
+
+    def _add(self, node: onnx.NodeProto, n_outputs: int) -> tuple[Value, ...]:
+        """Add a node that has no name and no outputs yet, unless there is one that computes the same."""
         key = node.SerializeToString(deterministic=True)
         if key not in self._made:
-            node.name = self._node_name(op_type)
+            node.name = self._node_name(node.op_type)
             node.output.extend([node.name] if n_outputs == 1 else [f"{node.name}:{i}" for i in range(n_outputs)])
             self._nodes.append(node)
             self._made[key] = tuple(map(Value, node.output))
-            if op_type in STRING_OPS:
+            if node.op_type in STRING_OPS:
                 self.opset = max(self.opset, STRING_OPSET)
         return self._made[key]
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from onnxlearn.effects import GIVEN
 from onnxlearn.errors import ParameterError
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.params import param
 from onnxlearn.schema import Column, ColumnTensor
+
+if TYPE_CHECKING:
+    from onnxlearn.images.extraction import Extraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,11 @@ class ImageConfig:
     the file takes images of that size alone. Under ``crop``, what would be longer than 16 times the larger side is squeezed
     to that first. Resized pixels are those of Pillow and torch in float within 0.002 of 255 levels; of bytes, Pillow rounds
     after each of its two passes (1 level), and cuts the overshoots of ``bicubic`` off there (19 levels in pure noise).
+
+    ``image_extractor``: a frozen network in an ONNX file, which becomes part of the model's file. It takes what the other
+    settings make of an image, and its features, ``[N, d]``, enter in the image's place; of ``[N, d, h, w]`` the mean over all
+    places is taken. Where its input has fixed sizes, these are the defaults of ``image_height`` and ``image_width``. Features
+    of a missing image are 0. They are computed once, before the training.
 
     Raises: ParameterError where means and standard deviations do not fit each other.
 
@@ -43,6 +53,13 @@ class ImageConfig:
         (0.5,), "subtracted from values of 0..1: one number, or one for each channel", on="images"
     )
     image_std: tuple[float, ...] = param((0.5,), "what is left is divided by: one number, or one for each channel", on="images")
+    image_extractor: Extractor | None = param(
+        None, "an ONNX file of a frozen network, whose features of images enter in their place", on="images"
+    )
+    image_extractor_output: str | None = param(
+        None, "which of its outputs, or of the tensors inside it, is taken (None: the first output)",
+        when={"image_extractor": GIVEN}, on="images",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         if not self.image_std or not all(0 < std < np.inf for std in self.image_std):
@@ -55,7 +72,22 @@ def plan_images(column: Column, config: ImageConfig) -> ColumnTensor:
     """What enters of a column of images, whatever rows there are."""
     n_channels = 1 if config.image_grey else column.n_channels
     size = (config.image_height, config.image_width)
+    found = extracted(config, n_channels)
     return ColumnTensor(
-        name=f"image_{column.name}", column=column.name, dtype="float32", shape=(n_channels, *size),
+        name=f"image_{column.name}", column=column.name, dtype="float32",
+        shape=(n_channels, *size) if found is None else (found.d_features,),
         given_size=size if config.image_fit == "none" else (),
     )  # fmt: skip
+
+
+def extracted(config: ImageConfig, n_channels: int) -> Extraction | None:
+    """What makes features of images that enter with so many channels; ``None`` where they enter themselves.
+
+    Raises: ParameterError where the frozen network does not take them.
+    """
+    if config.image_extractor is None:
+        return None
+    from onnxlearn.images.extraction import extraction
+
+    size = (config.image_height, config.image_width)
+    return extraction(config.image_extractor, config.image_extractor_output, n_channels, *size)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from onnxlearn.graph.builder import GraphBuilder, Value
-from onnxlearn.images.config import ImageConfig, plan_images
+from onnxlearn.images.config import ImageConfig, extracted, plan_images
 from onnxlearn.images.emit import emit_images
+from onnxlearn.images.extraction import emit_features
 from onnxlearn.schema import Column, ColumnTensor
 
 
@@ -26,6 +27,9 @@ class ImageStep:
         return cls(plan_images(column, config), config, column.n_channels, feed.n_missing)
 
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
-        """Add the nodes to FLOAT ``[N, C, h, w]`` and BOOL ``[N]``."""
+        """Add the nodes to FLOAT ``[N, C, h, w]``, or ``[N, d]`` of features, and BOOL ``[N]``."""
         images = emit_images(g, column, self.config, n_channels=self.n_channels)
-        return images.pixels, images.missing
+        found = extracted(self.config, images.n_channels)
+        if found is None:
+            return images.pixels, images.missing
+        return emit_features(g, images.pixels, images.missing, found), images.missing

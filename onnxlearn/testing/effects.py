@@ -30,7 +30,7 @@ T = TypeVar("T")
 ROUNDING = 1e-3
 
 # What it takes to see an effect in few steps: epochs that get worse or are as good as others, and much of what fades.
-_WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1, 0.01)]
+_WILD: Sequence[Settings] = [{"max_epochs": 12, "lr": lr, "schedule": "constant", "ema": 0.0} for lr in (0.3, 1.0, 0.1, 0.003)]
 _MEASURES = [("acc",), ("rmse",)]
 BESIDE: Mapping[str, Sequence[Settings]] = {
     **dict.fromkeys(("patience", "monitor", "min_delta", "keep", "opt_amsgrad"), _WILD),

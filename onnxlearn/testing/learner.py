@@ -210,17 +210,19 @@ def _check_computation(learner: Learner, model: Model, train: Task) -> None:
     """The file computes what the standard says, and what was trained."""
     rows = join_feeds({name: array[:REFERENCE_ROWS] for name, array in train.feeds().items()}, hostile_feeds(train.schema, 16))
     scaling = {} if train.schema.target.classes else {"center": train.truth().mean(axis=0), "scale": train.truth().std(axis=0)}
-    assert_parity(model.to_bytes(), rows, run_reference(model.to_bytes(), rows), **scaling, batch_sizes=())
     parity, outputs = model.metadata["parity"], model.predict_feeds(rows)
+    tolerance = max(TOLERANCE, parity.get("tolerance", 0.0))
+    expected = run_reference(model.to_bytes(), rows)
+    assert_parity(model.to_bytes(), rows, expected, **scaling, tolerance=tolerance, batch_sizes=())
     if parity or not _is_constant(outputs):
         expect(bool(parity), "the metadata has no parity, which tells that the file was compared with what was trained")
         expect(parity["n_rows"] > 0, "the parity was measured on no rows")
         # Relative to the numbers where these are large; on rows of which some are not these ones.
-        limit = 2 * TOLERANCE * (1 + _largest(outputs, **scaling))
+        limit = 2 * tolerance * (1 + _largest(outputs, **scaling))
         expect(0 <= parity["max_difference"] <= limit, f"the parity is {parity['max_difference']:g}, more than {limit:g}")
     reference = learner.reference(train)
     if reference is not None:
-        assert_parity(model.to_bytes(), rows, reference(rows), **scaling)
+        assert_parity(model.to_bytes(), rows, reference(rows), **scaling, tolerance=tolerance)
 
 
 def _largest(outputs: Mapping[str, Array], center: Array | float = 0.0, scale: Array | float = 1.0) -> float:

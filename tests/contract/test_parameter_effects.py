@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 import onnxlearn as ol
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
 from onnxlearn_models.arguments import state_digest
@@ -88,10 +90,14 @@ class BesideItsOwn(StartWeights):
 SMALL = {
     "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
     "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
-    "image_height": 8, "image_width": 8, "width": 4, "n_convs": 1, "backbone": "resnet20",
+    "image_height": 8, "image_width": 8, "backbone": "resnet20",
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
-SETTINGS = {"bagging": {"base": "linear"}, "graph": {"graph": GRAPH}}
+SETTINGS = {
+    "bagging": {"base": "linear"}, "graph": {"graph": GRAPH}, "cnn": {"width": 4, "n_convs": 1}, "resnet": {"width": 4},
+}  # fmt: skip
+# What has one value alone for these rows.
+WITHOUT = {"compile", "image__column", "flatten__start", "flatten__end"}
 # What choices ask for, and values of theirs that have no default.
 GO_WITH = {
     "lbfgs": {"max_epochs": 1},
@@ -106,7 +112,9 @@ OTHERS = {
     "schedule_function": [abs],
     "schedule_milestones": [(1,)],
     "module": [Other],
-    "graph": [ol.ingress.num(optional=True) >> ol.nn.head()],
+    "graph": [
+        [ol.ingress.num(optional=True), ol.ingress.image(optional=True) >> ol.nn.flatten()] >> ol.nn.merge_cat() >> ol.nn.head()
+    ],
     "block__tweak": [narrow],
     "base": ["entity_mlp"],
     "callbacks": [(Halved(),)],
@@ -125,6 +133,20 @@ BESIDE = {
 }
 
 
+def extractor():
+    """A frozen network with two outputs."""
+    nodes = [helper.make_node("Abs", ["pixels"], ["one"]), helper.make_node("Neg", ["one"], ["other"])]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in ("one", "other")]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", "c", "h", "w"])
+    graph = helper.make_graph(nodes, "extractor", [pixels], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return Extractor(model.SerializeToString(), "a network")
+
+
+OTHERS |= {"image_extractor": [extractor()], "image_extractor_output": ["other"]}
+BESIDE |= {"image_extractor_output": [{"image_extractor": extractor()}]}
+
+
 def small(name):
     settings = SETTINGS.get(name, {})
     known = {param.name for param in learner(name, **settings).params}
@@ -133,7 +155,7 @@ def small(name):
 
 def trained(learner, task):
     """The weights of a fit and how training went: exporting takes as long again."""
-    config, outputs = learner.configs[2:]
+    config, outputs = learner.configs[2:4]
     rows = Rows.of(task, config.validation, outputs, config.seed)
     network = learner.train(rows.train, rows.valid, progress=False)
     history = summary(network.result)["history"]
@@ -143,7 +165,7 @@ def trained(learner, task):
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
     chosen = small(name)
-    names = {param.name for param in chosen.params} - {"compile"}
+    names = {param.name for param in chosen.params} - WITHOUT
     glance = trained if isinstance(chosen, NetworkLearner) else None
     check_effects(chosen, others=OTHERS, beside=BESIDE, names=names, glance=glance)
 

@@ -5,12 +5,14 @@ import onnx
 import pandas as pd
 import pytest
 
+import onnxlearn as ol
 from onnxlearn.errors import ParityError
 from onnxlearn.graph.hostile import hostile_feeds
 from onnxlearn.task import Task
 from onnxlearn.testing import run_reference
 from onnxlearn_models import shipping
 from onnxlearn_models.mlp import MLP
+from onnxlearn_models.training.start import StartWeights
 
 QUICK = {"max_epochs": 4, "d_block": 32, "device": "cpu"}
 # Unscaled numbers of very different size cancel in the sums; so do numbers a million standard deviations out.
@@ -77,3 +79,50 @@ def test_a_wrong_file_is_wrong_in_double_too(monkeypatch):
     monkeypatch.setattr(shipping, "assemble", shifted)
     with pytest.raises(ParityError, match=r"the exported file and the network differ by .* no file was written"):
         MLP(**QUICK).fit(wide_task("number"), progress=False)
+
+
+def images():
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(80)]
+    frame = pd.DataFrame({"photo": pd.Series(pictures, dtype=object), "y": ["a", "b"] * 40})
+    return Task.from_frame(frame, "y", kinds={"photo": "image"})
+
+
+def convolutions(offset):
+    """Two convolutions: what the first one adds everywhere, the second one takes away."""
+    pixels = ol.ingress.image() >> ol.nn.conv2d(8, 3, id="first") >> ol.nn.conv2d(1, 3, id="second") >> ol.nn.flatten()
+    few = {"image_height": 8, "image_width": 8, "max_epochs": 1, "lr": 1e-9, "device": "cpu"}
+    begun = ol.learner(pixels >> ol.nn.head(), **few).untrained(images()).state_dict()
+    names = {part: next(name for name in begun if part in name) for part in ("first.bias", "second.weight")}
+    begun[names["first.bias"]] += offset
+    begun[names["second.weight"]] -= begun[names["second.weight"]].mean()
+    return ol.learner(pixels >> ol.nn.head(), start_from=StartWeights(begun, "large numbers"), **few)
+
+
+def test_convolutions_are_allowed_what_float32_leaves_open():
+    model = convolutions(1e3).fit(images(), progress=False)
+    parity = model.metadata["parity"]
+    assert 1e-5 < parity["max_difference"] <= 2 * parity["tolerance"] <= 2e-3
+    assert any("float32 does not determine" in note for note in model.metadata["notes"])
+    assert model.verify().tolerance == parity["tolerance"]
+    assert model.verify().ok
+    assert convolutions(0.0).fit(images(), progress=False).metadata["parity"]["tolerance"] == 1e-5
+
+
+def test_but_not_everything():
+    with pytest.raises(ParityError, match=r"the exported file and the network (differ by|choose different)"):
+        convolutions(1e6).fit(images(), progress=False)
+
+
+def test_a_wrong_file_of_convolutions_is_wrong(monkeypatch):
+    def shifted(parts, post):
+        graph = assemble(parts, post)
+        weights = next(tensor for tensor in graph.graph.initializer if "head" in tensor.name and "bias" in tensor.name)
+        changed = onnx.numpy_helper.to_array(weights) + np.float32([0.01, 0])
+        weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))
+        return graph
+
+    assemble = shipping.assemble
+    monkeypatch.setattr(shipping, "assemble", shifted)
+    with pytest.raises(ParityError, match=r"the exported file and the network differ by .* no file was written"):
+        convolutions(0.0).fit(images(), progress=False)

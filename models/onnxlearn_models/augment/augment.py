@@ -17,9 +17,9 @@ from onnxlearn_models.augment.place import move
 def augment(images: Tensor, config: AugmentConfig, *, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)) -> Tensor:
     """Images of training rows as a network sees them this time: other colours, then other places, then a part erased.
 
-    ``images``: float32 ``[B, C, h, w]`` on any device, as ``(value of 0..1 - mean) / std``; ``mean`` and ``std`` have one number
-    or one for each channel. They stay as they are; where the settings ask for nothing, they are what comes back. A missing
-    image, 0 throughout, stays one. Random numbers come from torch's global generator of the device.
+    ``images``: float32 ``[B, C, h, w]`` on any device, as ``(value of 0..1 - mean) / std``; ``mean`` and ``std`` have one
+    number, or one for each channel. They stay as they are; where the settings ask for nothing, they are what comes back. A
+    missing image, 0 throughout, stays one. Random numbers come from torch's global generator of the device.
 
     >>> images = torch.rand(8, 3, 16, 16)
     >>> augment(images, AugmentConfig(augment_flip=0.5, augment_rotate=15)).shape

@@ -62,3 +62,8 @@ class AugmentConfig:
         1 / 3, "largest share of an image that the rectangle has, the smallest is 0.02",
         low=0.02, high=1, when={"augment_erase": above(0)}, on="images",
     )  # fmt: skip
+
+    @property
+    def asks(self) -> bool:
+        """Whether images change by it."""
+        return self != AugmentConfig(augment_crop_ratio=self.augment_crop_ratio, augment_erase_area=self.augment_erase_area)

@@ -22,7 +22,7 @@ from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.graphs.network import build_graph, tried
-from onnxlearn_models.network_learner import SHARED, NetworkLearner
+from onnxlearn_models.network_learner import NetworkLearner, shared_with
 from onnxlearn_models.training.objective import choose_head
 
 
@@ -56,7 +56,7 @@ class GraphLearner(NetworkLearner):
         elif isinstance(graph, Mapping):
             graph = params["graph"] = graph_from_dict(graph)
         if isinstance(graph, Graph):
-            self.config_types = (_config_of(graph), ColumnsConfig, *SHARED[1:])
+            self.config_types = (_config_of(graph), *shared_with(ColumnsConfig))
             self.defaults = {"cat_encoding": cat_encoding(unfold(graph))}
         super().__init__(**params)
 

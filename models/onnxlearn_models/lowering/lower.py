@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
-from torch.nn import functional
 
 from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import GraphBuilder, Value
-from onnxlearn_models.lowering.functions import TABLE, linear
+from onnxlearn_models.lowering.folding import foldable, folded
+from onnxlearn_models.lowering.functions import TABLE
 from onnxlearn_models.lowering.operand import Constant, Context, Traced, Varying
-from onnxlearn_models.lowering.trace import BATCH_NORMS, Trace, UnsupportedError, is_ingress
+from onnxlearn_models.lowering.trace import LEAVES, Trace, UnsupportedError, is_ingress, sample_shape
 from onnxlearn_models.training.tensors import arguments
 
 MAIN_OUTPUT = "output"
@@ -75,7 +75,7 @@ class _Walk:
     def __init__(self, g: GraphBuilder, trace: Trace) -> None:
         self.g, self.trace = g, trace
         self.env: dict[fx.Node, Any] = {}
-        self.folded = _linear_before_norm(trace)
+        self.folded = foldable(trace)
 
     def run(self, inputs: Mapping[str, Value]) -> dict[str, Traced]:
         """The network's outputs by name."""
@@ -114,44 +114,35 @@ class _Walk:
             return Constant(sample, str(node.target)) if isinstance(sample, Tensor) else sample
         if not _holds_tensors(sample):
             return Varying() if self.trace.follows_batch(node) else sample
-        if node.op == "call_module":
-            return self._traced(node, self._batch_norm(node))
-        args, kwargs = self._argument((node.args, node.kwargs))
         shape = self.trace.shape(node) if isinstance(sample, Tensor) else ()
-        context = Context(self.g, sample, self.batch, shape)
-        return self._traced(node, TABLE[node.target](context, *args, **kwargs))
+        context = Context(self.g, sample, self.batch, shape, str(node.target))
+        return _traced(self._lowered(node, context), *self.trace.pair(node))
 
-    def _traced(self, node: fx.Node, result: Value | tuple[Any, ...] | Traced) -> Any:
-        """The result with its sample; several results as a tuple."""
-        sample = self.trace.samples[node]
-        if isinstance(result, tuple):
-            return tuple(
-                Traced(value, sample[i], self.trace.part_shape(node, i)) if isinstance(value, Value) else value
-                for i, value in enumerate(result)
-            )
-        return Traced(result, sample, self.trace.shape(node)) if isinstance(result, Value) else result
+    def _lowered(self, node: fx.Node, context: Context) -> Any:
+        """Values of the graph, as what the node gives is made up."""
+        if node.op == "call_module":
+            module, source = self.trace.module.get_submodule(str(node.target)), node.args[0]
+            if source in self.folded:
+                return folded(context, module, source.target, *self._argument((source.args, source.kwargs)))  # type: ignore[union-attr]
+            args, kwargs = self._argument((node.args, node.kwargs))
+            return TABLE[_leaf(module)](context, module, *args, **kwargs)
+        args, kwargs = self._argument((node.args, node.kwargs))
+        return TABLE[node.target](context, *args, **kwargs)
 
     def _argument(self, argument: Any) -> Any:
         return map_arg(argument, self.env.get)
 
-    def _batch_norm(self, node: fx.Node) -> Value:
-        """The affine map that a BatchNorm is in evaluation, folded into the linear layer before it."""
-        norm = self.trace.module.get_submodule(str(node.target))
-        scale, shift = _affine(norm)
-        source: Any = node.args[0]
-        context = Context(self.g, self.trace.samples[node], self.batch, self.trace.shape(node))
-        if source in self.folded:
-            x, weight, bias = _linear_arguments(self._argument(source.args), self._argument(source.kwargs))
-            folded_bias = shift if bias is None else bias.tensor.double() * scale + shift
-            folded = weight.tensor.double() * scale[:, None]
-            folded_names = weight.name, f"{node.target}.bias"
-            constants = map(Constant, (folded.to(context.dtype), folded_bias.to(context.dtype)), folded_names)
-            folded_linear: Value = linear(context, x, *constants)
-            return folded_linear
-        column = (-1, *[1] * (len(context.shape) - 2))
-        scale, shift = (tensor.reshape(column).to(context.dtype) for tensor in (scale, shift))
-        scaled = self.g.op("Mul", context.value(self._argument(source)), context.value(Constant(scale, "scale")))
-        return self.g.op("Add", scaled, context.value(Constant(shift, "shift")))
+
+def _traced(result: Any, one: Any, other: Any) -> Any:
+    """Values with their samples, in tuples as they are."""
+    if isinstance(result, tuple):
+        return tuple(map(_traced, result, one, other))
+    return Traced(result, one, sample_shape(one, other)) if isinstance(result, Value) else result
+
+
+def _leaf(module: nn.Module) -> type[nn.Module]:
+    """The class by which the table knows a module."""
+    return next(kind for kind in LEAVES if isinstance(module, kind))
 
 
 def _missing(trace: Trace, node: fx.Node) -> str | None:
@@ -160,11 +151,7 @@ def _missing(trace: Trace, node: fx.Node) -> str | None:
         return None
     if _changes_shared_value(node):
         return f"{node.name} in place"
-    if node.op == "call_module":
-        module = trace.module.get_submodule(str(node.target))
-        good = isinstance(module, BATCH_NORMS) and module.running_mean is not None
-        return None if good else type(module).__name__
-    return None if node.target in TABLE else str(node.target)
+    return None if node.op == "call_module" or node.target in TABLE else str(node.target)
 
 
 def _changes_shared_value(node: fx.Node) -> bool:
@@ -176,34 +163,3 @@ def _changes_shared_value(node: fx.Node) -> bool:
 
 def _holds_tensors(sample: Any) -> bool:
     return isinstance(sample, Tensor) or (isinstance(sample, tuple | list) and any(isinstance(part, Tensor) for part in sample))
-
-
-def _linear_before_norm(trace: Trace) -> set[fx.Node]:
-    """Linear layers whose only reader is a BatchNorm and whose weights are constants."""
-    found = set()
-    for node in trace.graph.nodes:
-        if node.op != "call_module" or not isinstance(trace.module.get_submodule(str(node.target)), BATCH_NORMS):
-            continue
-        source: Any = node.args[0]
-        if source.op == "call_function" and source.target is functional.linear and len(source.users) == 1:
-            weights = [n for n in source.all_input_nodes if n is not source.args[0]]
-            if len(trace.shape(source)) == 2 and not any(n in trace.dynamic for n in weights):
-                found.add(source)
-    return found
-
-
-def _linear_arguments(args: Any, kwargs: Any) -> tuple[Any, Constant, Constant | None]:
-    given = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
-    return given["input"], given["weight"], given.get("bias")
-
-
-def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Scale and shift per channel, in float64."""
-    assert isinstance(norm, BATCH_NORMS)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = 1 / torch.sqrt(norm.running_var.detach().double() + norm.eps)
-    if norm.affine:
-        scale = scale * norm.weight.detach().double()
-    shift = -norm.running_mean.detach().double() * scale
-    return scale, shift + norm.bias.detach().double() if norm.affine else shift

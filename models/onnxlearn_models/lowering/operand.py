@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onnxlearn.errors import ExportError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn_models.lowering.trace import UnsupportedError
 
@@ -50,17 +52,26 @@ class Varying:
 
 @dataclass(frozen=True)
 class Context:
-    """The graph, and what is known of the result: a sample and the shape. ``batch`` is a value with one row per row."""
+    """The graph, and what is known of the result: a sample and the shape. ``batch`` is a value with one row per row.
+
+    ``name``: that of the module, where one is lowered.
+    """
 
     g: GraphBuilder
     out: Any
     batch: Value
     shape: tuple[int | None, ...] = ()
+    name: str = ""
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the result."""
         return self.out.dtype  # type: ignore[no-any-return]
+
+    def need_single(self, what: str, dtype: torch.dtype | None = None) -> None:
+        """Refuse what ONNX Runtime computes in float32 alone. Raises: ExportError in another type."""
+        if (dtype or self.dtype) != torch.float32:
+            raise ExportError(f"the network has {what}, which ONNX Runtime computes in FLOAT alone, not in DOUBLE")
 
     def value(self, x: Any, dtype: torch.dtype | None = None) -> Value:
         """A tensor or number as a value of the graph, in the type asked for (default: its own)."""
@@ -78,6 +89,13 @@ class Context:
         """The value in another type."""
         return self.g.op("Cast", value, to=ONNX_TYPES[dtype])
 
+    def per_channel(self, vector: Traced | Constant) -> Value:
+        """One number for each channel, the second dimension of the result, in a form that is broadcast so."""
+        column = (-1, *[1] * (len(self.shape) - 2))
+        if isinstance(vector, Constant):
+            return self.value(Constant(vector.tensor.reshape(column), vector.name))
+        return self.g.op("Reshape", vector.value, self.int64(*column))
+
     def int64(self, *numbers: int) -> Value:
         """A one-dimensional constant of indices."""
         return self.g.const(np.array(numbers, dtype=np.int64))
@@ -89,6 +107,14 @@ class Context:
         # 0 copies the dimension and is right for an empty batch as well; elsewhere -1 infers it.
         sizes = [(0 if i == 0 and same_rows else -1) if size is None else size for i, size in enumerate(shape)]
         return self.g.op("Reshape", x, self.int64(*sizes))
+
+
+def known_sizes(sizes: Iterable[int | None], what: str) -> tuple[int, ...]:
+    """Sizes none of which follows the batch. Raises: UnsupportedError."""
+    known = tuple(sizes)
+    if None in known:
+        raise UnsupportedError(f"{what} over the batch")
+    return known  # type: ignore[return-value]
 
 
 def _known(dtype: torch.dtype | None) -> torch.dtype:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import operator
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -18,6 +19,10 @@ from onnxlearn.memo import Memo
 from onnxlearn_models.training.tensors import arguments
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LEAVES = (
+    *BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.MultiheadAttention,
+)  # fmt: skip
+"""Modules that are lowered as one: they look at the number of dimensions, which a trace does not know."""
 
 # Two batch sizes tell the dimensions that follow the batch from those that do not.
 _SAMPLE_ROWS = (2, 3)
@@ -28,14 +33,12 @@ class UnsupportedError(Exception):
 
 
 class _Tracer(fx.Tracer):
-    """Traces through everything, also through ``torch.nn``, down to functions.
-
-    BatchNorm is the exception: it looks at the number of dimensions, and it is folded as one.
-    """
+    """Traces through everything, also through ``torch.nn``, down to functions and to ``LEAVES``."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
-        return isinstance(m, (*BATCH_NORMS, nn.MultiheadAttention))
+        # Batch norms of our own differ in training alone.
+        return type(m) in LEAVES or isinstance(m, BATCH_NORMS)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         """A parameter as a node of the graph, one for all its uses: fx itself walks over all parameters at every use."""
@@ -107,9 +110,9 @@ class Trace:
         """Shapes of tensors that are given by name."""
         return {name: sample_shape(one, self._others[node][name]) for name, one in self.samples[node].items()}
 
-    def part_shape(self, node: fx.Node, index: int) -> tuple[int | None, ...]:
-        """Shape of one of several tensors that a node gives."""
-        return sample_shape(self.samples[node][index], self._others[node][index])
+    def pair(self, node: fx.Node) -> tuple[Any, Any]:
+        """The results for two numbers of rows."""
+        return self.samples[node], self._others[node]
 
     def follows_batch(self, node: fx.Node) -> bool:
         """Whether a result that is no tensor changes with the number of rows."""
@@ -145,16 +148,18 @@ def _course(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Co
 def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Course:
     """Trace a network. Raises whatever it does with a proxy that it cannot do."""
     names = _argument_names(module, method)
-    absent: dict[str, Any] = {name: None for name in names if name not in arguments(inputs)}
+    absent: dict[str, Any] = {name: None for name in names if name not in _given(inputs, names)}
     tracer = _Tracer()
     tracer.traced_func_name = method
-    graph = tracer.trace(module, absent)
+    with _no_fast_path():
+        graph = tracer.trace(module, absent)
     dynamic = _depending_on_inputs(graph)
     constants = _constants(module, graph, dynamic)
 
     def record(n_rows: int) -> dict[fx.Node, Any]:
         """The result of every node that depends on the inputs, for so many rows of zeros."""
-        given = arguments({name: inputs[name].new_zeros((n_rows, *inputs[name].shape[1:])) for name in inputs})
+        zeros = {name: tensor.new_zeros((n_rows, *tensor.shape[1:])) for name, tensor in inputs.items()}
+        given = _given(zeros, names)
         runner = fx.Interpreter(module, garbage_collect_values=False, graph=graph)
         with torch.no_grad():
             runner.run(*map(given.get, names), initial_env=dict(constants), enable_io_processing=False)
@@ -163,6 +168,17 @@ def _follow(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> _Co
     placeholders = (node for node in graph.nodes if node.op == "placeholder")
     argument = dict(zip(placeholders, names, strict=True))
     return _Course(graph, argument, dynamic, *map(record, _SAMPLE_ROWS))
+
+
+@contextlib.contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Layers of transformers have a way of their own in evaluation, which asks what a trace does not know."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _without_values(sample: Any) -> Any:
@@ -188,6 +204,11 @@ def _constants(module: nn.Module, graph: fx.Graph, dynamic: frozenset[fx.Node]) 
     return runner.env
 
 
+def _given(inputs: Mapping[str, Tensor], names: list[str]) -> Mapping[str, Any]:
+    """The arguments of these names: what enters by its own, or with others in ``columns``."""
+    return inputs if set(inputs) <= set(names) else arguments(inputs)
+
+
 def _argument_names(module: nn.Module, method: str) -> list[str]:
     code = getattr(type(module), method).__code__
     return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
@@ -195,7 +216,8 @@ def _argument_names(module: nn.Module, method: str) -> list[str]:
 
 # Their networks are written to be traced: no branch depends on a value of a tensor (design.md, section 6).
 _TRACEABLE = ("onnxlearn_models", "torch")
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+# The last two are weights once more, of recurrent modules.
+_OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"_flat_weights", "_flat_weight_refs"}
 
 
 def _architecture(module: nn.Module, inputs: Mapping[str, Tensor], method: str) -> Hashable | None:

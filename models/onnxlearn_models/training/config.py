@@ -14,6 +14,7 @@ import pandas as pd
 
 from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.images.extractor import Extractor
 from onnxlearn.measures import Measure
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
@@ -261,7 +262,7 @@ def require_settings(config: TrainConfig) -> None:
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as values that stay what they are: validation rows as integers, weights to begin with read from their file.
+    """Parameters as values that stay what they are: validation rows as integers, weights and networks read from their files.
 
     Raises: ParameterError, DataError.
     """
@@ -270,6 +271,8 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["validation"] = plain_validation(params["validation"])
     if params.get("start_from") is not None:
         changed["start_from"] = StartWeights.of(params["start_from"])
+    if params.get("image_extractor") is not None:
+        changed["image_extractor"] = Extractor.of(params["image_extractor"])
     return changed
 
 

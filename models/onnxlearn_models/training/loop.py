@@ -39,7 +39,7 @@ from onnxlearn_models.training.sampling import even_sizes, make_sampler
 from onnxlearn_models.training.schedule import fade, make_schedule
 from onnxlearn_models.training.slope import slope_of
 from onnxlearn_models.training.team import AGREEING_STEPS, Team
-from onnxlearn_models.training.tensors import Tensors, arguments
+from onnxlearn_models.training.tensors import Change, Tensors, arguments
 
 # Rows per forward pass without gradients: bounds memory, costs nothing.
 EVALUATION_ROWS = 8192
@@ -59,9 +59,11 @@ def train_network(
     on_epoch: OnEpoch,
     info: RunInfo | None = None,
     measuring: Measuring | None = None,
+    change: Change | None = None,
     keep_on_interrupt: bool = False,
     team: Team | None = None,
     checkpoint: CheckpointFile | None = None,
+    beside: Sequence[Callback] = (),
 ) -> TrainResult:
     """Train a network in place; it ends in evaluation mode with the weights of the best epoch.
 
@@ -72,19 +74,21 @@ def train_network(
 
     The best epoch is the one with the lowest validation loss (or the best of another value, by ``config.monitor``), or the last
     one without validation rows. ``settle`` is called before each validation and at the end: what it sets must not depend on
-    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of.
+    untrained weights. ``measuring``: what the history tells beside the loss, of the tasks that the rows are of. ``change``:
+    what is made of each batch first.
 
-    ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs.
+    ``checkpoint``: where it goes on from, if there is something, and what it writes at the end of epochs. ``beside``: callbacks
+    that are no part of the recipe.
 
     Raises: ParameterError where the loss is not finite in the first epoch or a checkpoint does not fit, KeyboardInterrupt, or
     InterruptedFit where the interrupted training is to be kept and no epoch has ended.
     """
-    beside = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
+    checkpoints = [] if checkpoint is None else [Checkpoints(checkpoint, config.checkpoint_every)]
     training = Training(
         module, train, valid, objective=objective, config=config, groups=groups, settle=settle, on_epoch=on_epoch,
-        info=info, measuring=measuring, team=team, beside=beside,
+        info=info, measuring=measuring, change=change, team=team, beside=[*beside, *checkpoints],
     )  # fmt: skip
-    for callback in beside:
+    for callback in checkpoints:
         callback.resume(training)
     return training.run(keep_on_interrupt=keep_on_interrupt)
 
@@ -97,7 +101,7 @@ class Training:
     all trainable ``values`` and their ``grads`` as one tensor each. ``epoch``: the one under way, from 1; ``n_steps``: steps of
     the optimizer so far, ``step``: the number of the one that is being made; ``batch`` and ``loss``: the rows that went through
     the network last, and what came of them; ``history``: the epochs that are over; ``info``: names of task, learner and what
-    the training is part of. ``beside``: callbacks that are no part of the recipe.
+    the training is part of; ``change``: what is made of each batch first. ``beside``: callbacks that are no part of the recipe.
     """
 
     def __init__(
@@ -113,12 +117,13 @@ class Training:
         on_epoch: OnEpoch,
         info: RunInfo | None = None,
         measuring: Measuring | None = None,
+        change: Change | None = None,
         team: Team | None = None,
         beside: Sequence[Callback] = (),
     ) -> None:
-        self.module, self.train, self.valid = module, train, valid
+        self.module = module
         self.objective, self.config, self.team = objective, config, team or Team()
-        self._settle, self._on_epoch, self.measuring = settle, on_epoch, measuring
+        self._settle, self._on_epoch, self.measuring, self.change = settle, on_epoch, measuring, change
         self.info = info or RunInfo()
         assert config.max_epochs is not None
         assert config.batch_size is not None
@@ -148,11 +153,7 @@ class Training:
         own_rows = self.team.share(self.sizes)
         self._own_sizes = [len(rows) for rows in own_rows]
         self._own_rows = None if self.team.size == 1 else torch.cat([torch.arange(rows.start, rows.stop) for rows in own_rows])
-        # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
-        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
-        fits = self.n_members == 1 and not isinstance(train, LazyTensors)
-        self._buffer = self.source.like(sum(self._own_sizes)) if fits else None
-        self._views = self._buffer.batches(self._own_sizes) if self._buffer is not None else []
+        self.feed(train, valid)
         self._scale = GradientScale(self.device) if config.precision == "fp16" else None
         forward = compiled(module, self.device) if config.compile else module
         self._forward = computing(forward, config.precision, self.device)
@@ -323,6 +324,15 @@ class Training:
         self.result.stopped = self.stopped or "max_epochs"
         return self.result
 
+    def feed(self, train: Tensors, valid: Tensors | None) -> None:
+        """Go on with these tensors of the rows, the same ones in the same order: whoever does that does so between epochs."""
+        self.train, self.valid = train, valid
+        self.source = dataclasses.replace(train, weight=None) if self.sampler.weighs else train
+        # Each epoch draws its rows into one buffer; its batches are views made once, so a step slices nothing.
+        fits = self.n_members == 1 and not isinstance(train, LazyTensors)
+        self._buffer = self.source.like(sum(self._own_sizes)) if fits else None
+        self._views = self._buffer.batches(self._own_sizes) if self._buffer is not None else []
+
     def regroup(self) -> None:
         """Train the parameters that have ``requires_grad`` now, and their norms: who changes that calls this."""
         self.optimizer.regroup()
@@ -387,7 +397,7 @@ class Training:
         looks = self.device.type == "cpu" and self.team.size == 1
         accumulate, n_batches = self.config.accumulate, len(self.sizes)
         losses: list[Any] = []
-        for index, batch in enumerate(self._batches()):
+        for index, batch in enumerate(self._changed()):
             self.batch, self.step = batch, self.n_steps + 1
             for call in before:
                 call(self)
@@ -466,6 +476,10 @@ class Training:
         if not bool(torch.isfinite(each).all()):
             raise DivergedError(describe_divergence(self, int(torch.isfinite(each).logical_not().nonzero()[0]) + 1))
         return float(each.double() @ sizes) / float(sizes.sum())
+
+    def _changed(self) -> Iterator[Tensors]:
+        """The batches of one epoch, as the network sees them."""
+        return self._batches() if self.change is None else map(self.change, self._batches())
 
     def _batches(self) -> Iterator[Tensors]:
         """The rows of one epoch, as they are drawn."""
@@ -561,8 +575,10 @@ def evaluate(
 
 def evaluation_rows(module: nn.Module, rows: Tensors) -> int:
     """Rows of a part that suit a network and the size of what it reads."""
-    widest = max((math.prod(shape) for shape in rows.row_sizes().values() if len(shape) > 1), default=1)
-    return max(1, min(getattr(module, "evaluation_rows", EVALUATION_ROWS), EVALUATION_VALUES // widest))
+    shapes = rows.row_sizes().values()
+    widest = max((math.prod(shape) for shape in shapes if len(shape) > 1), default=1)
+    most = "evaluation_images" if any(len(shape) == 3 for shape in shapes) else "evaluation_rows"
+    return max(1, min(getattr(module, most, EVALUATION_ROWS), EVALUATION_VALUES // widest))
 
 
 @torch.no_grad()
@@ -571,7 +587,8 @@ def predicted(
 ) -> Iterator[tuple[Tensors, Tensor]]:
     """All rows in parts of bounded size, each with the network's output. ``on_batch`` is called before each part.
 
-    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it.
+    A network of which each row takes much memory has ``evaluation_rows``, the rows of a part that suit it, and
+    ``evaluation_images`` where there are images among them.
     """
     for part in rows.batches(even_sizes(len(rows), evaluation_rows(module, rows))):
         if on_batch is not None:

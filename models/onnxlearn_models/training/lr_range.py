@@ -15,16 +15,24 @@ from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.objective import Objective
 from onnxlearn_models.training.optimizer import Group
 from onnxlearn_models.training.schedule import Schedule
-from onnxlearn_models.training.tensors import Tensors
+from onnxlearn_models.training.tensors import Change, Tensors
 
 
 def range_test(
-    module: nn.Module, train: Tensors, objective: Objective, config: TrainConfig, groups: Sequence[Group], lrs: Sequence[float]
+    module: nn.Module,
+    train: Tensors,
+    objective: Objective,
+    config: TrainConfig,
+    groups: Sequence[Group],
+    lrs: Sequence[float],
+    *,
+    change: Change | None = None,
 ) -> list[float]:
     """Train the network, in place, for a step at each of these learning rates; the loss of the batch after each step.
 
-    Losses of training: with dropout, mixup and weights. Fewer where one is not finite. ``config`` leaves nothing open; what it
-    says of schedule, average of weights, accumulation, early stopping and callbacks rests.
+    Losses of training: with dropout, mixup, weights, and after ``change``, what is made of each batch first. Fewer where one
+    is not finite. ``config`` leaves nothing open; what it says of schedule, average of weights, accumulation, early stopping
+    and callbacks rests.
     """
     losses: list[float] = []
 
@@ -39,7 +47,15 @@ def range_test(
         callbacks=(Watching(),), warmup=0.0,
     )  # fmt: skip
     training = Training(
-        module, train, None, objective=objective, config=config, groups=groups, settle=lambda: None, on_epoch=lambda _: None
+        module,
+        train,
+        None,
+        objective=objective,
+        config=config,
+        groups=groups,
+        settle=lambda: None,
+        on_epoch=lambda _: None,
+        change=change,
     )
     training.schedule = _Rates(lrs, training.result.lr)
     with contextlib.suppress(DivergedError):

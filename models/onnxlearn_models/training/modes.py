@@ -30,10 +30,24 @@ def kept_norms(module: nn.Module, statistics: NormStatistics) -> list[nn.Module]
 
 
 def begin_training(module: nn.Module, statistics: NormStatistics) -> None:
-    """Put the network in training mode, but for the norms that are kept."""
+    """Put the network in training mode, but for the norms that are kept, and for parts with ``rests`` that are resting."""
     module.train()
     for norm in kept_norms(module, statistics):
         norm.eval()
+    for part in module.modules():
+        if getattr(part, "rests", False) and is_resting(part, statistics):
+            part.eval()
+
+
+def is_resting(part: nn.Module, statistics: NormStatistics) -> bool:
+    """Whether nothing of a part changes in training: neither its parameters nor running statistics.
+
+    >>> part = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).requires_grad_(False)
+    >>> is_resting(part, "trained"), is_resting(part, "all")
+    (True, False)
+    """
+    is_trained = any(parameter.requires_grad for parameter in part.parameters())
+    return not is_trained and (statistics != "all" or not running_norms(part))
 
 
 def _is_trained(module: nn.Module, name: str) -> bool:

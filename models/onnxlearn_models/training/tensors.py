@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -78,3 +78,7 @@ class Tensors:
         targets = torch.split(self.target, list(sizes), dim)
         weights = [None] * len(sizes) if self.weight is None else torch.split(self.weight, list(sizes), dim)
         return [Tensors({name: parts[i] for name, parts in inputs.items()}, targets[i], weights[i]) for i in range(len(sizes))]
+
+
+Change: TypeAlias = Callable[[Tensors], Tensors]
+"""What is made of the rows of a batch before a training step reads them."""

@@ -22,6 +22,8 @@ from onnxlearn_models.vision.fused import FusedConfig, ImageLearner, image_netwo
 # Fewer pixels a side have nothing left for a 3x3 convolution to look at.
 SMALLEST_SIDE = 4
 MOST_STAGES = 4
+# Where another network may stand in its place.
+ENCODES = {"image_encoder": "cnn", "image_extractor": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +32,11 @@ class CNNShape:
 
     n_stages: int | None = param(
         None, "stages, each on half as many pixels a side (None: up to 4, so that 4 a side are left)", low=1, high=10,
-        when={"image_encoder": "cnn"}, on="images",
+        when=ENCODES, on="images",
     )  # fmt: skip
-    n_convs: int = param(2, "convolutions in a stage", low=1, when={"image_encoder": "cnn"}, on="images")
-    width: int = param(
-        32, "channels of the first stage; each further one has twice as many", low=1, when={"image_encoder": "cnn"}, on="images"
-    )
-    kernel_size: int = param(
-        3, "pixels a side that a convolution looks at, an odd number", low=1, when={"image_encoder": "cnn"}, on="images"
-    )
+    n_convs: int = param(2, "convolutions in a stage", low=1, when=ENCODES, on="images")
+    width: int = param(32, "channels of the first stage; each further one has twice as many", low=1, when=ENCODES, on="images")
+    kernel_size: int = param(3, "pixels a side that a convolution looks at, an odd number", low=1, when=ENCODES, on="images")
     activation: str = param("relu", "activation function", choices=ACTIVATIONS)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,10 @@ from onnxlearn.schema import ColumnTensor, Ingress, Schema
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
 from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.prepared import Prepared
+from onnxlearn_models.training.callbacks.cached_features import CachedFeatures
 from onnxlearn_models.training.config import TrainConfig, choose_training
+from onnxlearn_models.training.history import OnEpoch
 from onnxlearn_models.vision.encoder import Encoder, GivenFeatures
 
 # Numbers of one map of channels that are in memory at once while rows are judged: bounds memory.
@@ -33,17 +36,27 @@ class FusedConfig(FlatInputsConfig):
         128, "units of the layer that joins features of several kinds: images, numbers and categories", low=1, on="numbers"
     )
     dropout: float = param(0.2, "share of the units in front of the output layer dropped", low=0, high=0.95)
+    cache_features: bool | Literal["auto"] = param(
+        "auto",
+        "features of images are computed once as long as all that makes them is frozen: where that is possible within "
+        "image_memory (auto); True: or say why it is not",
+        on="images", inert="it changes rounding alone",
+    )  # fmt: skip
 
 
 class FusedNet(nn.Module):
     """Encoders of columns, what the table has beside them, a layer that joins them, where there are several, and the head.
 
+    A layer of its own also stands behind features that come as they are, whatever their scale.
+
     ``forward(num, cat, columns)``: float32 ``[N, n_num]``, int64 ``[N, n_cat]`` and the tensors of columns by ingress, to
     float32 ``[N, n_outputs]``. ``encoders`` are those of ``ingress.columns``, in order, each with ``d_features``; ``table``
     takes numbers and categories and has ``d_out``, and is ``None`` where there are none. Features are joined late: normalized
     over the batch, so that none outweighs the others by its units alone, and sent through a linear layer. ``notes``: what is to
-    be said of the weights that encoders begin with.
+    be said of the weights that encoders begin with. ``featured``: what encoders make comes in the place of the images.
     """
+
+    featured = False
 
     def __init__(
         self, ingress: Ingress, n_outputs: int, config: FusedConfig, encoders: Sequence[nn.Module], table: Any
@@ -57,16 +70,22 @@ class FusedNet(nn.Module):
         widths = [int(encoder.d_features) for encoder in (*self.images, *self.texts)]
         widths += [] if table is None else [table.d_out]
         d_features = sum(widths)
-        self.joint = _joint(d_features, config) if len(widths) > 1 else nn.Identity()
+        joins = len(widths) > 1 or any(isinstance(encoder, GivenFeatures) for encoder in encoders)
+        self.joint = _joint(d_features, config) if joins else nn.Identity()
         self.dropout = Dropout(config.dropout)
-        self.head = nn.Linear(config.d_joint if len(widths) > 1 else d_features, n_outputs)
+        self.head = nn.Linear(config.d_joint if joins else d_features, n_outputs)
         self.branches = (
             *(f"images.{i}" for i in range(len(self.images))), *(f"texts.{i}" for i in range(len(self.texts))), "table",
         )  # fmt: skip
         self.notes = [note for encoder in self.images if (note := getattr(encoder, "note", ""))]
         pixels = max((column.shape[-2] * column.shape[-1] for column in ingress.columns if len(column.shape) == 3), default=0)
         if pixels:
-            self.evaluation_rows = max(1, EVALUATED_NUMBERS // (USUAL_CHANNELS * pixels))
+            self.evaluation_images = max(1, EVALUATED_NUMBERS // (USUAL_CHANNELS * pixels))
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The encoders of images by ingress."""
+        return dict(zip(self.names["image"], self.images, strict=True))
 
     def initialize(self, inputs: Mapping[str, Tensor]) -> None:
         """Set up what depends on the training rows."""
@@ -76,7 +95,7 @@ class FusedNet(nn.Module):
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None, columns: dict[str, Tensor] | None = None) -> Tensor:
         """Logits, or predictions in scaled units."""
         features = [
-            encoder(columns[name])  # type: ignore[index]
+            columns[name] if self.featured and kind == "image" else encoder(columns[name])  # type: ignore[index]
             for kind, encoders in (("image", self.images), ("text", self.texts))
             for name, encoder in zip(self.names[kind], encoders, strict=True)
         ]
@@ -108,11 +127,25 @@ def encoder_of(column: ColumnTensor, encode: Callable[[ColumnTensor], Encoder]) 
     return encode(column) if len(column.shape) == 3 else GivenFeatures(column.shape[0])
 
 
-class ImageLearner(NetworkLearner):
-    """Learners for tables with at least one column of images."""
+class FusedLearner(NetworkLearner):
+    """Learners whose network is a :class:`FusedNet`."""
 
     preprocess_config: ClassVar[type] = ColumnsConfig
+
+    def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
+        """As of all, and what keeps features."""
+        cached = CachedFeatures(prepared.architecture.cache_features, prepared.preprocessing.config.image_bytes)
+        return {**super().arguments(prepared, on_epoch), "beside": [cached]}
+
+
+class ImageLearner(FusedLearner):
+    """Learners for tables with at least one column of images."""
+
     defaults: Mapping[str, Any] = {"lr": 2e-3}
+    without: Mapping[str, str] = dict.fromkeys(
+        ("image_extractor", "image_extractor_output"),
+        "its features would stand in the place of the images that this network is for: use learner 'multimodal', or a graph",
+    )
 
     @classmethod
     def choose(cls, config: Any, train_config: TrainConfig, schema: Schema, n_rows: int) -> tuple[Any, TrainConfig]:
