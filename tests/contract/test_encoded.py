@@ -61,7 +61,7 @@ TOLD = {
 }
 UNTOLD = {
     "components": {"num_pca": 2, "num_bins": 3, "bin_encoding": "ordinal"},
-    "products": {"num_polynomial": 2, "num_splines": 4, "formulas": {"half": "`num` / 2"}},
+    "products": {"num_polynomial": 2, "num_splines": 4, "formulas": {"half": "num / 2"}},
 }
 
 
@@ -132,15 +132,17 @@ def test_steps_that_are_off_by_default(name, target, tasks, tmp_path):
     model = quick("linear", **{**TOLD, **UNTOLD}[name]).fit(tasks[target], progress=False)
     lines = model.export("encoded", tmp_path / "out")
     check_parts(model, tmp_path / "out")
-    columns = document(tmp_path / "out")["tensors"]["prep/num" if "prep/num" in document(tmp_path / "out")["tensors"] else "num"]["columns"]
-    names = [column["name"] for column in columns]
+    tensor = next(each for each in document(tmp_path / "out")["tensors"].values() if each["type"] == "float32")
+    names = [column["name"] for column in tensor["columns"]]
     told = [name for name in names if name]
     assert told == [wanted for name, wanted in zip(names, model.schema.ingress.num_names, strict=True) if name]
     if name in TOLD:
         assert lines == []
         check_recipe(model, tmp_path / "out")
     else:
-        assert lines == [f"preprocess.json tells of {len(told)} of {len(names)} columns: prep.onnx alone makes the others"]
+        (line,) = lines
+        assert line.endswith("columns: prep.onnx alone makes the others")
+        assert 0 < len(told) < len(names)
 
 
 @pytest.mark.parametrize(("name", "target"), SOME)
