@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 Data: TypeAlias = Literal[
     "classification", "two classes", "regression",
-    "numbers", "missing numbers", "categories", "ordered categories", "dates", "images",
+    "numbers", "missing numbers", "categories", "ordered categories", "dates", "images", "texts",
 ]  # fmt: skip
 """What a task may have to have for a parameter to count. Ordered categories are categories; they and dates are numbers too."""
 

@@ -26,6 +26,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.session import available_cores
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
+from onnxlearn_models.layers.words import start_words
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.lazy import LazyTensors
@@ -107,6 +108,7 @@ class Prepared:
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.sample())
+        start_words(self.module, self.preprocessing.word_vectors)
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
 

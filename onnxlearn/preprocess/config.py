@@ -12,6 +12,7 @@ from onnxlearn.images.config import ImageConfig
 from onnxlearn.params import param
 from onnxlearn.preprocess.formulas import Formula
 from onnxlearn.schema import Kind
+from onnxlearn.text.config import TextConfig
 
 Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
@@ -164,7 +165,7 @@ COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnsConfig(PreprocessConfig, ImageConfig):
+class ImagesConfig(PreprocessConfig, ImageConfig):
     """As :class:`PreprocessConfig`, for learners that take images too."""
 
     image_memory: float = param(
@@ -190,3 +191,8 @@ class ColumnsConfig(PreprocessConfig, ImageConfig):
     def __post_init__(self) -> None:
         PreprocessConfig.__post_init__(self)
         ImageConfig.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnsConfig(ImagesConfig, TextConfig):
+    """As :class:`PreprocessConfig`, for learners that take images and texts too."""

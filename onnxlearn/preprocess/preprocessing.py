@@ -29,6 +29,8 @@ from onnxlearn.preprocess.target_encoding import TargetEncoding, target_numbers
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import FIRST_LEVEL_CODE, Column, ColumnTensor, Schema
 from onnxlearn.session import Session, available_cores, run_chunked
+from onnxlearn.text.step import TextStep
+from onnxlearn.text.vectors import WordVectors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -134,6 +136,16 @@ class Preprocessing:
             classes = schema.target.type == "classification"
             fitted = dataclasses.replace(fitted, kept=best_columns(num, y, weights, plan.n_selected, classes=classes))
         return fitted
+
+    @property
+    def counts(self) -> dict[str, Sequence[Array]]:
+        """How often training rows have each code of ``cat``, and each id of a text, by ingress; one array a column."""
+        return {"cat": self.code_counts} | {step.tensor.name: [step.counts] for step in self.columns}
+
+    @property
+    def word_vectors(self) -> dict[str, WordVectors]:
+        """What embeddings of words begin with, by ingress, where a file was given."""
+        return {step.tensor.name: step.vectors for step in self.columns if isinstance(step, TextStep) and step.vectors}
 
     def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], fold: Value | None = None) -> dict[str, Value]:
         """Add the nodes under ``prep``: the tensors of the ingress that there are, by name.
@@ -244,7 +256,7 @@ class Preprocessing:
         return blocks if self.kept is None else [g.op("Mul", concat(g, blocks), g.const(self.kept.astype(np.float32)))]
 
     def _emit_absences(self, g: GraphBuilder, entered: Mapping[ColumnTensor, tuple[Value, Value | None]]) -> list[Value]:
-        """The 0/1 columns that tell missing images, FLOAT ``[N, 1]`` each."""
+        """The 0/1 columns that tell missing images and texts, FLOAT ``[N, 1]`` each."""
         blocks, missing = [], {column.column: missing for column, (_, missing) in entered.items()}
         for column, trained in zip(self.plan.absences, self.absence_trained, strict=True):
             flag = g.op("Cast", g.op("Unsqueeze", missing[column.name], g.const(np.array([1], np.int64))), to=FLOAT)

@@ -7,13 +7,18 @@ from onnxlearn.networks.layers.ingress import Entry
 from onnxlearn.networks.layers.structure import Structure
 from onnxlearn.networks.nn import LAYERS
 from onnxlearn.networks.tensor import Tensor
-from onnxlearn.schema import Ingress, Schema, Target
+from onnxlearn.schema import ColumnTensor, Ingress, Schema, Target
 
 SCHEMA = Schema(
     name="t",
     features=(),
     target=Target(names=("y",), type="classification", dtype="str", classes=("a", "b", "c")),
-    ingress=Ingress(num_names=("x", "z"), cat_names=("c", "d"), cardinalities=(4, 7)),
+    ingress=Ingress(
+        num_names=("x", "z"),
+        cat_names=("c", "d"),
+        cardinalities=(4, 7),
+        columns=(ColumnTensor(name="text_t", column="t", dtype="int64", shape=(5,), n_ids=9),),
+    ),
     d_out=3,
 )
 # A function of the user's own is tried, not inferred.
@@ -21,6 +26,7 @@ KINDS = sorted(
     kind for kind, layer in LAYERS.items() if not issubclass(layer, Entry | Structure) and kind not in ("input", "fn")
 )
 N_ROWS = 5
+CODES, WORDS = Tensor((N_ROWS, 2), "int64", "cat"), Tensor((N_ROWS, 5), "int64", "text_t")
 CASES = {}
 """By kind a function: draws settings, and rows of one or more tensors."""
 
@@ -40,8 +46,7 @@ def of(*kinds):
 def case(draw, kind):
     """A layer of this kind, and the tensors that go in, all sizes known; some cannot go together."""
     settings, *rows = CASES[kind](draw, kind)
-    dtype = "int64" if kind in ("embedding", "tokenizer_categ") else "float32"
-    return LAYERS[kind](**settings), tuple(Tensor((N_ROWS, *row), dtype) for row in rows)
+    return LAYERS[kind](**settings), tuple(row if isinstance(row, Tensor) else Tensor((N_ROWS, *row)) for row in rows)
 
 
 def row_of(draw, least=1, most=4):
@@ -167,13 +172,20 @@ def head(draw, kind):
 @of("embedding")
 def embedding(draw, kind):
     del kind
-    return {"d_out": draw(st.one_of(st.none(), small)), "d_max": draw(small)}, (2,)
+    return {"d_out": draw(st.one_of(st.none(), small)), "d_max": draw(small)}, draw(st.sampled_from([CODES, WORDS]))
+
+
+@of("embedding_bag")
+def embedding_bag(draw, kind):
+    del kind
+    settings = {"d_out": draw(st.one_of(st.none(), small)), "mode": draw(st.sampled_from(["mean", "sum"]))}
+    return settings, WORDS
 
 
 @of("tokenizer_categ")
 def tokenizer_categ(draw, kind):
     del kind
-    return {"d_token": draw(small)}, (2,)
+    return {"d_token": draw(small)}, CODES
 
 
 @of("tokenizer_num")
