@@ -74,6 +74,7 @@ class Converted(Target):
     """
 
     name: ClassVar[str]
+    takes_images: ClassVar[bool] = True
 
     data: Any = param(None, "rows with the truth, which show what it costs: a file, or in Python any table")
     measures: tuple[str, ...] = param((), "what must not get worse than tolerance allows; empty: acc and logloss, or rmse")
