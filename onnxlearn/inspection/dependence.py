@@ -111,7 +111,7 @@ def partial_dependence(
     images: ImageRules | Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Dependence:
-    """What the model predicts when all rows have a value in a column, for each of some values; or two columns together. Images stay as they are.
+    """What the model predicts when all rows have a value in a column, for each of some values; or two columns together.
 
     The mean over the rows is the partial dependence: Friedman (2001), "Greedy function approximation: a gradient boosting
     machine", Annals of Statistics 29, section 8.2; the curves of the rows are the individual conditional expectations:
@@ -122,8 +122,8 @@ def partial_dependence(
     dates between 5 % and 95 %, or every level, and missing where the column may be. ``kind``: ``average``, ``individual``
     or ``both``; of two columns ``average``. ``of``: classes or target columns to look at, by default all, of two classes the
     positive one.
-    ``format``, ``images`` and ``progress`` as in :func:`onnxlearn.importance`. Rows count by their weights where the model was trained
-    with such.
+    ``format``, ``images`` and ``progress`` as in :func:`onnxlearn.importance`; images stay as they are. Rows count by their
+    weights where the model was trained with such.
 
     Raises: ColumnNotFoundError for what is no feature, DataError, DataTypeError, ParameterError.
 

@@ -108,8 +108,8 @@ def importance(
     ``measure``: a name or a measure, by default ``logloss`` or ``rmse``. ``repeats`` (>= 1): shuffles of each column; the
     spread over them is that of shuffling alone. ``groups``: columns that are shuffled together, by a name for each group;
     columns of no group stand for themselves. ``seed``: all columns are shuffled alike, in each repeat. ``format``: of a file
-    whose suffix does not tell; ``images``: how images are read, as ``Model.predict`` has it. ``progress``: a bar on stderr; ``None`` shows it where stderr is a terminal. Rows count by
-    their weights where the model was trained with such.
+    whose suffix does not tell; ``images``: how images are read, as ``Model.predict`` has it. ``progress``: a bar on stderr;
+    ``None`` shows it where stderr is a terminal. Rows count by their weights where the model was trained with such.
 
     Raises: DataError where the truth is not known, there are fewer than two rows, or the measure is undefined on them;
     ColumnNotFoundError, UnknownNameError, ParameterError.

@@ -53,7 +53,7 @@ def read_rows(
 ) -> Rows:
     """The rows of any form of table that a model predicts.
 
-    ``format``: of a file whose suffix does not tell. ``images``: how images are read; those of a task are read by its own rules.
+    ``format``: of a file whose suffix does not tell. ``images``: how images are read; those of a task by its own rules.
 
     Raises: TableReadError, ColumnNotFoundError, DataTypeError, ParameterError; DataError where there is no row.
     """
