@@ -65,14 +65,6 @@ class TargetEncoding:
         return np.tile(codes, len(self.offsets) // codes.shape[1])
 
 
-def encoded_names(target: Target) -> tuple[str, ...]:
-    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
-    if target.type == "regression":
-        return target.names
-    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
-    return tuple(f"{target.name}={label}" for label in classes)
-
-
 def target_numbers(target: Target, truth: Array) -> Array:
     """The numbers whose means they are: float64 ``[n, T]``."""
     if target.type == "regression":
