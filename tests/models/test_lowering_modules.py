@@ -148,6 +148,23 @@ CASES = {
     "folded convolution with padding by reflection": (
         IMAGE, lambda: nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(6, affine=False)),
     ),
+    "folded, with arguments by name": (
+        IMAGE,
+        of(
+            lambda x, conv, norm: norm(input=functional.conv2d(x, weight=conv.weight, bias=None, padding=1, groups=2)),
+            lambda: nn.Conv2d(4, 6, 3, groups=2),
+            lambda: nn.BatchNorm2d(6),
+        ),
+    ),
+    "all arguments by name": (
+        IMAGE,
+        of(
+            lambda x, conv, norm: norm(functional.conv2d(input=x, weight=conv.weight)),
+            lambda: nn.Conv2d(4, 6, 3),
+            lambda: nn.BatchNorm2d(6),
+        ),
+    ),
+    "instance norm of other channels": (LINE, lambda: nn.InstanceNorm1d(3)),
     "recurrent, positions first": (
         TOKENS, of(lambda x, rnn: rnn(x.transpose(0, 1))[0].transpose(0, 1), lambda: nn.RNN(8, 3, 2, nonlinearity="relu")),
     ),
@@ -198,6 +215,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:input's size at dim=. does not match")
 @pytest.mark.parametrize("name", CASES)
 def test_modules(name):
     row, make = CASES[name]
@@ -256,6 +274,27 @@ REFUSED = [
 def test_what_the_table_refuses(function, message):
     with pytest.raises(UnsupportedError, match=message):
         built(Apply(function).eval(), IMAGE)
+
+
+OF_TOKENS = {
+    "an instance norm without rows": (lambda x, part: part(x.flatten(1)), nn.InstanceNorm1d(4)),
+    "attention with a mask of rows": (
+        lambda x, part: part(x, x, x, attn_mask=torch.stack([x[:, :, :5] > 9] * 2, 1).flatten(0, 1))[0],
+        nn.MultiheadAttention(8, 2, batch_first=True),
+    ),
+    "attention with padded keys": (
+        lambda x, part: part(x, x, x, key_padding_mask=x[:, :, 0] > 9)[0], nn.MultiheadAttention(8, 2, batch_first=True),
+    ),
+    "attention over the batch": (lambda x, part: part(x, x, x)[0], nn.MultiheadAttention(8, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:input's size at dim=. does not match")
+@pytest.mark.parametrize("message", OF_TOKENS)
+def test_modules_that_the_table_refuses(message):
+    function, part = OF_TOKENS[message]
+    with pytest.raises(UnsupportedError, match=message):
+        built(Apply(function, part).eval(), TOKENS)
 
 
 RECURRENT = {
