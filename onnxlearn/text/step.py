@@ -63,5 +63,7 @@ class TextStep:
         if self.pairs is not None:
             ids = self.pairs.emit(g, ids)
         tensor = ids if self.tfidf is None else self.tfidf.emit(g, ids)
+        # Its width is known only to us: what follows shall see numbers.
+        tensor = g.op("Reshape", tensor, g.const(ints(0, *self.tensor.shape)))
         empty = g.op("Equal", column, g.const(np.array([""], object)))
         return tensor, g.op("Squeeze", empty, g.const(ints(1)))
