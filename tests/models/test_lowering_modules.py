@@ -100,6 +100,7 @@ CASES = {
     "power pooling of a volume": (VOLUME, lambda: nn.LPPool3d(2, 2)),
     "adaptive means of unequal parts": (IMAGE, lambda: nn.AdaptiveAvgPool2d((3, 4))),
     "adaptive means along one dimension": (VOLUME, lambda: nn.AdaptiveAvgPool3d((None, 4, 2))),
+    "adaptive maxima of unequal parts": (IMAGE, lambda: nn.AdaptiveMaxPool2d((3, 4))),
     "adaptive maxima": (IMAGE, lambda: nn.AdaptiveMaxPool2d((1, 3))),
     "adaptive maxima of a line": (LINE, lambda: nn.AdaptiveMaxPool1d(3)),
     "adaptive maxima of a volume": (VOLUME, lambda: nn.AdaptiveMaxPool3d((5, 3, 2))),
@@ -240,6 +241,12 @@ def test_activations_with_settings(activation, dtype):
     assert_same(Apply(lambda x, part: part(x), activation).to(dtype), lambda n_rows: rows(n_rows).to(dtype), within)
 
 
+def test_adaptive_means_in_double():
+    rows = numbers(*IMAGE)
+    net = Apply(lambda x, part: part(x), nn.AdaptiveAvgPool2d((3, 2))).double()
+    assert_same(net, lambda n_rows: rows(n_rows).double(), 1e-14)
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 @pytest.mark.parametrize("padding", [None, 3])
 def test_bags_of_embeddings(mode, padding):
@@ -262,7 +269,6 @@ def test_weighted_bags_of_embeddings():
 
 
 REFUSED = [
-    (lambda x: functional.adaptive_max_pool2d(x, (2, 2)), "maxima of .* parts"),
     (lambda x: functional.max_pool2d(x, 2, return_indices=True)[1], "max_pool2d"),
     (lambda x: functional.interpolate(x, scale_factor=2, mode="area"), "interpolation 'area'"),
     (lambda x: functional.pad(x, (0, 0, 0, 0, 0, 0, 1, 0)), "padding over the batch"),
