@@ -140,7 +140,7 @@ def test_a_missing_text_is_an_empty_one_and_known_as_such(frame):
     some.loc[1, "review"] = ""
     task = ol.Task.from_frame(some, "stars", kinds={"review": "text"})
     assert task.schema.column("review").has_missing
-    assert task.notes == ("column 'review': the text of row 1 is empty, which means missing",)
+    assert task.notes == ("column 'review': 28 texts, the first that of row 0, are missing or empty, which is the same",)
     model = learner(min_level_rows=2).fit(task, progress=False)
     assert "review:missing" in model.schema.ingress.num_names
     np.testing.assert_array_equal(model.predict(some.fillna({"review": ""})).prob, model.predict(some).prob)
