@@ -272,7 +272,7 @@ def _learner_params(learner: Any) -> list[str]:
     defaults = {p.name: p.default for p in learner.params}
     usual = {p.name: p.default for p in [*list_params(SHARED), *_column_params()]}
     shapes = [config for config in learner.config_types if not issubclass(config, (*SHARED, AugmentConfig))]
-    own = {p.name: p for p in list_params(shapes, defaults)}
+    own = {p.name: p for p in learner.params if p.name in {q.name for q in list_params(shapes)}}
     sentences = []
     if base := getattr(learner, "base", None):
         sentences.append(f"And the parameters of its base: here those of [{base.name}](#{base.name}).")

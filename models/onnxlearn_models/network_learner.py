@@ -288,7 +288,7 @@ class NetworkLearner(Learner):
         device = choose_device(config.device)
         require_settings(config)
         head = choose_head(train.schema.target, outputs, config)
-        preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
+        preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds(), train.truth(), train.weights())
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)

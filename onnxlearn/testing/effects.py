@@ -45,7 +45,7 @@ OTHERS: Mapping[str, Sequence[Any]] = {
     "unfreeze": [{"*weight": 2}, {"*bias": 2}],
     "text_length": [2], "text_max_words": [3], "text_min_rows": [20],
     "image_height": [7], "image_width": [7], "image_mean": [(0.4,)], "image_std": [(0.3,)],
-    "monitor": ["score"], "measures": _MEASURES,
+    "monitor": ["score"], "measures": _MEASURES, "formulas": [{"squared": "size ** 2"}],
 }  # fmt: skip
 
 REFUSALS = (DataError, ParameterError, ProviderError)

@@ -17,7 +17,7 @@ from onnxlearn.registry import learner_infos
 from onnxlearn.task import Task
 from onnxlearn.testing.elsewhere import check_elsewhere
 from onnxlearn.testing.levels import check_levels
-from onnxlearn.testing.parity import BATCH_SIZES, TOLERANCE, assert_parity, expect, run_reference
+from onnxlearn.testing.parity import BATCH_SIZES, LARGEST_TOLERANCE, TOLERANCE, assert_parity, expect, run_reference
 from onnxlearn.testing.torchfree import check_without_torch
 from onnxlearn.wire.feeds import join_feeds
 
@@ -230,6 +230,7 @@ def _check_computation(learner: Learner, model: Model, train: Task) -> None:
     scaling = {} if train.schema.target.classes else {"center": train.truth().mean(axis=0), "scale": train.truth().std(axis=0)}
     parity, outputs = model.metadata["parity"], model.predict_feeds(rows)
     tolerance = max(TOLERANCE, parity.get("tolerance", 0.0))
+    expect(tolerance <= LARGEST_TOLERANCE, f"the parity allows {tolerance:g}, more than {LARGEST_TOLERANCE:g}")
     expected = run_reference(model.to_bytes(), rows)
     assert_parity(model.to_bytes(), rows, expected, **scaling, tolerance=tolerance, batch_sizes=())
     if parity or not _is_constant(outputs):

@@ -20,7 +20,7 @@ def test_texts_of_a_file_are_learned_and_predicted(command, folder):
     assert ol.load("model.onnx").schema.column("review").kind == "text"
     (folder / "new.csv").write_text('review\n"nice people, GOOD"\n"a poor place\nand bad"\n', encoding="utf-8")
     assert command("predict", "model.onnx", "new.csv", "--out", "out.csv").code == 0
-    assert pd.read_csv("out.csv")["stars"].tolist() == ["many", "few"]
+    assert pd.read_csv("out.csv")["label"].tolist() == ["many", "few"]
 
 
 def test_a_column_of_sentences_is_pointed_out(command):

@@ -44,6 +44,16 @@ class Other(Own):
         self.layers[1] = nn.ReLU()
 
 
+class Numbers(Own):
+    """One that asks for no codes."""
+
+    def __init__(self, n_num, n_outputs):
+        super().__init__(n_num, (), n_outputs)
+
+    def forward(self, num):
+        return self.layers(num)
+
+
 def half(epoch):
     return 0.5**epoch
 
@@ -129,7 +139,11 @@ OTHERS = {
 }
 
 
-BESIDE = {"weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}]}
+# A network of one's own that asks for codes refuses other encodings.
+BESIDE = {
+    "weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}],
+    **dict.fromkeys(("cat_smoothing", "cat_folds", "cat_buckets"), [{"module": Numbers}]),
+}
 
 
 def extractor():

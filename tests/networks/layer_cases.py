@@ -73,10 +73,18 @@ def channels(draw):
     return {"d_out": draw(st.sampled_from([2, 4, 6])), "groups": draw(st.sampled_from([1, 2])), "bias": draw(flags)}
 
 
+above, anywhere = st.sampled_from([0.25, 1.0, 2.5]), st.sampled_from([-2.5, -0.5, 0.0, 1.5])
+POINTWISE = {
+    "leaky_relu": {"slope": anywhere}, "rrelu": {"low": st.sampled_from([-0.5, 0.125]), "high": above},
+    "elu": {"alpha": above}, "celu": {"alpha": above}, "gelu": {"approximate": st.sampled_from(["none", "tanh"])},
+    "hardtanh": {"low": st.sampled_from([-2.5, 0.0]), "high": above}, "softplus": {"beta": above, "threshold": anywhere},
+    "softshrink": {"lambd": above}, "hardshrink": {"lambd": above}, "threshold": {"threshold": anywhere, "value": anywhere},
+}  # fmt: skip
+
+
 @of(*(kind for kind in KINDS if issubclass(LAYERS[kind], Pointwise)), "identity")
 def as_it_was(draw, kind):
-    del kind
-    return {}, row_of(draw)
+    return {name: draw(strategy) for name, strategy in POINTWISE.get(kind, {}).items()}, row_of(draw)
 
 
 @of(*(kind for kind in KINDS if issubclass(LAYERS[kind], Gate)))
@@ -90,6 +98,7 @@ def gate(draw, kind):
 def conv(draw, kind):
     settings, row = window(draw, kind)
     settings |= {**channels(draw), "dilation": either(draw, st.integers(1, 2), n_places(kind))}
+    settings["padding_mode"] = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
     same = {"padding": "same", "stride": draw(st.sampled_from([1, 1, 2]))} if draw(flags) else {}
     return settings | same, row
 
@@ -227,7 +236,8 @@ def attention(draw, kind):
 def encoder_layer(draw, kind):
     del kind
     n_heads = draw(st.integers(1, 3))
-    settings = {"n_heads": n_heads, "d_feedforward": 8, "norm_first": draw(flags)}
+    activation = draw(st.sampled_from(["relu", "gelu"]))
+    settings = {"n_heads": n_heads, "d_feedforward": 8, "activation": activation, "norm_first": draw(flags)}
     return settings, (draw(small), n_heads * draw(small))
 
 
