@@ -255,3 +255,19 @@ def test_the_fingerprint_follows_the_texts(task, frame):
     same = ol.Task.from_frame(frame, "stars", kinds={"review": "text"})
     other = ol.Task.from_frame(frame.assign(review=frame["review"].str.lower()), "stars", kinds={"review": "text"})
     assert task_fingerprint(same) == task_fingerprint(task) != task_fingerprint(other)
+
+
+def test_images_texts_numbers_and_categories_in_one_file(frame):
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 255, (6 + i % 2, 6, 3), np.uint8) for i in range(N)]
+    table = frame.assign(photo=photos, place=[f"p{i % 3}" for i in range(N)])
+    task = ol.Task.from_frame(table, "stars", kinds={"review": "text", "photo": "image"})
+    small = {"image_height": 6, "image_width": 6, "width": 4, "n_convs": 1, "text_length": 12, "text_max_words": 40}
+    model = ol.learner("multimodal", max_epochs=12, lr=1e-2, seed=0, device="cpu", **small).fit(task, progress=False)
+    assert model.scores["validation"]["acc"] > 0.9
+    assert model.metadata["parity"]["max_difference"] < 1e-5
+    session = onnxruntime.InferenceSession(model.to_bytes())
+    feeds = {name: table[[name]].to_numpy(object)[:1] for name in ("review", "place")}
+    feeds |= {"x": table[["x"]].to_numpy()[:1], "photo": photos[0][np.newaxis]}
+    raw = session.run(["probabilities"], feeds)[0]
+    np.testing.assert_allclose(raw, model.predict(table).prob[:1], atol=1e-6)
