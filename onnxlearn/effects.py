@@ -6,14 +6,14 @@ parameter expects it to change something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 Data: TypeAlias = Literal[
     "classification", "two classes", "regression",
-    "numbers", "missing numbers", "categories", "ordered categories", "dates", "images",
+    "numbers", "missing numbers", "categories", "ordered categories", "dates", "images", "texts",
 ]  # fmt: skip
 """What a task may have to have for a parameter to count. Ordered categories are categories; they and dates are numbers too."""
 
@@ -66,7 +66,7 @@ def holds(beside: Beside, values: Mapping[str, Any]) -> bool:
 
     A learner without a setting is as if that setting were right, if there is no other set.
     """
-    return any(all(_fits(wanted, values[name]) for name, wanted in one.items()) for one in _known_sets(beside, values))
+    return any(all(_fits(wanted, values[name]) for name, wanted in one.items()) for one in known_sets(beside, values))
 
 
 def requirements(beside: Beside) -> list[dict[str, Callable[[Any], bool]]]:
@@ -89,7 +89,7 @@ def idle(name: str, value: Any, beside: Beside, values: Mapping[str, Any]) -> st
     >>> idle("n_bins", 16, {"num_embedding": "piecewise_linear"}, {"num_embedding": "pbld"})
     "n_bins=16 changes nothing with num_embedding='pbld': leave it out; it counts with num_embedding=piecewise_linear"
     """
-    first = _known_sets(beside, values)[0]
+    first = known_sets(beside, values)[0]
     found = " and ".join(f"{other}={values[other]!r}" for other, wanted in first.items() if not _fits(wanted, values[other]))
     return f"{name}={value!r} changes nothing with {found}: leave it out; it counts with {describe(beside)}"
 
@@ -99,7 +99,7 @@ def _sets(beside: Beside) -> Sequence[Mapping[str, Any]]:
     return [beside] if isinstance(beside, Mapping) else beside or [{}]
 
 
-def _known_sets(beside: Beside, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def known_sets(beside: Beside, values: Container[str]) -> list[dict[str, Any]]:
     """The sets of settings as far as the learner has them; of one that it has nothing of, nothing, unless there is no other."""
     found = [{name: wanted for name, wanted in one.items() if name in values} for one in _sets(beside)]
     return [one for one in found if one] or [{}]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.metadata import message_fields
-from onnxlearn.operators import OPERATORS, OPSETS, SIZED
+from onnxlearn.operators import OPERATORS, OPSETS, SIZED, WINDOWED
 
 TRUST = "ONNXLEARN_TRUST"
 """The environment variable that trusts every file where it is 1: for the command line and for servers."""
@@ -157,6 +157,8 @@ class _Walk:
             yield Problem(f"it uses the operator {_shown(operator)}{where}, which no learner needs", trusted=True)
         place = SIZED.get(operator, len(inputs))
         elements = asked.get(inputs[place], 0) if place < len(inputs) else 0
+        if operator in WINDOWED:
+            elements = max((self._constant(value) for number, value in parts if number == _ATTRIBUTE), default=0)
         if elements > MAX_CONSTANT:
             yield Problem(f"a node {operator} asks for {elements} elements at once", trusted=True)
         for attribute in (value for number, value in parts if number == _ATTRIBUTE):

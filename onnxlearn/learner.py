@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from onnxlearn.effects import known_sets
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.params import Param, build_configs, is_recorded, list_params, to_json
 from onnxlearn.parts import part_of
@@ -77,7 +78,9 @@ class Learner(ABC):
     @property
     def params(self) -> tuple[Param, ...]:
         """Every parameter with its type, default, range and meaning."""
-        return tuple(param for param in list_params(self.config_types, self.defaults) if param.name not in self.without)
+        found = [param for param in list_params(self.config_types, self.defaults) if param.name not in self.without]
+        names = {param.name for param in found}
+        return tuple(dataclasses.replace(param, when=known_sets(param.when, names)) for param in found)
 
     @property
     def values(self) -> dict[str, Any]:

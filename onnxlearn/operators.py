@@ -12,6 +12,9 @@ OPSETS = {"": range(7, 27), "ai.onnx.ml": range(1, 6)}
 SIZED = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Resize": 3, "Tile": 1}
 """Operators whose output has a size that values tell, and which input that is."""
 
+WINDOWED = frozenset({"AveragePool", "Conv", "ConvTranspose", "MaxPool"})
+"""Operators whose output has a size that attributes tell as well: steps between windows, and positions added around."""
+
 _BY_ELEMENT = """
     Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu
     Clip Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
@@ -23,8 +26,9 @@ _ALONG_AXES = """
     ReduceProd ReduceSum ReduceSumSquare Softmax TopK
 """
 _LAYERS = """
-    Attention AveragePool BatchNormalization Conv Einsum GRU Gemm GlobalAveragePool GlobalMaxPool GroupNormalization
-    InstanceNormalization LSTM LayerNormalization LpNormalization MatMul MaxPool MeanVarianceNormalization RMSNormalization RNN
+    Attention AveragePool BatchNormalization Conv ConvTranspose Einsum GRU Gemm GlobalAveragePool GlobalMaxPool
+    GroupNormalization InstanceNormalization LSTM LayerNormalization LpNormalization MatMul MaxPool MeanVarianceNormalization
+    RMSNormalization RNN
 """
 _SHAPES = """
     Compress Concat Constant Dropout Flatten Gather GatherElements GatherND NonZero Reshape ReverseSequence

@@ -50,7 +50,7 @@ class Column:
     categorical, ordered   int64                                               INT64
     boolean                bool, int64 (numbers 0 and 1, declared boolean)     DOUBLE (BOOL if ``strict_bool``)
     datetime               naive (UTC wall time), utc (had a zone)             INT64 (microseconds)
-    text                   str                                                 STRING
+    text                   str                                                 STRING (any text; missing is empty)
     image                  uint8                                               UINT8 ``[N, H, W, C]``
     =====================  ==================================================  ===============
 
@@ -135,8 +135,9 @@ class Target:
 class ColumnTensor:
     """What enters of one column of images or texts by itself: ``name`` is ``image_<column>`` or ``text_<column>``.
 
-    ``shape``: that of a row. ``n_ids``: of an int64 tensor of ids of words, how many there may be. ``given_size``: height and
-    width that images have to have, where not any will do.
+    ``shape``: that of a row. ``n_ids``: of an int64 tensor of ids of words, how many there may be; ``d_vectors``: numbers of
+    the vectors that their embedding begins with, 0 where none are given. ``given_size``: height and width that images have to
+    have, where not any will do.
 
     >>> ColumnTensor(name="text_review", column="review", dtype="int64", shape=(64,), n_ids=10_002).kind
     'text'
@@ -147,6 +148,7 @@ class ColumnTensor:
     dtype: Literal["float32", "int64"]
     shape: tuple[int, ...]
     n_ids: int = 0
+    d_vectors: int = 0
     given_size: tuple[int, ...] = ()
 
     @property
@@ -202,6 +204,10 @@ class Ingress:
         """The shape of a row of every tensor that there is, by name."""
         own = {"num": (self.n_num,), "cat": (self.n_cat,)}
         return {name: shape for name, shape in own.items() if shape[0]} | {each.name: each.shape for each in self.columns}
+
+    def column(self, name: str) -> ColumnTensor:
+        """The tensor of an image or text, by its own name."""
+        return next(column for column in self.columns if column.name == name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` gives the ingress back."""

@@ -132,8 +132,9 @@ def _check_column_tensor(column: Mapping[str, Any], place: str) -> None:
         sizes = _list(column.get(key, []), f"{place}.{key}")
         if len(sizes) not in lengths or any(type(size) is not int or not 1 <= size < 2**31 for size in sizes):
             raise _Mistake(f"{place}.{key} has to hold sizes, from 1")
-    if type(column.get("n_ids", 0)) is not int or not 0 <= column.get("n_ids", 0) < 2**31:
-        raise _Mistake(f"{place}.n_ids is {_shown(column['n_ids'])}, not a number of ids")
+    for key in ("n_ids", "d_vectors"):
+        if type(column.get(key, 0)) is not int or not 0 <= column.get(key, 0) < 2**31:
+            raise _Mistake(f"{place}.{key} is {_shown(column[key])}, not a number from 0 on")
 
 
 def _object(value: object, place: str) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ GPU_TIE = 1e-4
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Predict = Callable[[Feeds], Mapping[str, Array]]
+TEXTS = ("It was good, and the people were nice.", "Not bad at all!", "I do not know what to say: never again.", "...")
 _TYPES: Mapping[str, Any] = {
     "DOUBLE": np.float64, "FLOAT": np.float32, "INT64": np.int64, "BOOL": np.bool_, "STRING": object,
 }  # fmt: skip
@@ -154,6 +155,8 @@ def _values(column: Column) -> list[Any]:
         return [False, True] if column.strict_bool else [0.0, 1.0]
     if column.kind == "datetime":
         return [1_600_000_000_000_000, 951_782_400_000_000, -1]
+    if column.kind == "text":
+        return list(TEXTS)
     if column.levels:
         return [*column.levels[:3], "unseen" if column.dtype == "str" else -1]
     return [""] if column.onnx_type == "STRING" else [0] if column.onnx_type == "INT64" else [1.0, 0.0, -2.5, 40.0]

@@ -56,7 +56,7 @@ Kinds: TypeAlias = Annotated[
     typer.Option(
         "--kind",
         metavar="COL=KIND",
-        help="numeric, categorical, ordered, boolean, datetime or image, instead of telling it from the values. Repeatable.",
+        help="numeric, categorical, ordered, boolean, datetime, text or image, whatever the values suggest. Repeatable.",
     ),
 ]
 Levels: TypeAlias = Annotated[

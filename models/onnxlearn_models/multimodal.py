@@ -13,22 +13,21 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from onnxlearn.effects import other_than
+from onnxlearn.errors import ParameterError
 from onnxlearn.params import param
-from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
 from onnxlearn_models.layers.block import dense_block
 from onnxlearn_models.layers.dense import dense
 from onnxlearn_models.layers.inputs import FlatInputs
 from onnxlearn_models.layers.numeric import NUM_EMBEDDINGS
+from onnxlearn_models.layers.words import WordBag, WordEmbedding
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision.backbone import BackboneEncoder, for_channels, given_weights, weights_of
 from onnxlearn_models.vision.cnn import CNNEncoder, CNNShape
 from onnxlearn_models.vision.encoder import Encoder
 from onnxlearn_models.vision.fused import FusedConfig, FusedLearner, FusedNet, encoder_of
 from onnxlearn_models.vision.sources import find_backbone
-
-# Of int64 tensors of words: no word.
-PADDING = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,10 @@ class MultimodalConfig(CNNShape, FusedConfig):
     n_blocks: int = param(2, "hidden layers that numbers and categories go through", low=0)
     d_block: int = param(128, "units of such a layer", low=1)
     num_embedding: str = param("pbld", "embedding of numbers, beside the numbers", choices=NUM_EMBEDDINGS, on="numbers")
-    d_word: int = param(64, "width of the vector of a word, or of all words of a text where these are weighted", low=1)
+    d_word: int | None = param(
+        None, "width of the vector of a word, or of a text where its words are weighted (None: that of text_vectors, or 64)",
+        low=1, on="texts",
+    )  # fmt: skip
 
 
 class TableEncoder(nn.Module):
@@ -71,19 +73,12 @@ class TableEncoder(nn.Module):
         return dense(self.inputs(num, cat), self.blocks)
 
 
-class MeanWords(nn.Module):
-    """The mean of the vectors of a text's words: ids int64 ``[N, L]``, 0 where there is none, to ``[N, d_features]``."""
+class MeanWords(WordBag):
+    """The mean of the vectors of a text's words, ``[N, d_features]``."""
 
-    def __init__(self, n_ids: int, d_word: int) -> None:
-        super().__init__()
+    def __init__(self, column: ColumnTensor, d_word: int) -> None:
+        super().__init__(WordEmbedding(column.name, column.n_ids, d_word))
         self.d_features = d_word
-        self.words = nn.Embedding(n_ids, d_word, padding_idx=PADDING)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Zeros for a text without words."""
-        vectors: Tensor = self.words(ids)
-        n_words = (ids != PADDING).to(vectors.dtype).sum(dim=1, keepdim=True).clamp(min=1.0)
-        return vectors.sum(dim=1) / n_words
 
 
 class WeightedWords(nn.Module):
@@ -120,9 +115,14 @@ def build_multimodal(schema: Schema, config: MultimodalConfig) -> nn.Module:
     return FusedNet(ingress, schema.n_outputs, config, encoders, table)
 
 
-def text_encoder(column: ColumnTensor, d_word: int) -> nn.Module:
-    """The encoder that suits what enters of a text."""
-    return MeanWords(column.n_ids, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
+def text_encoder(column: ColumnTensor, d_word: int | None) -> nn.Module:
+    """The encoder that suits what enters of a text. Raises: ParameterError where its vectors have another width."""
+    if d_word is not None and column.d_vectors not in (0, d_word):
+        raise ParameterError(
+            f"d_word={d_word}, and the vectors of text_vectors have {column.d_vectors} numbers: leave d_word out"
+        )
+    d_word = d_word or column.d_vectors or 64
+    return MeanWords(column, d_word) if column.dtype == "int64" else WeightedWords(column.shape[0], d_word)
 
 
 class Multimodal(FusedLearner):
@@ -131,6 +131,7 @@ class Multimodal(FusedLearner):
     name: ClassVar[str] = "multimodal"
     architecture = staticmethod(build_multimodal)
     architecture_config = MultimodalConfig
+    preprocess_config: ClassVar[type] = ColumnsConfig
     defaults: Mapping[str, Any] = {"lr": 1e-3}
 
     def __init__(self, **params: Any) -> None:

@@ -23,7 +23,7 @@ from onnxlearn.params import Param, owned
 from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
-from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
@@ -71,7 +71,7 @@ SHARED: tuple[type, ...] = (PreprocessConfig, TrainConfig, OutputConfig)
 
 def shared_with(preprocess_config: type[PreprocessConfig]) -> tuple[type, ...]:
     """The same for networks with such preprocessing: those that take images have augmentation."""
-    further = (AugmentConfig,) if issubclass(preprocess_config, ColumnsConfig) else ()
+    further = (AugmentConfig,) if issubclass(preprocess_config, ImagesConfig) else ()
     return (preprocess_config, *SHARED[1:], *further)
 
 
@@ -288,7 +288,7 @@ class NetworkLearner(Learner):
         device = choose_device(config.device)
         require_settings(config)
         head = choose_head(train.schema.target, outputs, config)
-        preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds())
+        preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds(), train.truth(), train.weights())
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)
@@ -355,7 +355,7 @@ class NetworkLearner(Learner):
 
         Random numbers have to be the network's.
         """
-        module, code_counts = prepared.module, prepared.preprocessing.code_counts
+        module, counts = prepared.module, prepared.preprocessing.counts
         train = prepared.tensors(prepared.train)
         valid = None if prepared.valid is None else prepared.tensors(prepared.valid)
         prepared.initialize(train)
@@ -366,7 +366,7 @@ class NetworkLearner(Learner):
             "objective": prepared.objective,
             "config": prepared.config,
             "groups": self.groups(module, prepared.config),
-            "settle": lambda: settle(module, code_counts),
+            "settle": lambda: settle(module, counts),
             "on_epoch": on_epoch,
             "info": prepared.info,
             "measuring": prepared.measuring,

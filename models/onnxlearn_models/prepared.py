@@ -26,6 +26,7 @@ from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.session import available_cores
 from onnxlearn.task import Task
 from onnxlearn.wire.feeds import Feeds
+from onnxlearn_models.layers.words import start_words
 from onnxlearn_models.training.config import TrainConfig
 from onnxlearn_models.training.devices import kept_random, random_states, set_random_states
 from onnxlearn_models.training.lazy import LazyTensors
@@ -73,10 +74,11 @@ class Prepared:
         truth = rows.task.truth()
         target = self._tensor(truth if self.scaling is None else self.scaling.transform(truth))
         weight = None if rows.weights is None else self._tensor(rows.weights)
-        feeds = rows.task.feeds()
+        feeds: Feeds = rows.task.feeds()
         if rows.task.n_rows * self._image_bytes <= self.preprocessing.config.image_bytes:
-            return Tensors(self._inputs(feeds), target, weight)
-        model = self.preprocessing.to_model().SerializeToString()
+            return Tensors(self._inputs(feeds, training=rows is self.train), target, weight)
+        model = self.preprocessing.to_model(training=rows is self.train).SerializeToString()
+        feeds = self.preprocessing.training_feeds(feeds) if rows is self.train else feeds
 
         def read(parts: Iterable[Tensor]) -> Iterator[dict[str, Tensor]]:
             for made in prepared_ahead(model, feeds, (part.numpy() for part in parts), self.readers):
@@ -96,8 +98,9 @@ class Prepared:
         columns = self.preprocessing.plan.ingress.columns
         return sum(4 * math.prod(column.shape) for column in columns if column.kind == "image")
 
-    def _inputs(self, feeds: Feeds) -> dict[str, Tensor]:
-        return {name: self._tensor(array) for name, array in self.preprocessing.transform(feeds).items()}
+    def _inputs(self, feeds: Feeds, *, training: bool) -> dict[str, Tensor]:
+        made = self.preprocessing.transform_training(feeds) if training else self.preprocessing.transform(feeds)
+        return {name: self._tensor(array) for name, array in made.items()}
 
     @torch.no_grad()
     def initialize(self, train: Tensors) -> None:
@@ -105,6 +108,7 @@ class Prepared:
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.sample())
+        start_words(self.module, self.preprocessing.word_vectors)
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
 

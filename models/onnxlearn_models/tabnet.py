@@ -128,7 +128,8 @@ class TabNetNet(nn.Module):
         spread = torch.repeat_interleave(torch.eye(n_columns), torch.tensor(widths), dim=1)
         spread /= spread.sum(dim=1, keepdim=True)
         self.register_buffer("to_columns", spread if d_in > n_columns else None, persistent=False)
-        self.register_buffer("to_features", functional.one_hot(torch.tensor(sources), n_features).float(), persistent=False)
+        to_features = torch.tensor(sources).unsqueeze(1) == torch.arange(n_features)
+        self.register_buffer("to_features", to_features.float(), persistent=False)
         self.entropy: Tensor | None = None
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Tensor:
@@ -200,7 +201,8 @@ def build_tabnet(schema: Schema, config: TabNetConfig) -> nn.Module:
     """
     assert schema.ingress is not None
     position = {name: i for i, name in enumerate(schema.feature_names)}
-    sources = [position[name] for name in (*schema.ingress.num_sources, *schema.ingress.cat_names)]
+    # What is made of several features counts for none of them.
+    sources = [position.get(name, -1) for name in (*schema.ingress.num_sources, *schema.ingress.cat_names)]
     return TabNetNet(schema.ingress, schema.n_outputs, config, sources, len(position))
 
 

@@ -20,11 +20,11 @@ Expression: TypeAlias = int
 Matrix: TypeAlias = "Array | tuple[Expression, ...]"
 """A constant, or an expression for each column of a tensor ``[N, K]``."""
 
-CONST, INPUT, ANY = "constant", "input", "any"
+CONST, INPUT, ANY, OTHER = "constant", "input", "any", "other"
 
 # Operators that work on each value by itself, whatever stands beside it.
 _BY_VALUE = frozenset({
-    "Abs", "Add", "Cast", "Cos", "Div", "Equal", "Exp", "GreaterOrEqual", "IsNaN", "LabelEncoder", "Less", "LessOrEqual", "Log",
+    "Abs", "Add", "And", "Cast", "Cos", "Div", "Equal", "Exp", "GreaterOrEqual", "IsNaN", "LabelEncoder", "Less", "LessOrEqual", "Log",
     "Max", "Min", "Mod", "Mul", "Neg", "Sign", "Sin", "Sqrt", "Sub", "Where",
 })  # fmt: skip
 # Attributes that tell operators of one name apart; a LabelEncoder's vocabulary is that of its column.
@@ -62,8 +62,14 @@ class Expressions:
         self.constants[made] = array
         return made
 
-    def follow(self, graph: onnx.GraphProto, inputs: Mapping[str, Matrix]) -> dict[str, Matrix]:
-        """The columns of all tensors that can be told; others, and what is made of them, are absent."""
+    def follow(
+        self, graph: onnx.GraphProto, inputs: Mapping[str, Matrix], widths: Mapping[str, int] | None = None
+    ) -> dict[str, Matrix]:
+        """The columns of all tensors that can be told; others, and what is made of them, are absent.
+
+        ``widths``: how many columns tensors have. Those of one that cannot be told are each an ``OTHER``, so that columns
+        beside them can.
+        """
         known: dict[str, Matrix] = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
         known |= inputs
         for node in graph.node:
@@ -71,6 +77,9 @@ class Expressions:
             if all(name in known for name in (node.input[:1] if node.op_type == "Expand" else node.input)):
                 inputs_of = [known[name] for name in node.input if name in known]
                 known |= zip(node.output, self._outputs(node, inputs_of), strict=False)
+            for name in node.output:
+                if name not in known and name in (widths or {}):
+                    known[name] = tuple(self.make(OTHER, value=(name, i)) for i in range((widths or {})[name]))
         return known
 
     def _outputs(self, node: onnx.NodeProto, inputs: list[Matrix]) -> list[Matrix]:
@@ -85,7 +94,8 @@ class Expressions:
             return self._by_value(node.op_type, inputs, value)
         if attributes.get("axis", 0) == 1:
             return _moved(node.op_type, inputs)
-        if node.op_type in ("Gather", "GatherElements") and isinstance(inputs[0], np.ndarray) and isinstance(inputs[1], tuple):
+        wanted = {"Gather": 1, "GatherElements": 2}.get(node.op_type)
+        if isinstance(inputs[0], np.ndarray) and inputs[0].ndim == wanted and isinstance(inputs[1], tuple):
             return [self._looked_up(inputs[0], inputs[1])]
         return []
 

@@ -15,6 +15,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 NUMBERS = (np.nan, 0.0, -0.0, 1.0, -1.0, 1.7e308, -1.7e308, 5e-324, -5e-324, 1e-30, 1e9, 2.0**53, -(2.0**53), 1e-308, 3.5e38)
 BOOLEANS = (np.nan, 0.0, 1.0)
 STRINGS = ("", "nan", "None", "unseen", " ", "naïve", "Köln", "東京", "🦜", "a" * 300, "line\nbreak", "NaN", "1.0")
+TEXTS = (
+    "", "nan", "unseen", " ", "naïve Köln", "東京", "🦜", "a" * 2000, "tab\tnew\nline\rno\u00a0break", "...", " a.b,c ",
+    "The the THE tHe", "word " * 600, "," * 600, "İstanbul ß ǆ\u200b\ufeff",
+)  # fmt: skip
 INTEGERS = (MISSING_INT64, 0, 1, -1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, MISSING_INT64 + 1)
 # Microseconds of 0001-01-01, 9999-12-31 23:59:59.999999, 1900-02-28, 2000-02-29, and the moment before 1970.
 DATES = (
@@ -23,7 +27,7 @@ DATES = (
 )  # fmt: skip
 
 
-EVERY_KIND = max(map(len, (NUMBERS, BOOLEANS, STRINGS, INTEGERS, DATES)))
+EVERY_KIND = max(map(len, (NUMBERS, BOOLEANS, STRINGS, TEXTS, INTEGERS, DATES)))
 """Rows in which each of these values occurs, in every column."""
 
 
@@ -93,6 +97,8 @@ def _values(column: Column) -> tuple[list[Any], Any]:
         return list(DATES), np.int64
     if column.onnx_type == "INT64":
         return [*INTEGERS, *column.levels], np.int64
+    if column.kind == "text":
+        return list(TEXTS), object
     if column.onnx_type == "STRING":
         return [*STRINGS, *column.levels], object
     if column.onnx_type == "FLOAT":

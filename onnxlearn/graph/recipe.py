@@ -7,6 +7,7 @@ what the graph does, or there is none.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -21,11 +22,14 @@ from onnxlearn.preprocess.dates import CivilTime
 from onnxlearn.preprocess.plan import CYCLIC
 from onnxlearn.preprocess.power import Power
 from onnxlearn.preprocess.quantile import Quantiles
+from onnxlearn.preprocess.target_encoding import encoded_names
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Schema
 
 MEANINGS = {
     "code": "the position of the level in the input's 'levels' plus 2; 1 for a missing value, 0 for any other one",
     "recode": "codes[code]",
+    "mean": "means[code]: of the target among training rows",
+    "between": "1 where low <= x < high, else 0; null is no bound",
     "rank": "code - 2, missing for the codes 0 and 1",
     "equals": "1 where the code is this one, else 0 ('level' says what it stands for)",
     "date_part": "of the date and time in the Gregorian calendar, missing where it is: weekday from 0, Monday; elapsed in days "
@@ -69,7 +73,20 @@ class Made:
 
 def read_recipe(model: onnx.ModelProto, schema: Schema) -> dict[str, tuple[Made | None, ...]]:
     """For each output ``[N, K]`` of a preprocessing model what its columns are made of; ``None`` where it cannot be told."""
-    return _read(model, _Reader(schema), dict.fromkeys(schema.feature_names, 1))
+    recipes = _read(model, _Reader(schema), dict.fromkeys(schema.feature_names, 1))
+    return {name: _named(columns, schema) for name, columns in recipes.items()}
+
+
+def _named(columns: tuple[Made | None, ...], schema: Schema) -> tuple[Made | None, ...]:
+    """With the names of the schema's ingress, where these are its columns: that of a bin tells its number."""
+    ingress = schema.ingress
+    if ingress is None or len(columns) != ingress.n_num:
+        return columns
+    pairs = list(zip(columns, ingress.num_sources, strict=True))
+    if any(made and made.feature not in ("", source) for made, source in pairs):
+        return columns
+    names = zip(columns, ingress.num_names, strict=True)
+    return tuple(dataclasses.replace(made, name=name) if made and made.feature else made for made, name in names)
 
 
 def read_behind(model: onnx.ModelProto, schema: Schema) -> dict[str, tuple[Made | None, ...]]:
@@ -82,9 +99,15 @@ def _read(
     model: onnx.ModelProto, reader: _Reader, widths: Mapping[str, int], named: str = "{}"
 ) -> dict[str, tuple[Made | None, ...]]:
     inputs = {name: tuple(reader.input(named.format(name, i)) for i in range(width)) for name, width in widths.items()}
-    known = reader.expressions.follow(model.graph, inputs)
+    known = reader.expressions.follow(model.graph, inputs, _widths(model))
     wanted = {output.name: output.type.tensor_type.shape.dim for output in model.graph.output}
     return {name: _told(reader, known.get(name), dims) for name, dims in wanted.items()}
+
+
+def _widths(model: onnx.ModelProto) -> dict[str, int]:
+    """How many columns each matrix has, by its name."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    return {name: shape[1].dim_value for name, shape in dims.items() if len(shape) == 2 and shape[1].dim_value}
 
 
 def _told(reader: _Reader, matrix: Any, dims: Sequence[Any]) -> tuple[Made | None, ...]:
@@ -95,6 +118,7 @@ class _Reader:
     def __init__(self, schema: Schema) -> None:
         self.expressions = e = Expressions()
         self.columns = {column.name: column for column in schema.features}
+        self.encodings = encoded_names(schema.target)
         self._read: dict[Expression, Made | None] = {}
         for name, column in self.columns.items():
             if column.kind == "datetime":
@@ -136,13 +160,22 @@ class _Reader:
         if (name, plain) in _NOTHING:
             return Made(made.name, made.feature, _ZERO)
         if name == "recode":
-            start, stop = plain["offset"], plain["offset"] + self.columns[made.feature].n_codes
-            return made.then({"step": name, "codes": values["table"][start:stop].tolist()})
+            return self._looked_up(made, values["table"], plain["offset"])
+        if name == "between":
+            return _between(made, plain["low"], plain["high"])
         if name == "power":
             return made.then(_power_step(values))
         if name == "equals":
             return _equals(made, self.columns[made.feature], plain["code"])
         return made.then({"step": name, **plain}, name=f"{made.name.split('.')[0]}:missing" if name == "is_missing" else "")
+
+    def _looked_up(self, made: Made, table: Any, offset: int) -> Made:
+        """Other codes, or means of the target, one number of it after the other."""
+        found = table[offset : offset + self.columns[made.feature].n_codes].tolist()
+        if table.dtype.kind != "f":
+            return made.then({"step": "recode", "codes": found})
+        what = self.encodings[offset * len(self.encodings) // len(table)]
+        return made.then({"step": "mean", "means": found}, name=f"{made.feature}:{what}")
 
     def _read_quantile(self, expression: Expression) -> Made | None:
         """The longest step, of which there is one pattern for each length of its tables."""
@@ -190,6 +223,9 @@ def _patterns(e: Expressions) -> Iterator[tuple[str, Expression]]:
     bent = e.make("Mul", x, any_constant("by"))
     first = number(np.int64(FIRST_LEVEL_CODE))
     as_number = e.make("Sub", e.make("Cast", x, value=(DOUBLE,)), number(np.float64(FIRST_LEVEL_CODE)))
+    inside = e.make("And", e.make("GreaterOrEqual", x, any_constant("low")), e.make("Less", x, any_constant("high")))
+    # The first that fits is it.
+    yield "between", e.make("Cast", inside, value=(DOUBLE,))
     yield "cast", e.make("Cast", x, value=(FLOAT,))
     yield "cast to double", e.make("Cast", x, value=(DOUBLE,))
     yield "code", e.make("LabelEncoder", x)
@@ -214,8 +250,20 @@ def _equals(made: Made, column: Column, code: int) -> Made:
         return made.then({"step": "equals", "code": code, "level": None}, name=f"{made.feature}:rare")
     if code == MISSING_CODE:
         return made.then({"step": "equals", "code": code, "level": None}, name=f"{made.feature}:missing")
+    codes: Sequence[int] = next((step["codes"] for step in made.steps if step["step"] == "recode"), [])
+    if any(other not in (UNSEEN_CODE, own) for own, other in enumerate(codes)):
+        # Of a column that is hashed, where a code stands for the levels of a bucket.
+        return made.then({"step": "equals", "code": code, "level": None}, name=f"{made.feature}:hash{code - FIRST_LEVEL_CODE}")
     level = column.levels[code - FIRST_LEVEL_CODE]
     return made.then({"step": "equals", "code": code, "level": level}, name=f"{made.feature}={level}")
+
+
+def _between(made: Made, low: float, high: float) -> Made:
+    """A bin; of those beyond a column's last one nothing but 0 comes."""
+    if low == np.inf:
+        return Made(made.name, made.feature, _ZERO)
+    low_high = {"low": low, "high": high}
+    return made.then({"step": "between", **{end: value if np.isfinite(value) else None for end, value in low_high.items()}})
 
 
 def _date_parts(e: Expressions, feature: str, value: Expression) -> Iterator[tuple[Made, Expression]]:

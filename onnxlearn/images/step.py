@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.images.config import ImageConfig, extracted, plan_images
@@ -20,6 +22,7 @@ class ImageStep:
     config: ImageConfig
     n_channels: int
     n_missing: int
+    counts: ClassVar[np.ndarray[Any, np.dtype[Any]]] = np.empty(0, np.int64)
 
     @classmethod
     def fit(cls, column: Column, config: ImageConfig, feed: Any) -> Self:

@@ -46,6 +46,8 @@ def _values(column: Column, n_rows: int, rng: np.random.Generator) -> Any:
     if column.kind == "boolean":
         bits = rng.random(n_rows) < 0.5
         return bits if column.dtype == "bool" else bits.astype(np.int64)
+    if column.kind == "text":
+        return [" ".join(f"word{i}" for i in rng.integers(0, 1000, rng.integers(1, 60))) for _ in range(n_rows)]
     if column.kind != "numeric":
         return _levels(column, n_rows, rng)
     if column.dtype == "duration":

@@ -38,6 +38,7 @@ def _maker(layer: Callable[P, Layer]) -> Callable[P, Graph]:
 linear = _maker(dense.Linear)
 head = _maker(dense.Head)
 embedding = _maker(dense.Embedding)
+embedding_bag = _maker(dense.EmbeddingBag)
 tokenizer_categ = _maker(dense.TokenizerCateg)
 tokenizer_num = _maker(dense.TokenizerNum)
 ft_cls = _maker(dense.FTCls)

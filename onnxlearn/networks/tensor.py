@@ -14,12 +14,15 @@ Dim: TypeAlias = int | None
 class Tensor:
     """The dimensions of a tensor, the rows first, and whether it holds numbers or codes.
 
+    ``source``: of codes as they enter, the ingress that tells how many there are.
+
     >>> str(Tensor((None, 3, None, 28))), Tensor((None, 5), "int64").n_dims
     ('[N, 3, ?, 28]', 2)
     """
 
     shape: tuple[Dim, ...]
     dtype: Literal["float32", "int64"] = "float32"
+    source: str = ""
 
     @property
     def n_dims(self) -> int:

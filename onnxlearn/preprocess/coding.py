@@ -22,12 +22,13 @@ def declare_inputs(g: GraphBuilder, schema: Schema) -> dict[str, Value]:
 
 
 def emit_numbers(g: GraphBuilder, plan: Plan, inputs: Mapping[str, Value]) -> Value | None:
-    """The columns of ``x`` behind the ranks: DOUBLE ``[N, K - R]``, NaN where missing; ``None`` where there are none."""
+    """The columns of ``x`` behind those of codes: DOUBLE ``[N, K - R]``, NaN where missing; ``None`` where there are none."""
     doubles = [inputs[column.name] for column in plan.doubles]
     floats = _joined(g, plan.floats, inputs)
     strict = _joined(g, plan.strict_booleans, inputs)
     blocks = [
         *doubles,
+        *(formula.emit(g, inputs) for formula in plan.formulas),
         *([g.op("Cast", floats, to=DOUBLE)] if floats else []),
         *_emit_dates(g, plan, inputs),
         *(inputs[column.name] for column in plan.booleans),

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.images.config import ImageConfig
 from onnxlearn.images.step import ImageStep
-from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import COLUMN_KINDS, PreprocessConfig
 from onnxlearn.schema import Column, ColumnTensor, Schema
+from onnxlearn.text.config import TextConfig
+from onnxlearn.text.step import TextStep
 
 
 class ColumnStep(Protocol):
@@ -22,19 +27,21 @@ class ColumnStep(Protocol):
     def n_missing(self) -> int:
         """Training rows without a value."""
 
+    @property
+    def counts(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """How often training rows have each id, int64 ``[n_ids]``."""
+
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
         """Add the nodes from the file's input to the tensor, and to what tells missing rows."""
 
 
 def fit_columns(schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Any]) -> tuple[ColumnStep, ...]:
     """Fit on the feeds of the training rows."""
-    columns = schema.of_kind(*COLUMN_KINDS)
-    if not columns:
-        return ()
-    assert isinstance(config, ColumnsConfig), "the plan has been made"
-    return tuple(_fit(column, config, feeds[column.name]) for column in columns)
+    return tuple(_fit(column, config, feeds[column.name]) for column in schema.of_kind(*COLUMN_KINDS))
 
 
-def _fit(column: Column, config: ColumnsConfig, feed: Any) -> ColumnStep:
-    assert column.kind == "image"
+def _fit(column: Column, config: PreprocessConfig, feed: Any) -> ColumnStep:
+    if isinstance(config, TextConfig) and column.kind == "text":
+        return TextStep.fit(column, config, feed)
+    assert isinstance(config, ImageConfig), "the plan has been made"
     return ImageStep.fit(column, config, feed)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxlearn.errors import DataError
-from onnxlearn.images.config import plan_images
-from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
+from onnxlearn.images.config import ImageConfig, plan_images
+from onnxlearn.preprocess.config import COLUMN_KINDS, PreprocessConfig
 from onnxlearn.schema import Column, ColumnTensor, Schema
+from onnxlearn.text.config import TextConfig, plan_texts
 
 
 def plan_columns(schema: Schema, config: PreprocessConfig) -> tuple[ColumnTensor, ...]:
@@ -15,23 +16,20 @@ def plan_columns(schema: Schema, config: PreprocessConfig) -> tuple[ColumnTensor
 
     Raises: DataError where the settings are those of a learner that takes none; ParameterError.
     """
-    columns = schema.of_kind(*COLUMN_KINDS)
-    if not columns:
-        return ()
-    if not isinstance(config, ColumnsConfig):
-        column = columns[0]
-        raise DataError(
-            f"column {column.name!r} is of kind {column.kind}, which this learner does not take: use learner 'multimodal', "
-            f"or a graph with ingress.{column.kind}(), or ignore the column"
-        )
-    return tuple(_plan(column, config) for column in columns)
+    return tuple(_plan(column, config) for column in schema.of_kind(*COLUMN_KINDS))
 
 
-def _plan(column: Column, config: ColumnsConfig) -> ColumnTensor:
-    assert column.kind == "image"
-    return plan_images(column, config)
+def _plan(column: Column, config: PreprocessConfig) -> ColumnTensor:
+    if column.kind == "image" and isinstance(config, ImageConfig):
+        return plan_images(column, config)
+    if column.kind == "text" and isinstance(config, TextConfig):
+        return plan_texts(column, config)
+    raise DataError(
+        f"column {column.name!r} is of kind {column.kind}, which this learner does not take: use learner 'multimodal', "
+        f"or a graph with ingress.{column.kind}(), or ignore the column"
+    )
 
 
 def indicated(schema: Schema, config: PreprocessConfig) -> Sequence[Column]:
     """The columns whose missing rows have a 0/1 column of ``num``."""
-    return [column for column in schema.of_kind("image") if column.has_missing and config.missing_indicator]
+    return [column for column in schema.of_kind(*COLUMN_KINDS) if column.has_missing and config.missing_indicator]

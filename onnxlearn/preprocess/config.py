@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from onnxlearn.effects import other_than
+from onnxlearn.effects import GIVEN, other_than
 from onnxlearn.errors import ParameterError
 from onnxlearn.images.config import ImageConfig
 from onnxlearn.params import param
+from onnxlearn.preprocess.formulas import Formula
 from onnxlearn.schema import Kind
+from onnxlearn.text.config import TextConfig
 
 Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
 TargetScaler: TypeAlias = Literal["standard", "robust", "minmax", "none"]
@@ -44,7 +47,18 @@ class PreprocessConfig:
     which have the middle of their ranks, as if a little noise had parted their rows. Booleans become -1 and 1 (0 where
     missing) and sines and cosines stay as they are, whatever the scaling. A number of ``min_level_rows`` holds for ordered
     columns too, its default does not.
+
+    What is made of the columns comes in this order. ``formulas`` are computed from the columns' own numbers and are numbers
+    from then on. Categories are encoded. Missing numbers are filled in, extreme ones cut off; of what there is then
+    ``num_bins`` and ``num_splines`` are made. Numbers are scaled; of scaled ones ``num_polynomial`` makes products, and
+    ``num_pca`` puts components in their place. All these stand beside the numbers (with ``num_pca`` the components). At last
+    ``num_select`` leaves the best of all columns.
     """
+
+    formulas: Mapping[str, str] | None = param(
+        None, "further numbers, computed from columns: names and formulas, {'bmi': 'weight / height ** 2'}, of "
+        "+ - * / **, comparisons, log, exp, sqrt, abs, min, max; missing where they are no finite number", on="numbers",
+    )  # fmt: skip
 
     num_scaler: Scaler = param(
         "robust",
@@ -78,8 +92,41 @@ class PreprocessConfig:
         "extreme", "the lowest and the highest value are put at ±5.2, or at the middle of their ranks",
         when={"num_scaler": "quantile"}, on="numbers",
     )  # fmt: skip
-    cat_encoding: Literal["auto", "embedding", "onehot"] = param(
-        "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels", on="categories"
+    num_bins: int | None = param(None, "bins between quantiles of each number, beside it", low=2, high=256, on="numbers")
+    bin_encoding: Literal["onehot", "ordinal"] = param(
+        "onehot", "bins enter as a 0/1 column each, or by their number, in 0 to 1", when={"num_bins": GIVEN}, on="numbers"
+    )
+    num_splines: int | None = param(
+        None, "cubic B-splines of each number, beside it, with knots at quantiles; constant beyond the training rows",
+        low=4, high=256, on="numbers",
+    )  # fmt: skip
+    num_polynomial: int | None = param(
+        None, "powers and products of scaled numbers up to this degree, beside them", low=2, high=4, on="numbers"
+    )
+    interactions_only: bool = param(
+        False, "products of different numbers alone, no powers", when={"num_polynomial": GIVEN}, on="numbers"
+    )
+    num_pca: int | None = param(
+        None, "principal components that stand for the scaled numbers, ranks and date parts", low=1, on="numbers"
+    )
+    pca_whiten: bool = param(False, "principal components have variance 1", when={"num_pca": GIVEN}, on="numbers")
+    num_select: int | None = param(
+        None, "columns of num that stay, those with the highest F statistic by the target; the others are 0", low=1
+    )
+    cat_encoding: Literal["auto", "embedding", "onehot", "target", "hash"] = param(
+        "auto", "how categories enter: as codes for embeddings, one-hot, or one-hot up to max_onehot levels; as the target's "
+        "mean, for training rows that of other folds; one-hot by the hash of the level", on="categories",
+    )  # fmt: skip
+    cat_smoothing: float | None = param(
+        None, "rows that the mean of all counts as beside those of a level (None: by the spread of the means, empirical Bayes)",
+        low=0, high=1e9, when={"cat_encoding": "target"}, on="categories",
+    )  # fmt: skip
+    cat_folds: int = param(
+        5, "folds of the training rows, each of which gets the means of the others", low=2, when={"cat_encoding": "target"},
+        on="categories",
+    )  # fmt: skip
+    cat_buckets: int = param(
+        32, "buckets of a column that is hashed", low=2, high=4096, when={"cat_encoding": "hash"}, on="categories"
     )
     max_onehot: int = param(12, "most levels that are encoded one-hot", low=0, when={"cat_encoding": "auto"}, on="categories")
     min_level_rows: int | None = param(
@@ -109,6 +156,8 @@ class PreprocessConfig:
     def __post_init__(self) -> None:
         if len(set(self.datetime_parts)) < len(self.datetime_parts):
             raise ParameterError(f"datetime_parts names a part twice: {', '.join(self.datetime_parts)}; name each once")
+        for name, text in (self.formulas or {}).items():
+            Formula.parse(name, text)
 
 
 COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
@@ -116,7 +165,7 @@ COLUMN_KINDS: tuple[Kind, ...] = ("text", "image")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnsConfig(PreprocessConfig, ImageConfig):
+class ImagesConfig(PreprocessConfig, ImageConfig):
     """As :class:`PreprocessConfig`, for learners that take images too."""
 
     image_memory: float = param(
@@ -142,3 +191,8 @@ class ColumnsConfig(PreprocessConfig, ImageConfig):
     def __post_init__(self) -> None:
         PreprocessConfig.__post_init__(self)
         ImageConfig.__post_init__(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnsConfig(ImagesConfig, TextConfig):
+    """As :class:`PreprocessConfig`, for learners that take images and texts too."""

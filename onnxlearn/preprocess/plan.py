@@ -2,25 +2,32 @@
 
 The columns of the matrix ``x`` (DOUBLE ``[N, K]``, NaN where missing) stand in this order::
 
-    ranks | DOUBLE numbers | FLOAT numbers | date parts | cyclic date parts | booleans | strict booleans
-    `------------------ scaled -----------------------' `--------------- fixed range -----------------'
+    ranks | target encodings | DOUBLE numbers | formulas | FLOAT numbers | date parts | cyclic ones | booleans | strict ones
+    `------------------------------- scaled ---------------------------------------' `---------- fixed range -----------'
 
-and ``codes`` (INT64 ``[N, S]``) has one column for each categorical or ordered feature.
+and ``codes`` (INT64 ``[N, S]``) has one column for each categorical or ordered feature. The columns of ``num`` stand so::
+
+    scaled, or principal components | cyclic | products | splines | bins as numbers | booleans | 0/1 columns
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from onnxlearn.errors import ParameterError
+from onnxlearn.errors import ParameterError, listing
 from onnxlearn.preprocess.columns import indicated, plan_columns
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
+from onnxlearn.preprocess.formulas import Formula, plan_formulas
+from onnxlearn.preprocess.polynomial import n_terms, term_name, terms
+from onnxlearn.preprocess.target_encoding import encoded_names
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema
 
 CYCLIC = "_cyclic"
+# Columns of num that may be made of others.
+MOST_MADE = 10_000
 
 
 class OneHotColumn(NamedTuple):
@@ -29,6 +36,14 @@ class OneHotColumn(NamedTuple):
     name: str
     source: int
     code: int
+
+
+class NumColumn(NamedTuple):
+    """A column of ``num``; ``source`` is empty where it is made of several features."""
+
+    name: str
+    kind: NumKind
+    source: str
 
 
 class Indicator(NamedTuple):
@@ -40,16 +55,22 @@ class Indicator(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which feature goes where. ``ranked`` and ``embedded`` are columns of ``codes``.
+    """Which feature goes where. ``ranked``, ``embedded``, ``encoded`` and ``hashed`` are columns of ``codes``.
 
+    ``encodings``: what the target encoding of a column is named by. ``terms``: columns of ``x`` that are multiplied.
     ``columns`` are tensors of their own, of which ``absences`` have a 0/1 column in ``num`` that tells missing rows.
     """
 
     coded: tuple[Column, ...]
     ranked: tuple[int, ...]
     embedded: tuple[int, ...]
+    encoded: tuple[int, ...]
+    encodings: tuple[str, ...]
+    hashed: tuple[int, ...]
     onehot: tuple[OneHotColumn, ...]
     doubles: tuple[Column, ...]
+    formulas: tuple[Formula, ...]
+    computed: tuple[Column, ...]
     floats: tuple[Column, ...]
     dates: tuple[Column, ...]
     parts: tuple[DatePart, ...]
@@ -59,13 +80,26 @@ class Plan:
     indicators: tuple[Indicator, ...]
     columns: tuple[ColumnTensor, ...]
     absences: tuple[Column, ...]
+    terms: tuple[tuple[int, ...], ...]
+    n_splines: int
+    n_bins: int
+    ordinal_bins: bool
+    n_components: int
+    n_selected: int | None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The columns of ``x`` that are numbers of the table or computed from these."""
+        start = len(self.ranked) + len(self.encoded) * len(self.encodings)
+        return tuple(range(start, start + len(self.doubles) + len(self.computed) + len(self.floats)))
 
     @property
     def scaled_names(self) -> tuple[str, ...]:
         """Names of the columns of ``x`` that are scaled by what they hold."""
         ranks = [self.coded[i].name for i in self.ranked]
         parts = [f"{column.name}.{part}" for part in self.parts for column in self.dates]
-        return (*ranks, *(column.name for column in self.doubles + self.floats), *parts)
+        means = [f"{self.coded[i].name}:{what}" for what in self.encodings for i in self.encoded]
+        return (*ranks, *means, *(column.name for column in self.doubles + self.computed + self.floats), *parts)
 
     @property
     def cyclic_names(self) -> tuple[str, ...]:
@@ -80,31 +114,65 @@ class Plan:
 
     @property
     def x_sources(self) -> tuple[str, ...]:
-        """The feature that each column of ``x`` is made from."""
+        """The feature that each column of ``x`` is made from; empty where there are several."""
         dates = tuple(column.name for column in self.dates)
         ranks = tuple(self.coded[i].name for i in self.ranked)
-        numbers = tuple(column.name for column in self.doubles + self.floats)
+        means = tuple(self.coded[i].name for _ in self.encodings for i in self.encoded)
+        doubles, floats = (tuple(column.name for column in columns) for columns in (self.doubles, self.floats))
+        computed = tuple(_only(formula.sources) for formula in self.formulas)
         booleans = tuple(column.name for column in self.booleans + self.strict_booleans)
-        return (*ranks, *numbers, *dates * len(self.parts), *dates * len(self.cyclic) * 2, *booleans)
+        times = dates * (len(self.parts) + len(self.cyclic) * 2)
+        return (*ranks, *means, *doubles, *computed, *floats, *times, *booleans)
+
+    @property
+    def num_columns(self) -> tuple[NumColumn, ...]:
+        """The columns of ``num``."""
+        n_scaled, n_times = len(self.scaled_names), len(self.cyclic_names) + len(self.parts) * len(self.dates)
+        first_time = n_scaled + len(self.cyclic_names) - n_times
+        counts: tuple[tuple[NumKind, int], ...] = (("number", first_time), ("time", n_times), ("flag", len(self.x_names)))
+        kinds = [kind for kind, count in counts for _ in range(count)]
+        x = [NumColumn(*column) for column in zip(self.x_names, kinds, self.x_sources, strict=False)]
+        components = [
+            NumColumn(f"pca{i + 1}", "number", _only({column.source for column in x[:n_scaled]}))
+            for i in range(self.n_components)
+        ]
+        n_unequal = n_scaled + len(self.cyclic_names)
+        return (
+            *(components or x[:n_scaled]),
+            *x[n_scaled:n_unequal],
+            *self._made_numbers(x),
+            *x[n_unequal:],
+            *(NumColumn(name, "flag", x[source].source) for name, source in self.indicators),
+            *self._bin_flags(x),
+            *(NumColumn(name, "flag", self.coded[source].name) for name, source, _ in self.onehot),
+            *(NumColumn(f"{column.name}:missing", "flag", column.name) for column in self.absences),
+        )
+
+    def _made_numbers(self, x: Sequence[NumColumn]) -> Iterator[NumColumn]:
+        """What is made of numbers: products, splines and bins as numbers."""
+        for term in self.terms:
+            factors = [x[i] for i in term]
+            yield NumColumn(term_name([f.name for f in factors]), "number", _only({f.source for f in factors}))
+        for i in self.numbers:
+            for n in range(self.n_splines):
+                yield NumColumn(f"{x[i].name}:spline{n + 1}", "number", x[i].source)
+        for i in self.numbers if self.n_bins and self.ordinal_bins else ():
+            yield NumColumn(f"{x[i].name}:bin", "number", x[i].source)
+
+    def _bin_flags(self, x: Sequence[NumColumn]) -> Iterator[NumColumn]:
+        """Bins as 0/1 columns."""
+        for i in self.numbers if not self.ordinal_bins else ():
+            for n in range(self.n_bins):
+                yield NumColumn(f"{x[i].name}:bin{n + 1}", "flag", x[i].source)
 
     @property
     def ingress(self) -> Ingress:
         """The tensors that enter the network."""
-        absences = tuple(f"{column.name}:missing" for column in self.absences)
-        names = (*self.x_names, *(column.name for column in self.indicators + self.onehot), *absences)
-        n_times = len(self.parts) * len(self.dates) + len(self.cyclic_names)
-        n_numbers = len(self.scaled_names) + len(self.cyclic_names) - n_times
-        n_flags = len(names) - n_numbers - n_times
-        counts: tuple[tuple[NumKind, int], ...] = (("number", n_numbers), ("time", n_times), ("flag", n_flags))
+        columns = self.num_columns
         return Ingress(
-            num_names=names,
-            num_kinds=tuple(kind for kind, count in counts for _ in range(count)),
-            num_sources=(
-                *self.x_sources,
-                *(self.x_sources[column.source] for column in self.indicators),
-                *(self.coded[column.source].name for column in self.onehot),
-                *(column.name for column in self.absences),
-            ),
+            num_names=tuple(column.name for column in columns),
+            num_kinds=tuple(column.kind for column in columns),
+            num_sources=tuple(column.source for column in columns),
             cat_names=tuple(self.coded[i].name for i in self.embedded),
             cardinalities=tuple(self.coded[i].n_codes for i in self.embedded),
             columns=self.columns,
@@ -135,15 +203,23 @@ def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
     coded = schema.of_kind("categorical", "ordered")
     numeric, booleans = schema.of_kind("numeric"), schema.of_kind("boolean")
     as_category = [i for i, column in enumerate(coded) if column.kind == "categorical" or config.ordered_encoding != "rank"]
-    onehot = [i for i in as_category if _is_onehot(coded[i], config)]
+    encoded = as_category if config.cat_encoding == "target" else []
+    hashed = [i for i in as_category if config.cat_encoding == "hash" and coded[i].kind == "categorical"]
+    onehot = [i for i in as_category if i not in encoded and _is_onehot(coded[i], config)]
+    formulas = plan_formulas(config.formulas, schema)
     plan = Plan(
         coded=coded,
         ranked=tuple(
             i for i, column in enumerate(coded) if column.kind == "ordered" and config.ordered_encoding != "categorical"
         ),
-        embedded=tuple(i for i in as_category if i not in onehot),
+        embedded=tuple(i for i in as_category if i not in (*onehot, *encoded)),
+        encoded=tuple(encoded),
+        encodings=encoded_names(schema.target) if encoded else (),
+        hashed=tuple(hashed),
         onehot=tuple(entry for i in onehot for entry in _onehot_columns(coded[i], i, config)),
         doubles=tuple(column for column in numeric if column.onnx_type == "DOUBLE"),
+        formulas=formulas,
+        computed=tuple(formula.column(schema) for formula in formulas),
         floats=tuple(column for column in numeric if column.onnx_type == "FLOAT"),
         dates=schema.of_kind("datetime"),
         parts=tuple(part for part in config.datetime_parts if not part.endswith(CYCLIC)),
@@ -153,20 +229,60 @@ def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
         indicators=(),
         columns=columns,
         absences=tuple(indicated(schema, config)),
+        terms=(),
+        n_splines=config.num_splines or 0,
+        n_bins=config.num_bins or 0,
+        ordinal_bins=config.bin_encoding == "ordinal",
+        n_components=0,
+        n_selected=None,
     )
     if config.missing_indicator:
         plan = dataclasses.replace(plan, indicators=_indicators(plan))
     if not (plan.ingress.n_num or plan.ingress.n_cat or columns):
         raise ParameterError("no column enters the network: give datetime_parts at least one part, or the task more features")
+    return _with_made(plan, config)
+
+
+def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:
+    """With what is made of columns together. Raises: ParameterError where that are too many, or too few."""
+    n_numbers, n_scaled = len(plan.numbers), len(plan.scaled_names)
+    n_products = n_terms(n_numbers, config.num_polynomial or 1, interactions_only=config.interactions_only)
+    n_made = {"num_polynomial": n_products, "num_splines": n_numbers * plan.n_splines, "num_bins": n_numbers * plan.n_bins}
+    for name, n in n_made.items():
+        if n > MOST_MADE:
+            raise ParameterError(
+                f"{name}={getattr(config, name)} makes {n} columns of {n_numbers} numbers: at most {MOST_MADE}; give it a "
+                "smaller number, or the task fewer columns"
+            )
+    if n_scaled and config.num_pca:
+        if config.num_pca > n_scaled:
+            raise ParameterError(
+                f"num_pca={config.num_pca} is more than the {n_scaled} scaled columns that there are, "
+                f"{listing(plan.scaled_names)}: give at most {n_scaled}"
+            )
+        plan = dataclasses.replace(plan, n_components=config.num_pca)
+    if n_products:
+        found = terms(plan.numbers, config.num_polynomial or 1, interactions_only=config.interactions_only)
+        plan = dataclasses.replace(plan, terms=tuple(found))
+    n_num = plan.ingress.n_num - len(plan.absences)
+    if n_num and config.num_select:
+        if config.num_select > n_num:
+            raise ParameterError(
+                f"num_select={config.num_select} is more than the {n_num} columns of num: give at most {n_num}"
+            )
+        plan = dataclasses.replace(plan, n_selected=config.num_select)
     return plan
 
 
 def _is_onehot(column: Column, config: PreprocessConfig) -> bool:
     few = len(column.levels) <= config.max_onehot
-    return config.cat_encoding == "onehot" or (config.cat_encoding == "auto" and few)
+    return config.cat_encoding in ("onehot", "hash") or (config.cat_encoding == "auto" and few)
 
 
 def _onehot_columns(column: Column, source: int, config: PreprocessConfig) -> Iterator[OneHotColumn]:
+    if config.cat_encoding == "hash" and column.kind == "categorical":
+        yield from _hash_columns(column, source, config.cat_buckets)
+        return
     if config.min_level_rows is not None and config.min_level_rows > 1:
         # Rare levels are merged into the code of unseen ones, which then has training rows.
         yield OneHotColumn(f"{column.name}:rare", source, UNSEEN_CODE)
@@ -176,6 +292,18 @@ def _onehot_columns(column: Column, source: int, config: PreprocessConfig) -> It
         yield OneHotColumn(f"{column.name}={level}", source, code)
 
 
+def _hash_columns(column: Column, source: int, n_buckets: int) -> Iterator[OneHotColumn]:
+    if column.has_missing:
+        yield OneHotColumn(f"{column.name}:missing", source, MISSING_CODE)
+    for bucket in range(n_buckets):
+        yield OneHotColumn(f"{column.name}:hash{bucket}", source, FIRST_LEVEL_CODE + bucket)
+
+
+def _only(sources: Collection[str]) -> str:
+    """The feature, where there is one."""
+    return next(iter(sources)) if len(sources) == 1 else ""
+
+
 def _indicators(plan: Plan) -> tuple[Indicator, ...]:
     """One indicator for each feature with missing values that has columns in ``x``."""
     ranked = [plan.coded[i] for i in plan.ranked]
@@ -183,5 +311,7 @@ def _indicators(plan: Plan) -> tuple[Indicator, ...]:
     # The first part of a date stands for the date: its parts are missing together.
     of_dates = plan.dates if n_date_columns else ()
     skipped = n_date_columns - len(of_dates)
-    layout: list[Column | None] = [*ranked, *plan.doubles, *plan.floats, *of_dates, *[None] * skipped, *plan.booleans]
+    means = [None] * (len(plan.encoded) * len(plan.encodings))
+    numbers = (*plan.doubles, *plan.computed, *plan.floats)
+    layout: list[Column | None] = [*ranked, *means, *numbers, *of_dates, *[None] * skipped, *plan.booleans]
     return tuple(Indicator(f"{column.name}:missing", i) for i, column in enumerate(layout) if column and column.has_missing)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -17,19 +17,29 @@ from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
 from onnxlearn.preprocess.column_steps import ColumnStep, fit_columns
 from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.hashing import buckets
+from onnxlearn.preprocess.made import Made, makes_any
 from onnxlearn.preprocess.plan import Plan, make_plan
 from onnxlearn.preprocess.power import Power
 from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
+from onnxlearn.preprocess.selection import best_columns
+from onnxlearn.preprocess.target_encoding import TargetEncoding, target_numbers
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import FIRST_LEVEL_CODE, Column, ColumnTensor, Schema
 from onnxlearn.session import Session, available_cores, run_chunked
+from onnxlearn.text.step import TextStep
+from onnxlearn.text.vectors import WordVectors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Outputs of the graphs made here; a feature may be called num, but not prep/num.
 X, CODES, NUM, CAT = "prep/x", "prep/codes", "prep/num", "prep/cat"
+# The columns of x filled in and cut off, and scaled.
+KNOWN, SCALED = "prep/known", "prep/scaled"
+# An input of the graph for training rows: the fold of each.
+FOLD = "prep/fold"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,16 +48,20 @@ class Preprocessing:
 
     ``schema`` has its ``ingress`` set. ``code_counts``: for each column of ``cat`` the training rows of each code, int64
     ``[cardinality]``. ``indicator_trained``, ``onehot_trained`` and ``absence_trained``: which of those 0/1 columns had rows
-    enough; the others are always 0. ``columns``: what makes the tensors of columns that have one of their own.
+    enough; the others are always 0. ``kept``: which columns of ``num``, but for absences, are not 0, bool ``[n_num]``, where
+    some were selected. ``columns``: what makes the tensors of columns that have one of their own.
     """
 
     schema: Schema
     config: PreprocessConfig
     plan: Plan
     recode: Recode | None
+    encoding: TargetEncoding | None
     affine: Affine
     power: Power | None
     quantiles: Quantiles | None
+    made: Made | None
+    kept: Array | None
     indicator_trained: Array
     onehot_trained: Array
     absence_trained: Array
@@ -55,8 +69,18 @@ class Preprocessing:
     columns: tuple[ColumnStep, ...]
 
     @classmethod
-    def fit(cls, schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Array]) -> Preprocessing:
+    def fit(
+        cls,
+        schema: Schema,
+        config: PreprocessConfig,
+        feeds: Mapping[str, Array],
+        truth: Array | None = None,
+        weights: Array | None = None,
+    ) -> Preprocessing:
         """Fit on the feeds of the training rows; nothing else is looked at.
+
+        ``truth``: the target as :meth:`onnxlearn.task.Task.truth` has it, which target encoding and selection need, and
+        ``weights``, float64 ``[n]``, which count there.
 
         Raises: DataError where there are no rows; ParameterError where no column enters the network.
         """
@@ -69,52 +93,90 @@ class Preprocessing:
         stage = _coded(schema, plan, feeds)
         recode, codes = None, np.empty((0, 0), np.int64)
         if plan.coded:
-            recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows)
+            hashed = {i: buckets(plan.coded[i].levels, config.cat_buckets) for i in plan.hashed}
+            recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows, hashed)
             codes = recode.apply(stage[CODES])
-        x = _with_ranks(stage.get(X), codes[:, plan.ranked], n_rows)
+        y, encoding = np.empty((n_rows, 0)), None
+        if plan.encoded or plan.n_selected:
+            assert truth is not None, "what looks at the target needs it"
+            y = target_numbers(schema.target, truth)
+        if plan.encoded:
+            sizes = [plan.coded[i].n_codes for i in plan.encoded]
+            encoding = TargetEncoding.fit(codes[:, plan.encoded], sizes, y, weights, config.cat_smoothing, config.cat_folds)
+        means = encoding.apply(codes[:, plan.encoded]) if encoding else None
+        x = _with_codes(stage.get(X), codes[:, plan.ranked], means, n_rows)
         n_scaled = len(plan.scaled_names)
         n_imputed = n_scaled - len(plan.parts) * len(plan.dates)
         power = Power.fit(x[:, :n_scaled], box_cox=config.num_scaler == "box_cox") if n_scaled and _has_power(config) else None
         missing = np.isnan(x[:, [column.source for column in plan.indicators]])
-        return cls(
+        fitted = cls(
             schema=dataclasses.replace(schema, ingress=plan.ingress),
             config=config,
             plan=plan,
             recode=recode,
+            encoding=encoding,
             affine=Affine.fit(x, n_scaled, len(plan.cyclic_names), n_imputed, config, power),
             power=power,
             quantiles=Quantiles.fit(x[:, :n_scaled], config.n_quantiles, extreme=config.quantile_ties == "extreme")
             if n_scaled and config.num_scaler == "quantile"
             else None,
+            made=None,
+            kept=None,
             indicator_trained=_often_both(missing.sum(axis=0), n_rows, fewest),
             onehot_trained=np.array([bool((codes[:, column.source] == column.code).any()) for column in plan.onehot], bool),
             absence_trained=_often_both(_n_missing(plan.absences, columns), n_rows, fewest),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
             columns=columns,
         )
+        if makes_any(plan):
+            stages = fitted._run_table(feeds, fitted._emit_stages)
+            fitted = dataclasses.replace(fitted, made=Made.fit(plan, config, stages[KNOWN], stages[SCALED]))
+        if plan.n_selected:
+            num = fitted._run_table(feeds, fitted._emit_table)[NUM]
+            classes = schema.target.type == "classification"
+            fitted = dataclasses.replace(fitted, kept=best_columns(num, y, weights, plan.n_selected, classes=classes))
+        return fitted
 
-    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value]) -> dict[str, Value]:
+    @property
+    def counts(self) -> dict[str, Sequence[Array]]:
+        """How often training rows have each code of ``cat``, and each id of a text, by ingress; one array a column."""
+        return {"cat": self.code_counts} | {step.tensor.name: [step.counts] for step in self.columns}
+
+    @property
+    def word_vectors(self) -> dict[str, WordVectors]:
+        """What embeddings of words begin with, by ingress, where a file was given."""
+        return {step.tensor.name: step.vectors for step in self.columns if isinstance(step, TextStep) and step.vectors}
+
+    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], fold: Value | None = None) -> dict[str, Value]:
         """Add the nodes under ``prep``: the tensors of the ingress that there are, by name.
 
-        ``num`` is FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, the others as ``schema.ingress.columns`` says.
+        ``num`` is FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, the others as ``schema.ingress.columns`` says. ``fold``:
+        INT64 ``[N, 1]``, as :attr:`folds`, where these are training rows.
         """
         with g.scope("prep"):
-            codes = emit_codes(g, self.plan, inputs)
-            if codes and self.recode:
-                codes = self.recode.emit(g, codes)
+            codes = self._emit_codes(g, inputs)
             entered = {step.tensor: step.emit(g, inputs[step.tensor.column]) for step in self.columns}
             tensors = {}
-            if blocks := [*self._emit_num_blocks(g, inputs, codes), *self._emit_absences(g, entered)]:
+            if blocks := [*self._emit_num_blocks(g, inputs, codes, fold), *self._emit_absences(g, entered)]:
                 tensors["num"] = concat(g, blocks)
             if codes and self.plan.embedded:
                 every = self.plan.embedded == tuple(range(len(self.plan.coded)))
                 tensors["cat"] = codes if every else take(g, codes, self.plan.embedded)
             return tensors | {column.name: tensor for column, (tensor, _) in entered.items()}
 
-    def to_model(self) -> onnx.ModelProto:
-        """A model of its own with the outputs ``prep/num``, ``prep/cat`` and so on, those that there are."""
+    @property
+    def folds(self) -> Array | None:
+        """The fold of each training row, int64 ``[n, 1]``, where they get other numbers than all other rows do."""
+        return self.encoding.folds[:, None] if self.encoding else None
+
+    def to_model(self, *, training: bool = False) -> onnx.ModelProto:
+        """A model of its own with the outputs ``prep/num``, ``prep/cat`` and so on, those that there are.
+
+        ``training``: that for training rows, whose further input ``prep/fold`` is :attr:`folds`.
+        """
         g = GraphBuilder()
-        tensors = self.emit(g, declare_inputs(g, self.schema))
+        inputs = declare_inputs(g, self.schema)
+        tensors = self.emit(g, inputs, g.input(FOLD, "INT64", ["N", 1]) if training and self.encoding else None)
         if "num" in tensors:
             g.output(tensors["num"], NUM, "FLOAT", ["N", self.plan.ingress.n_num])
         if "cat" in tensors:
@@ -125,39 +187,83 @@ class Preprocessing:
 
     def transform(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors of these rows by ingress, made by running :meth:`to_model`."""
-        outputs = run_chunked(self._session, feeds)
-        return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
+        return _by_ingress(run_chunked(self._session, feeds))
+
+    def transform_training(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """The same for the rows that it was fitted on: of a target encoding each row has the means of other folds."""
+        if not self.encoding:
+            return self.transform(feeds)
+        session = open_session(self.to_model(training=True).SerializeToString(), "cpu")
+        return _by_ingress(run_chunked(session, self.training_feeds(feeds)))
+
+    def training_feeds(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """The feeds of ``to_model(training=True)`` from those of the rows that it was fitted on."""
+        return dict(feeds) if self.folds is None else {**feeds, FOLD: self.folds}
 
     @functools.cached_property
     def _session(self) -> Session:
         """:meth:`to_model`, opened once: training, validation and the proof of parity all run it."""
         return open_session(self.to_model().SerializeToString(), "cpu")
 
-    def _emit_num_blocks(self, g: GraphBuilder, inputs: Mapping[str, Value], codes: Value | None) -> list[Value]:
+    def _run_table(self, feeds: Mapping[str, Array], emit: _Emit) -> dict[str, Array]:
+        """What is made of the training rows, without the columns that enter by themselves."""
+        g, table = GraphBuilder(), _table_of(self.schema, self.plan)
+        inputs = declare_inputs(g, table)
+        fold = g.input(FOLD, "INT64", ["N", 1]) if self.encoding else None
+        with g.scope("prep"):
+            outputs = emit(g, inputs, fold)
+        for name, (value, onnx_type, width) in outputs.items():
+            g.output(value, name, onnx_type, ["N", width])
+        session = open_session(g.to_model().SerializeToString(), "cpu")
+        return run_chunked(session, self.training_feeds({column.name: feeds[column.name] for column in table.features}))
+
+    def _emit_stages(self, g: GraphBuilder, inputs: Mapping[str, Value], fold: Value | None) -> _Outputs:
+        x = self._emit_x(g, inputs, self._emit_codes(g, inputs), fold)
+        assert x is not None
+        known, width = self.affine.emit_clipped(g, x), len(self.plan.x_names)
+        return {KNOWN: (known, "DOUBLE", width), SCALED: (self._emit_scaled(g, known), "DOUBLE", width)}
+
+    def _emit_table(self, g: GraphBuilder, inputs: Mapping[str, Value], fold: Value | None) -> _Outputs:
+        num = concat(g, self._emit_num_blocks(g, inputs, self._emit_codes(g, inputs), fold))
+        return {NUM: (num, "FLOAT", self.plan.ingress.n_num - len(self.plan.absences))}
+
+    def _emit_codes(self, g: GraphBuilder, inputs: Mapping[str, Value]) -> Value | None:
+        codes = emit_codes(g, self.plan, inputs)
+        return self.recode.emit(g, codes) if codes and self.recode else codes
+
+    def _emit_x(self, g: GraphBuilder, inputs: Mapping[str, Value], codes: Value | None, fold: Value | None) -> Value | None:
+        """The matrix ``x``; ``None`` where it has no columns."""
         plan = self.plan
         numbers = emit_numbers(g, plan, inputs)
         ranks = emit_ranks(g, codes, plan.ranked) if codes and plan.ranked else None
-        parts = [value for value in (ranks, numbers) if value]
-        blocks = []
-        if parts:
-            x = concat(g, parts)
-            blocks.append(g.op("Cast", self._emit_scaled(g, x), to=FLOAT))
+        means = self.encoding.emit(g, codes, plan.encoded, fold) if codes and self.encoding else None
+        parts = [value for value in (ranks, means, numbers) if value]
+        return concat(g, parts) if parts else None
+
+    def _emit_num_blocks(
+        self, g: GraphBuilder, inputs: Mapping[str, Value], codes: Value | None, fold: Value | None
+    ) -> list[Value]:
+        plan, made, blocks = self.plan, self.made, []
+        if x := self._emit_x(g, inputs, codes, fold):
+            known = self.affine.emit_clipped(g, x)
+            scaled = self._emit_scaled(g, known)
+            blocks.append(g.op("Cast", made.emit(g, known, scaled) if made else scaled, to=FLOAT))
             if plan.indicators:
                 blocks.append(self._emit_indicators(g, x))
+            blocks += made.emit_flags(g, known) if made else []
         if codes and plan.onehot:
             blocks.append(emit_onehot(g, codes, plan.onehot, self.onehot_trained))
-        return blocks
+        return blocks if self.kept is None else [g.op("Mul", concat(g, blocks), g.const(self.kept.astype(np.float32)))]
 
     def _emit_absences(self, g: GraphBuilder, entered: Mapping[ColumnTensor, tuple[Value, Value | None]]) -> list[Value]:
-        """The 0/1 columns that tell missing images, FLOAT ``[N, 1]`` each."""
+        """The 0/1 columns that tell missing images and texts, FLOAT ``[N, 1]`` each."""
         blocks, missing = [], {column.column: missing for column, (_, missing) in entered.items()}
         for column, trained in zip(self.plan.absences, self.absence_trained, strict=True):
             flag = g.op("Cast", g.op("Unsqueeze", missing[column.name], g.const(np.array([1], np.int64))), to=FLOAT)
             blocks.append(flag if trained else g.op("Mul", flag, g.const(np.float32(0))))
         return blocks
 
-    def _emit_scaled(self, g: GraphBuilder, x: Value) -> Value:
-        clipped = self.affine.emit_clipped(g, x)
+    def _emit_scaled(self, g: GraphBuilder, clipped: Value) -> Value:
         n_scaled, n_columns = len(self.plan.scaled_names), len(self.plan.x_names)
         if not (self.quantiles or self.power):
             return self.affine.emit_scaled(g, clipped)
@@ -180,6 +286,10 @@ class Preprocessing:
             return missing
         return g.op("Mul", missing, g.const(self.indicator_trained.astype(np.float32)))
 
+
+_Outputs: TypeAlias = dict[str, tuple[Value, str, int]]
+"""Values by the name of an output, with type and width."""
+_Emit: TypeAlias = Callable[[GraphBuilder, Mapping[str, Value], Value | None], _Outputs]
 
 # Vocabularies can be large: few are kept.
 _CODING_SESSIONS: Memo[Session] = Memo(4)
@@ -209,29 +319,38 @@ def _n_missing(absences: Sequence[Column], columns: Sequence[ColumnStep]) -> Arr
 
 def _coded(schema: Schema, plan: Plan, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """The first stage of these rows: what there is of ``prep/x`` and ``prep/codes``."""
-    own = {column.column for column in plan.columns}
-    table = dataclasses.replace(schema, features=tuple(column for column in schema.features if column.name not in own))
+    table = _table_of(schema, plan)
     if not table.features:
         return {}
     return run_chunked(_coding_session(table, plan), {column.name: feeds[column.name] for column in table.features})
 
 
+def _table_of(schema: Schema, plan: Plan) -> Schema:
+    """Without the columns that enter by themselves."""
+    own = {column.column for column in plan.columns}
+    return dataclasses.replace(schema, features=tuple(column for column in schema.features if column.name not in own))
+
+
+def _by_ingress(outputs: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
+
+
 def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:
-    """The first stage alone, for fitting: outputs ``prep/x`` without the ranks and ``prep/codes``."""
+    """The first stage alone, for fitting: outputs ``prep/x`` without what is made of codes, and ``prep/codes``."""
     g = GraphBuilder()
     inputs = declare_inputs(g, schema)
     with g.scope("prep"):
         numbers, codes = emit_numbers(g, plan, inputs), emit_codes(g, plan, inputs)
+    n_of_codes = len(plan.ranked) + len(plan.encoded) * len(plan.encodings)
     if numbers:
-        g.output(numbers, X, "DOUBLE", ["N", len(plan.x_names) - len(plan.ranked)])
+        g.output(numbers, X, "DOUBLE", ["N", len(plan.x_names) - n_of_codes])
     if codes:
         g.output(codes, CODES, "INT64", ["N", len(plan.coded)])
     return g.to_model()
 
 
-def _with_ranks(numbers: Array | None, codes: Array, n_rows: int) -> Array:
-    """The matrix ``x`` from the numbers of the first stage and the recoded codes of the ranked columns."""
-    if numbers is None and not codes.size:
-        return np.empty((n_rows, 0))
-    ranks = np.where(codes >= FIRST_LEVEL_CODE, codes - float(FIRST_LEVEL_CODE), np.nan)
-    return ranks if numbers is None else np.hstack([ranks, numbers]) if ranks.size else numbers
+def _with_codes(numbers: Array | None, codes: Array, means: Array | None, n_rows: int) -> Array:
+    """The matrix ``x``: ranks by the recoded codes of the ranked columns, target encodings, the numbers of the first stage."""
+    ranks = np.where(codes >= FIRST_LEVEL_CODE, codes - float(FIRST_LEVEL_CODE), np.nan).reshape(n_rows, -1)
+    blocks = [block for block in (ranks, means, numbers) if block is not None and block.shape[1]]
+    return blocks[0] if len(blocks) == 1 else np.hstack([np.empty((n_rows, 0)), *blocks])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder, Value
-from onnxlearn.preprocess.plan import OneHotColumn
 from onnxlearn.schema import FIRST_LEVEL_CODE, UNSEEN_CODE, Column
+
+if TYPE_CHECKING:
+    from onnxlearn.preprocess.plan import OneHotColumn
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,10 +30,13 @@ class Recode:
     table: Array
 
     @classmethod
-    def fit(cls, codes: Array, columns: Sequence[Column], min_rows: int | None) -> Recode:
+    def fit(
+        cls, codes: Array, columns: Sequence[Column], min_rows: int | None, buckets: Mapping[int, Sequence[int]] | None = None
+    ) -> Recode:
         """Send each level with fewer than ``min_rows`` rows among ``codes`` (int64 ``[n, S]``) to the unseen code.
 
-        ``None`` means :func:`default_min_rows`, and that levels of ordered columns stay: they have a rank.
+        ``None`` means :func:`default_min_rows`, and that levels of ordered columns stay: they have a rank. ``buckets``: of
+        columns that are hashed the bucket of each level, however many rows it has.
         """
         by_rows = default_min_rows(len(codes))
         tables = []
@@ -39,7 +44,10 @@ class Recode:
             counts = np.bincount(codes[:, i], minlength=column.n_codes)
             table = np.arange(column.n_codes)
             fewest = min_rows or (1 if column.kind == "ordered" else by_rows)
-            table[FIRST_LEVEL_CODE:][counts[FIRST_LEVEL_CODE:] < fewest] = UNSEEN_CODE
+            if buckets and i in buckets:
+                table[FIRST_LEVEL_CODE:] = np.asarray(buckets[i], np.int64) + FIRST_LEVEL_CODE
+            else:
+                table[FIRST_LEVEL_CODE:][counts[FIRST_LEVEL_CODE:] < fewest] = UNSEEN_CODE
             tables.append(table)
         sizes = [column.n_codes for column in columns]
         return cls(np.cumsum([0, *sizes[:-1]]), np.concatenate(tables))

@@ -13,8 +13,9 @@ from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.tasks.contents import Contents, is_whole, look
 from onnxlearn.tasks.images import image_column
-from onnxlearn.tasks.misfits import Misfits, declared_misfit, find_misfits
+from onnxlearn.tasks.misfits import PARSERS, Misfits, declared_misfit, find_misfits
 from onnxlearn.tasks.spellings import odd_spelling
+from onnxlearn.tasks.texts import is_prose, suggest_text, text_notes
 from onnxlearn.wire import dates
 from onnxlearn.wire.cells import LEADING_ZERO, NUMBER
 from onnxlearn.wire.frames import datetime_values
@@ -30,7 +31,6 @@ MIN_ROWS_ID_WARNING = 50
 ALMOST_ALL = 0.9
 RARE_ROWS = 2
 MIN_RARE_LEVELS = 10
-SUPPORTED_KINDS: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime", "image")
 
 # More than six digits of a second, and not all zeros.
 _FINE_TEXT = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
@@ -42,13 +42,15 @@ _NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
 class Inferred:
     """What a column turned out to be.
 
-    ``is_id``: it names the rows and should not be trained on. ``warned``: what deserves more than a note.
+    ``is_id``: it names the rows and should not be trained on. ``is_prose``: its texts read like sentences, whatever it was
+    taken for. ``warned``: what deserves more than a note.
     """
 
     column: Column
     notes: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     is_id: bool = False
+    is_prose: bool = False
 
 
 def infer_column(
@@ -72,12 +74,14 @@ def infer_column(
         require_images(series.array, name, where)
         return Inferred(image_column(name, series.array, images))
     contents = look(series, name, where)
-    if chosen in _BUILDERS and contents.holds == "str":
+    if chosen is not None and chosen in PARSERS and contents.holds == "str":
         misfit = declared_misfit(name, chosen, series.astype(object).tolist(), where)
         if misfit is not None:
             raise DataTypeError(misfit)
     inferred = _infer(contents, chosen, levels, strict_bool=strict_bool)
     _notice(contents, inferred, told=kind is not None or levels is not None)
+    if chosen == "text":
+        inferred.notes += text_notes(name, series.astype(object).tolist(), where)
     if kind is None and levels is None and inferred.column.kind == "categorical":
         misfits = slips(contents, series)
         if misfits is not None:
@@ -90,14 +94,10 @@ def infer_column(
 
 
 def _checked_kind(name: str, kind: str) -> Kind:
-    if kind == "text":
-        raise DataError(
-            f"column {name!r}: kind {kind!r} is not supported in this version; use one of {listing(SUPPORTED_KINDS)}"
-        )
     for known in KINDS:
         if kind == known:
             return known
-    raise DataError(f"column {name!r}: there is no kind {kind!r}; use one of {listing(SUPPORTED_KINDS)}")
+    raise DataError(f"column {name!r}: there is no kind {kind!r}; use one of {listing(KINDS)}")
 
 
 def _infer(contents: Contents, kind: Kind | None, levels: Sequence[Level] | None, *, strict_bool: bool) -> Inferred:
@@ -174,7 +174,13 @@ def _datetime_dtype(contents: Contents) -> str:
     return "utc" if contents.holds == "utc" else "naive"
 
 
-_BUILDERS = {"numeric": _numeric_dtype, "boolean": _boolean_dtype, "datetime": _datetime_dtype}
+def _text_dtype(contents: Contents) -> str:
+    if contents.holds not in ("str", "nothing"):
+        raise _unfit(contents, "text", "convert it with .astype(str)")
+    return "str"
+
+
+_BUILDERS = {"numeric": _numeric_dtype, "boolean": _boolean_dtype, "datetime": _datetime_dtype, "text": _text_dtype}
 
 
 def _unfit(contents: Contents, kind: str, way_out: str) -> DataTypeError:
@@ -291,11 +297,19 @@ def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int)
     if n_values < MIN_ROWS_ID or column.dtype not in ("str", "int64") or column.kind == "ordered":
         return
     is_text, never_repeats = column.dtype == "str", n_distinct == n_values
+    inferred.is_prose = is_text and contents.categories is None and is_prose(contents.present.tolist())
     if never_repeats and is_text:
         inferred.is_id = True
     elif never_repeats and column.kind == "numeric":
         inferred.is_id = int(contents.present.max()) - int(contents.present.min()) == n_values - 1
-    if inferred.is_id or n_values < MIN_ROWS_ID_WARNING:
+    if inferred.is_id:
+        return
+    if inferred.is_prose:
+        inferred.warned.append(
+            f"column {column.name!r}: texts of several words, trained on as categories; {suggest_text(column.name)}"
+        )
+        return
+    if n_values < MIN_ROWS_ID_WARNING:
         return
     if never_repeats or (is_text and n_distinct >= ALMOST_ALL * n_values):
         often = "never" if never_repeats else "hardly ever"

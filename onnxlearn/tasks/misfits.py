@@ -22,7 +22,7 @@ MAX_MISFITS = 5
 MIN_FITTING = 0.9
 """From this share of fitting cells on, or of distinct ones, the others look like slips."""
 
-_PARSERS: Mapping[Kind, Callable[[str], object]] = {
+PARSERS: Mapping[Kind, Callable[[str], object]] = {
     "numeric": parse_number,
     "boolean": parse_boolean,
     "datetime": dates.parse_iso,
@@ -83,7 +83,7 @@ def _as_missing(cells: Sequence[str], kind: Kind) -> str:
 
 def first_misfit(values: Sequence[object], kind: Kind) -> tuple[int, str] | None:
     """The first text that does not write a value of the kind, with its row; the empty one is missing."""
-    parse = _PARSERS[kind]
+    parse = PARSERS[kind]
     fits: dict[str, bool] = {}
     for row, value in enumerate(values):
         if isinstance(value, str) and value:
@@ -99,7 +99,7 @@ def find_misfits(series: pd.Series[Any], counts: Mapping[str, int]) -> Misfits |
 
     ``series`` has all of its rows, ``counts`` says how often each text occurs.
     """
-    for kind, parse in _PARSERS.items():
+    for kind, parse in PARSERS.items():
         # Real text is recognised after a few of its values.
         odd = list(itertools.islice((text for text in counts if parse(text) is None), MAX_MISFITS + 1))
         if not 0 < len(odd) <= MAX_MISFITS:

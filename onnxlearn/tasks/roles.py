@@ -13,9 +13,10 @@ from onnxlearn.errors import ColumnNotFoundError, DataError, DataTypeError, list
 from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import DEFAULT_NA, OUTPUT_NAMES, Column, Label, Level, Schema
 from onnxlearn.tasks.contents import look
-from onnxlearn.tasks.infer import infer_column
+from onnxlearn.tasks.infer import Inferred, infer_column
 from onnxlearn.tasks.misfits import first_misfit
 from onnxlearn.tasks.targets import infer_target
+from onnxlearn.tasks.texts import suggest_text
 from onnxlearn.wire.feeds import require_columns, unique_column
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.values import Place, describe, is_missing, row_place
@@ -124,7 +125,9 @@ def make_schema(
             f"no feature is left to train on beside {_taken(roles, identifiers)}; add columns, or give fewer of them a role"
         )
     all_notes = [*notes, *target_notes, *(note for found in inferred for note in found.notes)]
-    warned = [_identifier_note(column) for column in identifiers] + [text for found in inferred for text in found.warned]
+    warned = [_identifier_note(found) for found in inferred if found.is_id] + [
+        text for found in inferred for text in found.warned
+    ]
     schema = Schema(
         name=name or roles.target[0],
         features=tuple(columns),
@@ -210,11 +213,13 @@ def _check_option(option: str, names: Mapping[str, Any] | Sequence[str], frame: 
             )
 
 
-def _identifier_note(column: Column) -> str:
+def _identifier_note(found: Inferred) -> str:
+    column = found.column
+    as_is = f"to train on it say kinds={{{column.name!r}: {column.kind!r}}} (--kind {column.name}={column.kind})"
     what = "text that never repeats" if column.dtype == "str" else "row numbers (integers without a gap or repetition)"
     return (
         f"column {column.name!r} holds {what}: taken for an identifier of the rows (id) and not trained on; "
-        f"to train on it say kinds={{{column.name!r}: {column.kind!r}}} (--kind {column.name}={column.kind})"
+        f"{suggest_text(column.name) if found.is_prose else as_is}"
     )
 
 

@@ -16,7 +16,7 @@ from onnxlearn.errors import DataError, ParameterError, ProviderError
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, other_values
 from onnxlearn.task import Task
-from onnxlearn.testing.learner import example_images
+from onnxlearn.testing.learner import example_images, example_texts
 from onnxlearn.testing.parity import expect
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ BESIDE: Mapping[str, Sequence[Settings]] = {
 OTHERS: Mapping[str, Sequence[Any]] = {
     "time_budget": [1e-9], "freeze": [("*weight",), ("*bias",)], "param_groups": [{"*": {"lr": 0.5}}],
     "unfreeze": [{"*weight": 2}, {"*bias": 2}],
+    "text_length": [2], "text_max_words": [3], "text_min_rows": [20],
     "image_height": [7], "image_width": [7], "image_mean": [(0.4,)], "image_std": [(0.3,)],
-    "monitor": ["score"], "measures": _MEASURES,
+    "monitor": ["score"], "measures": _MEASURES, "formulas": [{"squared": "size ** 2"}],
 }  # fmt: skip
 
 REFUSALS = (DataError, ParameterError, ProviderError)
@@ -76,13 +77,15 @@ def check_effects(
     expect(not problems, f"learner {learner.name!r}: " + "; ".join(problems))
 
 
-def effect_tasks(*, images: bool = False) -> dict[str, Task]:
-    """A small task for each type of target, whose columns are all that a parameter may ask for; ``images`` too."""
+def effect_tasks(*, images: bool = False, texts: bool = False) -> dict[str, Task]:
+    """A small task for each type of target, whose columns are all that a parameter may ask for; images and texts if asked."""
     import pandas as pd
 
     frame, kinds = effect_frame(), {}
     if images:
-        frame["picture"], kinds = pd.Series(example_images(len(frame)), dtype=object), {"picture": "image"}
+        frame["picture"], kinds["picture"] = pd.Series(example_images(len(frame)), dtype=object), "image"
+    if texts:
+        frame["words"], kinds["words"] = pd.Series(example_texts(len(frame)), dtype=object), "text"
     features = [name for name in frame.columns if name not in ("sort", "two", "amount")]
     return {
         what: Task.from_frame(frame[[*features, target]], target, name=what, kinds=kinds)
@@ -143,7 +146,8 @@ class _Fits:
 
     def __init__(self, learner: Learner, beside: Mapping[str, Sequence[Settings]], glance: Glance | None) -> None:
         self.learner, self.beside, self.glance = learner, beside, glance
-        self.tasks = effect_tasks(images=any(param.on == "images" for param in learner.params))
+        data = {param.on for param in learner.params}
+        self.tasks = effect_tasks(images="images" in data, texts="texts" in data)
         self.fits: dict[tuple[str, str], Fit | None] = {}
         self.glances: dict[tuple[str, str], str | None] = {}
 

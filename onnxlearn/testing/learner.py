@@ -17,7 +17,7 @@ from onnxlearn.registry import learner_infos
 from onnxlearn.task import Task
 from onnxlearn.testing.elsewhere import check_elsewhere
 from onnxlearn.testing.levels import check_levels
-from onnxlearn.testing.parity import BATCH_SIZES, TOLERANCE, assert_parity, expect, run_reference
+from onnxlearn.testing.parity import BATCH_SIZES, LARGEST_TOLERANCE, TOLERANCE, assert_parity, expect, run_reference
 from onnxlearn.testing.torchfree import check_without_torch
 from onnxlearn.wire.feeds import join_feeds
 
@@ -70,7 +70,17 @@ def example_images(n_rows: int = 60, seed: int = 0) -> list[Array | None]:
     return [rng.integers(0, 256, (*size, 3), np.uint8) if rng.random() < 0.9 else None for size in sizes.tolist()]
 
 
-Columns: TypeAlias = Literal["mixed", "numeric", "categorical", "one number", "one category", "images", "mixed with images"]
+def example_texts(n_rows: int = 60, seed: int = 0) -> list[str | None]:
+    """Texts of words of which some are rare, in several spellings; of some rows none."""
+    rng = np.random.default_rng(seed)
+    words = [f"{a}{b}" for a in "bdgklm" for b in ("ad", "Ill", "OR", "um")]
+    texts = [" ".join(rng.choice(words[: 4 + 4 * (i % 6)], rng.integers(1, 20))) for i in range(n_rows)]
+    return [f"{text.capitalize()}." if rng.random() < 0.9 else None for text in texts]
+
+
+Columns: TypeAlias = Literal[
+    "mixed", "numeric", "categorical", "one number", "one category", "images", "mixed with images", "texts", "mixed with texts"
+]
 
 _COLUMNS: dict[Columns, tuple[str, ...]] = {
     "mixed": ("size", "width", "count", "shape", "code", "grade", "open", "day", "still"),
@@ -80,23 +90,28 @@ _COLUMNS: dict[Columns, tuple[str, ...]] = {
     "one category": ("shape",),
     "images": ("picture",),
     "mixed with images": ("size", "shape", "code", "picture"),
+    "texts": ("words",),
+    "mixed with texts": ("size", "shape", "code", "words"),
 }
-_WITH_IMAGES: tuple[Columns, ...] = ("images", "mixed with images")
+_TABLES: tuple[Columns, ...] = ("mixed", "numeric", "categorical", "one number", "one category")
 
 
 def example_tasks(n_rows: int = 60, columns: Columns = "mixed") -> dict[str, Task]:
     """Tasks of :func:`example_frame`: several classes, two classes, one number, several numbers.
 
-    ``columns``: all of them, numbers alone, categories alone, one single number, one single category, or images alone and
-    beside others.
+    ``columns``: all of them, numbers alone, categories alone, one single number, one single category, images alone and beside
+    others, or texts so.
     """
     import pandas as pd
 
     frame = example_frame(n_rows)
     kinds = {}
-    if columns in _WITH_IMAGES:
+    if "picture" in _COLUMNS[columns]:
         frame["picture"] = pd.Series(example_images(n_rows), dtype=object)
         kinds["picture"] = "image"
+    if "words" in _COLUMNS[columns]:
+        frame["words"] = pd.Series(example_texts(n_rows), dtype=object)
+        kinds["words"] = "text"
     targets: dict[str, str | list[str]] = {"classes": "sort", "two": "two", "number": "amount", "numbers": ["amount", "count"]}
     tasks = {}
     for name, target in targets.items():
@@ -110,7 +125,7 @@ def check_learner(learner: Learner, tasks: Iterable[Task] | None = None) -> None
     """A learner keeps its contract on each of these tasks.
 
     Default: :func:`example_tasks` of the types that it can do, with columns of every kind, with numbers alone, with
-    categories alone, with one number and with one category; for learners that take images, with images too.
+    categories alone, with one number and with one category; for learners that take images or texts, with these too.
 
     Its parameters round-trip and refuse unknown names; tasks of other types are refused; it gives the same bytes again, in
     this process and in another one. The file takes batches of any size and hostile rows, gives finite outputs of the promised
@@ -180,8 +195,11 @@ def check_types(learner: Learner) -> None:
 def _tasks_for(learner: Learner) -> list[Task]:
     info = learner_infos().get(learner.name)
     takes_images = info is not None and "image" in info.kinds
+    takes_texts = info is not None and "text" in info.kinds
     needs_images = info is not None and info.needs_kind == "image"
-    chosen = [columns for columns in _COLUMNS if (takes_images if columns in _WITH_IMAGES else not needs_images)]
+    chosen = [columns for columns in _TABLES if not needs_images]
+    chosen += [columns for columns, names in _COLUMNS.items() if takes_images and "picture" in names]
+    chosen += [columns for columns, names in _COLUMNS.items() if takes_texts and "words" in names]
     tasks = [task for columns in chosen for task in example_tasks(columns=columns).values()]
     return [task for task in tasks if task.schema.target.type in learner.tasks]
 
@@ -212,6 +230,7 @@ def _check_computation(learner: Learner, model: Model, train: Task) -> None:
     scaling = {} if train.schema.target.classes else {"center": train.truth().mean(axis=0), "scale": train.truth().std(axis=0)}
     parity, outputs = model.metadata["parity"], model.predict_feeds(rows)
     tolerance = max(TOLERANCE, parity.get("tolerance", 0.0))
+    expect(tolerance <= LARGEST_TOLERANCE, f"the parity allows {tolerance:g}, more than {LARGEST_TOLERANCE:g}")
     expected = run_reference(model.to_bytes(), rows)
     assert_parity(model.to_bytes(), rows, expected, **scaling, tolerance=tolerance, batch_sizes=())
     if parity or not _is_constant(outputs):

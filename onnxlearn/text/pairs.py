@@ -9,8 +9,7 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
-from onnxlearn.text.vocabulary import FIRST_WORD_ID, PADDING_ID
-from onnxlearn.text.words import ints
+from onnxlearn.text.words import FIRST_WORD_ID, PADDING_ID, ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

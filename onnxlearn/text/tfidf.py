@@ -9,8 +9,7 @@ import numpy as np
 
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
-from onnxlearn.text.vocabulary import FIRST_WORD_ID
-from onnxlearn.text.words import ints, zeros
+from onnxlearn.text.words import FIRST_WORD_ID, ints, zeros
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.errors import TableReadError
+from onnxlearn.errors import ParameterError, TableReadError
+from onnxlearn.params import to_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,6 +25,41 @@ class WordVectors:
 
     vectors: Array
     found: Array
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """A file of word vectors, known by what is in it: a model's metadata tells its SHA-256, not its path."""
+
+    path: str
+
+    @classmethod
+    def of(cls, what: Any) -> VectorFile:
+        """The file at a path. Raises: ParameterError for anything else; TableReadError where it cannot be read."""
+        if isinstance(what, VectorFile):
+            return what
+        if not isinstance(what, str | Path):
+            raise ParameterError(f"text_vectors takes the path of a file of word vectors, not a {type(what).__qualname__}")
+        file = cls(str(what))
+        # It is opened now, so that a mistake is known before any training.
+        _ = file.d
+        return file
+
+    @functools.cached_property
+    def d(self) -> int:
+        """Numbers of a vector, by the first line."""
+        return len(next(_lines(Path(self.path)))[2])
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the file."""
+        with Path(self.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@to_json.register
+def _(file: VectorFile) -> dict[str, Any]:
+    return {"d": file.d, "sha256": file.sha256}
 
 
 def read_word_vectors(path: str | Path, words: Sequence[str]) -> WordVectors:

@@ -11,11 +11,9 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import ML_DOMAIN, GraphBuilder, Value
-from onnxlearn.text.words import Splitter, to_grid
+from onnxlearn.text.words import FIRST_WORD_ID, PADDING_ID, UNKNOWN_ID, Splitter, to_grid
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-PADDING_ID, UNKNOWN_ID, FIRST_WORD_ID = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.graph.builder import GraphBuilder, Value
+
+if TYPE_CHECKING:
+    # Settings and tasks know words and need no onnx.
+    from onnxlearn.graph.builder import GraphBuilder, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+# Behind the end of a text, for a word that is not known, and of the first one that is.
+PADDING_ID, UNKNOWN_ID, FIRST_WORD_ID = 0, 1, 2
 
 CUTS = '\n\r\t\u00a0<>…“”—;()/"!?:.,'
 """Characters that end a word, besides the space: what is frequent stands last, as each cut costs by the pieces before it."""

@@ -11,6 +11,7 @@ from onnxlearn.wire.tensors import Tensor, array_tensor
 
 _DATES = ("2024-02-29T12:30:00", "1999-12-31T23:59:59")
 _NUMBERS = (1.0, 2.5)
+_TEXTS = ("Good value, and it works.", "Not what I had hoped for: it broke at once!")
 
 
 def example_rows(schema: Schema, n: int = 2) -> list[dict[str, Any]]:
@@ -35,6 +36,8 @@ def _example(column: Column, i: int) -> Any:
         return (1 - i % 2) if column.dtype == "int64" else i % 2 == 0
     if column.kind == "datetime":
         return _DATES[i % 2] + ("Z" if column.dtype == "utc" else "")
+    if column.kind == "text":
+        return _TEXTS[i % 2]
     number = _NUMBERS[i % 2]
     return int(number) if column.dtype == "int64" else number
 

@@ -110,6 +110,8 @@ def converter(column: Column) -> Converter:
         return by_type.get(column.dtype, _number)
     if column.kind in ("categorical", "ordered"):
         return _whole if column.dtype == "int64" else _text
+    if column.kind == "text":
+        return _text
     if column.kind == "boolean":
         convert = _bit if column.dtype == "int64" else _boolean
         return _strict(convert) if column.strict_bool else convert

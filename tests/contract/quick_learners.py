@@ -47,7 +47,11 @@ class HashSeeded(Featureless):
 
 
 GRAPH = (
-    [ingress.num(optional=True), ingress.cat(optional=True) >> nn.embedding(4)]
+    [
+        ingress.num(optional=True),
+        ingress.cat(optional=True) >> nn.embedding(4),
+        ingress.text(optional=True) >> nn.embedding_bag(4),
+    ]
     >> nn.merge_cat()
     >> nn.block(nn.linear(8) >> nn.relu() >> nn.dropout(0.1), n_blocks=2)
     >> nn.head()
@@ -57,17 +61,18 @@ GRAPH = (
 QUICK = {"max_epochs": 2, "n_blocks": 2, "d_block": 16, "device": "cpu"}
 SMALL = {"n_blocks": 1, "d_block": 8}
 SMALL_IMAGES = {"image_height": 8, "image_width": 8}
+SMALL_TEXTS = {"text_length": 12, "text_max_words": 20}
 QUICK_OF = {
     "bagging": {"n_folds": 2},
     "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
     # First steps are equally large for all weights, and may give levels the same ones.
     "linear": {"max_epochs": 8},
     "module": {"module": Own},
-    "graph": {"graph": GRAPH},
+    "graph": {"graph": GRAPH, **SMALL_TEXTS},
     "cnn": {"width": 4, "n_convs": 1, **SMALL_IMAGES},
     "resnet": {"width": 4, "n_blocks": 1, **SMALL_IMAGES},
     "backbone": {"backbone": "resnet20", **SMALL_IMAGES},
-    "multimodal": {"width": 4, "n_convs": 1, "n_blocks": 1, **SMALL_IMAGES},
+    "multimodal": {"width": 4, "n_convs": 1, "n_blocks": 1, **SMALL_IMAGES, **SMALL_TEXTS},
 }
 TABLE_LEARNERS = sorted(name for name, info in learner_infos().items() if info.needs_kind is None)
 """Those that fit tables without images."""

@@ -52,6 +52,19 @@ def calibrated():
     }
 
 
+# Steps that are off by default: of those that make a column of one feature all is told.
+TOLD = {
+    "bins": {"num_bins": 4},
+    "target encoding": {"cat_encoding": "target"},
+    "hashing": {"cat_encoding": "hash", "cat_buckets": 4},
+    "selection": {"num_select": 9},
+}
+UNTOLD = {
+    "components": {"num_pca": 2, "num_bins": 3, "bin_encoding": "ordinal"},
+    "products": {"num_polynomial": 2, "num_splines": 4, "formulas": {"half": "num / 2"}},
+}
+
+
 def read(folder, name):
     return onnx.load(folder / name)
 
@@ -111,6 +124,25 @@ def _outputs(folder, feeds):
 LEARNERS = TABLE_LEARNERS
 # Each learner with classes or with numbers: what stands behind the network hangs on the head alone.
 SOME = [(name, ("several texts", "far number")[i % 2]) for i, name in enumerate(LEARNERS)]
+
+
+@pytest.mark.parametrize("target", ["several texts", "number"])
+@pytest.mark.parametrize("name", [*TOLD, *UNTOLD])
+def test_steps_that_are_off_by_default(name, target, tasks, tmp_path):
+    model = quick("linear", **{**TOLD, **UNTOLD}[name]).fit(tasks[target], progress=False)
+    lines = model.export("encoded", tmp_path / "out")
+    check_parts(model, tmp_path / "out")
+    tensor = next(each for each in document(tmp_path / "out")["tensors"].values() if each["type"] == "float32")
+    names = [column["name"] for column in tensor["columns"]]
+    told = [name for name in names if name]
+    assert told == [wanted for name, wanted in zip(names, model.schema.ingress.num_names, strict=True) if name]
+    if name in TOLD:
+        assert lines == []
+        check_recipe(model, tmp_path / "out")
+    else:
+        (line,) = lines
+        assert line.endswith("columns: prep.onnx alone makes the others")
+        assert 0 < len(told) < len(names)
 
 
 @pytest.mark.parametrize(("name", "target"), SOME)

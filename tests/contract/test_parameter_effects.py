@@ -1,5 +1,7 @@
 """Every parameter that a learner accepts changes something: registering a learner is what tests it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -9,6 +11,7 @@ import onnxlearn as ol
 from onnxlearn.images.extractor import Extractor
 from onnxlearn.registry import learner, learner_infos
 from onnxlearn.testing import check_effects
+from onnxlearn.text.vectors import VectorFile
 from onnxlearn_models.arguments import state_digest
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.network_learner import NetworkLearner
@@ -41,6 +44,16 @@ class Other(Own):
         self.layers[1] = nn.ReLU()
 
 
+class Numbers(Own):
+    """One that asks for no codes."""
+
+    def __init__(self, n_num, n_outputs):
+        super().__init__(n_num, (), n_outputs)
+
+    def forward(self, num):
+        return self.layers(num)
+
+
 def half(epoch):
     return 0.5**epoch
 
@@ -58,6 +71,7 @@ GRAPH = (
         ol.ingress.num(optional=True),
         ol.ingress.cat(optional=True) >> ol.nn.embedding(4),
         ol.ingress.image(optional=True) >> ol.nn.flatten() >> ol.nn.linear(3, id="pixels"),
+        ol.ingress.text(optional=True) >> ol.nn.embedding_bag(),
     ]
     >> ol.nn.merge_cat()
     >> ol.nn.block(ol.nn.linear(8) >> ol.nn.batch_norm1d() >> ol.nn.relu() >> ol.nn.dropout(0.1), n_blocks=2)
@@ -80,14 +94,16 @@ class BesideItsOwn(StartWeights):
 SMALL = {
     "max_epochs": 2, "batch_size": 24, "device": "cpu", "datetime_parts": ("elapsed",), "n_blocks": 1, "d_block": 4, "n_max": 8,
     "n_layers": 3, "layer_units": (4,), "attention_n_heads": 2, "n_members": 2, "n_steps": 1, "n_d": 2, "n_a": 2, "n_folds": 2,
-    "image_height": 8, "image_width": 8, "backbone": "resnet20",
+    "image_height": 8, "image_width": 8, "text_length": 12, "text_max_words": 20, "backbone": "resnet20",
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
 SETTINGS = {
     "bagging": {"base": "linear"}, "graph": {"graph": GRAPH}, "cnn": {"width": 4, "n_convs": 1}, "resnet": {"width": 4},
 }  # fmt: skip
 # What has one value alone for these rows.
-WITHOUT = {"compile", "image__column", "flatten__start", "flatten__end"}
+WITHOUT = {"compile", "image__column", "flatten__start", "flatten__end", "text__column"}
+# The graph looks words up, and cannot where they come as numbers.
+OF_NUMBERS = {"text_form", "text_sublinear"}
 # What choices ask for, and values of theirs that have no default.
 GO_WITH = {
     "lbfgs": {"max_epochs": 1},
@@ -103,7 +119,13 @@ OTHERS = {
     "schedule_milestones": [(1,)],
     "module": [Other],
     "graph": [
-        [ol.ingress.num(optional=True), ol.ingress.image(optional=True) >> ol.nn.flatten()] >> ol.nn.merge_cat() >> ol.nn.head()
+        [
+            ol.ingress.num(optional=True),
+            ol.ingress.image(optional=True) >> ol.nn.flatten(),
+            ol.ingress.text(optional=True) >> ol.nn.embedding_bag(2),
+        ]
+        >> ol.nn.merge_cat()
+        >> ol.nn.head()
     ],
     "block__tweak": [narrow],
     "base": ["entity_mlp"],
@@ -113,10 +135,15 @@ OTHERS = {
     "image_encoder": ["resnet20"],
     "weights": [StartWeights(ResNetEncoder(3, RESNETS["resnet20"]).state_dict(), "a network")],
     "n_blocks": [2, (1, 2, 1)],
+    "text_vectors": [VectorFile.of(Path(__file__).with_name("word_vectors.txt"))],
 }
 
 
-BESIDE = {"weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}]}
+# A network of one's own that asks for codes refuses other encodings.
+BESIDE = {
+    "weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}],
+    **dict.fromkeys(("cat_smoothing", "cat_folds", "cat_buckets"), [{"module": Numbers}]),
+}
 
 
 def extractor():
@@ -131,6 +158,9 @@ def extractor():
 
 OTHERS |= {"image_extractor": [extractor()], "image_extractor_output": ["other"]}
 BESIDE |= {"image_extractor_output": [{"image_extractor": extractor()}]}
+
+
+GRAPH_SETTINGS = {param.name for param in learner("graph").params}
 
 
 def small(name):
@@ -151,9 +181,21 @@ def trained(learner, task):
 @pytest.mark.parametrize("name", sorted(learner_infos()))
 def test_every_parameter_has_an_effect_where_it_says_that_it_counts(name):
     chosen = small(name)
-    names = {param.name for param in chosen.params} - WITHOUT
+    names = {param.name for param in chosen.params} - WITHOUT - (OF_NUMBERS if name == "graph" else set())
     glance = trained if isinstance(chosen, NetworkLearner) else None
     check_effects(chosen, others=OTHERS, beside=BESIDE, names=names, glance=glance)
+
+
+def as_numbers(x):
+    return x.float()
+
+
+def test_texts_enter_a_graph_in_each_of_their_forms():
+    words = ol.ingress.text() >> ol.nn.fn(as_numbers) >> ol.nn.linear(3, id="words")
+    rest = [ol.ingress.num(), ol.ingress.image() >> ol.nn.flatten()]
+    graph = [*rest, words] >> ol.nn.merge_cat() >> ol.nn.head()
+    chosen = learner("graph", graph=graph, **{key: value for key, value in SMALL.items() if key in GRAPH_SETTINGS})
+    check_effects(chosen, names=OF_NUMBERS, glance=trained)
 
 
 @pytest.mark.slow

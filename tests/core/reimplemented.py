@@ -113,6 +113,10 @@ def power(x, step, told):
 STEPS = {
     "code": code,
     "recode": lambda x, step, told: step["codes"][x],
+    "mean": lambda x, step, told: step["means"][x],
+    "between": lambda x, step, told: float(
+        (step["low"] is None or x >= step["low"]) and (step["high"] is None or x < step["high"])
+    ),
     "rank": lambda x, step, told: float(x - 2) if x >= 2 else math.nan,
     "equals": lambda x, step, told: float(x == step["code"]),
     "date_part": date_part,

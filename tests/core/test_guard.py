@@ -17,7 +17,7 @@ from onnxlearn import guard
 from onnxlearn.errors import ModelFileError
 from onnxlearn.graph.metadata import embed
 from onnxlearn.model import Model
-from onnxlearn.operators import OPERATORS, OPSETS, SIZED
+from onnxlearn.operators import OPERATORS, OPSETS, SIZED, WINDOWED
 from onnxlearn.runtime import open_session
 
 SCHEMA = schema_of(PRICE)
@@ -106,6 +106,8 @@ TRUSTED = {
     "a node Expand asks for 109951162777[6] elements": sized_by_node(value=CONSTANT),
     "a node Expand asks for 1099511627[7]76 elements": sized_by_node(value_ints=[2**20, 2**20]),
     "a node Expand asks for 549755813888 elements": sized_by_node(value_int=2**39),
+    "a node ConvTranspose asks for 1099511627776 elements": node("ConvTranspose", "x", "x", strides=[2**20, 2**20]),
+    "a node Conv asks for 1073741824 elements": node("Conv", "x", "x", kernel_shape=[1, 1], pads=[1, 1, 1, 2**30]),
     "it has [0-9]+ nodes, more than 20000": many_nodes,
 }
 REFUSED = {
@@ -256,7 +258,7 @@ def test_rows_of_an_output_that_fill_memory():
 def test_the_operators_are_the_standards_own():
     known = {(each.domain, each.name) for each in onnx.defs.get_all_schemas_with_history()}
     assert {(domain, name) for domain, names in OPERATORS.items() for name in names} <= known
-    assert set(SIZED) <= OPERATORS[""]
+    assert set(SIZED) | WINDOWED <= OPERATORS[""]
     assert OPERATORS.keys() == OPSETS.keys()
     assert max(OPSETS[""]) <= onnx.defs.onnx_opset_version()
 

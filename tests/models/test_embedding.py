@@ -17,12 +17,12 @@ def test_forward_is_the_tables_side_by_side():
 def test_settled_codes_are_the_mean_of_the_training_rows():
     layer = CodeEmbedding([5], [3])
     before = layer.tables[0].weight.detach().clone()
-    settle(torch.nn.Sequential(layer), [np.array([0, 0, 6, 3, 0])])
+    settle(torch.nn.Sequential(layer), {"cat": [np.array([0, 0, 6, 3, 0])]})
     after = layer.tables[0].weight.detach()
     torch.testing.assert_close(after[[2, 3]], before[[2, 3]], rtol=0, atol=0)
     mean = (6 * before[2] + 3 * before[3]) / 9
     torch.testing.assert_close(after[[0, 1, 4]], mean.expand(3, 3))
-    settle(layer, [np.array([0, 0, 6, 3, 0])])
+    settle(layer, {"cat": [np.array([0, 0, 6, 3, 0])]})
     assert torch.equal(after, layer.tables[0].weight.detach())
 
 

@@ -7,13 +7,18 @@ from onnxlearn.networks.layers.ingress import Entry
 from onnxlearn.networks.layers.structure import Structure
 from onnxlearn.networks.nn import LAYERS
 from onnxlearn.networks.tensor import Tensor
-from onnxlearn.schema import Ingress, Schema, Target
+from onnxlearn.schema import ColumnTensor, Ingress, Schema, Target
 
 SCHEMA = Schema(
     name="t",
     features=(),
     target=Target(names=("y",), type="classification", dtype="str", classes=("a", "b", "c")),
-    ingress=Ingress(num_names=("x", "z"), cat_names=("c", "d"), cardinalities=(4, 7)),
+    ingress=Ingress(
+        num_names=("x", "z"),
+        cat_names=("c", "d"),
+        cardinalities=(4, 7),
+        columns=(ColumnTensor(name="text_t", column="t", dtype="int64", shape=(5,), n_ids=9),),
+    ),
     d_out=3,
 )
 # A function of the user's own is tried, not inferred.
@@ -21,6 +26,7 @@ KINDS = sorted(
     kind for kind, layer in LAYERS.items() if not issubclass(layer, Entry | Structure) and kind not in ("input", "fn")
 )
 N_ROWS = 5
+CODES, WORDS = Tensor((N_ROWS, 2), "int64", "cat"), Tensor((N_ROWS, 5), "int64", "text_t")
 CASES = {}
 """By kind a function: draws settings, and rows of one or more tensors."""
 
@@ -40,8 +46,7 @@ def of(*kinds):
 def case(draw, kind):
     """A layer of this kind, and the tensors that go in, all sizes known; some cannot go together."""
     settings, *rows = CASES[kind](draw, kind)
-    dtype = "int64" if kind in ("embedding", "tokenizer_categ") else "float32"
-    return LAYERS[kind](**settings), tuple(Tensor((N_ROWS, *row), dtype) for row in rows)
+    return LAYERS[kind](**settings), tuple(row if isinstance(row, Tensor) else Tensor((N_ROWS, *row)) for row in rows)
 
 
 def row_of(draw, least=1, most=4):
@@ -68,10 +73,18 @@ def channels(draw):
     return {"d_out": draw(st.sampled_from([2, 4, 6])), "groups": draw(st.sampled_from([1, 2])), "bias": draw(flags)}
 
 
+above, anywhere = st.sampled_from([0.25, 1.0, 2.5]), st.sampled_from([-2.5, -0.5, 0.0, 1.5])
+POINTWISE = {
+    "leaky_relu": {"slope": anywhere}, "rrelu": {"low": st.sampled_from([-0.5, 0.125]), "high": above},
+    "elu": {"alpha": above}, "celu": {"alpha": above}, "gelu": {"approximate": st.sampled_from(["none", "tanh"])},
+    "hardtanh": {"low": st.sampled_from([-2.5, 0.0]), "high": above}, "softplus": {"beta": above, "threshold": anywhere},
+    "softshrink": {"lambd": above}, "hardshrink": {"lambd": above}, "threshold": {"threshold": anywhere, "value": anywhere},
+}  # fmt: skip
+
+
 @of(*(kind for kind in KINDS if issubclass(LAYERS[kind], Pointwise)), "identity")
 def as_it_was(draw, kind):
-    del kind
-    return {}, row_of(draw)
+    return {name: draw(strategy) for name, strategy in POINTWISE.get(kind, {}).items()}, row_of(draw)
 
 
 @of(*(kind for kind in KINDS if issubclass(LAYERS[kind], Gate)))
@@ -85,6 +98,7 @@ def gate(draw, kind):
 def conv(draw, kind):
     settings, row = window(draw, kind)
     settings |= {**channels(draw), "dilation": either(draw, st.integers(1, 2), n_places(kind))}
+    settings["padding_mode"] = draw(st.sampled_from(["zeros", "zeros", "reflect", "replicate", "circular"]))
     same = {"padding": "same", "stride": draw(st.sampled_from([1, 1, 2]))} if draw(flags) else {}
     return settings | same, row
 
@@ -167,13 +181,20 @@ def head(draw, kind):
 @of("embedding")
 def embedding(draw, kind):
     del kind
-    return {"d_out": draw(st.one_of(st.none(), small)), "d_max": draw(small)}, (2,)
+    return {"d_out": draw(st.one_of(st.none(), small)), "d_max": draw(small)}, draw(st.sampled_from([CODES, WORDS]))
+
+
+@of("embedding_bag")
+def embedding_bag(draw, kind):
+    del kind
+    settings = {"d_out": draw(st.one_of(st.none(), small)), "mode": draw(st.sampled_from(["mean", "sum"]))}
+    return settings, WORDS
 
 
 @of("tokenizer_categ")
 def tokenizer_categ(draw, kind):
     del kind
-    return {"d_token": draw(small)}, (2,)
+    return {"d_token": draw(small)}, CODES
 
 
 @of("tokenizer_num")
@@ -215,7 +236,8 @@ def attention(draw, kind):
 def encoder_layer(draw, kind):
     del kind
     n_heads = draw(st.integers(1, 3))
-    settings = {"n_heads": n_heads, "d_feedforward": 8, "norm_first": draw(flags)}
+    activation = draw(st.sampled_from(["relu", "gelu"]))
+    settings = {"n_heads": n_heads, "d_feedforward": 8, "activation": activation, "norm_first": draw(flags)}
     return settings, (draw(small), n_heads * draw(small))
 
 

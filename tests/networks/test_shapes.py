@@ -1,6 +1,7 @@
 """What is inferred of a layer is what torch gives, whatever is known of the sizes."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from layer_cases import KINDS, SCHEMA, case
 
 from onnxlearn.networks.layer import ShapeError
-from onnxlearn.networks.tensor import Tensor
 from onnxlearn_models.graphs.modules import MODULES, make_module
 
 QUIET = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -44,7 +44,7 @@ def test_inferred_is_observed(kind, data):
     assert observed is not None, "torch cannot, and it is not refused"
     assert inferred.shape == observed
     # What is not known of the sizes is not known of the result, and nothing else.
-    hidden = tuple(Tensor((None, *(None if data.draw(st.booleans()) else size for size in x.row)), x.dtype) for x in inputs)
+    hidden = tuple(replace(x, shape=(None, *(None if data.draw(st.booleans()) else size for size in x.row))) for x in inputs)
     try:
         partly = layer.tensor(hidden, SCHEMA)
     except ShapeError:
@@ -60,7 +60,7 @@ def test_inferred_is_observed(kind, data):
 @QUIET
 def test_with_all_sizes_of_rows_known_so_are_those_that_come_out(kind, data):
     layer, inputs = data.draw(case(kind))
-    batch = tuple(Tensor((None, *x.row), x.dtype) for x in inputs)
+    batch = tuple(replace(x, shape=(None, *x.row)) for x in inputs)
     try:
         found = layer.tensor(batch, SCHEMA)
     except ShapeError:

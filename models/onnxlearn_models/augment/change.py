@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.preprocess.config import ColumnsConfig
+from onnxlearn.preprocess.config import ImagesConfig
 from onnxlearn.preprocess.preprocessing import Preprocessing
 from onnxlearn_models.augment.augment import augment
 from onnxlearn_models.augment.config import AugmentConfig
@@ -22,7 +22,7 @@ def change_of(configs: Sequence[AugmentConfig], preprocessing: Preprocessing) ->
     images = [column.name for column in columns if column.kind == "image"]
     if not images or not any(each.asks for each in configs):
         return None
-    assert isinstance(config, ColumnsConfig), "images enter by it"
+    assert isinstance(config, ImagesConfig), "images enter by it"
     if config.image_extractor is not None:
         raise ParameterError("image_extractor makes features of images once, before the training: leave augment_... out")
     mean, std = config.image_mean, config.image_std

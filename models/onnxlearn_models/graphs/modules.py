@@ -27,6 +27,7 @@ from onnxlearn_models.graphs.plain import (
 from onnxlearn_models.layers.activation import GATED
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.embedding import CodeEmbedding, TokenEmbedding
+from onnxlearn_models.layers.words import WordBag, WordEmbedding
 
 Make: TypeAlias = Callable[[Any, tuple[Tensor, ...], Schema], nn.Module]
 """Of a layer, what comes in, and the schema."""
@@ -114,10 +115,22 @@ def _head(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
 
 @makes("embedding")
 def _embedding(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
-    del inputs
     assert schema.ingress is not None
+    if inputs[0].source != "cat":
+        return _words(layer, inputs[0], schema)
     counts = schema.ingress.cardinalities
     return CodeEmbedding(counts, layer.widths(counts), std=layer.std)
+
+
+@makes("embedding_bag")
+def _embedding_bag(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
+    return WordBag(_words(layer, inputs[0], schema), layer.mode)
+
+
+def _words(layer: Any, ids: Tensor, schema: Schema) -> WordEmbedding:
+    assert schema.ingress is not None
+    n_ids, d_out = schema.ingress.column(ids.source).n_ids, _size(layer.tensor((ids,), schema), -1)
+    return WordEmbedding(ids.source, n_ids, d_out, std=layer.std)
 
 
 @makes("tokenizer_categ")

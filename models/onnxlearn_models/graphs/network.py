@@ -15,10 +15,13 @@ from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.layers.ingress import Entry
 from onnxlearn.networks.shapes import Placed, place
 from onnxlearn.networks.tensor import Tensor as Sized
+from onnxlearn.networks.tensor import product
 from onnxlearn.schema import Schema
 from onnxlearn_models.graphs.modules import make_module
 from onnxlearn_models.graphs.plain import Function
 
+# Of the widest tensor, as many as are in memory at once while rows are judged.
+EVALUATED_NUMBERS = 2**26
 # Two sizes for each one that is not known: what follows from them is not known either.
 _SAMPLES = ((2, 7), (3, 11))
 
@@ -42,6 +45,8 @@ class GraphNetwork(nn.Module):
         assert schema.ingress is not None, "preprocessing is chosen before a network is made"
         self.entries = {node.name: node.layer.enters(schema.ingress) for node in placed if isinstance(node.layer, Entry)}
         self.reads = {node.name: node.reads for node in placed}
+        widest = max(product(node.output.row) or 0 for node in placed)
+        self.evaluation_rows = max(1, EVALUATED_NUMBERS // max(1, widest))
 
     def forward(self, num: Tensor | None = None, cat: Tensor | None = None, columns: dict[str, Tensor] | None = None) -> Tensor:
         """Run every node."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 
 class Settled(nn.Module):
-    """A part of a network with tables of which some rows may have no training rows."""
+    """A part of a network with tables of which some rows may have no training rows; ``ingress``: what it looks up in them."""
+
+    ingress = "cat"
 
     def settle(self, counts: Sequence[np.ndarray]) -> None:
-        """Let no such row reach a prediction. ``counts``: training rows of each code, one array for each column of ``cat``."""
+        """Let no such row reach a prediction. ``counts``: training rows of each code, one array for each column of ingress."""
         raise NotImplementedError
 
 
@@ -72,8 +74,8 @@ class TokenEmbedding(CodeEmbedding):
         return list(torch.split(next(self.parameters()).detach(), self.cardinalities))
 
 
-def settle(module: nn.Module, counts: Sequence[np.ndarray]) -> None:
-    """Settle every part of a network that can be; ``counts`` as :meth:`Settled.settle` takes them."""
+def settle(module: nn.Module, counts: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Settle every part of a network that can be; ``counts`` by ingress, each as :meth:`Settled.settle` takes them."""
     for part in module.modules():
         if isinstance(part, Settled):
-            part.settle(counts)
+            part.settle(counts[part.ingress])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,7 +116,7 @@ class _Walk:
         if not _holds_tensors(sample):
             return Varying() if self.trace.follows_batch(node) else sample
         shape = self.trace.shape(node) if isinstance(sample, Tensor) else ()
-        context = Context(self.g, sample, self.batch, shape, str(node.target))
+        context = Context(self.g, sample, self.batch, shape, str(node.target), _unread(node, sample))
         return _traced(self._lowered(node, context), *self.trace.pair(node))
 
     def _lowered(self, node: fx.Node, context: Context) -> Any:
@@ -138,6 +139,13 @@ def _traced(result: Any, one: Any, other: Any) -> Any:
     if isinstance(result, tuple):
         return tuple(map(_traced, result, one, other))
     return Traced(result, one, sample_shape(one, other)) if isinstance(result, Value) else result
+
+
+def _unread(node: fx.Node, sample: Any) -> frozenset[int]:
+    """The parts of a result of several that nothing reads."""
+    if not isinstance(sample, tuple) or any(user.target is not operator.getitem for user in node.users):
+        return frozenset()
+    return frozenset(range(len(sample))) - {user.args[1] for user in node.users}
 
 
 def _leaf(module: nn.Module) -> type[nn.Module]:

@@ -54,7 +54,7 @@ class Varying:
 class Context:
     """The graph, and what is known of the result: a sample and the shape. ``batch`` is a value with one row per row.
 
-    ``name``: that of the module, where one is lowered.
+    ``name``: that of the module, where one is lowered. ``unread``: of several results those that nothing reads.
     """
 
     g: GraphBuilder
@@ -62,6 +62,7 @@ class Context:
     batch: Value
     shape: tuple[int | None, ...] = ()
     name: str = ""
+    unread: frozenset[int] = frozenset()
 
     @property
     def dtype(self) -> torch.dtype:

@@ -20,6 +20,7 @@ from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.text.vectors import VectorFile
 from onnxlearn_models.training import losses, optimizers, samplers, schedules
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
@@ -262,7 +263,9 @@ def require_settings(config: TrainConfig) -> None:
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as values that stay what they are: validation rows as integers, weights and networks read from their files.
+    """Parameters as values that stay what they are.
+
+    Validation rows are integers, weights and networks are read from their files, a file of word vectors is looked at.
 
     Raises: ParameterError, DataError.
     """
@@ -273,6 +276,8 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["start_from"] = StartWeights.of(params["start_from"])
     if params.get("image_extractor") is not None:
         changed["image_extractor"] = Extractor.of(params["image_extractor"])
+    if params.get("text_vectors") is not None:
+        changed["text_vectors"] = VectorFile.of(params["text_vectors"])
     return changed
 
 

@@ -577,8 +577,8 @@ def evaluation_rows(module: nn.Module, rows: Tensors) -> int:
     """Rows of a part that suit a network and the size of what it reads."""
     shapes = rows.row_sizes().values()
     widest = max((math.prod(shape) for shape in shapes if len(shape) > 1), default=1)
-    most = "evaluation_images" if any(len(shape) == 3 for shape in shapes) else "evaluation_rows"
-    return max(1, min(getattr(module, most, EVALUATION_ROWS), EVALUATION_VALUES // widest))
+    limits = ["evaluation_rows", *(["evaluation_images"] if any(len(shape) == 3 for shape in shapes) else [])]
+    return max(1, min(*(getattr(module, limit, EVALUATION_ROWS) for limit in limits), EVALUATION_VALUES // widest))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from onnxlearn.errors import ParameterError
 from onnxlearn.named import reason
 from onnxlearn.params import param
-from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
 from onnxlearn.schema import ColumnTensor, Schema
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision.encoder import Encoder
@@ -134,7 +134,7 @@ def given_weights(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def for_channels(config: PreprocessConfig, schema: Schema) -> PreprocessConfig:
     """Settings of images whose means and deviations suit the columns: one number where some of them are grey."""
-    assert isinstance(config, ColumnsConfig), "learners for images take columns"
+    assert isinstance(config, ImagesConfig), "learners for images take columns"
     if not (config.image_grey or any(column.n_channels == 1 for column in schema.of_kind("image"))):
         return config
     mean, std = ((sum(values) / len(values),) for values in (config.image_mean, config.image_std))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onnxlearn.errors import DataError
 from onnxlearn.params import param
-from onnxlearn.preprocess.config import ColumnsConfig
+from onnxlearn.preprocess.config import ImagesConfig
 from onnxlearn.schema import ColumnTensor, Ingress, Schema
 from onnxlearn_models.layers.dropout import Dropout
 from onnxlearn_models.layers.inputs import FlatInputs, FlatInputsConfig
@@ -63,7 +63,7 @@ class FusedNet(nn.Module):
     ) -> None:
         super().__init__()
         self.names = {kind: [column.name for column in ingress.columns if column.kind == kind] for kind in ("image", "text")}
-        pairs = list(zip(ingress.columns, encoders, strict=True))
+        pairs: list[tuple[ColumnTensor, Any]] = list(zip(ingress.columns, encoders, strict=True))
         self.images = nn.ModuleList(encoder for column, encoder in pairs if column.kind == "image")
         self.texts = nn.ModuleList(encoder for column, encoder in pairs if column.kind == "text")
         self.table = table
@@ -81,6 +81,9 @@ class FusedNet(nn.Module):
         pixels = max((column.shape[-2] * column.shape[-1] for column in ingress.columns if len(column.shape) == 3), default=0)
         if pixels:
             self.evaluation_images = max(1, EVALUATED_NUMBERS // (USUAL_CHANNELS * pixels))
+        numbers = max((column.shape[0] * int(encoder.d_features) for column, encoder in pairs if column.n_ids), default=0)
+        if numbers:
+            self.evaluation_rows = max(1, EVALUATED_NUMBERS // numbers)
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
@@ -130,7 +133,7 @@ def encoder_of(column: ColumnTensor, encode: Callable[[ColumnTensor], Encoder]) 
 class FusedLearner(NetworkLearner):
     """Learners whose network is a :class:`FusedNet`."""
 
-    preprocess_config: ClassVar[type] = ColumnsConfig
+    preprocess_config: ClassVar[type] = ImagesConfig
 
     def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
         """As of all, and what keeps features."""

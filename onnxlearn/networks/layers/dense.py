@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from onnxlearn.networks.layer import Layer, ShapeError, need_dims, need_numbers, need_size
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import REQUIRED, param
-from onnxlearn.schema import Schema
+from onnxlearn.schema import ColumnTensor, Schema
 
 
 @dataclass(frozen=True)
@@ -55,25 +56,50 @@ def embedding_width(n_codes: int, max_width: int = 600) -> int:
 
 
 class OfCodes(Layer):
-    """A layer that looks codes up: its tables are as long as the columns have codes."""
+    """A layer that looks codes up: its tables are as long as the columns have codes, or texts ids of words."""
+
+    entries = "ingress.cat()"
 
     def tensor(self, inputs: tuple[Tensor, ...], schema: Schema) -> Tensor:
-        """Refuse what is not the ingress of codes."""
+        """Refuse what is not an ingress of codes."""
         (x,) = inputs
-        if x.dtype != "int64" or schema.ingress is None or x.shape[1:] != (schema.ingress.n_cat,):
-            raise ShapeError("it needs codes: put it behind ingress.cat()")
-        return self.found(x, schema.ingress.cardinalities)
+        made = None
+        if x.source == "cat" and schema.ingress is not None:
+            made = self.found(x, schema.ingress.cardinalities)
+        elif x.source and schema.ingress is not None:
+            made = self.of_words(x, schema.ingress.column(x.source))
+        if made is None:
+            raise ShapeError(f"it needs codes: put it behind {self.entries}")
+        return made
 
-    def found(self, x: Tensor, cardinalities: tuple[int, ...]) -> Tensor:
-        """What comes out for columns of so many codes."""
-        raise NotImplementedError
+    def found(self, x: Tensor, cardinalities: tuple[int, ...]) -> Tensor | None:
+        """What comes out for columns of so many codes; ``None`` where it takes none."""
+        del x, cardinalities
+        return None
+
+    def of_words(self, x: Tensor, column: ColumnTensor) -> Tensor | None:
+        """What comes out for the words of a text; ``None`` where it takes none."""
+        del x, column
+        return None
+
+
+def word_width(column: ColumnTensor, d_out: int | None, d_max: int = 600) -> int:
+    """The width of a word's vector. Raises: ShapeError where vectors that were given have another."""
+    if d_out is not None and column.d_vectors not in (0, d_out):
+        raise ShapeError(f"d_out={d_out}, and the vectors of text_vectors have {column.d_vectors} numbers: leave d_out out")
+    return d_out or column.d_vectors or embedding_width(column.n_ids, d_max)
 
 
 @dataclass(frozen=True)
 class Embedding(OfCodes):
-    """Entity embeddings (Guo and Berkhahn 2016): a vector for each code of each column, side by side."""
+    """A vector for each code of each column, side by side (entity embeddings, Guo and Berkhahn 2016), or each word of a text.
+
+    Behind a text's last word stand vectors of zeros. ``text_vectors`` tells what the vectors of words begin with, and their
+    width where ``d_out`` does not.
+    """
 
     kind = "embedding"
+    entries = "ingress.cat() or ingress.text()"
 
     d_out: int | None = param(None, "width of a column's vectors (None: 1.6 n^0.56 for n codes)", low=1)
     d_max: int = param(600, "largest width where it follows from the codes", low=1, when={"d_out": None})
@@ -83,9 +109,29 @@ class Embedding(OfCodes):
         """``[N, sum of widths]``."""
         return Tensor((x.shape[0], sum(self.widths(cardinalities))))
 
+    def of_words(self, x: Tensor, column: ColumnTensor) -> Tensor:
+        """``[N, L, d_out]``."""
+        return Tensor((*x.shape, word_width(column, self.d_out, self.d_max)))
+
     def widths(self, cardinalities: tuple[int, ...]) -> list[int]:
         """The width of each column's vectors."""
         return [self.d_out or embedding_width(n, self.d_max) for n in cardinalities]
+
+
+@dataclass(frozen=True)
+class EmbeddingBag(OfCodes):
+    """The mean or the sum of the vectors of a text's words (Joulin et al. 2017, fastText); zeros for a text without words."""
+
+    kind = "embedding_bag"
+    entries = "ingress.text()"
+
+    d_out: int | None = param(None, "width of a word's vector (None: that of text_vectors, or 1.6 n^0.56 for n ids)", low=1)
+    mode: Literal["mean", "sum"] = param("mean", "what is made of the vectors")
+    std: float = param(0.1, "standard deviation of the initial values", low=0, low_open=True)
+
+    def of_words(self, x: Tensor, column: ColumnTensor) -> Tensor:
+        """``[N, d_out]``."""
+        return x.with_row(word_width(column, self.d_out))
 
 
 @dataclass(frozen=True)

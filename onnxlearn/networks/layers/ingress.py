@@ -64,7 +64,7 @@ class Cat(Entry):
 
     def of(self, ingress: Ingress) -> Tensor | None:
         """Codes."""
-        return Tensor((None, ingress.n_cat), "int64") if ingress.n_cat else None
+        return Tensor((None, ingress.n_cat), "int64", "cat") if ingress.n_cat else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ColumnEntry(Entry):
     def of(self, ingress: Ingress) -> Tensor | None:
         """The column's tensor."""
         found = self.found(ingress)
-        return None if found is None else Tensor((None, *found.shape), found.dtype)
+        return None if found is None else Tensor((None, *found.shape), found.dtype, found.name if found.n_ids else "")
 
     def enters(self, ingress: Ingress) -> str:
         """``image_<column>`` or ``text_<column>``."""

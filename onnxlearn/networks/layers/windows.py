@@ -76,8 +76,21 @@ class Conv(Windowed):
         if padding == "same":
             if set(self._each("stride")) != {1}:
                 raise ShapeError("padding='same' goes with stride=1")
+            added = [-(-d * (k - 1) // 2) for k, d in zip(kernel, self._each("dilation"), strict=True)]
+            self._need_source(sizes, added)
             return x.with_row(d_out, *sizes)
-        return x.with_row(d_out, *self._slid(sizes, spread(padding, self.n_places, "padding"), kernel))
+        paddings = spread(padding, self.n_places, "padding")
+        self._need_source(sizes, paddings)
+        return x.with_row(d_out, *self._slid(sizes, paddings, kernel))
+
+    def _need_source(self, sizes: Sequence[Dim], paddings: Sequence[int]) -> None:
+        """What is added has to be there: all positions but that at the edge, or all."""
+        mode = self.settings["padding_mode"]
+        if mode not in ("reflect", "circular"):
+            return
+        for size, padding in zip(sizes, paddings, strict=True):
+            if size is not None and padding > size - (mode == "reflect"):
+                raise ShapeError(f"padding_mode={mode!r} adds {padding} positions on a side, and there are {size} to take from")
 
     @property
     def step(self) -> int | tuple[int, ...]:

@@ -69,7 +69,7 @@ def _multihead(
     back = c.g.op("Transpose", attended, perm=[0, 2, 1, 3] if module.batch_first else [2, 0, 1, 3])
     joined = c.g.op("Reshape", back, c.int64(0, 0, module.embed_dim))
     out = _mapped(c, joined, module.out_proj.weight, module.out_proj.bias, "out_proj.weight", "out_proj.bias")
-    if not need_weights:
+    if not need_weights or 1 in c.unread:
         return out, None
     return out, c.g.op("ReduceMean", shares, c.int64(1), keepdims=0) if average_attn_weights else shares
 

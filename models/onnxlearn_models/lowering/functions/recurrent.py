@@ -36,8 +36,11 @@ def _recurrent(c: Context, module: nn.RNNBase, input: Tensorish, hx: Any = None)
         width = module.hidden_size * (1 + module.bidirectional)
         states = c.g.op("Reshape", c.g.op("Transpose", found, perm=order), c.int64(0, 0, width))
         last.append(ends)
+    found = _rows(c, states, n_rows, 0 if module.batch_first else 1)
+    if 1 in c.unread:
+        return found, None
     ends = [_rows(c, c.g.op("Concat", *layers, axis=0), n_rows, 1) for layers in zip(*last, strict=True)]
-    return _rows(c, states, n_rows, 0 if module.batch_first else 1), tuple(ends) if len(ends) > 1 else ends[0]
+    return found, tuple(ends) if len(ends) > 1 else ends[0]
 
 
 def _never_empty(c: Context, x: Value, n_rows: Value, row: tuple[int, ...]) -> Value:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch.nn import functional
 
 from onnxlearn.graph.builder import Value
@@ -16,7 +17,8 @@ from onnxlearn_models.lowering.functions.table import Tensorish, lowers
 from onnxlearn_models.lowering.operand import Context
 from onnxlearn_models.lowering.trace import UnsupportedError
 
-_MODES = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+_LINES = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+_COPIES = ("nearest", "nearest-exact")
 
 
 @lowers(functional.interpolate, functional.upsample)
@@ -25,21 +27,33 @@ def _interpolate(
     align_corners: bool | None = None, recompute_scale_factor: bool | None = None, antialias: bool = False,
 ) -> Value:  # fmt: skip
     c.need_single("interpolation")
-    if mode not in _MODES:
-        raise UnsupportedError(f"interpolation {mode!r}")
     n = len(c.shape) - 2
-    places_of(input, n, "interpolation")
-    how: dict[str, Any] = {"axes": list(range(2, n + 2)), "mode": _MODES[mode]}
-    if mode == "nearest":
-        how |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    sizes = places_of(input, n, "interpolation")
+    given = each(scale_factor, n) if size is None and not recompute_scale_factor else None
+    factors = given or [there / before for there, before in zip(c.out.shape[2:], sizes, strict=True)]
+    if mode in _COPIES and any(factor != int(factor) for factor in factors):
+        return _copied(c, c.value(input), sizes, given, mode)
+    how: dict[str, Any] = {"axes": list(range(2, n + 2))}
+    if mode in _COPIES:
+        how |= {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    elif mode in _LINES:
+        how |= {"mode": _LINES[mode], "coordinate_transformation_mode": "align_corners" if align_corners else "half_pixel"}
     else:
-        how["coordinate_transformation_mode"] = "align_corners" if align_corners else "half_pixel"
+        raise UnsupportedError(f"interpolation {mode!r}")
     if mode == "bicubic":
         how["cubic_coeff_a"] = -0.5 if antialias else -0.75
     if antialias:
         # Without it the borders are other ones than torch's.
         how |= {"antialias": 1, "exclude_outside": 1}
-    if size is None and not recompute_scale_factor:
-        factors = c.g.const(np.array(each(scale_factor, n), np.float32))
-        return c.g.op("Resize", c.value(input), None, factors, **how)
+    if given:
+        return c.g.op("Resize", c.value(input), None, c.g.const(np.array(given, np.float32)), **how)
     return c.g.op("Resize", c.value(input), None, None, c.int64(*c.out.shape[2:]), **how)
+
+
+def _copied(c: Context, x: Value, sizes: tuple[int, ...], factors: list[float] | None, mode: str) -> Value:
+    """Positions that torch takes, along one dimension after the other: where a factor is no whole number, rounding decides."""
+    for i, before in enumerate(sizes):
+        how: dict[str, Any] = {"size": c.out.shape[2 + i]} if factors is None else {"scale_factor": factors[i]}
+        found = functional.interpolate(torch.arange(before, dtype=torch.float32)[None, None], mode=mode, **how)
+        x = c.g.op("Gather", x, c.int64(*map(int, found.flatten())), axis=2 + i)
+    return x

@@ -1,0 +1,194 @@
+"""Numbers computed from columns: formulas in text, read by Python's own parser, of which little is allowed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxlearn.errors import ParameterError, listing
+from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
+from onnxlearn.schema import Column, Schema
+
+LONGEST = 1000
+"""Characters of a formula."""
+
+_OPERATORS: Mapping[type[ast.AST], str] = {
+    ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div", ast.Pow: "Pow",
+}  # fmt: skip
+_COMPARISONS: Mapping[type[ast.AST], str] = {
+    ast.Lt: "Less", ast.LtE: "LessOrEqual", ast.Gt: "Greater", ast.GtE: "GreaterOrEqual", ast.Eq: "Equal", ast.NotEq: "Equal",
+}  # fmt: skip
+_FUNCTIONS = {"log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "min": "Min", "max": "Max"}
+# What gives no number for some numbers, or one that is too large.
+_PARTIAL = (ast.Div, ast.Pow, ast.Mult, ast.Call)
+ALLOWED = "+ - * / **, comparisons, numbers, columns and log, exp, sqrt, abs, min, max"
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A number made of columns, named ``name``; ``sources`` are the features that ``text`` names.
+
+    A comparison is 1 or 0. What is computed of a missing value is missing, and so is whatever is no finite number: a division
+    by 0, the logarithm of 0, the root of a negative number, an overflow, an infinite value of a column.
+
+    >>> Formula.parse("bmi", "weight / height ** 2").sources
+    ('height', 'weight')
+    """
+
+    name: str
+    text: str
+    sources: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Formula:
+        """Read a formula. A column whose name is no identifier stands in backticks: ``"`bill length` / 2"``.
+
+        Raises: ParameterError for a text that is no formula.
+        """
+        if not (isinstance(name, str) and name and isinstance(text, str)):
+            raise ParameterError(
+                f"formulas has names and texts, such as {{'bmi': 'weight / height ** 2'}}, not {name!r}: {text!r}"
+            )
+        tree, names = _parsed(name, text)
+        _require_allowed(name, text, tree)
+        functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        found = {names.get(n.id, n.id) for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
+        if not found:
+            raise ParameterError(f"formula {name!r}, {text!r}, names no column: it would be the same number for every row")
+        return cls(name, text, tuple(sorted(found)))
+
+    def column(self, schema: Schema) -> Column:
+        """What it is: a column of numbers."""
+        tree, _ = _parsed(self.name, self.text)
+        partial = any(isinstance(node, _PARTIAL) for node in ast.walk(tree))
+        missing = partial or any(schema.column(source).has_missing for source in self.sources)
+        return Column(name=self.name, kind="numeric", dtype="float64", has_missing=missing)
+
+    def emit(self, g: GraphBuilder, columns: Mapping[str, Value]) -> Value:
+        """The number, DOUBLE ``[N, 1]``, of the columns, DOUBLE or FLOAT ``[N, 1]``; NaN where it is missing."""
+        tree, names = _parsed(self.name, self.text)
+        values = {source: _finite(g, g.op("Cast", columns[source], to=DOUBLE)) for source in self.sources}
+        return _finite(g, _emit(g, tree, {alias: values[source] for alias, source in names.items()} | values))
+
+
+def plan_formulas(formulas: Mapping[str, str] | None, schema: Schema) -> tuple[Formula, ...]:
+    """The formulas, of columns that the task has and that hold numbers.
+
+    Raises: ParameterError.
+    """
+    parsed = [Formula.parse(name, text) for name, text in (formulas or {}).items()]
+    numeric = [column.name for column in schema.of_kind("numeric")]
+    for formula in parsed:
+        if formula.name in schema.feature_names:
+            raise ParameterError(f"formula {formula.name!r} has the name of a column: choose another one")
+        for source in formula.sources:
+            if source in numeric:
+                continue
+            kind = f"is {schema.column(source).kind}" if source in schema.feature_names else "is none of the task's columns"
+            raise ParameterError(
+                f"formula {formula.name!r}, {formula.text!r}: {source!r} {kind}; formulas compute with columns of numbers: "
+                f"{listing(numeric) or 'this task has none'}"
+            )
+    return tuple(parsed)
+
+
+def _parsed(name: str, text: str) -> tuple[ast.expr, dict[str, str]]:
+    """The tree, and what stands for columns in backticks."""
+    if len(text) > LONGEST:
+        raise ParameterError(f"formula {name!r} has {len(text)} characters: at most {LONGEST}")
+    quoted: dict[str, str] = {}
+    stem = "_"
+    while stem in text:
+        stem += "_"
+
+    def alias(match: re.Match[str]) -> str:
+        made = f"{stem}{len(quoted)}"
+        quoted[made] = match[1]
+        return f" {made} "
+
+    try:
+        return ast.parse(re.sub("`([^`]+)`", alias, text).strip(), mode="eval").body, quoted
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ParameterError(
+            f"formula {name!r} cannot be read: {text!r}; write it as in Python, such as 'weight / height ** 2', with names "
+            "that have spaces or signs in backticks"
+        ) from None
+
+
+def _require_allowed(name: str, text: str, node: ast.AST) -> None:
+    match node:
+        case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
+            parts: Sequence[ast.AST] = [left, right]
+        case ast.UnaryOp(ast.USub() | ast.UAdd(), operand):
+            parts = [operand]
+        case ast.Compare(left, [op], [right]) if type(op) in _COMPARISONS:
+            parts = [left, right]
+        case ast.Call(ast.Name(function), args, []) if function in _FUNCTIONS and _fits(function, args):
+            parts = args
+        case ast.Constant(int() | float() as value) if not isinstance(value, bool) and abs(value) < 1e300:
+            parts = []
+        case ast.Name():
+            parts = []
+        case _:
+            raise ParameterError(f"formula {name!r}: {ast.unparse(node)!r} in {text!r} is not allowed; formulas have {ALLOWED}")
+    for part in parts:
+        _require_allowed(name, text, part)
+
+
+def _fits(function: str, args: Sequence[ast.expr]) -> bool:
+    many = function in ("min", "max")
+    return len(args) >= 2 if many else len(args) == 1
+
+
+def _emit(g: GraphBuilder, node: ast.AST, columns: Mapping[str, Value]) -> Value:
+    match node:
+        case ast.BinOp(left, op, right):
+            return _finite(g, _emit_binary(g, type(op), _emit(g, left, columns), _emit(g, right, columns)))
+        case ast.UnaryOp(op, operand):
+            value = _emit(g, operand, columns)
+            return g.op("Neg", value) if isinstance(op, ast.USub) else value
+        case ast.Compare(left, [op], [right]):
+            return _emit_comparison(g, op, _emit(g, left, columns), _emit(g, right, columns))
+        case ast.Call(ast.Name(function), args, []):
+            return _emit_function(g, _FUNCTIONS[function], [_emit(g, each, columns) for each in args])
+        case ast.Constant(int() | float() as value):
+            return g.const(np.float64(value))
+    assert isinstance(node, ast.Name)
+    return columns[node.id]
+
+
+def _emit_binary(g: GraphBuilder, op: type[ast.AST], a: Value, b: Value) -> Value:
+    made = g.op(_OPERATORS[op], a, b)
+    # By the standard of floating point 1 ** NaN and NaN ** 0 are 1.
+    return _where_known(g, a, b, made) if op is ast.Pow else made
+
+
+def _emit_comparison(g: GraphBuilder, op: ast.cmpop, a: Value, b: Value) -> Value:
+    holds = g.op(_COMPARISONS[type(op)], a, b)
+    if isinstance(op, ast.NotEq):
+        holds = g.op("Not", holds)
+    return _where_known(g, a, b, g.op("Cast", holds, to=DOUBLE))
+
+
+def _emit_function(g: GraphBuilder, op_type: str, args: Sequence[Value]) -> Value:
+    if op_type not in ("Min", "Max"):
+        return _finite(g, g.op(op_type, args[0]))
+    value = args[0]
+    for other in args[1:]:
+        value = _where_known(g, value, other, g.op(op_type, value, other))
+    return value
+
+
+def _where_known(g: GraphBuilder, a: Value, b: Value, value: Value) -> Value:
+    """NaN where one of the two is: operators differ in what they make of it."""
+    missing = g.op("Or", g.op("IsNaN", a), g.op("IsNaN", b))
+    return g.op("Where", missing, g.const(np.float64(np.nan)), value)
+
+
+def _finite(g: GraphBuilder, value: Value) -> Value:
+    """NaN for infinities."""
+    return g.op("Where", g.op("IsInf", value), g.const(np.float64(np.nan)), value)

@@ -1,0 +1,120 @@
+"""Categories as the mean of the target (impact encoding), which training rows get from the rows of other folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.preprocess.recode import take
+from onnxlearn.schema import Target
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class TargetEncoding:
+    """Means by code, shrunk towards the mean of all rows, of T numbers of the target, in one table.
+
+    ``offsets``: where those of each number and column begin, int64 ``[T S]``. ``tables``: float64 ``[1 + F, T M]``, the first
+    one of all training rows, which every other row is encoded by; then for each of F folds that of the rows outside. ``folds``: int64 ``[n]``, which of the tables each training row is encoded by.
+    Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical attributes"; smoothing as in scikit-learn's
+    ``TargetEncoder``.
+    """
+
+    offsets: Array
+    tables: Array
+    folds: Array
+
+    @classmethod
+    def fit(
+        cls, codes: Array, sizes: Sequence[int], y: Array, weights: Array | None, smoothing: float | None, n_folds: int
+    ) -> TargetEncoding:
+        """Fit on codes, int64 ``[n, S]``, the ``i``-th below ``sizes[i]``, and numbers of the target, float64 ``[n, T]``.
+
+        ``weights``: float64 ``[n]``, >= 0. ``smoothing``: rows that the mean of all counts as beside those of a code; ``None``
+        for the share that empirical Bayes gives.
+        """
+        weights = np.ones(len(y)) if weights is None else weights
+        folds = _folds(y, n_folds)
+        tables = [_table(codes, sizes, y, weights * (folds != fold), smoothing) for fold in range(folds.max() + 1)]
+        starts = np.cumsum([0, *list(sizes) * y.shape[1]])[:-1]
+        return cls(starts, np.stack(tables), folds)
+
+    def apply(self, codes: Array) -> Array:
+        """The training rows, each encoded by the rows of other folds: float64 ``[n, T S]``."""
+        found: Array = self.tables[self.folds[:, None], self._repeated(codes) + self.offsets]
+        return found
+
+    def emit(self, g: GraphBuilder, codes: Value, columns: Sequence[int], fold: Value | None) -> Value:
+        """The means, DOUBLE ``[N, T S]``, by these columns of ``codes``; ``fold``: INT64 ``[N, 1]``, of training rows alone."""
+        repeated = list(columns) * (len(self.offsets) // len(columns))
+        at, table = g.op("Add", take(g, codes, repeated), g.const(self.offsets)), self.tables[0]
+        if fold:
+            at = g.op("Add", at, g.op("Mul", fold, g.const(np.int64(len(table)))))
+            table = self.tables.ravel()
+        return g.op("Gather", g.const(table), at, axis=0)
+
+    def _repeated(self, codes: Array) -> Array:
+        return np.tile(codes, len(self.offsets) // codes.shape[1])
+
+
+def encoded_names(target: Target) -> tuple[str, ...]:
+    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
+    if target.type == "regression":
+        return target.names
+    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
+    return tuple(f"{target.name}={label}" for label in classes)
+
+
+def target_numbers(target: Target, truth: Array) -> Array:
+    """The numbers whose means they are: float64 ``[n, T]``."""
+    if target.type == "regression":
+        return np.asarray(truth, np.float64).reshape(len(truth), -1)
+    shares = np.eye(len(target.classes))[truth]
+    return shares[:, 1:] if len(target.classes) == 2 else shares
+
+
+def _folds(y: Array, n_folds: int) -> Array:
+    """Numbers of folds from 1, int64 ``[n]``, at random, classes in like shares; 0 where there is one row alone."""
+    n_folds = min(n_folds, len(y))
+    if n_folds < 2:
+        return np.zeros(len(y), np.int64)
+    drawn = np.random.default_rng(0).permutation(len(y))
+    classes = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
+    # Of numbers nearly all are classes of their own: these are not sorted.
+    few = len(np.unique(classes)) <= n_folds
+    order = drawn[np.argsort(classes[drawn], kind="stable")] if few else drawn
+    folds = np.empty(len(y), np.int64)
+    folds[order] = np.arange(len(y)) % n_folds + 1
+    return folds
+
+
+def _table(codes: Array, sizes: Sequence[int], y: Array, weights: Array, smoothing: float | None) -> Array:
+    """The means of all codes of all columns, of one number of the target after the other: float64 ``[T M]``."""
+    if not weights.any():
+        weights = np.ones(len(y))
+    return np.concatenate(
+        [_means(codes[:, i], size, column, weights, smoothing) for column in y.T for i, size in enumerate(sizes)]
+    )
+
+
+def _means(codes: Array, size: int, y: Array, weights: Array, smoothing: float | None) -> Array:
+    """The mean of each code, shrunk; that of all rows for a code without rows."""
+    mean = np.average(y, weights=weights)
+    deviations = y - mean
+    counts = np.bincount(codes, weights, size)
+    rows = np.where(counts > 0, counts, 1.0)
+    apart = np.bincount(codes, weights * deviations, size) / rows
+    if smoothing is None:
+        # The spread of the means against that within codes.
+        within = np.bincount(codes, weights * (deviations - apart[codes]) ** 2, size) / rows
+        spread = np.average(deviations**2, weights=weights)
+        noise = spread * counts + within
+        share = np.divide(spread * counts, noise, out=np.zeros(size), where=noise > 0)
+    else:
+        share = np.divide(counts, counts + smoothing, out=np.zeros(size), where=counts > 0)
+    return np.asarray(mean + share * apart)
