@@ -24,8 +24,8 @@ CONST, INPUT, ANY, OTHER = "constant", "input", "any", "other"
 
 # Operators that work on each value by itself, whatever stands beside it.
 _BY_VALUE = frozenset({
-    "Abs", "Add", "And", "Cast", "Cos", "Div", "Equal", "Exp", "GreaterOrEqual", "IsNaN", "LabelEncoder", "Less", "LessOrEqual", "Log",
-    "Max", "Min", "Mod", "Mul", "Neg", "Sign", "Sin", "Sqrt", "Sub", "Where",
+    "Abs", "Add", "And", "Cast", "Cos", "Div", "Equal", "Exp", "GreaterOrEqual", "IsNaN", "LabelEncoder", "Less", "LessOrEqual",
+    "Log", "Max", "Min", "Mod", "Mul", "Neg", "Sign", "Sin", "Sqrt", "Sub", "Where",
 })  # fmt: skip
 # Attributes that tell operators of one name apart; a LabelEncoder's vocabulary is that of its column.
 _TELLING = ("to", "fmod")

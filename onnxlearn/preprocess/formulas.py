@@ -6,13 +6,18 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.schema import Column, Schema
 
+if TYPE_CHECKING:
+    from onnxlearn.graph.builder import GraphBuilder, Value
+
+# Numbers of 64 bits that the widest registers hold.
+AT_ONCE = 8
 LONGEST = 1000
 """Characters of a formula."""
 
@@ -70,6 +75,8 @@ class Formula:
 
     def emit(self, g: GraphBuilder, columns: Mapping[str, Value]) -> Value:
         """The number, DOUBLE ``[N, 1]``, of the columns, DOUBLE or FLOAT ``[N, 1]``; NaN where it is missing."""
+        from onnxlearn.graph.builder import DOUBLE
+
         tree, names = _parsed(self.name, self.text)
         values = {source: _finite(g, g.op("Cast", columns[source], to=DOUBLE)) for source in self.sources}
         return _finite(g, _emit(g, tree, {alias: values[source] for alias, source in names.items()} | values))
@@ -162,12 +169,15 @@ def _emit(g: GraphBuilder, node: ast.AST, columns: Mapping[str, Value]) -> Value
 
 
 def _emit_binary(g: GraphBuilder, op: type[ast.AST], a: Value, b: Value) -> Value:
-    made = g.op(_OPERATORS[op], a, b)
+    if op is not ast.Pow:
+        return g.op(_OPERATORS[op], a, b)
     # By the standard of floating point 1 ** NaN and NaN ** 0 are 1.
-    return _where_known(g, a, b, made) if op is ast.Pow else made
+    return _where_known(g, a, b, _emit_alike(g, "Pow", a, b))
 
 
 def _emit_comparison(g: GraphBuilder, op: ast.cmpop, a: Value, b: Value) -> Value:
+    from onnxlearn.graph.builder import DOUBLE
+
     holds = g.op(_COMPARISONS[type(op)], a, b)
     if isinstance(op, ast.NotEq):
         holds = g.op("Not", holds)
@@ -176,11 +186,21 @@ def _emit_comparison(g: GraphBuilder, op: ast.cmpop, a: Value, b: Value) -> Valu
 
 def _emit_function(g: GraphBuilder, op_type: str, args: Sequence[Value]) -> Value:
     if op_type not in ("Min", "Max"):
-        return _finite(g, g.op(op_type, args[0]))
+        return _finite(g, _emit_alike(g, op_type, args[0]))
     value = args[0]
     for other in args[1:]:
         value = _where_known(g, value, other, g.op(op_type, value, other))
     return value
+
+
+def _emit_alike(g: GraphBuilder, op_type: str, *args: Value) -> Value:
+    """An operator on copies side by side, of which one is taken: the same last digits for any number of rows.
+
+    Processors compute some numbers at once, and those left over at the end by another program.
+    """
+    ones = g.const(np.ones((1, AT_ONCE)))
+    made = g.op(op_type, *(g.op("Mul", arg, ones) for arg in args))
+    return g.op("Gather", made, g.const(np.array([0])), axis=1)
 
 
 def _where_known(g: GraphBuilder, a: Value, b: Value, value: Value) -> Value:

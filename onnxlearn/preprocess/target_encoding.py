@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
 from onnxlearn.schema import Target
+
+if TYPE_CHECKING:
+    from onnxlearn.graph.builder import GraphBuilder, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -20,7 +22,8 @@ class TargetEncoding:
     """Means by code, shrunk towards the mean of all rows, of T numbers of the target, in one table.
 
     ``offsets``: where those of each number and column begin, int64 ``[T S]``. ``tables``: float64 ``[1 + F, T M]``, the first
-    one of all training rows, which every other row is encoded by; then for each of F folds that of the rows outside. ``folds``: int64 ``[n]``, which of the tables each training row is encoded by.
+    one of all training rows, which every other row is encoded by; then for each of F folds that of the rows outside.
+    ``folds``: int64 ``[n]``, which of the tables each training row is encoded by.
     Micci-Barreca (2001), "A preprocessing scheme for high-cardinality categorical attributes"; smoothing as in scikit-learn's
     ``TargetEncoder``.
     """

@@ -140,9 +140,10 @@ OTHERS = {
 
 
 # A network of one's own that asks for codes refuses other encodings.
+WITHOUT_CODES = ({"module": Numbers},)
 BESIDE = {
     "weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}],
-    **dict.fromkeys(("cat_smoothing", "cat_folds", "cat_buckets"), [{"module": Numbers}]),
+    **dict.fromkeys(("cat_smoothing", "cat_folds", "cat_buckets"), WITHOUT_CODES),
 }
 
 

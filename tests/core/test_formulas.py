@@ -61,6 +61,17 @@ def test_what_is_no_finite_number_is_missing(text):
     np.testing.assert_allclose(computed(text, a=a, b=b), want, rtol=1e-14)
 
 
+@pytest.mark.parametrize("text", ["exp(a)", "log(a)", "a ** 3", "a ** b", "sqrt(a)"])
+def test_a_row_gives_the_same_in_every_batch(text):
+    a, b = np.random.default_rng(0).gamma(1.0, 2.0, (2, 300))
+    b[::2] = 3
+    columns = {"a": a, "b": b} if "b" in text.replace("sqrt", "") else {"a": a}
+    whole = computed(text, **columns)
+    for start, end in [(0, n) for n in (2, 3, 5, 7, 37, 299)] + [(i, i + 1) for i in range(100)]:
+        part = computed(text, **{name: column[start:end] for name, column in columns.items()})
+        np.testing.assert_array_equal(part, whole[start:end])
+
+
 def test_names_that_are_no_identifiers_stand_in_backticks():
     assert computed("`bill length` / `1_a` + log", **{"bill length": [6.0], "1_a": [3.0], "log": [0.5]}) == [2.5]
     assert Formula.parse("f", "log(log) + `class`").sources == ("class", "log")

@@ -34,7 +34,7 @@ CONFIGS = {
         cat_encoding="target",
         cat_smoothing=2.0,
         formulas={"per": "age / size"},
-    ),  # fmt: skip
+    ),
 }
 every_config = pytest.mark.parametrize("name", CONFIGS)
 

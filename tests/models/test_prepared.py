@@ -1,5 +1,6 @@
 """What stands between a task and the training of a network."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,3 +53,17 @@ def test_the_untrained_network_is_the_one_that_training_begins_with(name):
     weights = [key for key in begun if key.endswith("weight")]
     assert weights
     assert any(torch.allclose(begun[key], ended[key], rtol=0, atol=1e-9) for key in weights)
+
+
+@pytest.mark.parametrize("name", ["classes", "number"])
+def test_training_rows_alone_get_target_encodings_of_other_folds(name):
+    train, valid = example_tasks()[name].split(0.2, 0)
+    prepared = small(cat_encoding="target").prepare(train, valid)
+    steps, rows = prepared.preprocessing, prepared.tensors(prepared.train).inputs["num"].numpy()
+    np.testing.assert_array_equal(rows, steps.transform_training(train.feeds())["num"])
+    later = steps.transform(train.feeds())["num"]
+    differs = (rows != later).any(axis=0)
+    encoded = [":" in column and "missing" not in column for column in steps.schema.ingress.num_names]
+    assert differs.any()
+    assert not differs[~np.array(encoded)].any()
+    np.testing.assert_array_equal(prepared.tensors(prepared.valid).inputs["num"].numpy(), steps.transform(valid.feeds())["num"])
