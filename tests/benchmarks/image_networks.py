@@ -57,8 +57,8 @@ def task(paths: list[str]) -> ol.Task:
 class Fit:
     """Epochs of ours and of a bare loop, on the same rows with the same network."""
 
-    def __init__(self, name: str, rows: ol.Task, image_memory: float) -> None:
-        recipe = learner(name, image_memory=image_memory, image_workers=1)
+    def __init__(self, name: str, rows: ol.Task, image_memory: float, **settings: Any) -> None:
+        recipe = learner(name, image_memory=image_memory, image_workers=1, **settings)
         prepared: Prepared = recipe.prepare(rows)
         self.module = copy.deepcopy(prepared.module)
         self.training = Training(**recipe.arguments(prepared, lambda _: None))
@@ -105,6 +105,12 @@ def told(what: str, ratios: list[float], target: str) -> Row:
     return found
 
 
+def frozen(paths: list[str]) -> list[Row]:
+    kept, computed = (Fit("backbone", task(paths), 1.0, freeze=("images.*",), cache_features=each) for each in (True, False))
+    ratios = paired(kept.ours, computed.ours, PAIRS, time.process_time)
+    return [told("epoch of a frozen `backbone`, features kept / features computed", ratios, "far below 1")]
+
+
 class Bare:
     """ONNX Runtime on decoded files."""
 
@@ -139,7 +145,7 @@ def predicting(paths: list[str]) -> list[Row]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = files(Path(folder), SIDE, N_FILES)
-        table = markdown([*training(paths), *predicting(paths)])
+        table = markdown([*training(paths), *frozen(paths), *predicting(paths)])
     if "--write" in sys.argv[1:]:
         write_section(PAGE, "images", table)
 
