@@ -25,8 +25,8 @@ _COMPARISONS: Mapping[type[ast.AST], str] = {
     ast.Lt: "Less", ast.LtE: "LessOrEqual", ast.Gt: "Greater", ast.GtE: "GreaterOrEqual", ast.Eq: "Equal", ast.NotEq: "Equal",
 }  # fmt: skip
 _FUNCTIONS = {"log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "min": "Min", "max": "Max"}
-# What gives no number for some numbers, or one that is too large.
-_PARTIAL = (ast.Div, ast.Pow, ast.Mult, ast.Call)
+# Those that give no number for usual numbers; division and powers do so too.
+_PARTIAL = {"log", "exp", "sqrt"}
 ALLOWED = "+ - * / **, comparisons, numbers, columns and log, exp, sqrt, abs, min, max"
 
 
@@ -66,7 +66,9 @@ class Formula:
     def column(self, schema: Schema) -> Column:
         """What it is: a column of numbers."""
         tree, _ = _parsed(self.name, self.text)
-        partial = any(isinstance(node, _PARTIAL) for node in ast.walk(tree))
+        partial = any(
+            isinstance(n, ast.Div | ast.Pow) or (isinstance(n, ast.Name) and n.id in _PARTIAL) for n in ast.walk(tree)
+        )
         missing = partial or any(schema.column(source).has_missing for source in self.sources)
         return Column(name=self.name, kind="numeric", dtype="float64", has_missing=missing)
 

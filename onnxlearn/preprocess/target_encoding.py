@@ -73,10 +73,15 @@ def encoded_names(target: Target) -> tuple[str, ...]:
 
 def target_numbers(target: Target, truth: Array) -> Array:
     """The numbers whose means they are: float64 ``[n, T]``."""
+    numbers = as_numbers(target, truth)
+    return numbers[:, 1:] if len(target.classes) == 2 else numbers
+
+
+def as_numbers(target: Target, truth: Array) -> Array:
+    """The target, or 0 and 1 for each class: float64, a column for each."""
     if target.type == "regression":
         return np.asarray(truth, np.float64).reshape(len(truth), -1)
-    shares = np.eye(len(target.classes))[truth]
-    return shares[:, 1:] if len(target.classes) == 2 else shares
+    return np.eye(len(target.classes))[truth]
 
 
 def _folds(y: Array, n_folds: int) -> Array:
