@@ -197,6 +197,12 @@ def plan_ingress(schema: Schema, config: PreprocessConfig) -> Ingress:
     return make_plan(schema, config).ingress
 
 
+def numeric_feature(schema: Schema, ingress: Ingress) -> str:
+    """A feature that gives columns of ``num``, of which there are some."""
+    sources = [*ingress.num_sources, *(name for name in schema.feature_names if name not in ingress.cat_names)]
+    return next(filter(None, sources))
+
+
 def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
     """Send each feature on its way; see :func:`plan_ingress`."""
     columns = plan_columns(schema, config)
