@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from onnxlearn.errors import ParameterError
-from onnxlearn_cli.options import Format, ModelFile, Plot, figure_file
+from onnxlearn_cli.options import Format, Images, ModelFile, Plot, figure_file, image_rules
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def bench(
         str | None, typer.Option("--json", metavar="FILE", help="Write all of it as JSON; - prints that instead of the table.")
     ] = None,
     plot: Plot = None,
+    images: Images = None,
     format_: Format = None,
 ) -> None:
     """Measure how fast a model file runs.
@@ -72,7 +73,7 @@ def bench(
         draw = files.enter_context(figure_file(plot, *models, *given))
         found = measure(
             models, data, batch_sizes=batch or BATCH_SIZES, n_threads=threads, providers=chosen, seconds=seconds,
-            torch=torch, starts=starts, format=format_,
+            torch=torch, starts=starts, format=format_, images=image_rules(images),
         )  # fmt: skip
         if temporary is not None:
             temporary.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from onnxlearn.errors import ParameterError
-from onnxlearn_cli.options import Data, Format, ModelFile, Plot, figure_file, find_own_code, pairs
+from onnxlearn_cli.options import Data, Format, Images, ModelFile, Plot, figure_file, find_own_code, image_rules, pairs
 from onnxlearn_cli.talk import say, show_table
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def importance(
         typer.Option("--together", metavar="NAME=A,B", help="Columns to shuffle together, and what to call them. Repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the shuffles.")] = 0,
+    images: Images = None,
     out: Out = None,
     plot: Plot = None,
     format_: Format = None,
@@ -85,7 +86,10 @@ def importance(
     find_own_code(*([measure] if measure else []))
     groups = {name: columns.split(",") for name, columns in pairs("--together", together or []).items()}
     with outputs(out, plot, model, data) as (write, draw):
-        found = shuffle(load(model), data, measure=measure, repeats=repeats, groups=groups, seed=seed, format=format_)
+        found = shuffle(
+            load(model), data, measure=measure, repeats=repeats, groups=groups, seed=seed, format=format_,
+            images=image_rules(images),
+        )  # fmt: skip
         write(found.to_frame())
         draw(found)
     say(found.headline())
@@ -105,6 +109,7 @@ def dependence(
     ] = None,
     curves: Annotated[bool, typer.Option("--curves", help="Also draw single rows in the plot of one column.")] = False,
     points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="Values of a column of numbers or dates.")] = 20,
+    images: Images = None,
     out: Out = None,
     plot: Plot = None,
     format_: Format = None,
@@ -123,7 +128,8 @@ def dependence(
     with outputs(out, plot, model, data) as (write, draw):
         opened = load(model)
         kind: Literal["both", "average"] = "both" if curves else "average"
-        found = partial_dependence(opened, data, column, kind=kind, of=of, n_points=points, format=format_)
+        rules = image_rules(images)
+        found = partial_dependence(opened, data, column, kind=kind, of=of, n_points=points, format=format_, images=rules)
         frame = found.to_frame()
         write(frame)
         draw(found)

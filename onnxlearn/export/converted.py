@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DEFAULTS = {"classification": ("acc", "logloss"), "regression": ("rmse",)}
 # Options that change no bit of the file.
-_UNRECORDED = ("data", "calibration", "seconds", "force")
+_UNRECORDED = ("data", "images", "calibration", "seconds", "force")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,10 @@ class Converted(Target):
     """
 
     name: ClassVar[str]
+    takes_images: ClassVar[bool] = True
 
     data: Any = param(None, "rows with the truth, which show what it costs: a file, or in Python any table")
+    images: Mapping[str, Any] | None = param(None, "how images of data are read, such as {'folder': 'photos'}")
     measures: tuple[str, ...] = param((), "what must not get worse than tolerance allows; empty: acc and logloss, or rmse")
     tolerance: float = param(
         0.01, "how much worse: measures of classes in their own unit, of numbers as a share of their value", low=0
@@ -146,7 +148,7 @@ class Converted(Target):
 
         if self.data is None:
             return None
-        rows = read_rows(model, self.data)
+        rows = read_rows(model, self.data, images=self.images)
         rows.require_truth()
         return rows
 

@@ -18,6 +18,7 @@ class OnnxFile(Target):
     """Target ``onnx``."""
 
     meaning: ClassVar[str] = "the same model at another opset, with other inputs, labels or outputs"
+    takes_images: ClassVar[bool] = True
 
     opset: int | None = param(None, "ONNX opset, not below the model's own (None: as it is)")
     labels: Literal["names", "indices"] | None = param(

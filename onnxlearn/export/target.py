@@ -42,12 +42,14 @@ OUT = "{out}"
 class Target(ABC):
     """A form of a model for somebody who knows nothing of onnxlearn; its fields, made by ``param``, are its options.
 
-    ``is_folder``: whether it is a folder or a file. What it needs beside the core is imported inside :meth:`write`, and proven
+    ``is_folder``: whether it is a folder or a file. ``takes_images``: whether models
+    with columns of images can be written so. What it needs beside the core is imported inside :meth:`write`, and proven
     by its real consumer in the tests.
     """
 
     meaning: ClassVar[str]
     is_folder: ClassVar[bool] = False
+    takes_images: ClassVar[bool] = False
 
     def place(self, out: Path) -> AbstractContextManager[Path]:
         """Where to write: what is there takes the place of ``out`` when the block ends without an error.

@@ -86,10 +86,14 @@ class ImageFeed:
         )
         return dataclasses.replace(self, column=column, rows=np.arange(len(rows)))
 
-    def joined(self, other: ImageFeed) -> ImageFeed:
-        """The rows of both, one after the other, in memory."""
-        cells = [feed.column.cell(row) for feed in (self, other) for row in feed.rows.tolist()]
-        return dataclasses.replace(self, column=dataclasses.replace(self.column, cells=cells), rows=np.arange(len(cells)))
+    def joined(self, *others: ImageFeed) -> ImageFeed:
+        """The rows of all, one after the other; read by the rules of this one."""
+        if all(other.column is self.column for other in others):
+            return dataclasses.replace(self, rows=np.concatenate([self.rows, *(other.rows for other in others)]))
+        cells = [feed.column.cell(row) for feed in (self, *others) for row in feed.rows.tolist()]
+        # The cells tell their folder themselves.
+        column = dataclasses.replace(self.column, cells=cells, folder=None)
+        return dataclasses.replace(self, column=column, rows=np.arange(len(cells)))
 
     def content(self) -> bytes:
         """What tells these rows from others: bytes and pixels, of files the path, the size and the beginning."""

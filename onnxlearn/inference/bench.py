@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.files.tables import table_name
+from onnxlearn.images.rules import ImageRules
 from onnxlearn.inference.drawn import drawn_frame
 from onnxlearn.inference.report import Bench, Timing
 from onnxlearn.inference.rival import ABOUT, find_rival
@@ -34,6 +35,7 @@ from onnxlearn.wire.values import is_integer
 BATCH_SIZES = (1, 32, 1000, 10_000)
 # A fresh process is given so many rows: a chunk of most files, so that its memory is that of real work.
 START_ROWS = 1000
+START_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def bench(
     torch: bool = True,
     starts: bool = True,
     format: str | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Bench:
     """How fast model files run on this machine: from ready arrays to outputs, as ``Model.predict`` runs them.
@@ -83,7 +86,8 @@ def bench(
     by default rows drawn to fit the schema. ``n_threads``: by default 1 and as many as there are cores; a file of ours shares
     out chunks of rows, so threads that a batch has no chunk for are not counted. ``providers``: ``cpu``, ``cuda``, by default
     those that work here. ``seconds`` (> 0): time spent on each setting. ``torch``, ``starts``: whether to measure torch and
-    fresh processes. ``format`` and ``progress`` as in :func:`onnxlearn.importance`.
+    fresh processes. ``format``, ``images`` and ``progress`` as in
+    :func:`onnxlearn.importance`.
 
     Raises: ProviderError for a provider that does not work, ModelFileError, DataError, ParameterError.
 
@@ -94,7 +98,7 @@ def bench(
     [['onnxruntime', 'CPU', 1], ['onnxruntime', 'CPU', 100]]
     """
     _require_options(batch_sizes, n_threads, seconds)
-    files = _files(models, data, format)
+    files = _files(models, data, format, images)
     threads = list(dict.fromkeys(n_threads or (1, available_cores())))
     working: tuple[ProviderName, ...] = ("cpu",) if cuda_obstacle() else ("cpu", "cuda")
     wanted = list(dict.fromkeys(providers or working))
@@ -132,7 +136,7 @@ def _require_options(batch_sizes: Sequence[int], n_threads: Sequence[int] | None
         raise ParameterError(f"seconds has to be a number > 0, not {seconds!r}")
 
 
-def _files(models: Any, data: Table | None, format: str | None) -> list[_File]:
+def _files(models: Any, data: Table | None, format: str | None, images: Any) -> list[_File]:
     given = [models] if isinstance(models, Model | str | Path) else list(models)
     if not given:
         raise ParameterError("bench needs a model or the path of one")
@@ -141,16 +145,16 @@ def _files(models: Any, data: Table | None, format: str | None) -> list[_File]:
         # Of files that are called alike their whole path tells them apart.
         names = [str(model) if not isinstance(model, Model) else name for model, name in zip(given, names, strict=True)]
     opened = [model if isinstance(model, Model) else load(model, provider="cpu") for model in given]
-    return [_File(name=n, model=m, feeds=_feeds(m, data, format)) for n, m in zip(names, opened, strict=True)]
+    return [_File(name=n, model=m, feeds=_feeds(m, data, format, images)) for n, m in zip(names, opened, strict=True)]
 
 
 def _name(model: Model | str | Path, number: int) -> str:
     return f"model {number}" if isinstance(model, Model) else table_name(model)
 
 
-def _feeds(model: Model, data: Table | None, format: str | None) -> Feeds:
+def _feeds(model: Model, data: Table | None, format: str | None, images: Any) -> Feeds:
     table = drawn_frame(model.schema, START_ROWS).drop(columns=list(model.schema.target.names)) if data is None else data
-    return read_rows(model, table, format=format).feeds
+    return read_rows(model, table, format=format, images=images).feeds
 
 
 def _file_cells(file: _File, provider: ProviderName, batch_sizes: Sequence[int], threads: Sequence[int]) -> Iterator[_Cell]:
@@ -191,7 +195,7 @@ def _opening(rival: Bare, rows: Feeds, n_threads: int) -> Work:
 def _batch(feeds: Feeds, size: int) -> Feeds:
     """So many rows: the first ones, and again from the start where there are not as many."""
     at = np.arange(size) % len(next(iter(feeds.values())))
-    return {name: np.ascontiguousarray(array[at]) for name, array in feeds.items()}
+    return {name: np.ascontiguousarray(feed[at]) if isinstance(feed, np.ndarray) else feed[at] for name, feed in feeds.items()}
 
 
 def _timing(cell: _Cell, rounds: Sequence[Sequence[float]]) -> Timing:
@@ -232,5 +236,6 @@ def _starts(files: Sequence[_File], packages: Sequence[str], provider: ProviderN
         for i, file in enumerate(files):
             path = Path(folder, f"{i}.onnx")
             file.model.save(path)
-            saved[file.name] = (path, _batch(file.feeds, START_ROWS))
+            n_rows = START_IMAGES if file.model.schema.of_kind("image") else START_ROWS
+            saved[file.name] = (path, _batch(file.feeds, n_rows))
         return start_all(saved, packages, provider)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import sys
@@ -26,17 +27,27 @@ def report(start: float, *modules: str) -> None:
 
 def _load_and_predict(order: dict[str, Any]) -> dict[str, float]:
     from onnxlearn.model import load
-    from onnxlearn.wire.values import wire_array
 
     start = time.perf_counter()
     model = load(order["path"], provider=order["provider"])
     loaded = time.perf_counter()
-    feeds = {column.name: wire_array(order["rows"][column.name], column) for column in model.schema.features}
+    feeds = {column.name: _feed(order["rows"][column.name], column) for column in model.schema.features}
     ready = time.perf_counter()
     model.predict_feeds({name: array[:1] for name, array in feeds.items()})
     first = time.perf_counter() - ready
     model.predict_feeds(feeds)
     return {"load_s": loaded - start, "first_ms": 1000 * first}
+
+
+def _feed(cells: list[Any], column: Any) -> Any:
+    import numpy as np
+
+    from onnxlearn.images.feed import ImageFeed
+    from onnxlearn.wire.values import wire_array
+
+    if column.kind != "image":
+        return wire_array(cells, column)
+    return ImageFeed.of([np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape) for shape, text in cells], column)
 
 
 def peak_megabytes() -> float | None:

@@ -9,11 +9,14 @@ import numpy as np
 from onnxlearn.measures import Array
 from onnxlearn.prediction import class_array
 from onnxlearn.schema import Column, Schema
+from onnxlearn.wire.form import image_shape
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _DAYS = 3650
+# Different images, and the side of one of which nothing is known.
+N_IMAGES, _SIDE = 16, 64
 
 
 def drawn_frame(schema: Schema, n_rows: int, seed: int = 0) -> pd.DataFrame:
@@ -31,7 +34,10 @@ def drawn_frame(schema: Schema, n_rows: int, seed: int = 0) -> pd.DataFrame:
     import pandas as pd
 
     rng = np.random.default_rng(seed)
-    columns = {column.name: _values(column, n_rows, rng) for column in schema.features}
+    columns = {
+        column.name: _images(column, schema, n_rows, rng) if column.kind == "image" else _values(column, n_rows, rng)
+        for column in schema.features
+    }
     if schema.target.type == "classification":
         # In turn, so that every class has rows.
         columns[schema.target.name] = np.resize(class_array(schema.target), n_rows)
@@ -55,6 +61,18 @@ def _values(column: Column, n_rows: int, rng: np.random.Generator) -> Any:
     if column.dtype == "int64":
         return rng.integers(0, 100, n_rows)
     return rng.normal(size=n_rows).astype(np.float32 if column.dtype == "float32" else np.float64)
+
+
+def _images(column: Column, schema: Schema, n_rows: int, rng: np.random.Generator) -> pd.Series[Any]:
+    """A few images again and again, of the size that the file takes or the network sees."""
+    import pandas as pd
+
+    shape = [side if isinstance(side, int) else _SIDE for side in image_shape(column, schema)[1:3]]
+    if schema.ingress is not None:
+        seen = [each.shape[1:] for each in schema.ingress.columns if each.column == column.name and len(each.shape) == 3]
+        shape = list(seen[0]) if seen else shape
+    images = rng.integers(0, 256, (N_IMAGES, *shape, column.n_channels), np.uint8)
+    return pd.Series([images[row % N_IMAGES] for row in range(n_rows)], dtype=object)
 
 
 def _dates(column: Column, n_rows: int, rng: np.random.Generator) -> Any:

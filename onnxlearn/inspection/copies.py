@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from onnxlearn.measures import Array
 from onnxlearn.model import Model
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, joined
 
-Change: TypeAlias = Mapping[str, Array]
-"""New values of some columns, ``[N, 1]`` each."""
+Change: TypeAlias = Mapping[str, Any]
+"""New feeds of some columns: arrays ``[N, 1]``, of images an :class:`~onnxlearn.images.feed.ImageFeed`."""
 
 # A session runs about a thousand rows at a time: small tables are stacked to fill such chunks on all cores, and no more, so
 # that what is stacked stays within a few megabytes.
@@ -33,16 +31,14 @@ def outputs_of_copies(
     each = iter(changes)
     while block := list(itertools.islice(each, most)):
         if not stacked:
-            stacked = {name: np.tile(array, (len(block), 1)) for name, array in feeds.items()}
+            stacked = {name: joined([feed] * len(block)) for name, feed in feeds.items()}
         changed = set().union(*block)
         copies = {
-            name: _column(name, array, block) if name in changed else stacked[name][: len(block) * n_rows]
-            for name, array in feeds.items()
+            name: joined([change.get(name, feed) for change in block])
+            if name in changed
+            else stacked[name][: len(block) * n_rows]
+            for name, feed in feeds.items()
         }
         outputs = model.predict_feeds(copies, names)
         for start in range(0, len(block) * n_rows, n_rows):
             yield {name: array[start : start + n_rows] for name, array in outputs.items()}
-
-
-def _column(name: str, array: Array, block: Sequence[Change]) -> Array:
-    return np.concatenate([change.get(name, array) for change in block])

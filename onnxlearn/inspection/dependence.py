@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.images.rules import ImageRules
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.grid import Grid, automatic_grid, given_grid
 from onnxlearn.inspection.rows import Rows, read_rows, require_model
@@ -107,6 +108,7 @@ def partial_dependence(
     of: Sequence[Any] | None = None,
     n_points: int = N_POINTS,
     format: str | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Dependence:
     """What the model predicts when all rows have a value in a column, for each of some values; or two columns together.
@@ -120,8 +122,8 @@ def partial_dependence(
     dates between 5 % and 95 %, or every level, and missing where the column may be. ``kind``: ``average``, ``individual``
     or ``both``; of two columns ``average``. ``of``: classes or target columns to look at, by default all, of two classes the
     positive one.
-    ``format`` and ``progress`` as in :func:`onnxlearn.importance`. Rows count by their weights where the model was trained
-    with such.
+    ``format``, ``images`` and ``progress`` as in :func:`onnxlearn.importance`; images stay as they are. Rows count by their
+    weights where the model was trained with such.
 
     Raises: ColumnNotFoundError for what is no feature, DataError, DataTypeError, ParameterError.
 
@@ -144,7 +146,7 @@ def partial_dependence(
         raise ParameterError(f"n_points has to be an integer >= 2, not {n_points!r}")
     chosen = _chosen_outputs(model.schema.target, of)
     given = _given(grid, names)
-    rows = read_rows(model, data, format=format)
+    rows = read_rows(model, data, format=format, images=images)
     grids = tuple(
         given_grid(model.schema.column(name), given[name])
         if name in given
@@ -200,6 +202,10 @@ def _column_names(columns: str | Sequence[str], schema: Schema) -> list[str]:
         if name not in schema.feature_names:
             error = ColumnNotFoundError.of([name], schema.feature_names, needed_by="partial dependence")
             raise ColumnNotFoundError(str(error).replace("the table has", "the model's features are"))
+        if schema.column(name).kind == "image":
+            raise DataError(
+                f"column {name!r} holds images, which do not lie on a grid: onnxlearn.importance tells what it counts"
+            )
     return names
 
 

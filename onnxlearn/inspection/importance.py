@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.images.rules import ImageRules
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.rows import Rows, read_rows, require_model
 from onnxlearn.measures import Array, Measure
@@ -94,6 +95,7 @@ def importance(
     groups: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     format: str | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> Importance:
     """How much worse the model scores on rows with the target when the values of a column are shuffled among them.
@@ -106,8 +108,8 @@ def importance(
     ``measure``: a name or a measure, by default ``logloss`` or ``rmse``. ``repeats`` (>= 1): shuffles of each column; the
     spread over them is that of shuffling alone. ``groups``: columns that are shuffled together, by a name for each group;
     columns of no group stand for themselves. ``seed``: all columns are shuffled alike, in each repeat. ``format``: of a file
-    whose suffix does not tell. ``progress``: a bar on stderr; ``None`` shows it where stderr is a terminal. Rows count by
-    their weights where the model was trained with such.
+    whose suffix does not tell; ``images``: how images are read, as ``Model.predict`` has it. ``progress``: a bar on stderr;
+    ``None`` shows it where stderr is a terminal. Rows count by their weights where the model was trained with such.
 
     Raises: DataError where the truth is not known, there are fewer than two rows, or the measure is undefined on them;
     ColumnNotFoundError, UnknownNameError, ParameterError.
@@ -126,7 +128,7 @@ def importance(
     target = model.schema.target
     (chosen,) = _measures.resolve([DEFAULTS[target.type] if measure is None else measure], target)
     together = grouped(model.schema.feature_names, groups or {})
-    rows = read_rows(model, data, format=format)
+    rows = read_rows(model, data, format=format, images=images)
     rows.require_truth()
     if len(rows) < 2:
         raise DataError("shuffling needs two rows or more, there is 1: give a table with more rows")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.files.tables import open_table
+from onnxlearn.images.feed import ruled
+from onnxlearn.images.rules import ImageRules, beside, require_no_skip, rules_of
 from onnxlearn.measures import Array
 from onnxlearn.model import Model, Table, as_frame, frame_rows
 from onnxlearn.task import Task
-from onnxlearn.wire.feeds import Feeds, require_features
+from onnxlearn.wire.feeds import Feeds, joined, require_features
 from onnxlearn.wire.rows import Rows as Source
 from onnxlearn.wire.rows import known_truth, say_extra_columns
 
@@ -46,39 +48,42 @@ def require_model(model: object) -> None:
         raise ParameterError(f"the first argument has to be a Model, not {model!r}: ol.load(path) opens a file")
 
 
-def read_rows(model: Model, table: Table, *, format: str | None = None) -> Rows:
+def read_rows(
+    model: Model, table: Table, *, format: str | None = None, images: ImageRules | Mapping[str, Any] | None = None
+) -> Rows:
     """The rows of any form of table that a model predicts.
 
-    ``format``: of a file whose suffix does not tell.
+    ``format``: of a file whose suffix does not tell. ``images``: how images are read; those of a task by its own rules.
 
-    Raises: TableReadError, ColumnNotFoundError, DataTypeError; DataError where there is no row.
+    Raises: TableReadError, ColumnNotFoundError, DataTypeError, ParameterError; DataError where there is no row.
     """
     if isinstance(table, str | Path):
-        rows = _of_file(model, table, format)
+        rows = _of_file(model, table, format, beside(images, table))
     elif isinstance(table, Task) and (table.schema.features, table.schema.target) == (
         model.schema.features,
         model.schema.target,
     ):
         rows = Rows(feeds=table.feeds(), truth=table.truth(), weights=table.weights())
     else:
-        frame = table.frame if isinstance(table, Task) else as_frame(table)
-        rows = _of_source(model, frame_rows(frame), frame.columns)
+        frame, rules = (table.frame, table.images) if isinstance(table, Task) else (as_frame(table), rules_of(images))
+        rows = _of_source(model, frame_rows(frame), frame.columns, rules)
     if not len(rows):
         raise DataError("the table has no rows: there is nothing to run the model on")
     return rows
 
 
-def _of_source(model: Model, source: Source, columns: Any) -> Rows:
+def _of_source(model: Model, source: Source, columns: Any, images: ImageRules) -> Rows:
+    require_no_skip(images)
     say_extra_columns(columns, model.schema)
     require_features(model.schema, columns)
     truth, weights, why = known_truth(model.schema, source)
-    return Rows(feeds=source.feeds(model.schema), truth=truth, weights=weights, no_truth=why)
+    return Rows(feeds=ruled(source.feeds(model.schema), images), truth=truth, weights=weights, no_truth=why)
 
 
-def _of_file(model: Model, path: str | Path, format: str | None) -> Rows:
+def _of_file(model: Model, path: str | Path, format: str | None, images: ImageRules) -> Rows:
     with open_table(path, format) as reader:
         require_features(model.schema, reader.columns)
-        return _joined([_of_source(model, batch, reader.columns) for batch in reader.batches()])
+        return _joined([_of_source(model, batch, reader.columns, images) for batch in reader.batches()])
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
@@ -88,9 +93,8 @@ def _joined(parts: Sequence[Rows]) -> Rows:
         present = [array for array in arrays if array is not None]
         return np.concatenate(present) if len(present) == len(arrays) else None
 
-    names = parts[0].feeds
     return Rows(
-        feeds={name: np.concatenate([part.feeds[name] for part in parts]) for name in names},
+        feeds={name: joined([part.feeds[name] for part in parts]) for name in parts[0].feeds},
         truth=None if unknown else together([part.truth for part in parts]),
         weights=together([part.weights for part in parts]),
         no_truth=unknown,

@@ -6,12 +6,15 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.schema import Column, Schema
+
+if TYPE_CHECKING:
+    from onnxlearn.graph.builder import GraphBuilder, Value
 
 # Numbers of 64 bits that the widest registers hold.
 AT_ONCE = 8
@@ -74,6 +77,8 @@ class Formula:
 
     def emit(self, g: GraphBuilder, columns: Mapping[str, Value]) -> Value:
         """The number, DOUBLE ``[N, 1]``, of the columns, DOUBLE or FLOAT ``[N, 1]``; NaN where it is missing."""
+        from onnxlearn.graph.builder import DOUBLE
+
         tree, names = _parsed(self.name, self.text)
         values = {source: _finite(g, g.op("Cast", columns[source], to=DOUBLE)) for source in self.sources}
         return _finite(g, _emit(g, tree, {alias: values[source] for alias, source in names.items()} | values))
@@ -173,6 +178,8 @@ def _emit_binary(g: GraphBuilder, op: type[ast.AST], a: Value, b: Value) -> Valu
 
 
 def _emit_comparison(g: GraphBuilder, op: ast.cmpop, a: Value, b: Value) -> Value:
+    from onnxlearn.graph.builder import DOUBLE
+
     holds = g.op(_COMPARISONS[type(op)], a, b)
     if isinstance(op, ast.NotEq):
         holds = g.op("Not", holds)

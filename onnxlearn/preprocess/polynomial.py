@@ -6,12 +6,15 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
 from onnxlearn.preprocess.scaling import LARGEST_UNSCALED
+
+if TYPE_CHECKING:
+    from onnxlearn.graph.builder import GraphBuilder, Value
 
 
 def n_terms(n_columns: int, degree: int, *, interactions_only: bool) -> int:

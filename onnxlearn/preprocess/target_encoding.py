@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
 from onnxlearn.schema import Target
+
+if TYPE_CHECKING:
+    from onnxlearn.graph.builder import GraphBuilder, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

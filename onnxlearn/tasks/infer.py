@@ -13,9 +13,10 @@ from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.tasks.contents import Contents, is_whole, look
 from onnxlearn.tasks.images import image_column
+from onnxlearn.tasks.likely import READS_LIKE, ReadsLike
 from onnxlearn.tasks.misfits import PARSERS, Misfits, declared_misfit, find_misfits
 from onnxlearn.tasks.spellings import odd_spelling
-from onnxlearn.tasks.texts import is_prose, suggest_text, text_notes
+from onnxlearn.tasks.texts import text_notes
 from onnxlearn.wire import dates
 from onnxlearn.wire.cells import LEADING_ZERO, NUMBER
 from onnxlearn.wire.frames import datetime_values
@@ -42,15 +43,15 @@ _NUMBERS = frozenset({"float64", "float32", "int64", "decimal", "duration"})
 class Inferred:
     """What a column turned out to be.
 
-    ``is_id``: it names the rows and should not be trained on. ``is_prose``: its texts read like sentences, whatever it was
-    taken for. ``warned``: what deserves more than a note.
+    ``is_id``: it names the rows and should not be trained on. ``reads_like``: a kind that its cells seem to be
+    meant as, whatever it was taken for. ``warned``: what deserves more than a note.
     """
 
     column: Column
     notes: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     is_id: bool = False
-    is_prose: bool = False
+    reads_like: ReadsLike | None = None
 
 
 def infer_column(
@@ -297,17 +298,16 @@ def _notice_identifiers(contents: Contents, inferred: Inferred, n_distinct: int)
     if n_values < MIN_ROWS_ID or column.dtype not in ("str", "int64") or column.kind == "ordered":
         return
     is_text, never_repeats = column.dtype == "str", n_distinct == n_values
-    inferred.is_prose = is_text and contents.categories is None and is_prose(contents.present.tolist())
+    if is_text and contents.categories is None:
+        inferred.reads_like = next((kind for kind in READS_LIKE if kind.holds(contents.present.tolist())), None)
     if never_repeats and is_text:
         inferred.is_id = True
     elif never_repeats and column.kind == "numeric":
         inferred.is_id = int(contents.present.max()) - int(contents.present.min()) == n_values - 1
     if inferred.is_id:
         return
-    if inferred.is_prose:
-        inferred.warned.append(
-            f"column {column.name!r}: texts of several words, trained on as categories; {suggest_text(column.name)}"
-        )
+    if (kind := inferred.reads_like) is not None:
+        inferred.warned.append(f"column {column.name!r}: {kind.what}, trained on as categories; {kind.suggest(column.name)}")
         return
     if n_values < MIN_ROWS_ID_WARNING:
         return

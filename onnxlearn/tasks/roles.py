@@ -16,7 +16,6 @@ from onnxlearn.tasks.contents import look
 from onnxlearn.tasks.infer import Inferred, infer_column
 from onnxlearn.tasks.misfits import first_misfit
 from onnxlearn.tasks.targets import infer_target
-from onnxlearn.tasks.texts import suggest_text
 from onnxlearn.wire.feeds import require_columns, unique_column
 from onnxlearn.wire.frames import series_array
 from onnxlearn.wire.values import Place, describe, is_missing, row_place
@@ -219,7 +218,7 @@ def _identifier_note(found: Inferred) -> str:
     what = "text that never repeats" if column.dtype == "str" else "row numbers (integers without a gap or repetition)"
     return (
         f"column {column.name!r} holds {what}: taken for an identifier of the rows (id) and not trained on; "
-        f"{suggest_text(column.name) if found.is_prose else as_is}"
+        f"{as_is if found.reads_like is None else found.reads_like.suggest(column.name)}"
     )
 
 

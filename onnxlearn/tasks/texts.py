@@ -1,4 +1,4 @@
-"""Columns of texts in a task: what there is to say of those without words, and which columns look like texts."""
+"""Columns of texts in a task: what there is to say of those without words."""
 
 from __future__ import annotations
 
@@ -7,28 +7,6 @@ from typing import Any
 
 from onnxlearn.text.words import CUTS
 from onnxlearn.wire.values import Place
-
-# Prose, unlike names and codes: texts of several words of which hardly any comes again.
-MIN_WORDS = 5
-MIN_DISTINCT = 0.5
-N_LOOKED_AT = 1000
-
-
-def is_prose(texts: Sequence[str]) -> bool:
-    """Whether texts that are not missing read like sentences: half of them differ and have several words.
-
-    >>> is_prose(["the food was good and cheap", "we shall not come here again"]), is_prose(["New York", "Rio de Janeiro"])
-    (True, False)
-    """
-    looked = texts[:N_LOOKED_AT]
-    distinct = set(looked)
-    long = [text for text in distinct if text.count(" ") >= MIN_WORDS - 1]
-    return bool(looked) and len(distinct) >= MIN_DISTINCT * len(looked) and 2 * len(long) >= len(distinct)
-
-
-def suggest_text(name: str) -> str:
-    """How to have a column read as texts."""
-    return f"if it holds texts to be read word by word, say kinds={{{name!r}: 'text'}} (--kind {name}=text)"
 
 
 def text_notes(name: str, values: Sequence[Any], where: Place) -> list[str]:

@@ -28,11 +28,12 @@ Feeds: TypeAlias = dict[str, Any]
 
 def join_feeds(first: Feeds, second: Feeds) -> Feeds:
     """The rows of both, one after the other."""
-    return {name: _joined(feed, second[name]) for name, feed in first.items()}
+    return {name: joined([feed, second[name]]) for name, feed in first.items()}
 
 
-def _joined(first: Any, second: Any) -> Any:
-    return first.joined(second) if hasattr(first, "joined") else np.concatenate([first, second])
+def joined(feeds: Sequence[Any]) -> Any:
+    """The rows of the feeds of a column, one after the other."""
+    return feeds[0].joined(*feeds[1:]) if hasattr(feeds[0], "joined") else np.concatenate(feeds)
 
 
 def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place) -> Feeds:

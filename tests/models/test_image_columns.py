@@ -225,6 +225,14 @@ def test_the_fingerprint_follows_the_files(frame, folder, tmp_path):
     assert made([str(path), None]) != before
 
 
+def test_relative_folders(task, frame, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    near = ol.Task.from_frame(frame, "side", kinds={"photo": "image"}, images=ol.ImageRules(folder=folder.name))
+    model = learner(max_epochs=1).fit(near, progress=False)
+    expected = learner(max_epochs=1).fit(task, progress=False)
+    np.testing.assert_array_equal(model.predict(near).prob, expected.predict(task).prob)
+
+
 def test_rows_that_are_read_in_each_epoch_have_target_encodings_of_other_folds(frame, folder):
     shops = frame.assign(shop=np.random.default_rng(1).choice(["a", "b", "c"], N))
     task = ol.Task.from_frame(shops, "side", kinds={"photo": "image"}, images=ol.ImageRules(folder=folder))

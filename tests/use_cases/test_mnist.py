@@ -44,5 +44,6 @@ def test_convolutions_are_far_better(tasks):
     train, test, rest = tasks
     model = ol.learner("cnn", seed=0, max_epochs=20, **OF_28).fit(train, progress=False)
     errors = [1 - model.score(rows, "acc") for rows in (test, rest)]
-    assert max(errors) <= 0.05
+    assert errors[0] <= PUBLISHED_ERROR / 2
+    assert errors[1] <= 0.05
     assert model.metadata["schema"]["features"][0]["kind"] == "image"

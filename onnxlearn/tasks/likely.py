@@ -1,0 +1,54 @@
+"""Columns of text that may be meant as something else than categories: what they look like, and how to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+# Prose, unlike names and codes: texts of several words of which hardly any comes again.
+MIN_WORDS = 5
+MIN_DISTINCT = 0.5
+N_LOOKED_AT = 1000
+IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class ReadsLike:
+    """A kind of column by its cells: ``what`` they seem to be, and whether a column ``holds`` such."""
+
+    kind: str
+    what: str
+    meant: str
+    holds: Callable[[Sequence[str]], bool]
+
+    def suggest(self, name: str) -> str:
+        """How to have a column read so."""
+        return f"if it holds {self.meant}, say kinds={{{name!r}: {self.kind!r}}} (--kind {name}={self.kind})"
+
+
+def is_prose(texts: Sequence[str]) -> bool:
+    """Whether texts that are not missing read like sentences: half of them differ and have several words.
+
+    >>> is_prose(["the food was good and cheap", "we shall not come here again"]), is_prose(["New York", "Rio de Janeiro"])
+    (True, False)
+    """
+    looked = texts[:N_LOOKED_AT]
+    distinct = set(looked)
+    long = [text for text in distinct if text.count(" ") >= MIN_WORDS - 1]
+    return bool(looked) and len(distinct) >= MIN_DISTINCT * len(looked) and 2 * len(long) >= len(distinct)
+
+
+def are_paths_of_images(texts: Sequence[str]) -> bool:
+    """Whether texts that are not missing end like the names of image files, nine of ten of them.
+
+    >>> are_paths_of_images(["a.png", "b/c.JPG"]), are_paths_of_images(["png", "a.txt"])
+    (True, False)
+    """
+    looked = texts[:N_LOOKED_AT]
+    return bool(looked) and sum(text.lower().endswith(IMAGE_ENDINGS) for text in looked) >= 0.9 * len(looked)
+
+
+READS_LIKE = (
+    ReadsLike("image", "names of image files", "paths of images", are_paths_of_images),
+    ReadsLike("text", "texts of several words", "texts to be read word by word", is_prose),
+)
