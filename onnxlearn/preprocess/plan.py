@@ -22,8 +22,7 @@ from onnxlearn.preprocess.columns import indicated, plan_columns
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
 from onnxlearn.preprocess.formulas import Formula, plan_formulas
 from onnxlearn.preprocess.polynomial import n_terms, term_name, terms
-from onnxlearn.preprocess.target_encoding import encoded_names
-from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema, Target
 
 CYCLIC = "_cyclic"
 # Columns of num that may be made of others.
@@ -278,6 +277,14 @@ def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:
             )
         plan = dataclasses.replace(plan, n_selected=config.num_select)
     return plan
+
+
+def encoded_names(target: Target) -> tuple[str, ...]:
+    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
+    if target.type == "regression":
+        return target.names
+    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
+    return tuple(f"{target.name}={label}" for label in classes)
 
 
 def _is_onehot(column: Column, config: PreprocessConfig) -> bool:

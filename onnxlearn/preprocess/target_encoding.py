@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
 from onnxlearn.schema import Target
-
-if TYPE_CHECKING:
-    from onnxlearn.graph.builder import GraphBuilder, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -63,14 +61,6 @@ class TargetEncoding:
 
     def _repeated(self, codes: Array) -> Array:
         return np.tile(codes, len(self.offsets) // codes.shape[1])
-
-
-def encoded_names(target: Target) -> tuple[str, ...]:
-    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
-    if target.type == "regression":
-        return target.names
-    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
-    return tuple(f"{target.name}={label}" for label in classes)
 
 
 def target_numbers(target: Target, truth: Array) -> Array:
