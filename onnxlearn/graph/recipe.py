@@ -164,6 +164,8 @@ class _Reader:
             return _between(made, plain["low"], plain["high"])
         if name == "power":
             return made.then(_power_step(values))
+        if name == "equals" and plain["code"] == "":
+            return made.then({"step": "is_missing"}, name=f"{made.feature}:missing")
         if name == "equals":
             return _equals(made, self.columns[made.feature], plain["code"])
         return made.then({"step": name, **plain}, name=f"{made.name.split('.')[0]}:missing" if name == "is_missing" else "")

@@ -260,7 +260,7 @@ class Preprocessing:
         """The 0/1 columns that tell missing images and texts, FLOAT ``[N, 1]`` each."""
         blocks, missing = [], {column.column: missing for column, (_, missing) in entered.items()}
         for column, trained in zip(self.plan.absences, self.absence_trained, strict=True):
-            flag = g.op("Cast", g.op("Unsqueeze", missing[column.name], g.const(np.array([1], np.int64))), to=FLOAT)
+            flag = g.op("Cast", missing[column.name], to=FLOAT)
             blocks.append(flag if trained else g.op("Mul", flag, g.const(np.float32(0))))
         return blocks
 
