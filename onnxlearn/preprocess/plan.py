@@ -279,14 +279,6 @@ def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:
     return plan
 
 
-def encoded_names(target: Target) -> tuple[str, ...]:
-    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
-    if target.type == "regression":
-        return target.names
-    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
-    return tuple(f"{target.name}={label}" for label in classes)
-
-
 def _is_onehot(column: Column, config: PreprocessConfig) -> bool:
     few = len(column.levels) <= config.max_onehot
     return config.cat_encoding in ("onehot", "hash") or (config.cat_encoding == "auto" and few)
