@@ -21,7 +21,7 @@ from onnxlearn.errors import ParameterError, listing
 from onnxlearn.preprocess.columns import indicated, plan_columns
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
 from onnxlearn.preprocess.formulas import Formula, plan_formulas
-from onnxlearn.preprocess.terms import n_terms, term_name, terms
+from onnxlearn.preprocess.polynomial import n_terms, term_name, terms
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema, Target
 
 CYCLIC = "_cyclic"
@@ -279,6 +279,14 @@ def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:
     return plan
 
 
+def encoded_names(target: Target) -> tuple[str, ...]:
+    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
+    if target.type == "regression":
+        return target.names
+    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
+    return tuple(f"{target.name}={label}" for label in classes)
+
+
 def _is_onehot(column: Column, config: PreprocessConfig) -> bool:
     few = len(column.levels) <= config.max_onehot
     return config.cat_encoding in ("onehot", "hash") or (config.cat_encoding == "auto" and few)
@@ -320,11 +328,3 @@ def _indicators(plan: Plan) -> tuple[Indicator, ...]:
     numbers = (*plan.doubles, *plan.computed, *plan.floats)
     layout: list[Column | None] = [*ranked, *means, *numbers, *of_dates, *[None] * skipped, *plan.booleans]
     return tuple(Indicator(f"{column.name}:missing", i) for i, column in enumerate(layout) if column and column.has_missing)
-
-
-def encoded_names(target: Target) -> tuple[str, ...]:
-    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
-    if target.type == "regression":
-        return target.names
-    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
-    return tuple(f"{target.name}={label}" for label in classes)
