@@ -14,7 +14,7 @@ from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, Paramete
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import USUAL_RULES, ImageRules, require_no_skip
+from onnxlearn.images.rules import ImageRules, rules_for_every_row
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -135,22 +135,23 @@ class Model:
             [part.assign(network=i)[["network", *part.columns]] for i, part in enumerate(parts, 1)], ignore_index=True
         )
 
-    def predict(self, table: Table, *, images: ImageRules | None = None) -> Prediction:
+    def predict(self, table: Table, *, images: ImageRules | Mapping[str, Any] | None = None) -> Prediction:
         """Predict every row of a table, in order.
 
         ``table``: a data frame of pandas or Polars, any table or stream of batches that speaks Arrow, the path of a file or of
         a folder of files, a dict of columns, rows as dicts, or a task.
 
         Where the table has the target too, the prediction knows the truth and can be scored. ``images``: how images are read,
-        an :class:`onnxlearn.ImageRules`, whose policy is not ``skip``: every row is predicted.
+        an :class:`onnxlearn.ImageRules` or a mapping, whose policy is not ``skip``: every row is predicted; those of a task are
+        read by its own.
 
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
         """
-        require_no_skip(images)
+        rules = rules_for_every_row(images)
         if isinstance(table, str | Path):
             from onnxlearn.files.stream import collect
 
-            return collect(self, table, images=images)
+            return collect(self, table, images=rules)
         from onnxlearn.task import Task
 
         if isinstance(table, Task):
@@ -159,8 +160,8 @@ class Model:
             from onnxlearn.files.arrow import ArrowTable
             from onnxlearn.files.stream import predict_reader
 
-            return predict_reader(self, ArrowTable(table), images=images or USUAL_RULES)
-        return self._predict_frame(as_frame(table), images or USUAL_RULES)
+            return predict_reader(self, ArrowTable(table), images=rules)
+        return self._predict_frame(as_frame(table), rules)
 
     def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
         """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.

@@ -179,7 +179,8 @@ class Ingress:
     ``num_names`` names the columns of ``num`` (float32 ``[N, n_num]``), ``cat_names`` those of ``cat`` (int64
     ``[N, n_cat]``), whose codes are below ``cardinalities``. ``num_kinds`` tells the columns of ``num`` apart: numbers and
     ranks, parts of dates, and flags of two values; flags stand last. ``num_sources`` names the feature that each column of
-    ``num`` is made from; ``cat_names`` are features themselves. ``columns``: the tensors of images and texts, one a column.
+    ``num`` is made from, empty where there are several; ``cat_names`` are features themselves. ``columns``: the tensors of
+    images and texts, one a column.
     """
 
     num_names: tuple[str, ...] = ()

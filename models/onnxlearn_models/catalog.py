@@ -5,6 +5,8 @@ from __future__ import annotations
 from onnxlearn.registry import LearnerInfo
 from onnxlearn.schema import Kind
 
+_TABLE: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
+
 MLP = LearnerInfo(
     name="mlp",
     target="onnxlearn_models.mlp:MLP",
@@ -44,6 +46,7 @@ GRAPH = LearnerInfo(
     summary="a network put together of layers by >>, with every setting of every layer as a parameter",
     use="a network of your own that is data: to be searched, drawn and shared",
     source="the graph language of mlr3torch",
+    kinds=("image", "text", *_TABLE),
 )
 
 FEATURELESS = LearnerInfo(
@@ -143,8 +146,6 @@ TABM_MINI = LearnerInfo(
     source="Gorishniy, Kotelnikov and Babenko 2025 (TabM-mini), with piecewise linear embeddings (Gorishniy et al. 2022)",
     use="as tabm, with fewer weights",
 )
-
-_TABLE: tuple[Kind, ...] = ("numeric", "categorical", "ordered", "boolean", "datetime")
 
 CNN = LearnerInfo(
     name="cnn",

@@ -21,7 +21,7 @@ from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.config import PreprocessConfig
-from onnxlearn.preprocess.plan import plan_ingress
+from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Column, Schema
 from onnxlearn.task import Task
 from onnxlearn_models.arguments import (
@@ -226,7 +226,7 @@ class ModuleLearner(NetworkLearner):
             )
         ingress = plan_ingress(schema, config)
         if ingress.n_num and "num" not in asked.names:
-            column = schema.column(ingress.num_sources[0])
+            column = schema.column(numeric_feature(schema, ingress))
             raise DataError(
                 f"{owner}.forward asks for cat alone, and column {column.name!r}, {column.kind}, gives numbers: "
                 f"{_way_out(column, config)}, or ask for num as well"

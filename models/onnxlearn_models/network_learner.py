@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from onnxlearn.errors import OnnxlearnError
+from onnxlearn.images.extraction import settings_of
 from onnxlearn.images.extractor import Extractor
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
@@ -103,7 +104,7 @@ class NetworkLearner(Learner):
             training = train_config_type({**self.defaults, **params})
         self.config_types = tuple(training if each is TrainConfig else each for each in self.config_types)
         if isinstance(extractor := params.get("image_extractor"), Extractor) and "image_extractor" not in self.without:
-            self.defaults = {**self.defaults, **extractor.settings}
+            self.defaults = {**self.defaults, **settings_of(extractor)}
         # A default of a setting that another choice does not bring has nothing to say.
         known = {field.name for field in dataclasses.fields(training)}
         self.defaults = {name: value for name, value in self.defaults.items() if name in known or not is_setting(name)}

@@ -19,7 +19,7 @@ from onnxlearn.measures import Array, Measure
 from onnxlearn.measures.registry import all_measures
 from onnxlearn.model import Model
 from onnxlearn.statistics.result import Result
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, taken
 
 if TYPE_CHECKING:
     from onnxlearn.measures import Outcome
@@ -175,7 +175,7 @@ def _speeds(models: Sequence[Model], seconds: float, rows: Rows | None) -> Itera
     alone = [Model(model.to_bytes(), provider="cpu", n_threads=1, trust=True) for model in models]
     for size in sizes:
         at = np.arange(size) % len(next(iter(feeds.values())))
-        batch = {name: np.ascontiguousarray(array[at]) for name, array in feeds.items()}
+        batch = taken(feeds, at)
         times = time_all([_running(model, batch) for model in alone], seconds=seconds, on_step=lambda: None)
         before, after = (1000 * float(np.median(np.concatenate(rounds))) for rounds in times)
         yield Speed(n_rows=size, before=before, after=after)

@@ -62,5 +62,5 @@ class Int8(Converted):
         from onnxlearn.session import run_chunked
 
         session = open_session(tapped(subject.graph, [value.name for value in subject.network.graph.input]), "cpu")
-        feeds = read_rows(subject.model, self.calibration).feeds
+        feeds = read_rows(subject.model, self.calibration, images=self.images).feeds
         return run_chunked(session, feeds, chunk_rows=subject.model.chunk_rows)

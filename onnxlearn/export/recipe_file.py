@@ -96,7 +96,7 @@ def _input(column: Column) -> dict[str, Any]:
         "type": column.onnx_type,
         "missing": _MISSING[column.onnx_type],
     }
-    if column.onnx_type == "STRING":
+    if column.onnx_type == "STRING" and column.kind != "text":
         told["also_missing"] = [text for text in MISSING_SPELLINGS if text and text not in column.levels]
     if column.levels:
         told["levels"] = list(column.levels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def predict_folder(
     *,
     keep: Sequence[str] = (),
     format: str | None = None,
-    images: ImageRules | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
 ) -> Written:
     """Predict each file of a folder into a file of the same name in the folder ``out``, in constant memory.
 

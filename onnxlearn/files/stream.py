@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, require_no_skip
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_for_every_row
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
 from onnxlearn.wire.feeds import require_columns, require_features
@@ -33,7 +33,7 @@ def predict_file(
     *,
     keep: Sequence[str] = (),
     format: str | None = None,
-    images: ImageRules | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
 ) -> int:
     """Predict every row of a file and write one line each, in order; return the number of rows.
 
@@ -44,8 +44,7 @@ def predict_file(
     Raises: TableReadError, DataError, OutputError, MissingExtraError.
     """
     require_other_file(out, data)
-    require_no_skip(images)
-    rules = beside(images, data)
+    rules = beside(rules_for_every_row(images), data)
     suffix = output_suffix(out)
     names = [*keep, *_prediction_names(model, keep)]
     n_rows = 0
@@ -66,7 +65,7 @@ def evaluate_file(
     *,
     measures: Sequence[str | Measure] = (),
     format: str | None = None,
-    images: ImageRules | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Score a model on a file that has the target: each measure's value by name, of the usual ones if none is named.
 
@@ -82,14 +81,15 @@ def collect(
     *,
     format: str | None = None,
     need_truth: bool = False,
-    images: ImageRules | None = None,
+    images: ImageRules | Mapping[str, Any] | None = None,
 ) -> Prediction:
     """Predict a file and keep the predictions, with the truth where the file has it.
 
     ``need_truth``: a ``DataError`` at the first rows without it.
     """
+    rules = beside(rules_for_every_row(images), data)
     with open_table(data, format) as reader:
-        return predict_reader(model, reader, need_truth=need_truth, images=beside(images, data))
+        return predict_reader(model, reader, need_truth=need_truth, images=rules)
 
 
 def predict_reader(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,8 +11,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.images.run import batches_of_one_size
 from onnxlearn.runtime import open_session
-from onnxlearn.session import CHUNK_ROWS
+from onnxlearn.session import CHUNK_ROWS, Session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,17 +72,25 @@ def tapped(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
 
 
 def largest_values(
-    model: onnx.ModelProto, names: Sequence[str], feeds: Mapping[str, Array], chunk_rows: int = CHUNK_ROWS
+    model: onnx.ModelProto, names: Sequence[str], feeds: Mapping[str, Any], chunk_rows: int = CHUNK_ROWS
 ) -> dict[str, float]:
     """The largest size of a number in each of these tensors over all rows, which are run in chunks."""
     if not names:
         return {}
     session = open_session(tapped(model, names), "cpu")
     largest = np.zeros(len(names))
-    for start in range(0, len(next(iter(feeds.values()))), chunk_rows):
-        found = session.run(names, {name: rows[start : start + chunk_rows] for name, rows in feeds.items()})
+    for batch in _chunks(session, feeds, chunk_rows):
+        found = session.run(names, batch)
         largest = np.maximum(largest, [np.abs(values).max(initial=0) for values in found])
     return dict(zip(names, largest.tolist(), strict=True))
+
+
+def _chunks(session: Session, feeds: Mapping[str, Any], chunk_rows: int) -> Iterator[Mapping[str, Array]]:
+    if any(hasattr(feed, "read") for feed in feeds.values()):
+        yield from batches_of_one_size(session, feeds)
+        return
+    for start in range(0, len(next(iter(feeds.values()))), chunk_rows):
+        yield {name: rows[start : start + chunk_rows] for name, rows in feeds.items()}
 
 
 def known_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:

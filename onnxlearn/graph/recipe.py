@@ -19,10 +19,9 @@ from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder
 from onnxlearn.graph.columns import ANY, INPUT, Expression, Expressions
 from onnxlearn.preprocess.config import DatePart
 from onnxlearn.preprocess.dates import CivilTime
-from onnxlearn.preprocess.plan import CYCLIC
+from onnxlearn.preprocess.plan import CYCLIC, encoded_names
 from onnxlearn.preprocess.power import Power
 from onnxlearn.preprocess.quantile import Quantiles
-from onnxlearn.preprocess.target_encoding import encoded_names
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, Schema
 
 MEANINGS = {
@@ -165,6 +164,8 @@ class _Reader:
             return _between(made, plain["low"], plain["high"])
         if name == "power":
             return made.then(_power_step(values))
+        if name == "equals" and plain["code"] == "":
+            return made.then({"step": "is_missing"}, name=f"{made.feature}:missing")
         if name == "equals":
             return _equals(made, self.columns[made.feature], plain["code"])
         return made.then({"step": name, **plain}, name=f"{made.name.split('.')[0]}:missing" if name == "is_missing" else "")

@@ -75,6 +75,11 @@ def read_entry(extractor: Extractor) -> Entry:
     return _Reader(extractor, None).entry
 
 
+def settings_of(extractor: Extractor) -> dict[str, int]:
+    """The settings of images that its input leaves no choice of, e.g. ``image_height``. Raises: ParameterError."""
+    return read_entry(extractor).settings
+
+
 def emit_features(g: GraphBuilder, pixels: Value, missing: Value, found: Extraction) -> Value:
     """From FLOAT ``[N, C, h, w]`` and BOOL ``[N]`` to FLOAT ``[N, d_features]``, 0 throughout where the image is missing."""
     one = g.const(np.array([1], np.int64))

@@ -53,13 +53,6 @@ class Extractor:
         """SHA-256 of the bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
-    @property
-    def settings(self) -> dict[str, int]:
-        """The settings of images that its input leaves no choice of, e.g. ``image_height``. Raises: ParameterError."""
-        from onnxlearn.images.extraction import read_entry
-
-        return read_entry(self).settings
-
     def __hash__(self) -> int:
         return hash(self.digest)
 

@@ -90,10 +90,15 @@ class ImageFeed:
         """The rows of all, one after the other; read by the rules of this one."""
         if all(other.column is self.column for other in others):
             return dataclasses.replace(self, rows=np.concatenate([self.rows, *(other.rows for other in others)]))
-        cells = [feed.column.cell(row) for feed in (self, *others) for row in feed.rows.tolist()]
+        rows = [(feed.column, row) for feed in (self, *others) for row in feed.rows.tolist()]
         # The cells tell their folder themselves.
-        column = dataclasses.replace(self.column, cells=cells, folder=None)
-        return dataclasses.replace(self, column=column, rows=np.arange(len(cells)))
+        column = dataclasses.replace(
+            self.column,
+            cells=[column.cell(row) for column, row in rows],
+            where=[column.where(row) for column, row in rows].__getitem__,
+            folder=None,
+        )
+        return dataclasses.replace(self, column=column, rows=np.arange(len(rows)))
 
     def content(self) -> bytes:
         """What tells these rows from others: bytes and pixels, of files the path, the size and the beginning."""

@@ -93,7 +93,9 @@ def beside(given: ImageRules | Mapping[str, Any] | None, path: str | os.PathLike
     return dataclasses.replace(rules, folder=folder) if rules.folder is None else rules
 
 
-def require_no_skip(rules: ImageRules | None) -> None:
-    """Raise ``ParameterError`` where rows would be left out that somebody waits for the predictions of."""
-    if rules is not None and rules.policy == "skip":
+def rules_for_every_row(given: ImageRules | Mapping[str, Any] | None) -> ImageRules:
+    """The rules where every row is predicted. Raises: ParameterError where rows would be left out."""
+    rules = rules_of(given)
+    if rules.policy == "skip":
         raise ParameterError("policy='skip' leaves rows out of a task; every row is predicted: use 'error' or 'missing'")
+    return rules

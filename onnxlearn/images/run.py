@@ -27,9 +27,25 @@ def run_images(session: Session, names: Sequence[str], feeds: Mapping[str, Any])
 
     Raises: ImageReadError where an image cannot be read, or has another size than the one that the session takes.
     """
-    sizes = {each.name: tuple(each.shape[1:]) for each in session.get_inputs()}
-    parts = [_run_part(session, part, names, sizes) for part in _parts(feeds)]
+    parts = []
+    for batches in _batches(session, feeds):
+        groups, found = zip(*[(rows, session.run(names, batch)) for rows, batch in batches], strict=True)
+        parts.append([in_row_order(groups, outputs) for outputs in zip(*found, strict=True)])
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def batches_of_one_size(session: Session, feeds: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+    """All rows as arrays that the session takes, those with images of one size together, in no order.
+
+    Raises: ImageReadError where an image cannot be read, or has another size than the one that the session takes.
+    """
+    yield from (batch for batches in _batches(session, feeds) for _, batch in batches)
+
+
+def _batches(session: Session, feeds: Mapping[str, Any]) -> Iterator[Iterator[tuple[Array, dict[str, Array]]]]:
+    """Parts of the rows, each as its batches: their rows within the part, and the arrays."""
+    sizes = {each.name: tuple(each.shape[1:]) for each in session.get_inputs()}
+    return (_batches_of_part(session, part, sizes) for part in _parts(feeds))
 
 
 def _parts(feeds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -58,18 +74,23 @@ class _Decoded:
         return of_size(self.images, size, lambda position: column.place(int(rows[position])))
 
 
-def _run_part(session: Session, part: Mapping[str, Any], names: Sequence[str], sizes: Mapping[str, Any]) -> list[Array]:
+def _batches_of_part(
+    session: Session, part: Mapping[str, Any], sizes: Mapping[str, Any]
+) -> Iterator[tuple[Array, dict[str, Array]]]:
     images = {name: feed.sized(sizes[name]) for name, feed in part.items() if isinstance(feed, _Decoded)}
     if not len(next(iter(part.values()))):
         single = {name: [1 if isinstance(each, str) else each for each in sizes[name]] for name in images}
         empty = {name: np.zeros((0, *single[name]), np.uint8) if name in images else feed for name, feed in part.items()}
-        return session.run(names, empty)
+        yield np.arange(0), empty
+        return
     shapes = np.hstack([[image.shape[:2] for image in column] for column in images.values()])
     groups = groups_by_size(shapes)
     if session.get_providers()[0] == CPU_PROVIDER:
         groups = cut(groups, shapes, max(size[2] for name, size in sizes.items() if name in images))
-    found = []
     for rows in groups:
-        stacked = {name: np.stack([column[row] for row in rows.tolist()]) for name, column in images.items()}
-        found.append(session.run(names, {name: stacked[name] if name in stacked else part[name][rows] for name in part}))
-    return [in_row_order(groups, outputs) for outputs in zip(*found, strict=True)]
+        yield rows, {name: _of_rows(part[name], images.get(name), rows) for name in part}
+
+
+def _of_rows(feed: Any, images: Sequence[Array] | None, rows: Array) -> Array:
+    found: Array = feed[rows] if images is None else np.stack([images[row] for row in rows.tolist()])
+    return found

@@ -30,9 +30,10 @@ class ImageStep:
         return cls(plan_images(column, config), config, column.n_channels, feed.n_missing)
 
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
-        """Add the nodes to FLOAT ``[N, C, h, w]``, or ``[N, d]`` of features, and BOOL ``[N]``."""
+        """Add the nodes to FLOAT ``[N, C, h, w]``, or ``[N, d]`` of features, and BOOL ``[N, 1]``."""
         images = emit_images(g, column, self.config, n_channels=self.n_channels)
+        missing = g.op("Unsqueeze", images.missing, g.const(np.array([1], np.int64)))
         found = extracted(self.config, images.n_channels)
         if found is None:
-            return images.pixels, images.missing
-        return emit_features(g, images.pixels, images.missing, found), images.missing
+            return images.pixels, missing
+        return emit_features(g, images.pixels, images.missing, found), missing

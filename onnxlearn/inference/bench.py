@@ -29,7 +29,7 @@ from onnxlearn.model import Model, Table, load
 from onnxlearn.progress import progress_steps
 from onnxlearn.providers import CPU_PROVIDER, ProviderName, cuda_obstacle
 from onnxlearn.session import available_cores, chunk_size
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, taken
 from onnxlearn.wire.values import is_integer
 
 BATCH_SIZES = (1, 32, 1000, 10_000)
@@ -195,7 +195,7 @@ def _opening(rival: Bare, rows: Feeds, n_threads: int) -> Work:
 def _batch(feeds: Feeds, size: int) -> Feeds:
     """So many rows: the first ones, and again from the start where there are not as many."""
     at = np.arange(size) % len(next(iter(feeds.values())))
-    return {name: np.ascontiguousarray(feed[at]) if isinstance(feed, np.ndarray) else feed[at] for name, feed in feeds.items()}
+    return taken(feeds, at)
 
 
 def _timing(cell: _Cell, rounds: Sequence[Sequence[float]]) -> Timing:

@@ -12,7 +12,7 @@ import numpy as np
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.files.tables import open_table
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import ImageRules, beside, require_no_skip, rules_of
+from onnxlearn.images.rules import ImageRules, beside, rules_for_every_row
 from onnxlearn.measures import Array
 from onnxlearn.model import Model, Table, as_frame, frame_rows
 from onnxlearn.task import Task
@@ -57,15 +57,16 @@ def read_rows(
 
     Raises: TableReadError, ColumnNotFoundError, DataTypeError, ParameterError; DataError where there is no row.
     """
+    rules = rules_for_every_row(images)
     if isinstance(table, str | Path):
-        rows = _of_file(model, table, format, beside(images, table))
+        rows = _of_file(model, table, format, beside(rules, table))
     elif isinstance(table, Task) and (table.schema.features, table.schema.target) == (
         model.schema.features,
         model.schema.target,
     ):
         rows = Rows(feeds=table.feeds(), truth=table.truth(), weights=table.weights())
     else:
-        frame, rules = (table.frame, table.images) if isinstance(table, Task) else (as_frame(table), rules_of(images))
+        frame, rules = (table.frame, table.images) if isinstance(table, Task) else (as_frame(table), rules)
         rows = _of_source(model, frame_rows(frame), frame.columns, rules)
     if not len(rows):
         raise DataError("the table has no rows: there is nothing to run the model on")
@@ -73,7 +74,6 @@ def read_rows(
 
 
 def _of_source(model: Model, source: Source, columns: Any, images: ImageRules) -> Rows:
-    require_no_skip(images)
     say_extra_columns(columns, model.schema)
     require_features(model.schema, columns)
     truth, weights, why = known_truth(model.schema, source)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from onnxlearn.graph.builder import DOUBLE, ML_DOMAIN, GraphBuilder, Value
+from onnxlearn.preprocess.arithmetic import emit_formula
 from onnxlearn.preprocess.dates import CivilTime
 from onnxlearn.preprocess.plan import Plan
 from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, MISSING_INT64, UNSEEN_CODE, Column, Level, Schema
@@ -28,7 +29,7 @@ def emit_numbers(g: GraphBuilder, plan: Plan, inputs: Mapping[str, Value]) -> Va
     strict = _joined(g, plan.strict_booleans, inputs)
     blocks = [
         *doubles,
-        *(formula.emit(g, inputs) for formula in plan.formulas),
+        *(emit_formula(g, formula, inputs) for formula in plan.formulas),
         *([g.op("Cast", floats, to=DOUBLE)] if floats else []),
         *_emit_dates(g, plan, inputs),
         *(inputs[column.name] for column in plan.booleans),

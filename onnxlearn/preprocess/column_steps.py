@@ -32,7 +32,7 @@ class ColumnStep(Protocol):
         """How often training rows have each id, int64 ``[n_ids]``."""
 
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
-        """Add the nodes from the file's input to the tensor, and to what tells missing rows."""
+        """Add the nodes from the file's input to the tensor, and to what tells missing rows, BOOL ``[N, 1]``."""
 
 
 def fit_columns(schema: Schema, config: PreprocessConfig, feeds: Mapping[str, Any]) -> tuple[ColumnStep, ...]:

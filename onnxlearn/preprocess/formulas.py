@@ -6,30 +6,22 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.schema import Column, Schema
 
-if TYPE_CHECKING:
-    from onnxlearn.graph.builder import GraphBuilder, Value
-
-# Numbers of 64 bits that the widest registers hold.
-AT_ONCE = 8
 LONGEST = 1000
 """Characters of a formula."""
 
-_OPERATORS: Mapping[type[ast.AST], str] = {
+OPERATORS: Mapping[type[ast.AST], str] = {
     ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div", ast.Pow: "Pow",
 }  # fmt: skip
-_COMPARISONS: Mapping[type[ast.AST], str] = {
+COMPARISONS: Mapping[type[ast.AST], str] = {
     ast.Lt: "Less", ast.LtE: "LessOrEqual", ast.Gt: "Greater", ast.GtE: "GreaterOrEqual", ast.Eq: "Equal", ast.NotEq: "Equal",
 }  # fmt: skip
-_FUNCTIONS = {"log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "min": "Min", "max": "Max"}
-# What gives no number for some numbers, or one that is too large.
-_PARTIAL = (ast.Div, ast.Pow, ast.Mult, ast.Call)
+FUNCTIONS = {"log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "min": "Min", "max": "Max"}
+# Those that give no number for usual numbers; division and powers do so too.
+_PARTIAL = {"log", "exp", "sqrt"}
 ALLOWED = "+ - * / **, comparisons, numbers, columns and log, exp, sqrt, abs, min, max"
 
 
@@ -58,7 +50,7 @@ class Formula:
             raise ParameterError(
                 f"formulas has names and texts, such as {{'bmi': 'weight / height ** 2'}}, not {name!r}: {text!r}"
             )
-        tree, names = _parsed(name, text)
+        tree, names = read_formula(name, text)
         _require_allowed(name, text, tree)
         functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         found = {names.get(n.id, n.id) for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in functions}
@@ -68,18 +60,12 @@ class Formula:
 
     def column(self, schema: Schema) -> Column:
         """What it is: a column of numbers."""
-        tree, _ = _parsed(self.name, self.text)
-        partial = any(isinstance(node, _PARTIAL) for node in ast.walk(tree))
+        tree, _ = read_formula(self.name, self.text)
+        partial = any(
+            isinstance(n, ast.Div | ast.Pow) or (isinstance(n, ast.Name) and n.id in _PARTIAL) for n in ast.walk(tree)
+        )
         missing = partial or any(schema.column(source).has_missing for source in self.sources)
         return Column(name=self.name, kind="numeric", dtype="float64", has_missing=missing)
-
-    def emit(self, g: GraphBuilder, columns: Mapping[str, Value]) -> Value:
-        """The number, DOUBLE ``[N, 1]``, of the columns, DOUBLE or FLOAT ``[N, 1]``; NaN where it is missing."""
-        from onnxlearn.graph.builder import DOUBLE
-
-        tree, names = _parsed(self.name, self.text)
-        values = {source: _finite(g, g.op("Cast", columns[source], to=DOUBLE)) for source in self.sources}
-        return _finite(g, _emit(g, tree, {alias: values[source] for alias, source in names.items()} | values))
 
 
 def plan_formulas(formulas: Mapping[str, str] | None, schema: Schema) -> tuple[Formula, ...]:
@@ -103,8 +89,8 @@ def plan_formulas(formulas: Mapping[str, str] | None, schema: Schema) -> tuple[F
     return tuple(parsed)
 
 
-def _parsed(name: str, text: str) -> tuple[ast.expr, dict[str, str]]:
-    """The tree, and what stands for columns in backticks."""
+def read_formula(name: str, text: str) -> tuple[ast.expr, dict[str, str]]:
+    """The tree, and what stands for columns in backticks. Raises: ParameterError."""
     if len(text) > LONGEST:
         raise ParameterError(f"formula {name!r} has {len(text)} characters: at most {LONGEST}")
     quoted: dict[str, str] = {}
@@ -128,13 +114,13 @@ def _parsed(name: str, text: str) -> tuple[ast.expr, dict[str, str]]:
 
 def _require_allowed(name: str, text: str, node: ast.AST) -> None:
     match node:
-        case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
+        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
             parts: Sequence[ast.AST] = [left, right]
         case ast.UnaryOp(ast.USub() | ast.UAdd(), operand):
             parts = [operand]
-        case ast.Compare(left, [op], [right]) if type(op) in _COMPARISONS:
+        case ast.Compare(left, [op], [right]) if type(op) in COMPARISONS:
             parts = [left, right]
-        case ast.Call(ast.Name(function), args, []) if function in _FUNCTIONS and _fits(function, args):
+        case ast.Call(ast.Name(function), args, []) if function in FUNCTIONS and _fits(function, args):
             parts = args
         case ast.Constant(int() | float() as value) if not isinstance(value, bool) and abs(value) < 1e300:
             parts = []
@@ -149,66 +135,3 @@ def _require_allowed(name: str, text: str, node: ast.AST) -> None:
 def _fits(function: str, args: Sequence[ast.expr]) -> bool:
     many = function in ("min", "max")
     return len(args) >= 2 if many else len(args) == 1
-
-
-def _emit(g: GraphBuilder, node: ast.AST, columns: Mapping[str, Value]) -> Value:
-    match node:
-        case ast.BinOp(left, op, right):
-            return _finite(g, _emit_binary(g, type(op), _emit(g, left, columns), _emit(g, right, columns)))
-        case ast.UnaryOp(op, operand):
-            value = _emit(g, operand, columns)
-            return g.op("Neg", value) if isinstance(op, ast.USub) else value
-        case ast.Compare(left, [op], [right]):
-            return _emit_comparison(g, op, _emit(g, left, columns), _emit(g, right, columns))
-        case ast.Call(ast.Name(function), args, []):
-            return _emit_function(g, _FUNCTIONS[function], [_emit(g, each, columns) for each in args])
-        case ast.Constant(int() | float() as value):
-            return g.const(np.float64(value))
-    assert isinstance(node, ast.Name)
-    return columns[node.id]
-
-
-def _emit_binary(g: GraphBuilder, op: type[ast.AST], a: Value, b: Value) -> Value:
-    if op is not ast.Pow:
-        return g.op(_OPERATORS[op], a, b)
-    # By the standard of floating point 1 ** NaN and NaN ** 0 are 1.
-    return _where_known(g, a, b, _emit_alike(g, "Pow", a, b))
-
-
-def _emit_comparison(g: GraphBuilder, op: ast.cmpop, a: Value, b: Value) -> Value:
-    from onnxlearn.graph.builder import DOUBLE
-
-    holds = g.op(_COMPARISONS[type(op)], a, b)
-    if isinstance(op, ast.NotEq):
-        holds = g.op("Not", holds)
-    return _where_known(g, a, b, g.op("Cast", holds, to=DOUBLE))
-
-
-def _emit_function(g: GraphBuilder, op_type: str, args: Sequence[Value]) -> Value:
-    if op_type not in ("Min", "Max"):
-        return _finite(g, _emit_alike(g, op_type, args[0]))
-    value = args[0]
-    for other in args[1:]:
-        value = _where_known(g, value, other, g.op(op_type, value, other))
-    return value
-
-
-def _emit_alike(g: GraphBuilder, op_type: str, *args: Value) -> Value:
-    """An operator on copies side by side, of which one is taken: the same last digits for any number of rows.
-
-    Processors compute some numbers at once, and those left over at the end by another program.
-    """
-    ones = g.const(np.ones((1, AT_ONCE)))
-    made = g.op(op_type, *(g.op("Mul", arg, ones) for arg in args))
-    return g.op("Gather", made, g.const(np.array([0])), axis=1)
-
-
-def _where_known(g: GraphBuilder, a: Value, b: Value, value: Value) -> Value:
-    """NaN where one of the two is: operators differ in what they make of it."""
-    missing = g.op("Or", g.op("IsNaN", a), g.op("IsNaN", b))
-    return g.op("Where", missing, g.const(np.float64(np.nan)), value)
-
-
-def _finite(g: GraphBuilder, value: Value) -> Value:
-    """NaN for infinities."""
-    return g.op("Where", g.op("IsInf", value), g.const(np.float64(np.nan)), value)

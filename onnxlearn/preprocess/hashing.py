@@ -13,7 +13,7 @@ def buckets(levels: Sequence[Level], n_buckets: int) -> list[int]:
     """The bucket of each level: that of its text in scikit-learn's ``FeatureHasher``.
 
     >>> buckets(["red", "green", "blue"], 8)
-    [0, 0, 0]
+    [3, 6, 5]
     """
     return [_bucket(str(level), n_buckets) for level in levels]
 

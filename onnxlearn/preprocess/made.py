@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,8 @@ from onnxlearn.preprocess.coding import concat
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.pca import Components
 from onnxlearn.preprocess.plan import Plan
-from onnxlearn.preprocess.polynomial import emit_terms
+from onnxlearn.preprocess.recode import take
+from onnxlearn.preprocess.scaling import LARGEST_UNSCALED
 from onnxlearn.preprocess.splines import Splines
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -42,7 +45,7 @@ class Made:
     def emit(self, g: GraphBuilder, known: Value, scaled: Value) -> Value:
         """The scaled columns or the components in their place, what is made of numbers, then booleans: DOUBLE ``[N, K']``."""
         plan = self.plan
-        made = [emit_terms(g, scaled, plan.terms)] if plan.terms else []
+        made = [_emit_terms(g, scaled, plan.terms)] if plan.terms else []
         made += [self.splines.emit(g, known)] if self.splines else []
         made += [self.bins.emit_ordinal(g, known)] if self.bins and plan.ordinal_bins else []
         n_scaled, n_unequal = len(plan.scaled_names), len(plan.scaled_names) + len(plan.cyclic_names)
@@ -61,6 +64,21 @@ class Made:
 def makes_any(plan: Plan) -> bool:
     """Whether anything is made of the columns of ``x``."""
     return bool(plan.terms or plan.n_components or ((plan.n_splines or plan.n_bins) and plan.numbers))
+
+
+def _emit_terms(g: GraphBuilder, y: Value, found: Sequence[tuple[int, ...]]) -> Value:
+    """The terms of scaled numbers ``y``, DOUBLE ``[N, K]``: DOUBLE ``[N, T]``, within what squares of float32 can hold."""
+    blocks: list[Value] = []
+    known: dict[tuple[int, ...], int] = {(column,): column for term in found for column in term}
+    before = y
+    for _, group in itertools.groupby(found, key=len):
+        terms_of = list(group)
+        last = take(g, y, [term[-1] for term in terms_of])
+        before = g.op("Mul", take(g, before, [known[term[:-1]] for term in terms_of]), last)
+        known = {term: i for i, term in enumerate(terms_of)}
+        blocks.append(before)
+    low, high = (g.const(np.float64(end)) for end in (-LARGEST_UNSCALED, LARGEST_UNSCALED))
+    return g.op("Min", g.op("Max", concat(g, blocks), low), high)
 
 
 def _split(g: GraphBuilder, matrix: Value, sizes: list[int]) -> list[Value | None]:

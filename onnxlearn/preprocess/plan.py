@@ -22,8 +22,7 @@ from onnxlearn.preprocess.columns import indicated, plan_columns
 from onnxlearn.preprocess.config import DatePart, PreprocessConfig
 from onnxlearn.preprocess.formulas import Formula, plan_formulas
 from onnxlearn.preprocess.polynomial import n_terms, term_name, terms
-from onnxlearn.preprocess.target_encoding import encoded_names
-from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema
+from onnxlearn.schema import FIRST_LEVEL_CODE, MISSING_CODE, UNSEEN_CODE, Column, ColumnTensor, Ingress, NumKind, Schema, Target
 
 CYCLIC = "_cyclic"
 # Columns of num that may be made of others.
@@ -197,6 +196,12 @@ def plan_ingress(schema: Schema, config: PreprocessConfig) -> Ingress:
     return make_plan(schema, config).ingress
 
 
+def numeric_feature(schema: Schema, ingress: Ingress) -> str:
+    """A feature that gives columns of ``num``, of which there are some."""
+    sources = [*ingress.num_sources, *(name for name in schema.feature_names if name not in ingress.cat_names)]
+    return next(filter(None, sources))
+
+
 def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
     """Send each feature on its way; see :func:`plan_ingress`."""
     columns = plan_columns(schema, config)
@@ -272,6 +277,14 @@ def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:
             )
         plan = dataclasses.replace(plan, n_selected=config.num_select)
     return plan
+
+
+def encoded_names(target: Target) -> tuple[str, ...]:
+    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
+    if target.type == "regression":
+        return target.names
+    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
+    return tuple(f"{target.name}={label}" for label in classes)
 
 
 def _is_onehot(column: Column, config: PreprocessConfig) -> bool:

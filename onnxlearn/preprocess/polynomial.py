@@ -6,15 +6,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from onnxlearn.preprocess.recode import take
-from onnxlearn.preprocess.scaling import LARGEST_UNSCALED
-
-if TYPE_CHECKING:
-    from onnxlearn.graph.builder import GraphBuilder, Value
 
 
 def n_terms(n_columns: int, degree: int, *, interactions_only: bool) -> int:
@@ -45,19 +36,3 @@ def term_name(factors: Sequence[str]) -> str:
     'x^2*y'
     """
     return "*".join(name if count == 1 else f"{name}^{count}" for name, count in Counter(factors).items())
-
-
-def emit_terms(g: GraphBuilder, y: Value, found: Sequence[tuple[int, ...]]) -> Value:
-    """The terms of scaled numbers ``y``, DOUBLE ``[N, K]``: DOUBLE ``[N, T]``, within what squares of float32 can hold."""
-    blocks: list[Value] = []
-    known: dict[tuple[int, ...], int] = {(column,): column for term in found for column in term}
-    before = y
-    for _, group in itertools.groupby(found, key=len):
-        terms_of = list(group)
-        last = take(g, y, [term[-1] for term in terms_of])
-        before = g.op("Mul", take(g, before, [known[term[:-1]] for term in terms_of]), last)
-        known = {term: i for i, term in enumerate(terms_of)}
-        blocks.append(before)
-    made = blocks[0] if len(blocks) == 1 else g.op("Concat", *blocks, axis=1)
-    low, high = (g.const(np.float64(end)) for end in (-LARGEST_UNSCALED, LARGEST_UNSCALED))
-    return g.op("Min", g.op("Max", made, low), high)

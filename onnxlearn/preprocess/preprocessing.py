@@ -25,7 +25,7 @@ from onnxlearn.preprocess.quantile import Quantiles
 from onnxlearn.preprocess.recode import Recode, default_min_rows, emit_onehot, emit_ranks, take
 from onnxlearn.preprocess.scaling import Affine
 from onnxlearn.preprocess.selection import best_columns
-from onnxlearn.preprocess.target_encoding import TargetEncoding, target_numbers
+from onnxlearn.preprocess.target_encoding import TargetEncoding, as_numbers, target_numbers
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import FIRST_LEVEL_CODE, Column, ColumnTensor, Schema
 from onnxlearn.session import Session, available_cores, run_chunked
@@ -96,13 +96,7 @@ class Preprocessing:
             hashed = {i: buckets(plan.coded[i].levels, config.cat_buckets) for i in plan.hashed}
             recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows, hashed)
             codes = recode.apply(stage[CODES])
-        y, encoding = np.empty((n_rows, 0)), None
-        if plan.encoded or plan.n_selected:
-            assert truth is not None, "what looks at the target needs it"
-            y = target_numbers(schema.target, truth)
-        if plan.encoded:
-            sizes = [plan.coded[i].n_codes for i in plan.encoded]
-            encoding = TargetEncoding.fit(codes[:, plan.encoded], sizes, y, weights, config.cat_smoothing, config.cat_folds)
+        encoding = _fit_encoding(schema, config, plan, codes, truth, weights) if plan.encoded else None
         means = encoding.apply(codes[:, plan.encoded]) if encoding else None
         x = _with_codes(stage.get(X), codes[:, plan.ranked], means, n_rows)
         n_scaled = len(plan.scaled_names)
@@ -128,14 +122,7 @@ class Preprocessing:
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
             columns=columns,
         )
-        if makes_any(plan):
-            stages = fitted._run_table(feeds, fitted._emit_stages)
-            fitted = dataclasses.replace(fitted, made=Made.fit(plan, config, stages[KNOWN], stages[SCALED]))
-        if plan.n_selected:
-            num = fitted._run_table(feeds, fitted._emit_table)[NUM]
-            classes = schema.target.type == "classification"
-            fitted = dataclasses.replace(fitted, kept=best_columns(num, y, weights, plan.n_selected, classes=classes))
-        return fitted
+        return fitted._with_made(feeds)._with_selection(feeds, truth, weights)
 
     @property
     def counts(self) -> dict[str, Sequence[Array]]:
@@ -205,6 +192,20 @@ class Preprocessing:
         """:meth:`to_model`, opened once: training, validation and the proof of parity all run it."""
         return open_session(self.to_model().SerializeToString(), "cpu")
 
+    def _with_made(self, feeds: Mapping[str, Array]) -> Preprocessing:
+        """With what is made of the columns of ``x``, fitted on the training rows as the graph has them."""
+        if not makes_any(self.plan):
+            return self
+        stages = self._run_table(feeds, self._emit_stages)
+        return dataclasses.replace(self, made=Made.fit(self.plan, self.config, stages[KNOWN], stages[SCALED]))
+
+    def _with_selection(self, feeds: Mapping[str, Array], truth: Array | None, weights: Array | None) -> Preprocessing:
+        if self.plan.n_selected is None:
+            return self
+        num, target = self._run_table(feeds, self._emit_table)[NUM], self.schema.target
+        y, classes = as_numbers(target, _known(truth)), target.type == "classification"
+        return dataclasses.replace(self, kept=best_columns(num, y, weights, self.plan.n_selected, classes=classes))
+
     def _run_table(self, feeds: Mapping[str, Array], emit: _Emit) -> dict[str, Array]:
         """What is made of the training rows, without the columns that enter by themselves."""
         g, table = GraphBuilder(), _table_of(self.schema, self.plan)
@@ -259,7 +260,7 @@ class Preprocessing:
         """The 0/1 columns that tell missing images and texts, FLOAT ``[N, 1]`` each."""
         blocks, missing = [], {column.column: missing for column, (_, missing) in entered.items()}
         for column, trained in zip(self.plan.absences, self.absence_trained, strict=True):
-            flag = g.op("Cast", g.op("Unsqueeze", missing[column.name], g.const(np.array([1], np.int64))), to=FLOAT)
+            flag = g.op("Cast", missing[column.name], to=FLOAT)
             blocks.append(flag if trained else g.op("Mul", flag, g.const(np.float32(0))))
         return blocks
 
@@ -303,6 +304,20 @@ def _coding_session(schema: Schema, plan: Plan) -> Session:
 
 def _has_power(config: PreprocessConfig) -> bool:
     return config.num_scaler in ("yeo_johnson", "box_cox")
+
+
+def _fit_encoding(
+    schema: Schema, config: PreprocessConfig, plan: Plan, codes: Array, truth: Array | None, weights: Array | None
+) -> TargetEncoding:
+    sizes, y = [plan.coded[i].n_codes for i in plan.encoded], target_numbers(schema.target, _known(truth))
+    return TargetEncoding.fit(codes[:, plan.encoded], sizes, y, weights, config.cat_smoothing, config.cat_folds)
+
+
+def _known(truth: Array | None) -> Array:
+    """The target. Raises: DataError where it was not given."""
+    if truth is None:
+        raise DataError("cat_encoding='target' and num_select look at the target of the training rows: give truth=")
+    return truth
 
 
 def _often_both(n_missing: Array, n_rows: int, fewest: int) -> Array:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder, Value
+from onnxlearn.preprocess.plan import OneHotColumn
 from onnxlearn.schema import FIRST_LEVEL_CODE, UNSEEN_CODE, Column
-
-if TYPE_CHECKING:
-    from onnxlearn.preprocess.plan import OneHotColumn
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

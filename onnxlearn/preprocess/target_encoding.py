@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
 from onnxlearn.schema import Target
-
-if TYPE_CHECKING:
-    from onnxlearn.graph.builder import GraphBuilder, Value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -65,20 +63,17 @@ class TargetEncoding:
         return np.tile(codes, len(self.offsets) // codes.shape[1])
 
 
-def encoded_names(target: Target) -> tuple[str, ...]:
-    """What categories are encoded by: the share of each class, of two classes the second one, or the mean of each number."""
-    if target.type == "regression":
-        return target.names
-    classes = target.classes[1:] if len(target.classes) == 2 else target.classes
-    return tuple(f"{target.name}={label}" for label in classes)
-
-
 def target_numbers(target: Target, truth: Array) -> Array:
     """The numbers whose means they are: float64 ``[n, T]``."""
+    numbers = as_numbers(target, truth)
+    return numbers[:, 1:] if len(target.classes) == 2 else numbers
+
+
+def as_numbers(target: Target, truth: Array) -> Array:
+    """The target, or 0 and 1 for each class: float64, a column for each."""
     if target.type == "regression":
         return np.asarray(truth, np.float64).reshape(len(truth), -1)
-    shares = np.eye(len(target.classes))[truth]
-    return shares[:, 1:] if len(target.classes) == 2 else shares
+    return np.eye(len(target.classes))[truth]
 
 
 def _folds(y: Array, n_folds: int) -> Array:

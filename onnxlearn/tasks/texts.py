@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from onnxlearn.text.words import CUTS
-from onnxlearn.wire.values import Place
+from onnxlearn.wire.values import Place, is_missing
 
 
 def text_notes(name: str, values: Sequence[Any], where: Place) -> list[str]:
-    """What there is to say of texts that are empty, or without a word."""
-    texts = [value if isinstance(value, str) else None for value in values]
-    empty = [row for row, text in enumerate(texts) if text == ""]
-    bare = [row for row, text in enumerate(texts) if text and not text.strip(f" {CUTS}")]
+    """What there is to say of texts that are missing, empty, or without a word."""
+    empty = [row for row, text in enumerate(values) if is_missing(text)]
+    bare = [row for row, text in enumerate(values) if isinstance(text, str) and text and not text.strip(f" {CUTS}")]
     notes = []
     if empty:
-        notes.append(f"column {name!r}: {_counted(empty, where)} empty, which means missing")
+        notes.append(f"column {name!r}: {_counted(empty, where)} missing or empty, which is the same")
     if bare:
         notes.append(f"column {name!r}: {_counted(bare, where)} without words: punctuation and white space alone")
     return notes

@@ -58,12 +58,11 @@ class TextStep:
         )
 
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
-        """Add the nodes to INT64 ``[N, length]``, or FLOAT ``[N, V]``, and BOOL ``[N]``: an empty text is a missing one."""
+        """Add the nodes to INT64 ``[N, length]``, or FLOAT ``[N, V]``, and BOOL ``[N, 1]``: an empty text is a missing one."""
         ids = self.vocabulary.emit(g, column)
         if self.pairs is not None:
             ids = self.pairs.emit(g, ids)
         tensor = ids if self.tfidf is None else self.tfidf.emit(g, ids)
         # Its width is known only to us: what follows shall see numbers.
         tensor = g.op("Reshape", tensor, g.const(ints(0, *self.tensor.shape)))
-        empty = g.op("Equal", column, g.const(np.array([""], object)))
-        return tensor, g.op("Squeeze", empty, g.const(ints(1)))
+        return tensor, g.op("Equal", column, g.const(np.array([""], object)))

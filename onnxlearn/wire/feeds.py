@@ -31,6 +31,13 @@ def join_feeds(first: Feeds, second: Feeds) -> Feeds:
     return {name: joined([feed, second[name]]) for name, feed in first.items()}
 
 
+def taken(feeds: Feeds, rows: np.ndarray[Any, np.dtype[Any]]) -> Feeds:
+    """The rows with these numbers, int64 ``[n]``."""
+    return {
+        name: np.ascontiguousarray(feed[rows]) if isinstance(feed, np.ndarray) else feed[rows] for name, feed in feeds.items()
+    }
+
+
 def joined(feeds: Sequence[Any]) -> Any:
     """The rows of the feeds of a column, one after the other."""
     return feeds[0].joined(*feeds[1:]) if hasattr(feeds[0], "joined") else np.concatenate(feeds)

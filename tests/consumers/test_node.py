@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rows import as_json, batches, every_type, quick, rows_of
 
@@ -73,3 +74,16 @@ def test_labels_that_are_no_text(node, tmp_path, target):
     ours, theirs = model.predict_feeds(rows), run_in_node(node, model, rows, tmp_path)
     assert [int(label) for label in theirs["label"]] == ours["label"].tolist()
     np.testing.assert_allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"text_form": "tfidf", "text_pairs": 8}])
+def test_texts(node, tmp_path, settings):
+    """Words are found by the file itself."""
+    rows = [f"{['Good, nice', 'BAD and ugly'][i % 2]} thing: number {i % 7}!" for i in range(40)]
+    frame = pd.DataFrame({"review": rows, "x": np.arange(40.0), "y": ["few", "many"] * 20})
+    task = ol.Task.from_frame(frame, "y", kinds={"review": "text"})
+    learner = ol.learner("multimodal", text_length=8, text_max_words=30, max_epochs=2, device="cpu", **settings)
+    model = learner.fit(task, progress=False)
+    for rows in batches(rows_of(model, task)):
+        ours, theirs = model.predict_feeds(rows), run_in_node(node, model, rows, tmp_path)
+        np.testing.assert_allclose(theirs["probabilities"], ours["probabilities"], rtol=0, atol=1e-6)

@@ -51,6 +51,7 @@ GRAPH = (
         ingress.num(optional=True),
         ingress.cat(optional=True) >> nn.embedding(4),
         ingress.text(optional=True) >> nn.embedding_bag(4),
+        ingress.image(optional=True) >> nn.flatten() >> nn.linear(4),
     ]
     >> nn.merge_cat()
     >> nn.block(nn.linear(8) >> nn.relu() >> nn.dropout(0.1), n_blocks=2)
@@ -68,7 +69,7 @@ QUICK_OF = {
     # First steps are equally large for all weights, and may give levels the same ones.
     "linear": {"max_epochs": 8},
     "module": {"module": Own},
-    "graph": {"graph": GRAPH, **SMALL_TEXTS},
+    "graph": {"graph": GRAPH, **SMALL_IMAGES, **SMALL_TEXTS},
     "cnn": {"width": 4, "n_convs": 1, **SMALL_IMAGES},
     "resnet": {"width": 4, "n_blocks": 1, **SMALL_IMAGES},
     "backbone": {"backbone": "resnet20", **SMALL_IMAGES},

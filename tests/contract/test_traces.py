@@ -12,6 +12,8 @@ from onnxlearn.errors import ParityError
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess import preprocessing
+from onnxlearn.registry import learner_infos
+from onnxlearn.testing.learner import example_tasks
 from onnxlearn_models.lowering import trace as tracing
 from onnxlearn_models.lowering.trace import Trace, UnsupportedError
 from onnxlearn_models.shipping import export_proven
@@ -57,6 +59,17 @@ def test_an_architecture_is_traced_once_and_every_graph_has_the_bytes_of_a_trace
     forget()
     assert graph(folds[1]) == graphs[1] != graphs[0]
     assert n_traced() == 2
+
+
+COLUMNS = {"image": "mixed with images", "text": "mixed with texts"}
+OF_COLUMNS = sorted((name, kind) for name, info in learner_infos().items() for kind in info.kinds if kind in COLUMNS)
+
+
+@pytest.mark.parametrize(("name", "kind"), [*((name, None) for name in ARCHITECTURES), *OF_COLUMNS])
+def test_no_learner_of_ours_needs_torchs_exporter(name, kind, monkeypatch):
+    monkeypatch.setattr("onnxlearn_models.lowering.lower._export", None)
+    columns = COLUMNS.get(kind, "mixed")
+    assert graph(network(quick(name), example_tasks(columns=columns)["classes"]))
 
 
 def test_float64_is_an_architecture_of_its_own(n_traced):

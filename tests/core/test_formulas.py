@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
+from onnxlearn.preprocess.arithmetic import emit_formula
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.formulas import LONGEST, Formula
 from onnxlearn.preprocess.plan import plan_ingress
@@ -23,7 +24,7 @@ def computed(text, **columns):
     """What the graph makes of columns."""
     g = GraphBuilder()
     values = {name: g.input(name, "DOUBLE", ["N", 1]) for name in columns}
-    g.output(Formula.parse("f", text).emit(g, values), "y", "DOUBLE", ["N", 1])
+    g.output(emit_formula(g, Formula.parse("f", text), values), "y", "DOUBLE", ["N", 1])
     feeds = {name: np.asarray(column, np.float64).reshape(-1, 1) for name, column in columns.items()}
     return run_model(g.to_model(), feeds)["y"].ravel()
 

@@ -75,7 +75,7 @@ def test_fitted_on_hostile_rows_it_keeps_the_contract(name):
     check_step(fit(schema, name, feeds), feeds)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(drawn_feeds(schema_of(*ALL)), st.sampled_from(sorted(CONFIGS)))
 def test_drawn_tables_keep_the_contract(feeds, name):
     check_step(fit(schema_of(*ALL), name, feeds), feeds)

@@ -9,8 +9,9 @@ from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, SplineTr
 from onnxlearn.errors import ParameterError
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.pca import LONGEST_SUM
-from onnxlearn.preprocess.plan import plan_ingress
+from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.schema import Column
 from onnxlearn.testing import check_step
 from tests.core.hand_tables import CLASSES, NUMBER, feeds_of_matrix, numeric_columns, schema_of
 
@@ -163,3 +164,9 @@ def test_names_kinds_and_sources_tell_what_columns_are_made_of():
     assert list(ingress.num_names) == ["pca1", "x0^2", "x0*x1", "x1^2", *splines, *bins]
     assert list(ingress.num_sources) == ["", "x0", "", "x1", *["x0"] * 4, *["x1"] * 4, "x0", "x0", "x1", "x1"]
     assert list(ingress.num_kinds) == ["number"] * 12 + ["flag"] * 4
+
+
+def test_components_have_features_that_can_be_named():
+    schema = schema_of(Column(name="city", kind="categorical", dtype="str", levels=("a", "b")), *numeric_columns(2))
+    config = PreprocessConfig(num_pca=2, cat_encoding="embedding")
+    assert numeric_feature(schema, plan_ingress(schema, config)) == "x0"

@@ -5,6 +5,7 @@ import pytest
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.preprocessing import TargetEncoder
 
+from onnxlearn.errors import DataError
 from onnxlearn.preprocess.config import PreprocessConfig
 from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.preprocess.preprocessing import Preprocessing
@@ -130,3 +131,21 @@ def test_ordered_columns_keep_their_rank_beside_the_hash_of_others():
     names = Preprocessing.fit(schema, PreprocessConfig(cat_encoding="hash", cat_buckets=2), feeds).schema.ingress.num_names
     assert names[:5] == ("grade", "grade:missing", "city:missing", "city:hash0", "city:hash1")
     assert names[5:] == ("grade:missing", "grade=low", "grade=mid", "grade=high")
+
+
+@pytest.mark.parametrize("options", [{"cat_encoding": "target"}, {"num_select": 1, "cat_encoding": "onehot"}])
+def test_what_looks_at_the_target_asks_for_it(options):
+    with pytest.raises(DataError, match="look at the target of the training rows: give truth="):
+        Preprocessing.fit(schema_of(TOWN), PreprocessConfig(**options), towns(20, 0))
+
+
+@pytest.mark.parametrize("smoothing", [None, 0.0])
+def test_levels_of_pure_chance_tell_training_rows_nothing(smoothing):
+    column = Column(name="town", kind="categorical", dtype="str", levels=tuple(f"t{i:03}" for i in range(200)))
+    rng = np.random.default_rng(4)
+    feeds, y = {"town": feed(column, np.array(column.levels, object)[rng.integers(0, 200, 800)])}, rng.normal(size=(800, 1))
+    config = PreprocessConfig(**PLAIN, cat_smoothing=smoothing)
+    steps = Preprocessing.fit(schema_of(column), config, feeds, y)
+    leaking, safe = steps.transform(feeds)["num"][:, 0], steps.transform_training(feeds)["num"][:, 0]
+    assert np.corrcoef(leaking, y[:, 0])[0, 1] > 0.4
+    assert np.corrcoef(safe, y[:, 0])[0, 1] < 0.1

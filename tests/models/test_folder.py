@@ -30,7 +30,7 @@ from onnxlearn_models.training.callbacks.unfreeze import Unfreeze
 from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, CheckpointFile, read_safetensors, tensors_digest
 from onnxlearn_models.training.folder import read_folder, training_folder
 from onnxlearn_models.training.loop import Training
-from tests.contract.quick_learners import quick
+from tests.contract.quick_learners import TABLE_LEARNERS, quick
 
 TRAINED = sorted(set(ol.learners()) - {"featureless"})
 
@@ -77,8 +77,8 @@ class Stopping(Callback):
             ctx.stop()
 
 
-def task(name="two"):
-    return example_tasks()[name]
+def task(name="two", columns="mixed"):
+    return example_tasks(columns=columns)[name]
 
 
 def linear(**settings):
@@ -102,6 +102,7 @@ def kill(learner, folder, epoch):
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_killed_training_comes_to_the_same_file(name, tmp_path):
     settings = {"batch_size": 8, "checkpoint_every": 1, "patience": None}
+    data = task(columns="mixed" if name in TABLE_LEARNERS else "images")
     if name == "ensemble":
         first, second = (quick(member, **settings).replace(max_epochs=4) for member in ("mlp", "tabm"))
         recipe = ol.learner(name, members=[first, second], max_epochs=4)
@@ -111,15 +112,15 @@ def test_a_killed_training_comes_to_the_same_file(name, tmp_path):
         dying = recipe.replace(callbacks=[Killer(3, 1)])
     # Several networks are trained at once where nothing is kept of them.
     kept = tmp_path / "undisturbed" if name in ("bagging", "ensemble") else None
-    undisturbed = recipe.fit(task(), folder=kept, progress=False).to_bytes()
+    undisturbed = recipe.fit(data, folder=kept, progress=False).to_bytes()
     with pytest.raises(Killed):
-        dying.fit(task(), folder=tmp_path / "killed", progress=False)
+        dying.fit(data, folder=tmp_path / "killed", progress=False)
     checkpoints = read_folder(tmp_path / "killed").networks
     assert checkpoints[max(checkpoints)].epoch == 2
     # Random numbers from elsewhere must not matter.
     torch.manual_seed(17)
     for _ in range(2):
-        assert recipe.fit(task(), folder=tmp_path / "killed", progress=False).to_bytes() == undisturbed
+        assert recipe.fit(data, folder=tmp_path / "killed", progress=False).to_bytes() == undisturbed
 
 
 VARIANTS = [

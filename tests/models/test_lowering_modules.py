@@ -100,6 +100,7 @@ CASES = {
     "power pooling of a volume": (VOLUME, lambda: nn.LPPool3d(2, 2)),
     "adaptive means of unequal parts": (IMAGE, lambda: nn.AdaptiveAvgPool2d((3, 4))),
     "adaptive means along one dimension": (VOLUME, lambda: nn.AdaptiveAvgPool3d((None, 4, 2))),
+    "adaptive maxima of unequal parts": (IMAGE, lambda: nn.AdaptiveMaxPool2d((3, 4))),
     "adaptive maxima": (IMAGE, lambda: nn.AdaptiveMaxPool2d((1, 3))),
     "adaptive maxima of a line": (LINE, lambda: nn.AdaptiveMaxPool1d(3)),
     "adaptive maxima of a volume": (VOLUME, lambda: nn.AdaptiveMaxPool3d((5, 3, 2))),
@@ -148,6 +149,23 @@ CASES = {
     "folded convolution with padding by reflection": (
         IMAGE, lambda: nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(6, affine=False)),
     ),
+    "folded, with arguments by name": (
+        IMAGE,
+        of(
+            lambda x, conv, norm: norm(input=functional.conv2d(x, weight=conv.weight, bias=None, padding=1, groups=2)),
+            lambda: nn.Conv2d(4, 6, 3, groups=2),
+            lambda: nn.BatchNorm2d(6),
+        ),
+    ),
+    "all arguments by name": (
+        IMAGE,
+        of(
+            lambda x, conv, norm: norm(functional.conv2d(input=x, weight=conv.weight)),
+            lambda: nn.Conv2d(4, 6, 3),
+            lambda: nn.BatchNorm2d(6),
+        ),
+    ),
+    "instance norm of other channels": (LINE, lambda: nn.InstanceNorm1d(3)),
     "recurrent, positions first": (
         TOKENS, of(lambda x, rnn: rnn(x.transpose(0, 1))[0].transpose(0, 1), lambda: nn.RNN(8, 3, 2, nonlinearity="relu")),
     ),
@@ -198,6 +216,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:input's size at dim=. does not match")
 @pytest.mark.parametrize("name", CASES)
 def test_modules(name):
     row, make = CASES[name]
@@ -222,6 +241,12 @@ def test_activations_with_settings(activation, dtype):
     assert_same(Apply(lambda x, part: part(x), activation).to(dtype), lambda n_rows: rows(n_rows).to(dtype), within)
 
 
+def test_adaptive_means_in_double():
+    rows = numbers(*IMAGE)
+    net = Apply(lambda x, part: part(x), nn.AdaptiveAvgPool2d((3, 2))).double()
+    assert_same(net, lambda n_rows: rows(n_rows).double(), 1e-14)
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
 @pytest.mark.parametrize("padding", [None, 3])
 def test_bags_of_embeddings(mode, padding):
@@ -244,7 +269,6 @@ def test_weighted_bags_of_embeddings():
 
 
 REFUSED = [
-    (lambda x: functional.adaptive_max_pool2d(x, (2, 2)), "maxima of .* parts"),
     (lambda x: functional.max_pool2d(x, 2, return_indices=True)[1], "max_pool2d"),
     (lambda x: functional.interpolate(x, scale_factor=2, mode="area"), "interpolation 'area'"),
     (lambda x: functional.pad(x, (0, 0, 0, 0, 0, 0, 1, 0)), "padding over the batch"),
@@ -256,6 +280,27 @@ REFUSED = [
 def test_what_the_table_refuses(function, message):
     with pytest.raises(UnsupportedError, match=message):
         built(Apply(function).eval(), IMAGE)
+
+
+OF_TOKENS = {
+    "an instance norm without rows": (lambda x, part: part(x.flatten(1)), nn.InstanceNorm1d(4)),
+    "attention with a mask of rows": (
+        lambda x, part: part(x, x, x, attn_mask=torch.stack([x[:, :, :5] > 9] * 2, 1).flatten(0, 1))[0],
+        nn.MultiheadAttention(8, 2, batch_first=True),
+    ),
+    "attention with padded keys": (
+        lambda x, part: part(x, x, x, key_padding_mask=x[:, :, 0] > 9)[0], nn.MultiheadAttention(8, 2, batch_first=True),
+    ),
+    "attention over the batch": (lambda x, part: part(x, x, x)[0], nn.MultiheadAttention(8, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:input's size at dim=. does not match")
+@pytest.mark.parametrize("message", OF_TOKENS)
+def test_modules_that_the_table_refuses(message):
+    function, part = OF_TOKENS[message]
+    with pytest.raises(UnsupportedError, match=message):
+        built(Apply(function, part).eval(), TOKENS)
 
 
 RECURRENT = {

@@ -1,10 +1,14 @@
 """What stands between a task and the training of a network."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+import onnxlearn as ol
 from onnxlearn.testing import example_tasks
+from onnxlearn_models.many import train_group
 from onnxlearn_models.mlp import MLP
 from onnxlearn_models.prepared import Generators
 
@@ -67,3 +71,24 @@ def test_training_rows_alone_get_target_encodings_of_other_folds(name):
     assert differs.any()
     assert not differs[~np.array(encoded)].any()
     np.testing.assert_array_equal(prepared.tensors(prepared.valid).inputs["num"].numpy(), steps.transform(valid.feeds())["num"])
+
+
+MADE = {
+    "num_bins": 3, "num_splines": 4, "num_polynomial": 2, "num_pca": 2, "num_select": 20, "cat_encoding": "target",
+    "formulas": {"ratio": "bill_length_mm / bill_depth_mm"},
+}  # fmt: skip
+
+
+def test_a_recipe_with_columns_made_of_columns_is_data():
+    task, learner = ol.example_task("penguins"), small(**MADE)
+    again = ol.learner("mlp", **json.loads(json.dumps(learner.to_dict()["params"])))
+    assert again.fit(task, progress=False).to_bytes() == learner.fit(task, progress=False).to_bytes()
+
+
+def test_folds_with_columns_made_of_columns_are_trained_as_one():
+    learner, task = small(**MADE, dropout=0.0), ol.example_task("penguins")
+    parts = [task.split(0.2, seed) for seed in (0, 1, 2)]
+    together = train_group([(learner, learner.prepare(*part)) for part in parts])
+    for network, part in zip(together, parts, strict=True):
+        alone = learner.train(*part, progress=False)
+        torch.testing.assert_close(network.module.state_dict(), alone.module.state_dict(), rtol=1e-3, atol=1e-4)

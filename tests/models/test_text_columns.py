@@ -140,7 +140,7 @@ def test_a_missing_text_is_an_empty_one_and_known_as_such(frame):
     some.loc[1, "review"] = ""
     task = ol.Task.from_frame(some, "stars", kinds={"review": "text"})
     assert task.schema.column("review").has_missing
-    assert task.notes == ("column 'review': the text of row 1 is empty, which means missing",)
+    assert task.notes == ("column 'review': 28 texts, the first that of row 0, are missing or empty, which is the same",)
     model = learner(min_level_rows=2).fit(task, progress=False)
     assert "review:missing" in model.schema.ingress.num_names
     np.testing.assert_array_equal(model.predict(some.fillna({"review": ""})).prob, model.predict(some).prob)
@@ -255,3 +255,19 @@ def test_the_fingerprint_follows_the_texts(task, frame):
     same = ol.Task.from_frame(frame, "stars", kinds={"review": "text"})
     other = ol.Task.from_frame(frame.assign(review=frame["review"].str.lower()), "stars", kinds={"review": "text"})
     assert task_fingerprint(same) == task_fingerprint(task) != task_fingerprint(other)
+
+
+def test_images_texts_numbers_and_categories_in_one_file(frame):
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 255, (6 + i % 2, 6, 3), np.uint8) for i in range(N)]
+    table = frame.assign(photo=photos, place=[f"p{i % 3}" for i in range(N)])
+    task = ol.Task.from_frame(table, "stars", kinds={"review": "text", "photo": "image"})
+    small = {"image_height": 6, "image_width": 6, "width": 4, "n_convs": 1, "text_length": 12, "text_max_words": 40}
+    model = ol.learner("multimodal", max_epochs=12, lr=1e-2, seed=0, device="cpu", **small).fit(task, progress=False)
+    assert model.scores["validation"]["acc"] > 0.9
+    assert model.metadata["parity"]["max_difference"] < 1e-5
+    session = onnxruntime.InferenceSession(model.to_bytes())
+    feeds = {name: table[[name]].to_numpy(object)[:1] for name in ("review", "place")}
+    feeds |= {"x": table[["x"]].to_numpy()[:1], "photo": photos[0][np.newaxis]}
+    raw = session.run(["probabilities"], feeds)[0]
+    np.testing.assert_allclose(raw, model.predict(table).prob[:1], atol=1e-6)

@@ -18,7 +18,7 @@ from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
 from onnxlearn.params import param, to_json
 from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
-from onnxlearn.preprocess.plan import plan_ingress
+from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.graphs.network import build_graph, tried
@@ -98,7 +98,7 @@ class GraphLearner(NetworkLearner):
         ingress = plan_ingress(schema, config)
         for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
             if n and not has(graph, entry):
-                column = ingress.num_sources[0] if name == "num" else ingress.cat_names[0]
+                column = numeric_feature(schema, ingress) if name == "num" else ingress.cat_names[0]
                 raise DataError(
                     f"the graph has no ingress.{name}(), by which column {column!r} would enter: add it, or give the task "
                     f"ignore=[{column!r}]"

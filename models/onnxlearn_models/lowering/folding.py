@@ -24,7 +24,7 @@ def foldable(trace: Trace) -> set[fx.Node]:
     found = set()
     for node in trace.graph.nodes:
         if node.op == "call_module" and isinstance(trace.module.get_submodule(str(node.target)), BATCH_NORMS):
-            source: Any = node.args[0]
+            source: Any = node.all_input_nodes[0]
             if source.op == "call_function" and source.target in _MAPS and len(source.users) == 1 and _fits(trace, source):
                 found.add(source)
     return found
@@ -32,9 +32,9 @@ def foldable(trace: Trace) -> set[fx.Node]:
 
 def _fits(trace: Trace, source: fx.Node) -> bool:
     """Whether the weights are constants, and the channels that they make the second dimension."""
-    weights = [node for node in source.all_input_nodes if node is not source.args[0]]
+    weights = [node for node in source.all_input_nodes if node not in source.args[:1]]
     second = source.target is not functional.linear or len(trace.shape(source)) == 2
-    return second and bool(weights) and not any(node in trace.dynamic for node in weights)
+    return second and bool(source.args) and not any(node in trace.dynamic for node in weights)
 
 
 def folded(c: Context, norm: nn.Module, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Value:

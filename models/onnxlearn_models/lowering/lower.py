@@ -122,9 +122,9 @@ class _Walk:
     def _lowered(self, node: fx.Node, context: Context) -> Any:
         """Values of the graph, as what the node gives is made up."""
         if node.op == "call_module":
-            module, source = self.trace.module.get_submodule(str(node.target)), node.args[0]
+            module, source = self.trace.module.get_submodule(str(node.target)), node.all_input_nodes[0]
             if source in self.folded:
-                return folded(context, module, source.target, *self._argument((source.args, source.kwargs)))  # type: ignore[union-attr]
+                return folded(context, module, source.target, *self._argument((source.args, source.kwargs)))
             args, kwargs = self._argument((node.args, node.kwargs))
             return TABLE[_leaf(module)](context, module, *args, **kwargs)
         args, kwargs = self._argument((node.args, node.kwargs))

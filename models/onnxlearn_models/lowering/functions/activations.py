@@ -40,6 +40,10 @@ def _gelu(c: Context, input: Tensorish, approximate: str = "none") -> Value:
 @lowers(functional.silu)
 def _silu(c: Context, input: Tensorish, inplace: bool = False) -> Value:
     del inplace
+    if c.dtype == torch.float64:
+        # Of the product ONNX Runtime 1.24 makes an operator of its own, which it has in float32 alone.
+        power = c.g.op("Exp", c.g.op("Neg", c.value(input)))
+        return c.g.op("Div", c.value(input), c.g.op("Add", power, c.value(1.0, c.dtype)))
     return c.g.op("Mul", c.value(input), c.g.op("Sigmoid", c.value(input)))
 
 

@@ -76,10 +76,12 @@ def _multihead(
 
 def _inverted(mask: Any) -> Any:
     """A mask that says where to look; torch's says here where not to."""
-    if mask is None or mask.sample.dtype != torch.bool:
-        return mask
-    if not isinstance(mask, Constant) or mask.tensor.ndim != 2:
+    if mask is None:
+        return None
+    if len(mask.shape) != 2 or not isinstance(mask, Constant):
         raise UnsupportedError("attention with a mask of rows")
+    if mask.tensor.dtype != torch.bool:
+        return mask
     return Constant(~mask.tensor, mask.name)
 
 

@@ -1,7 +1,5 @@
 """Normalizations."""
 
-# The signatures are torch's own.
-
 from __future__ import annotations
 
 import math
@@ -16,6 +14,8 @@ from onnxlearn.graph.builder import Value
 from onnxlearn_models.lowering.functions.table import Tensorish, lowers
 from onnxlearn_models.lowering.operand import Constant, Context, known_sizes
 from onnxlearn_models.lowering.trace import UnsupportedError
+
+_RANKS = {nn.InstanceNorm1d: 3, nn.InstanceNorm2d: 4, nn.InstanceNorm3d: 5}
 
 
 @lowers(functional.layer_norm)
@@ -53,11 +53,11 @@ def group_norm(c: Context, input: Tensorish, num_groups: int, weight: Any = None
 
 @lowers(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 def _instance_norm(c: Context, module: Any, input: Tensorish) -> Value:
-    if len(input.shape) == len(c.shape) - 1 or input.shape[0] is not None:
+    if len(input.shape) != _RANKS[type(module)]:
         raise UnsupportedError("an instance norm without rows")
     weight, bias = (None if p is None else Constant(p.detach(), f"{c.name}.affine") for p in (module.weight, module.bias))
     if module.running_mean is None:
-        return group_norm(c, input, module.num_features, weight, bias, module.eps)
+        return group_norm(c, input, known_sizes(input.shape[1:2], "an instance norm")[0], weight, bias, module.eps)
     return batch_norm(c, module, input)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,7 @@ def _adaptive_avg_pool(c: Context, input: Tensorish, output_size: Any) -> Value:
         return c.g.op("ReduceMean", c.value(input), c.int64(*range(2, n + 2)), keepdims=1)
     if _divides(found, sizes) and c.dtype == torch.float32:
         return _means(c, c.value(input), *_parts(sizes, found), [0] * (2 * n), counted=True)
-    x, shape = c.value(input), list(input.shape)
-    for axis in range(2, n + 2):
-        if shape[axis] != c.shape[axis]:
-            x = _averaged(c, x, shape, axis)
-            shape[axis] = c.shape[axis]
-    return x
+    return _along_each(c, input, _mean_of)
 
 
 @lowers(
@@ -102,7 +98,7 @@ def _adaptive_max_pool(c: Context, input: Tensorish, output_size: Any, return_in
     n = len(c.shape) - 2
     sizes, found = places_of(input, n, "poolings"), places_of_result(c)
     if not _divides(found, sizes):
-        raise UnsupportedError(f"maxima of {found} parts of {sizes} positions, which are not of one width")
+        return _along_each(c, input, _largest_of)
     kernel, strides = _parts(sizes, found)
     return c.g.op("MaxPool", c.value(input), kernel_shape=kernel, strides=strides)
 
@@ -136,16 +132,35 @@ def _parts(sizes: tuple[int, ...], found: tuple[int, ...]) -> tuple[list[int], l
     return widths, widths
 
 
-def _averaged(c: Context, x: Value, shape: list[int | None], axis: int) -> Value:
-    """Means of parts along one dimension, as a product with a constant matrix."""
-    size, n_out = shape[axis], c.shape[axis]
-    assert size is not None
-    assert n_out is not None
-    weights = torch.zeros(n_out, size, dtype=torch.float64)
-    for i in range(n_out):
-        start, end = i * size // n_out, -(-(i + 1) * size // n_out)
-        weights[i, start:end] = 1 / (end - start)
-    behind = math.prod(each_size for each_size in shape[axis + 1 :] if each_size is not None)
-    rows = c.reshape(x, (*shape[:axis], size, behind))
-    product = c.g.op("MatMul", c.value(weights, c.dtype), rows)
-    return c.reshape(product, (*shape[:axis], n_out, *shape[axis + 1 :]))
+def _along_each(c: Context, input: Tensorish, reduce: Callable[[Context, Value, list[int], int], Value]) -> Value:
+    """Reduce the parts along one dimension after the other."""
+    x, shape = c.value(input), list(input.shape)
+    for axis in range(2, len(shape)):
+        size, n_out = shape[axis], c.shape[axis]
+        assert size is not None
+        assert n_out is not None
+        if n_out == size:
+            continue
+        starts = [i * size // n_out for i in range(n_out)]
+        ends = [-(-(i + 1) * size // n_out) for i in range(n_out)]
+        widths = [end - start for start, end in zip(starts, ends, strict=True)]
+        # Parts of one width: the last position of narrower ones comes again.
+        places = [min(start + j, end - 1) for start, end in zip(starts, ends, strict=True) for j in range(max(widths))]
+        parted = c.g.op("Gather", x, c.int64(*places), axis=axis)
+        shape[axis : axis + 1] = [n_out, max(widths)]
+        x = reduce(c, c.reshape(parted, tuple(shape)), widths, axis + 1)
+        del shape[axis + 1]
+    return x
+
+
+def _mean_of(c: Context, parts: Value, widths: list[int], axis: int) -> Value:
+    shares = torch.zeros(len(widths), max(widths), dtype=torch.float64)
+    for i, width in enumerate(widths):
+        shares[i, :width] = 1 / width
+    weighted = c.g.op("Mul", parts, c.value(shares.reshape(len(widths), -1, *[1] * (len(c.shape) - axis)), c.dtype))
+    return c.g.op("ReduceSum", weighted, c.int64(axis), keepdims=0)
+
+
+def _largest_of(c: Context, parts: Value, widths: list[int], axis: int) -> Value:
+    del widths
+    return c.g.op("ReduceMax", parts, c.int64(axis), keepdims=0)

@@ -33,21 +33,26 @@ def _interpolate(
     factors = given or [there / before for there, before in zip(c.out.shape[2:], sizes, strict=True)]
     if mode in _COPIES and any(factor != int(factor) for factor in factors):
         return _copied(c, c.value(input), sizes, given, mode)
-    how: dict[str, Any] = {"axes": list(range(2, n + 2))}
-    if mode in _COPIES:
-        how |= {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    elif mode in _LINES:
-        how |= {"mode": _LINES[mode], "coordinate_transformation_mode": "align_corners" if align_corners else "half_pixel"}
-    else:
-        raise UnsupportedError(f"interpolation {mode!r}")
-    if mode == "bicubic":
-        how["cubic_coeff_a"] = -0.5 if antialias else -0.75
-    if antialias:
-        # Without it the borders are other ones than torch's.
-        how |= {"antialias": 1, "exclude_outside": 1}
+    how = {"axes": list(range(2, n + 2)), **_way(mode, align_corners=bool(align_corners), antialias=antialias)}
     if given:
         return c.g.op("Resize", c.value(input), None, c.g.const(np.array(given, np.float32)), **how)
     return c.g.op("Resize", c.value(input), None, None, c.int64(*c.out.shape[2:]), **how)
+
+
+def _way(mode: str, *, align_corners: bool, antialias: bool) -> dict[str, Any]:
+    """What the operator calls it. Raises: UnsupportedError."""
+    if mode in _COPIES:
+        return {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    if mode not in _LINES:
+        raise UnsupportedError(f"interpolation {mode!r}")
+    how: dict[str, Any] = {
+        "mode": _LINES[mode],
+        "coordinate_transformation_mode": "align_corners" if align_corners else "half_pixel",
+    }
+    if mode == "bicubic":
+        how["cubic_coeff_a"] = -0.5 if antialias else -0.75
+    # Without exclude_outside the borders are other ones than torch's.
+    return how | {"antialias": 1, "exclude_outside": 1} if antialias else how
 
 
 def _copied(c: Context, x: Value, sizes: tuple[int, ...], factors: list[float] | None, mode: str) -> Value:
