@@ -45,4 +45,4 @@ class DemoLinear(NetworkLearner):
     name: ClassVar[str] = "demo_linear"
     architecture = Linear
     architecture_config = LinearConfig
-    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout"}
+    without: Mapping[str, str] = {"dropout_schedule": "it has no dropout", "norm_statistics": "it has no batch norm"}

@@ -89,6 +89,7 @@ def _paddings(padding: Sizes | str, kernel: list[int], dilations: list[int]) -> 
 def scaled_weight(target: Any, weight: Tensor, scale: Tensor, groups: int) -> Tensor:
     """Weights of a convolution or linear map whose channels that come out are ``scale`` times as large.
 
+    >>> import torch
     >>> scaled_weight(functional.linear, torch.ones(2, 1), torch.tensor([1.0, 3.0]), 1).tolist()
     [[1.0], [3.0]]
     """
