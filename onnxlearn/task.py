@@ -153,7 +153,8 @@ class Task:
 
         ``target``: a column, or several columns of numbers. ``type``: ``auto``, ``classification`` or ``regression``; ``auto``
         takes text, categoricals, booleans and integers with at most 20 distinct values for classes. ``positive``: one of two
-        classes, by default the second. ``kinds`` and ``levels`` override what is inferred, column by column. A column with a
+        classes, by default the second. ``kinds`` and ``levels`` override what is inferred, column by column; texts and
+        images are the columns that ``kinds`` names so (``"text"``, ``"image"``). A column with a
         role (``group``: rows that stay together, ``stratum``: shares that splits keep, ``weight``: of each row, >= 0,
         ``order``: splits set the latest rows aside, ``id``: names the row, ``ignore``) is no feature. ``strict_bool``: boolean
         columns that enter the file as BOOL and may not be missing. ``images``: how columns of kind

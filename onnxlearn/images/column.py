@@ -186,7 +186,7 @@ class _Part:
             return Problem(row, text)
 
     def _nothing(self) -> Array:
-        return np.zeros((*self.missing_size, self.config.image_channels), np.uint8)
+        return np.zeros((*self.missing_size, self.config.channels), np.uint8)
 
 
 def _read(work: Callable[[ImageBatch], Any] | None, part: _Part) -> Any:

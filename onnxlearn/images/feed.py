@@ -47,7 +47,7 @@ class ImageFeed:
     def ruled(self, rules: ImageRules) -> Self:
         """The same rows, read by these rules, whose ``policy`` is not ``skip``."""
         column = dataclasses.replace(
-            self.column, config=rules.config(self.column.config.image_channels), folder=rules.folder, policy=rules.policy
+            self.column, config=rules.config(self.column.config.channels), folder=rules.folder, policy=rules.policy
         )
         return dataclasses.replace(self, column=column)
 

@@ -84,7 +84,7 @@ class Readers:
             self.close()
             raise DataError(
                 "a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs, smaller batches or a "
-                "lower image_max_pixels"
+                "lower max_pixels"
             ) from error
         finally:
             _give_up(waiting)

@@ -8,9 +8,9 @@ The rules, which hold for training and predicting alike:
 - transparency: what is seen in front of black
 - 16 bits a channel: the upper eight; numbers of 32 bits and floats are refused, their range is not known
 - grey where the column has 3 channels: three equal ones; colour where it has 1: ``0.299 R + 0.587 G + 0.114 B``
-- several frames: refused, or the first one (``image_animated``); of the pictures that some cameras put into one JPEG file
+- several frames: refused, or the first one (``animated``); of the pictures that some cameras put into one JPEG file
   (MPO), the first
-- more pixels than ``image_max_pixels``: refused before they are decoded
+- more pixels than ``max_pixels``: refused before they are decoded
 - a file that ends early is refused; damaged notes beside the picture are passed over
 """
 
@@ -52,13 +52,13 @@ _DAMAGED = (
 class ReadConfig:
     """How the images of a column are read.
 
-    >>> ReadConfig(image_channels=1).image_max_pixels
+    >>> ReadConfig(channels=1).max_pixels
     50000000
     """
 
-    image_channels: Literal[1, 3] = param(3, "channels that images are read with: 3 for colour, 1 for grey")
-    image_max_pixels: int = param(50_000_000, "an image of more pixels is refused undecoded", low=1, high=MOST_PIXELS)
-    image_animated: Literal["refuse", "first"] = param("refuse", "an image of several frames is refused, or its first one read")
+    channels: Literal[1, 3] = param(3, "channels that images are read with: 3 for colour, 1 for grey")
+    max_pixels: int = param(50_000_000, "an image of more pixels is refused undecoded", low=1, high=MOST_PIXELS)
+    animated: Literal["refuse", "first"] = param("refuse", "an image of several frames is refused, or its first one read")
 
     def __post_init__(self) -> None:
         check_values(self, owner="reading images")
@@ -68,7 +68,7 @@ USUAL = ReadConfig()
 
 
 def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLike[str] | None = None) -> Array | None:
-    """One image as uint8 ``[H, W, C]``, C being ``config.image_channels``; ``None`` where the cell is missing.
+    """One image as uint8 ``[H, W, C]``, C being ``config.channels``; ``None`` where the cell is missing.
 
     ``cell``: a path (a relative one starts in ``folder``, or where the process runs), the bytes of a file, a dictionary with
     ``bytes`` or ``path`` or both (as Hugging Face datasets keep images; bytes count first), or an array uint8 ``[H, W]``,
@@ -182,7 +182,7 @@ def _from_file(source: Path | io.BytesIO, config: ReadConfig) -> Array:
         known = ", ".join(name for name in formats if name != "MPO")
         raise ImageReadError(f"an image is a file of {known}; this is none, or its beginning is damaged: convert it") from error
     except MemoryError as error:
-        raise ImageReadError("there is not enough memory to decode it: lower image_max_pixels") from error
+        raise ImageReadError("there is not enough memory to decode it: lower max_pixels") from error
     except _DAMAGED as error:
         raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
 
@@ -192,22 +192,22 @@ def _decoded(image: Image.Image, config: ReadConfig) -> Array:
     from PIL import ExifTags, ImageOps
 
     width, height = image.size
-    if width * height > config.image_max_pixels:
+    if width * height > config.max_pixels:
         raise ImageReadError(_too_large(f"{width} x {height}", config))
-    if config.image_animated == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
-        raise ImageReadError("an image has one frame, this one has several: save one, or set image_animated='first'")
+    if config.animated == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
+        raise ImageReadError("an image has one frame, this one has several: save one, or set animated='first'")
     if image.mode not in _MODES and not _is_16_bit(image):
         raise ImageReadError(f"an image has 8 or 16 bits a channel, this one has mode {image.mode!r}: scale it to 0..255 first")
     image.load()
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         # Pillow would copy it.
-        return _as_array(image, config.image_channels)
-    return _as_array(ImageOps.exif_transpose(image), config.image_channels)
+        return _as_array(image, config.channels)
+    return _as_array(ImageOps.exif_transpose(image), config.channels)
 
 
 def _too_large(size: str, config: ReadConfig) -> str:
-    most = config.image_max_pixels
-    return f"an image has at most {most} pixels, this one {size}: make it smaller, or raise image_max_pixels (now {most})"
+    most = config.max_pixels
+    return f"an image has at most {most} pixels, this one {size}: make it smaller, or raise max_pixels (now {most})"
 
 
 def _is_16_bit(image: Image.Image) -> bool:
@@ -241,10 +241,10 @@ def _from_array(array: Array, config: ReadConfig) -> Array:
         raise ImageReadError(f"an array of an image has shape {shapes}, not {list(array.shape)}: {hint}")
     if array.size == 0:
         raise ImageReadError(f"an image has at least one pixel, not shape {list(array.shape)}: None stands for a missing one")
-    if array.ndim == 3 and array.shape[2] == config.image_channels:
+    if array.ndim == 3 and array.shape[2] == config.channels:
         return np.ascontiguousarray(array)
     require_pillow()
     from PIL import Image
 
     flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.image_channels)
+    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.channels)

@@ -49,9 +49,7 @@ class ImageRules:
     def config(self, n_channels: int) -> ReadConfig:
         """The same for one column, of so many channels."""
         assert n_channels in (1, 3)
-        return ReadConfig(
-            image_channels=3 if n_channels == 3 else 1, image_max_pixels=self.max_pixels, image_animated=self.animated
-        )
+        return ReadConfig(channels=3 if n_channels == 3 else 1, max_pixels=self.max_pixels, animated=self.animated)
 
 
 USUAL_RULES = ImageRules()

@@ -9,10 +9,13 @@ import numpy as np
 
 from onnxlearn.graph.builder import DOUBLE, GraphBuilder, Value
 from onnxlearn.preprocess.recode import take
+from onnxlearn.preprocess.scaling import SMALLEST
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 DEGREE = 3
+# Knots that are nearer, as a share of the column's spread, are one.
+NEAREST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Splines:
         knots = np.full((len(columns), n_splines + DEGREE + 1), np.inf)
         ends = np.zeros((len(columns), 2))
         for i, column in enumerate(columns):
-            inner = np.unique(np.percentile(x[:, column], np.linspace(0, 100, n_knots)))
+            inner = _distinct(np.percentile(x[:, column], np.linspace(0, 100, n_knots)))
             ends[i] = inner[0], inner[-1]
             if len(inner) > 1:
                 made = _extended(inner)
@@ -74,6 +77,13 @@ class Splines:
         there = np.isfinite(right)
         width = np.where(there, right, 1.0) - np.where(there, left, 0.0)
         return np.where(there, left, 0.0), np.where(there, right, 0.0), np.where(there, 1 / width, 0.0)
+
+
+def _distinct(quantiles: Array) -> Array:
+    """Those that rise so far that ratios of their distances are finite numbers."""
+    reach = max(float(np.ptp(quantiles)), SMALLEST / NEAREST) * NEAREST
+    quantiles = np.sort(quantiles)
+    return np.concatenate([quantiles[:1], quantiles[1:][np.diff(quantiles) > reach]])
 
 
 def _extended(inner: Array) -> Array:

@@ -80,6 +80,15 @@ def test_knots_that_fall_together_are_one():
     np.testing.assert_array_equal(splines[4], splines[5])
 
 
+@pytest.mark.parametrize("near", [5e-324, 1e-309, 1e-300, 1e-280, 1e-20])
+def test_knots_next_to_each_other_give_finite_numbers(near):
+    x = np.array([0.0, near, 2 * near, 3 * near, 0.0, 2e5, 1e300]).reshape(-1, 1)
+    for rows in (x, x[:5], x[:6]):
+        splines = made(fitted(rows, num_splines=6), x, 1)
+        assert np.isfinite(splines).all()
+        assert np.all((np.abs(splines.sum(axis=1) - 1) < 1e-6) | ~splines.any())
+
+
 @pytest.mark.parametrize(("degree", "only"), [(2, False), (3, False), (3, True), (4, True)])
 def test_products_are_those_of_scikit_learn(degree, only):
     train, tables = both_tables()

@@ -154,7 +154,7 @@ def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> 
     config = ImageConfig(image_height=6, image_width=5, image_fit="pad")
     recipe = image_recipe(config, n_channels=n_channels)
     arrays: list[Any] = [pixels(*size, seed=i) for i, size in enumerate([(9, 9), (4, 20), (9, 9), (9, 9), (600, 700)])]
-    read = ReadConfig(image_channels=n_channels)  # type: ignore[arg-type]
+    read = ReadConfig(channels=n_channels)  # type: ignore[arg-type]
     column = ImageColumn(name="photo", cells=[*arrays, None, b"x"], config=read, policy="skip")
     whole, nothing, rest = read_ready(column, [[6, 5, 4, 3, 2, 1, 0], [], [6]], recipe, n_jobs=n_jobs)
     assert whole.rows.tolist() == [5, 4, 3, 2, 1, 0]

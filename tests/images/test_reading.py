@@ -16,7 +16,7 @@ from PIL import Image
 from onnxlearn.errors import ImageReadError, ParameterError
 from onnxlearn.images.reading import MOST_PIXELS, ReadConfig, read_image
 
-GREY = ReadConfig(image_channels=1)
+GREY = ReadConfig(channels=1)
 RGB = pixels(6, 9)
 
 
@@ -127,7 +127,7 @@ def test_the_orientation_of_the_camera(orientation: int, turns: int) -> None:
 def test_several_frames(kind: str) -> None:
     with pytest.raises(ImageReadError, match="an image has one frame, this one has several"):
         read_image(animated(kind))
-    first = read_image(animated(kind), ReadConfig(image_animated="first"))
+    first = read_image(animated(kind), ReadConfig(animated="first"))
     assert first is not None
     assert first.shape == (4, 5, 3)
     if kind in ("PNG", "TIFF"):
@@ -147,9 +147,9 @@ def test_bombs_are_refused_undecoded() -> None:
         with pytest.raises(ImageReadError, match=f"at most 50000000 pixels, this one more than {MOST_PIXELS}"):
             read_image(bomb(width, width + 1_000))
     with pytest.raises(ImageReadError, match=r"at most 50 pixels, this one 9 x 6"):
-        read_image(png(RGB), ReadConfig(image_max_pixels=50))
-    with pytest.raises(ParameterError, match="image_max_pixels has to be int >= 1"):
-        ReadConfig(image_max_pixels=MOST_PIXELS + 1)
+        read_image(png(RGB), ReadConfig(max_pixels=50))
+    with pytest.raises(ParameterError, match="max_pixels has to be int >= 1"):
+        ReadConfig(max_pixels=MOST_PIXELS + 1)
 
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
