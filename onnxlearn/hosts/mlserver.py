@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from mlserver import MLModel
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, ResponseOutput
@@ -17,9 +16,8 @@ from mlserver.utils import get_model_uri
 
 from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.model import Model, load
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, values_feeds
 from onnxlearn.wire.tensors import DATATYPES, Tensor, TensorReader, array_tensor
-from onnxlearn.wire.values import WIRE_TYPES
 
 MODEL_FILE = "model.onnx"
 _OPTIONS = ("provider", "n_threads")
@@ -117,4 +115,4 @@ def _content(tensor: Tensor) -> list[Any]:
 
 
 def _no_rows(model: Model) -> dict[str, Any]:
-    return {column.name: np.empty((0, 1), WIRE_TYPES[column.onnx_type]) for column in model.schema.features}
+    return values_feeds({column.name: [] for column in model.schema.features}, model.schema)

@@ -76,6 +76,11 @@ class ImageFeed:
         """Decode the images of all rows."""
         return self.column.read(self.rows.tolist())
 
+    def decoded(self) -> list[Array | None]:
+        """The images of all rows, ``None`` where one is missing."""
+        missing = [is_missing(self.column.cells[row]) for row in self.rows.tolist()]
+        return [None if no else image for no, image in zip(missing, self.read().images, strict=True)]
+
     def packed(self) -> Self:
         """The same rows with nothing of the others: what a process is sent."""
         rows = self.rows.tolist()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.wire.feeds import Feeds
+from onnxlearn.wire.feeds import Feeds, joined
 
 Outputs = dict[str, np.ndarray[Any, Any]]
 
@@ -142,4 +142,4 @@ class Batcher:
 def _joined(batch: list[_Request]) -> Feeds:
     if len(batch) == 1:
         return batch[0].feeds
-    return {name: np.concatenate([request.feeds[name] for request in batch]) for name in batch[0].feeds}
+    return {name: joined([request.feeds[name] for request in batch]) for name in batch[0].feeds}

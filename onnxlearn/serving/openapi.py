@@ -85,6 +85,8 @@ def _value(column: Column) -> Json:
     if column.kind == "datetime":
         ending = f"{_TIME}{_ZONE}$" if column.dtype == "utc" else f"({_TIME})?$"
         return {"type": "string", "pattern": _DATE + ending}
+    if column.kind == "image":
+        return {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}
     if column.dtype == "int64":
         return {"type": "integer", "minimum": -MAX_INT64, "maximum": MAX_INT64}
     return {"type": "string"}
@@ -95,6 +97,8 @@ def _description(column: Column) -> str:
         known = ", ".join(map(str, column.levels[:_MOST_LEVELS]))
         more = len(column.levels) - _MOST_LEVELS
         return f"{column.kind}: {known}{f' and {more} more' if more > 0 else ''}; any other value counts as unseen"
+    if column.kind == "image":
+        return "image: the bytes of a JPEG, PNG or other image file, as base64"
     units = {"duration": ", in seconds", "utc": ", with its zone", "naive": ", UTC without a zone"}
     return f"{column.kind}{units.get(column.dtype, '')}"
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
 from onnxlearn.errors import DataError, did_you_mean
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.examples import in_seconds
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.plain import plain_feeds
+from onnxlearn.wire.sent import SentImages
 from onnxlearn.wire.values import MAX_EXACT, Converter, Refused, converter, describe, wire_array
 
 MOST_MISTAKES = 20
@@ -63,7 +62,11 @@ class RowReader:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._columns: list[tuple[Column, Converter]] = [(column, converter(column)) for column in in_seconds(schema).features]
+        self._images = {column.name: SentImages(column, schema) for column in schema.of_kind("image")}
+        self._columns: list[tuple[Column, Converter]] = [
+            (column, self._images[column.name].read if column.kind == "image" else converter(column))
+            for column in in_seconds(schema).features
+        ]
         self._names = set(schema.feature_names)
         self._durations = {column.name for column in schema.features if column.dtype == "duration"}
 
@@ -77,14 +80,22 @@ class RowReader:
             values = {column.name: [row[column.name] for row in rows] for column, _ in self._columns}
             plain = plain_feeds([column for column, _ in self._columns], values)
             return {
-                column.name: plain[column.name] if column.name in plain else _array(values[column.name], column, convert)
+                column.name: plain[column.name] if column.name in plain else self._feed(values[column.name], column, convert)
                 for column, convert in self._columns
             }
         except (Refused, KeyError, TypeError) as error:
             mistakes = self._mistakes(rows)
+            if not mistakes and isinstance(error, Refused):
+                # Of all rows together.
+                mistakes = [Mistake(field="rows", row=None, value=len(rows), rule=str(error))]
             if not mistakes:
                 raise
             raise RowsError(*mistakes) from error
+
+    def _feed(self, values: list[Any], column: Column, convert: Converter) -> Any:
+        if column.name in self._images:
+            return self._images[column.name].feed(values)
+        return wire_array([convert(value) for value in values], column)
 
     def _mistakes(self, rows: list[Any]) -> list[Mistake]:
         found: list[Mistake] = []
@@ -122,11 +133,9 @@ class RowReader:
             return f"{'0 or 1' if column.dtype == 'int64' else 'true or false'}{missing}"
         if column.kind == "numeric":
             return f"a finite number{missing}"
+        if column.kind == "image":
+            return f"the bytes of a JPEG, PNG or other image file as base64 text{missing}"
         return f"{'a whole number' if column.dtype == 'int64' else 'text'}{missing}"
-
-
-def _array(values: list[Any], column: Column, convert: Converter) -> NDArray[Any]:
-    return wire_array([convert(value) for value in values], column)
 
 
 def _rows_of(body: object) -> list[Any]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from typing import Any
 
+import numpy as np
+
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.feeds import Feeds, values_feeds
+from onnxlearn.wire.form import image_shape
+from onnxlearn.wire.sent import sent_image
 from onnxlearn.wire.tensors import Tensor, array_tensor
 
 _DATES = ("2024-02-29T12:30:00", "1999-12-31T23:59:59")
 _NUMBERS = (1.0, 2.5)
+# Pixels a side of a picture.
+_SIDE = 16
 _TEXTS = ("Good value, and it works.", "Not what I had hoped for: it broke at once!")
 
 
@@ -26,7 +34,13 @@ def example_rows(schema: Schema, n: int = 2) -> list[dict[str, Any]]:
     >>> example_rows(schema)
     [{'sex': 'f', 'paid': True}, {'sex': 'm', 'paid': False}]
     """
-    return [{column.name: _example(column, i) for column in schema.features} for i in range(n)]
+    return [
+        {
+            column.name: sent_image(_picture(column, schema, i)) if column.kind == "image" else _example(column, i)
+            for column in schema.features
+        }
+        for i in range(n)
+    ]
 
 
 def _example(column: Column, i: int) -> Any:
@@ -42,10 +56,21 @@ def _example(column: Column, i: int) -> Any:
     return int(number) if column.dtype == "int64" else number
 
 
+def _picture(column: Column, schema: Schema, i: int) -> Any:
+    """A small picture that gets brighter, of the size that the file takes where it takes one alone."""
+    height, width = (side if isinstance(side, int) else _SIDE for side in image_shape(column, schema)[1:3])
+    row = np.linspace(0, 200, width).astype(np.uint8) + np.uint8(40 * (i % 2))
+    return np.broadcast_to(row[None, :, None], (height, width, column.n_channels)).copy()
+
+
 def example_feeds(schema: Schema, n: int = 2) -> Feeds:
     """The same rows as feeds."""
     rows = example_rows(schema, n)
-    return values_feeds({name: [row[name] for row in rows] for name in schema.feature_names}, in_seconds(schema))
+    images = {column.name for column in schema.of_kind("image")}
+    values = {
+        name: [base64.b64decode(row[name]) if name in images else row[name] for row in rows] for name in schema.feature_names
+    }
+    return values_feeds(values, in_seconds(schema))
 
 
 def example_request(schema: Schema, n: int = 2) -> dict[str, Any]:
@@ -55,7 +80,14 @@ def example_request(schema: Schema, n: int = 2) -> dict[str, Any]:
 
 def request_of(feeds: Feeds) -> dict[str, Any]:
     """Feeds as such a request."""
-    return {"inputs": [_request_tensor(array_tensor(name, array)) for name, array in feeds.items()]}
+    return {"inputs": [_request_tensor(_tensor(name, feed)) for name, feed in feeds.items()]}
+
+
+def _tensor(name: str, feed: Any) -> Tensor:
+    if not isinstance(feed, ImageFeed):
+        return array_tensor(name, feed)
+    images = [None if image is None else sent_image(image) for image in feed.decoded()]
+    return Tensor(name=name, datatype="BYTES", shape=(len(images), 1), values=images)
 
 
 def _request_tensor(tensor: Tensor) -> dict[str, Any]:

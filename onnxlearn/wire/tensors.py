@@ -8,20 +8,24 @@ the protocol's JSON has a null, the value is missing.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError, DataTypeError, listing
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds, require_columns
 from onnxlearn.wire.plain import plain_feeds
+from onnxlearn.wire.sent import MOST_PIXELS, SentImages
 from onnxlearn.wire.values import Converter, Refused, converter, describe, first_refusal, row_place, wire_array
 
-DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES"}
-"""The protocol's name of each ONNX element type that a file has."""
+DATATYPES = {"DOUBLE": "FP64", "FLOAT": "FP32", "INT64": "INT64", "BOOL": "BOOL", "STRING": "BYTES", "UINT8": "BYTES"}
+"""The protocol's name of each ONNX element type that a file has; images are the bytes of their files."""
 
 _INTEGERS = ("INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8")
 _NUMBERS = ("FP64", "FP32", "FP16", *_INTEGERS)
@@ -57,6 +61,7 @@ class TensorReader:
 
     def __init__(self, schema: Schema) -> None:
         self._columns = {column.name: column for column in schema.features}
+        self._images = {column.name: SentImages(column, schema) for column in schema.of_kind("image")}
         self._targets = schema.target.names
         # What accepts a column's values in a datatype, made when it is first asked for.
         self._taken: dict[tuple[str, str], tuple[Column, Converter]] = {}
@@ -64,14 +69,18 @@ class TensorReader:
     def feeds(self, tensors: Sequence[Tensor]) -> Feeds:
         """Feeds of a request's tensors, one of shape ``[N, 1]`` or ``[N]`` a feature, in any order.
 
+        Images are BYTES, the bytes of a file or their base64 text, or UINT8 ``[N, H, W, C]``, their pixels.
+
         Raises: DataError where a tensor is given twice, is none of the model's, or has another number of rows than the others;
         ColumnNotFoundError for an absent one; DataTypeError with column, row and value for what does not fit.
         """
         by_name = {tensor.name: tensor for tensor in tensors}
         if len(by_name) < len(tensors) or by_name.keys() != self._columns.keys():
             self._complain([tensor.name for tensor in tensors])
-        taken = {name: self._reader(column, by_name[name].datatype) for name, column in self._columns.items()}
-        values = {name: _values(by_name[name]) for name in self._columns}
+        images = {name: self._read_images(by_name[name], reader) for name, reader in self._images.items()}
+        columns = {name: column for name, column in self._columns.items() if name not in images}
+        taken = {name: self._reader(column, by_name[name].datatype) for name, column in columns.items()}
+        values: dict[str, Any] = images | {name: _values(by_name[name]) for name in columns}
         first = next(iter(values))
         other = next((name for name in values if len(values[name]) != len(values[first])), None)
         if other is not None:
@@ -79,9 +88,24 @@ class TensorReader:
             raise DataError(f"all inputs have equally many rows, but {first!r} has {n_first} and {other!r} {n_other}")
         plain = plain_feeds([column for column, _ in taken.values()], values)
         return {
-            name: plain[name] if name in plain else _array(values[name], column, *taken[name])
+            name: images[name]
+            if name in images
+            else plain[name]
+            if name in plain
+            else _array(values[name], column, *taken[name])
             for name, column in self._columns.items()
         }
+
+    def _read_images(self, tensor: Tensor, reader: SentImages) -> ImageFeed:
+        if tensor.datatype == "UINT8":
+            pixels = _pixels(tensor, reader.column.n_channels)
+            return _placed(tensor.name, pixels, reader, reader.fitting)
+        if tensor.datatype != "BYTES":
+            raise DataTypeError(
+                f"column {tensor.name!r}: the model takes BYTES, the files of images, or UINT8, their pixels; the request says "
+                f"{tensor.datatype}"
+            )
+        return _placed(tensor.name, _values(tensor), reader, reader.read)
 
     def _complain(self, names: list[str]) -> None:
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
@@ -102,6 +126,43 @@ class TensorReader:
                 )
             found = self._taken[column.name, datatype] = (taken, converter(taken))
         return found
+
+
+def _placed(name: str, values: Any, reader: SentImages, read: Any) -> ImageFeed:
+    """The feed of images, whose refusals name the row."""
+    row = 0
+
+    def read_next(value: Any) -> Any:
+        nonlocal row
+        try:
+            found = read(value)
+        except Refused as reason:
+            raise DataTypeError(f"column {name!r}, {row_place(row)}: {reason}") from None
+        row += 1
+        return found
+
+    try:
+        return reader.feed(values, read_next)
+    except Refused as reason:
+        raise DataTypeError(f"column {name!r}: {reason}") from None
+
+
+def _pixels(tensor: Tensor, n_channels: int) -> NDArray[np.uint8]:
+    """The pixels of images of one size, uint8 ``[N, H, W, C]``."""
+    shape = list(tensor.shape)
+    if len(shape) != 4 or min(shape) < 0 or shape[3] != n_channels or 0 in shape[1:]:
+        raise DataTypeError(f"column {tensor.name!r}: expected pixels of the shape [N, H, W, {n_channels}], got {shape}")
+    if math.prod(shape[:3]) > MOST_PIXELS:
+        raise DataTypeError(f"column {tensor.name!r}: a request has at most {MOST_PIXELS} pixels: send fewer rows at a time")
+    n_values = math.prod(shape)
+    try:
+        values = np.array(tensor.values if isinstance(tensor.values, np.ndarray) else list(tensor.values)).ravel()
+    except ValueError:
+        values = np.empty(0)
+    fits = values.dtype.kind in "iu" and bool(((values >= 0) & (values <= 255)).all())
+    if len(values) != n_values or (n_values and not fits):
+        raise DataTypeError(f"column {tensor.name!r}: the shape {shape} is one of {n_values} whole numbers of 0 to 255")
+    return values.astype(np.uint8).reshape(shape)
 
 
 def _values(tensor: Tensor) -> list[Any]:
