@@ -23,6 +23,7 @@ class KServe(Target):
 
     meaning: ClassVar[str] = "a folder that MLServer serves by the Open Inference Protocol v2 (KServe), over HTTP and gRPC"
     is_folder: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
 
     name: str | None = param(None, "name of the model in the server (None: that of the task)")
     version: int = param(1, "number of this version", low=1)

@@ -1,5 +1,9 @@
 """What is done with a trained model that takes images: inspected, measured, converted, refused."""
 
+import base64
+import io
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,13 +101,21 @@ def test_conversions_predict_the_same(model, folder, images, tmp_path, to, optio
     np.testing.assert_allclose(found, expected, atol=1e-6 if to == "onnx" else 0.05)
 
 
-@pytest.mark.parametrize("to", sorted(set(TARGETS) - {"onnx", "fp16", "int8"}))
+@pytest.mark.parametrize("to", sorted(set(TARGETS) - {"onnx", "fp16", "int8", "kserve"}))
 def test_other_targets_refuse_images(model, to, tmp_path):
     with pytest.raises(
-        ParameterError, match=f"target '{to}' takes no images, which column 'photo' holds; .* 'fp16', 'int8', 'onnx'"
+        ParameterError, match=f"target '{to}' takes no images, which column 'photo' holds; .* 'fp16', 'int8', 'onnx', 'kserve'"
     ):
         model.export(to, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_for_mlserver_has_an_example_with_images(model, tmp_path):
+    model.export("kserve", tmp_path / "served")
+    request = json.loads((tmp_path / "served" / "request.json").read_text())
+    photo = next(tensor for tensor in request["inputs"] if tensor["name"] == "photo")
+    assert (photo["datatype"], photo["shape"]) == ("BYTES", [2, 1])
+    assert Image.open(io.BytesIO(base64.b64decode(photo["data"][0]))).mode == "RGB"
 
 
 def test_names_of_image_files_are_told(folder):
