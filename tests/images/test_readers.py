@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +101,21 @@ if sys.argv[2] == "go on":
 """
 
 
-def program(room: Path, then: str, *options: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def program(room: Path, then: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    # Shells start what runs in the background deaf to Ctrl-C.
+    hear = signal.signal(signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(
         [sys.executable, *options, "-c", PROGRAM, str(room), then],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])},
     )  # fmt: skip
+    signal.signal(signal.SIGINT, hear)
+    with running:
+        try:
+            yield running
+        finally:
+            running.kill()  # endless otherwise
 
 
 def runs(process: int) -> bool:
