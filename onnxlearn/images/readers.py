@@ -112,12 +112,9 @@ class _Pool:
         # It removes the folder where this process is killed.
         tracker.register(self._folder, "folder")
         self.close = weakref.finalize(self, _end, self._executor, self._folder)
-        self._is_running = False
 
     def submit(self, work: Callable[[Part], Any], part: Part) -> Any:
-        if self._is_running:
-            return self._executor.submit(_packed, work, part, self._folder)
-        self._is_running = True
+        # An interrupted one would be waited for, for ever, when the pool ends.
         with _interrupts_held_back():
             return self._executor.submit(_packed, work, part, self._folder)
 
@@ -166,7 +163,7 @@ def _end_with(main: int) -> None:
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Processes that are started inside are deaf to Ctrl-C from the first moment; this one hears it afterwards."""
+    """This process hears Ctrl-C when the block is over; processes and threads that are started inside never do."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
