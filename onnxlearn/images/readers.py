@@ -163,7 +163,7 @@ def _end_with(main: int) -> None:
 
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """This process hears Ctrl-C when the block is over; processes and threads that are started inside never do."""
+    """Ctrl-C waits until the block is over; processes and threads that are started inside never hear it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
