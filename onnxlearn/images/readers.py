@@ -106,12 +106,13 @@ class _Pool:
         loky, tracker = _loky(), _tracker()
         # Not the pool that is there already: joblib itself takes that one for its own, which has more than this one needs.
         self._executor = loky.ProcessPoolExecutor(max_workers=n_jobs, initializer=_serve, initargs=(os.getpid(),))
-        self._folder = tempfile.mkdtemp(
-            prefix="onnxlearn-", dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.R_OK | os.W_OK | os.X_OK) else None
-        )
-        # It removes the folder where this process is killed.
-        tracker.register(self._folder, "folder")
-        self.close = weakref.finalize(self, _end, self._executor, self._folder)
+        place = SHARED_MEMORY if os.access(SHARED_MEMORY, os.R_OK | os.W_OK | os.X_OK) else None
+        # There is no moment in which the folder is there and nobody is to remove it.
+        with _interrupts_held_back():
+            self._folder = tempfile.mkdtemp(prefix="onnxlearn-", dir=place)
+            # It removes the folder where this process is killed.
+            tracker.register(self._folder, "folder")
+            self.close = weakref.finalize(self, _end, self._executor, self._folder)
 
     def submit(self, work: Callable[[Part], Any], part: Part) -> Any:
         # An interrupted one would be waited for, for ever, when the pool ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,7 +141,8 @@ def test_ctrl_c_ends_it_quietly(room: Path, wait: float | None) -> None:
         os.killpg(running.pid, signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
-    assert told.count("Traceback") == 1
+    # Nothing but the interrupt of the program itself: no thread, no process and nothing at its end has something to say.
+    assert not re.search(r"Exception (ignored|in thread)|LokyProcess|BrokenProcessPool", told)
     assert told.splitlines()[-1] == "KeyboardInterrupt"
     assert list(room.iterdir()) == []
 
