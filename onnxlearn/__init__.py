@@ -141,6 +141,7 @@ _HOMES = {
     "example_tasks": "onnxlearn.examples.records:example_infos",
     "Graph": "onnxlearn.networks.graph:Graph",
     "ingress": "onnxlearn.networks.ingress:",
+    "prep": "onnxlearn.networks.prep:",
     "nn": "onnxlearn.networks.nn:",
     "read_graph": "onnxlearn.networks.data:read_graph",
     "importance": "onnxlearn.inspection.importance:importance",

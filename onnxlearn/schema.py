@@ -180,7 +180,8 @@ class Ingress:
     ``[N, n_cat]``), whose codes are below ``cardinalities``. ``num_kinds`` tells the columns of ``num`` apart: numbers and
     ranks, parts of dates, and flags of two values; flags stand last. ``num_sources`` names the feature that each column of
     ``num`` is made from, empty where there are several; ``cat_names`` are features themselves. ``columns``: the tensors of
-    images and texts, one a column.
+    images and texts, one a column. ``groups``: columns with preprocessing of their own, whose tensors are called by the
+    ``name`` of the group too, ``small/num``.
     """
 
     num_names: tuple[str, ...] = ()
@@ -189,6 +190,8 @@ class Ingress:
     cat_names: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
     columns: tuple[ColumnTensor, ...] = ()
+    name: str = ""
+    groups: tuple[Ingress, ...] = ()
 
     @property
     def n_num(self) -> int:
@@ -201,26 +204,73 @@ class Ingress:
         return len(self.cat_names)
 
     @property
+    def prefix(self) -> str:
+        """What the names of its tensors begin with."""
+        return f"{self.name}/" if self.name else ""
+
+    @property
+    def every(self) -> tuple[Ingress, ...]:
+        """The ingress itself and its groups."""
+        return (self, *self.groups)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of a row of every tensor that there is, by name."""
-        own = {"num": (self.n_num,), "cat": (self.n_cat,)}
-        return {name: shape for name, shape in own.items() if shape[0]} | {each.name: each.shape for each in self.columns}
+        found: dict[str, tuple[int, ...]] = {}
+        for each in self.every:
+            own = {"num": (each.n_num,), "cat": (each.n_cat,)}
+            found |= {each.prefix + name: shape for name, shape in own.items() if shape[0]}
+            found |= {each.prefix + column.name: column.shape for column in each.columns}
+        return found
 
-    def column(self, name: str) -> ColumnTensor:
-        """The tensor of an image or text, by its own name."""
-        return next(column for column in self.columns if column.name == name)
+    @property
+    def integral(self) -> dict[str, bool]:
+        """Whether a tensor holds codes or ids, int64, and not numbers, float32, by name."""
+        codes, tensors = self.codes, self.tensors
+        return {name: name in codes or (name in tensors and tensors[name].dtype == "int64") for name in self.shapes}
+
+    @property
+    def tensors(self) -> dict[str, ColumnTensor]:
+        """The tensors of images and texts by name."""
+        return {each.prefix + column.name: column for each in self.every for column in each.columns}
+
+    def given_size(self, column: str) -> tuple[int, ...]:
+        """Height and width that the images of a column have to have; empty where any will do."""
+        sizes = (tensor.given_size for tensor in self.tensors.values() if tensor.column == column)
+        return next(filter(None, sizes), ())
+
+    @property
+    def codes(self) -> dict[str, tuple[int, ...]]:
+        """The tensors of codes by name: how many codes each of their columns has."""
+        return {f"{each.prefix}cat": each.cardinalities for each in self.every if each.n_cat}
+
+    def has(self, group: str) -> bool:
+        """Whether tensors of that group enter; of the empty name, such as have none."""
+        return bool(dataclasses.replace(self.group(group), groups=()).shapes)
+
+    def group(self, name: str) -> Ingress:
+        """The group of that name; the ingress itself for the empty name."""
+        return self if not name else next(group for group in self.groups if group.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; :meth:`from_dict` gives the ingress back."""
-        data = {field.name: list(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        data["columns"] = [column.to_dict() for column in self.columns]
-        return data
+        """Plain JSON values; :meth:`from_dict` gives the ingress back. Without groups nothing is said of them."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        told = {name: list(value) for name, value in data.items() if name not in ("name", "groups")}
+        told["columns"] = [column.to_dict() for column in self.columns]
+        own = {"name": self.name} if self.name else {}
+        return own | told | ({"groups": [group.to_dict() for group in self.groups]} if self.groups else {})
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Ingress:
         """Inverse of :meth:`to_dict`."""
-        known = {key: tuple(value) for key, value in _known(cls, data).items() if key != "columns"}
-        return cls(**known, columns=tuple(map(ColumnTensor.from_dict, data.get("columns", ()))))
+        apart = {"columns", "groups", "name"}
+        known = {key: tuple(value) for key, value in _known(cls, data).items() if key not in apart}
+        return cls(
+            **known,
+            name=data.get("name", ""),
+            columns=tuple(map(ColumnTensor.from_dict, data.get("columns", ()))),
+            groups=tuple(map(Ingress.from_dict, data.get("groups", ()))),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

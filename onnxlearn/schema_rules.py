@@ -110,6 +110,16 @@ def _check_target(target: Mapping[str, Any]) -> None:
 
 
 def _check_ingress(ingress: Mapping[str, Any]) -> None:
+    _check_group(ingress)
+    names = []
+    for i, entry in enumerate(_list(ingress.get("groups", []), "ingress.groups")):
+        group = _object(entry, f"ingress.groups[{i}]")
+        names.append(_text(group.get("name"), f"ingress.groups[{i}].name"))
+        _check_group(group)
+    _distinct(names, "ingress.groups")
+
+
+def _check_group(ingress: Mapping[str, Any]) -> None:
     lists = {name: _texts(ingress.get(name, []), f"ingress.{name}") for name in ("num_names", "num_sources", "cat_names")}
     kinds = _list(ingress.get("num_kinds", []), "ingress.num_kinds")
     for kind in kinds:

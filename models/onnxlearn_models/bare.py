@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from onnxlearn.learner import Bare
-from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.fitted import dtype_of, network_tensors, run_network
 from onnxlearn_models.training.threads import threads
 
 
-def bare_networks(networks: Sequence[tuple[nn.Module, Preprocessing]]) -> Bare:
+def bare_networks(networks: Sequence[tuple[nn.Module, FittedPreprocessing]]) -> Bare:
     """See :meth:`onnxlearn.learner.Learner.bare`: networks, each with what makes its tensors."""
 
     @contextlib.contextmanager

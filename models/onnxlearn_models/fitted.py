@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from onnxlearn.graph.assemble import NetworkPart, NetworkValues
 from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder, Value
 from onnxlearn.postprocess.heads import Head
-from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn_models.lowering.lower import MAIN_OUTPUT, emit_outputs
@@ -33,7 +33,7 @@ class FittedNetwork:
     """
 
     module: nn.Module
-    preprocessing: Preprocessing
+    preprocessing: FittedPreprocessing
     head: Head
     scaling: TargetScaling | None
     result: TrainResult
@@ -70,12 +70,8 @@ class FittedNetwork:
 
     def samples(self) -> dict[str, Tensor]:
         """One row of every ingress that there is."""
-        ingress = self.preprocessing.plan.ingress
-        rows = {"num": torch.zeros(1, ingress.n_num, dtype=self.dtype), "cat": torch.zeros(1, ingress.n_cat, dtype=torch.int64)}
-        for column in ingress.columns:
-            dtype = self.dtype if column.dtype == "float32" else torch.int64
-            rows[column.name] = torch.zeros(1, *column.shape, dtype=dtype)
-        return {name: row for name, row in rows.items() if row.shape[1]}
+        types = {name: torch.int64 if is_int else self.dtype for name, is_int in self.preprocessing.ingress.integral.items()}
+        return {name: torch.zeros(1, *row, dtype=types[name]) for name, row in self.preprocessing.ingress.shapes.items()}
 
     def _emit(self, g: GraphBuilder, tensors: Mapping[str, Value]) -> NetworkValues:
         """The network's nodes."""
@@ -96,7 +92,7 @@ class FittedNetwork:
         return NetworkValues(output=output, n_members=shape[0] if len(shape) == 2 else None, further=further)
 
 
-def network_tensors(module: nn.Module, preprocessing: Preprocessing, feeds: Feeds) -> dict[str, Tensor]:
+def network_tensors(module: nn.Module, preprocessing: FittedPreprocessing, feeds: Feeds) -> dict[str, Tensor]:
     """What a network reads of these rows, in the type of its weights."""
     dtype = dtype_of(module)
     tensors = {name: torch.from_numpy(array) for name, array in preprocessing.transform(feeds).items()}

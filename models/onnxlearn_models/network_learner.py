@@ -25,7 +25,8 @@ from onnxlearn.parts import part_of
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
-from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.fitted import FittedPreprocessing
+from onnxlearn.preprocess.grouped import fit_preprocessing
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.augment.change import change_of
@@ -263,7 +264,7 @@ class NetworkLearner(Learner):
                 groups = self.groups(module, config)
                 return range_test(module, train, prepared.objective, config, groups, lrs, change=prepared.change)
 
-    def begun(self, task: Task) -> tuple[nn.Module, Preprocessing]:
+    def begun(self, task: Task) -> tuple[nn.Module, FittedPreprocessing]:
         """What would be shipped, had it been trained: the network, on the CPU, and what makes its tensors."""
         prepared = self.replace(device="cpu").prepare(task)
         with prepared.generators.resumed(), torch.no_grad():
@@ -289,7 +290,7 @@ class NetworkLearner(Learner):
         device = choose_device(config.device)
         require_settings(config)
         head = choose_head(train.schema.target, outputs, config)
-        preprocessing = Preprocessing.fit(train.schema, preprocess_config, train.feeds(), train.truth(), train.weights())
+        preprocessing = fit_preprocessing(train.schema, preprocess_config, train.feeds(), train.truth(), train.weights())
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)

@@ -21,7 +21,7 @@ from onnxlearn.params import to_json
 from onnxlearn.postprocess.heads import Head
 from onnxlearn.preprocess.ahead import prepared_ahead
 from onnxlearn.preprocess.config import PreprocessConfig
-from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.session import available_cores
 from onnxlearn.task import Task
@@ -55,7 +55,7 @@ class Prepared:
     module: nn.Module
     train: WeighedRows
     valid: WeighedRows | None
-    preprocessing: Preprocessing
+    preprocessing: FittedPreprocessing
     head: Head
     scaling: TargetScaling | None
     objective: Objective
@@ -84,7 +84,7 @@ class Prepared:
             for made in prepared_ahead(model, feeds, (part.numpy() for part in parts), self.readers):
                 yield {name.removeprefix("prep/"): self._tensor(array) for name, array in made.items()}
 
-        shapes = self.preprocessing.plan.ingress.shapes
+        shapes = self.preprocessing.ingress.shapes
         return LazyTensors({}, target, weight, rows=torch.arange(len(target)), shapes=shapes, read=read)
 
     @functools.cached_property
@@ -95,8 +95,8 @@ class Prepared:
     @property
     def _image_bytes(self) -> int:
         """Of the prepared images of a row."""
-        columns = self.preprocessing.plan.ingress.columns
-        return sum(4 * math.prod(column.shape) for column in columns if column.kind == "image")
+        tensors = self.preprocessing.ingress.tensors.values()
+        return sum(4 * math.prod(tensor.shape) for tensor in tensors if tensor.kind == "image")
 
     def _inputs(self, feeds: Feeds, *, training: bool) -> dict[str, Tensor]:
         made = self.preprocessing.transform_training(feeds) if training else self.preprocessing.transform(feeds)

@@ -12,7 +12,7 @@ from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.postprocess.heads import Head, emit_average
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.coding import declare_inputs
-from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.preprocess.target import TargetScaling
 
 
@@ -29,7 +29,7 @@ class NetworkValues:
 
 
 EmitNetwork: TypeAlias = Callable[[GraphBuilder, Mapping[str, Value]], NetworkValues]
-"""Adds a network's nodes, which read ``num`` FLOAT ``[N, n_num]`` and ``cat`` INT64 ``[N, n_cat]``, those that have columns."""
+"""Adds a network's nodes, which read the tensors of the ingress by name, such as ``num`` FLOAT ``[N, n_num]``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class NetworkPart:
     ``head`` says what its output means; ``scaling``: of the regression target; ``double``: the output is DOUBLE.
     """
 
-    preprocessing: Preprocessing
+    preprocessing: FittedPreprocessing
     emit: EmitNetwork
     head: Head
     scaling: TargetScaling | None = None

@@ -144,15 +144,25 @@ class GraphBuilder:
         return self._made[key]
 
     def to_model(self, *, doc: str = "") -> onnx.ModelProto:
-        """The model: explicit opsets and IR version, no unused constants."""
-        used = {name for node in self._nodes for name in node.input}
+        """The model: explicit opsets and IR version, no nodes or constants that nothing comes of."""
+        needed = self._needed()
+        used = {name for node in needed for name in node.input}
         initializers = [tensor for tensor in self._initializers if tensor.name in used]
-        nodes = [self._with_output_names(node) for node in self._nodes]
+        nodes = [self._with_output_names(node) for node in needed]
         graph = helper.make_graph(nodes, "onnxlearn", list(self._inputs.values()), self._outputs, initializers, doc)
         opsets = [helper.make_opsetid("", self.opset)]
-        if any(node.domain == ML_DOMAIN for node in self._nodes):
+        if any(node.domain == ML_DOMAIN for node in needed):
             opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
+
+    def _needed(self) -> list[onnx.NodeProto]:
+        """The nodes that outputs are made of."""
+        wanted, needed = set(self._renamed), []
+        for node in reversed(self._nodes):
+            if wanted & set(node.output):
+                wanted.update(node.input)
+                needed.append(node)
+        return needed[::-1]
 
     def _with_output_names(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """The node itself, or a copy that reads and writes graph outputs by their names."""

@@ -43,9 +43,8 @@ def hostile_feeds(schema: Schema, n: int = 64) -> dict[str, Any]:
     >>> hostile_feeds(schema, 3)["sex"].tolist()
     [[''], ['nan'], ['None']]
     """
-    entered = {} if schema.ingress is None else {each.column: each.given_size for each in schema.ingress.columns}
     return {
-        column.name: _hostile_images(column, n, entered.get(column.name, ()))
+        column.name: _hostile_images(column, n, () if schema.ingress is None else schema.ingress.given_size(column.name))
         if column.kind == "image"
         else _hostile_column(column, i, n)
         for i, column in enumerate(schema.features)

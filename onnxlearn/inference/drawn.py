@@ -69,7 +69,8 @@ def _images(column: Column, schema: Schema, n_rows: int, rng: np.random.Generato
 
     shape = [side if isinstance(side, int) else _SIDE for side in image_shape(column, schema)[1:3]]
     if schema.ingress is not None:
-        seen = [each.shape[1:] for each in schema.ingress.columns if each.column == column.name and len(each.shape) == 3]
+        entered = schema.ingress.tensors.values()
+        seen = [each.shape[1:] for each in entered if each.column == column.name and len(each.shape) == 3]
         shape = list(seen[0]) if seen else shape
     images = rng.integers(0, 256, (N_IMAGES, *shape, column.n_channels), np.uint8)
     return pd.Series([images[row % N_IMAGES] for row in range(n_rows)], dtype=object)

@@ -78,7 +78,7 @@ def _layer(kind: str, settings: Mapping[str, Any]) -> Layer:
 def _value(hint: Any, value: Any) -> Any:
     if hint is Graph:
         return graph_from_dict(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values()):
         return {name: graph_from_dict(each) for name, each in value.items()}
     if isinstance(value, str) and "Callable" in str(hint):
         return named_object(value)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from typing import TypeAlias
 
 from onnxlearn.networks.graph import INPUT, Graph, Node, call_of, given_of, table
+from onnxlearn.networks.groups import columns_at, steps_of
 from onnxlearn.networks.layer import Layer
-from onnxlearn.networks.shapes import place
+from onnxlearn.networks.shapes import place, unfold
 from onnxlearn.schema import Schema
 
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
@@ -22,7 +24,7 @@ WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 46, 28, 34
 
 
 def told(graph: Graph, schema: Schema) -> str:
-    """A line for each node of the unfolded graph: name, kind and settings, the shape that comes out, what it reads.
+    """A line for each node of the unfolded graph: name, kind and settings, the shape or columns that come out, what it reads.
 
     >>> import onnxlearn as ol
     >>> net = ol.ingress.num() >> ol.nn.linear(8, id="wide") >> ol.nn.head()
@@ -32,9 +34,37 @@ def told(graph: Graph, schema: Schema) -> str:
     head  head             [N, 3]  < wide
     """
     return table(
-        [node.name, call_of(node.layer), str(node.output), f"< {', '.join(node.reads)}" if node.reads else ""]
-        for node in place(graph, schema)
+        [name, call_of(node.layer), node.gives, f"< {', '.join(node.reads)}" if node.reads else ""]
+        for name, node in _seen(graph, schema).items()
     )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A node of the unfolded graph: what it reads, and what it gives, as text."""
+
+    layer: Layer
+    reads: tuple[str, ...]
+    gives: str
+
+
+def _seen(graph: Graph, schema: Schema) -> dict[str, Seen]:
+    """Steps of preprocessing and tensors by name, in the order of the graph."""
+    flat = unfold(graph)
+    placed = {node.name: Seen(node.layer, node.reads, str(node.output)) for node in place(graph, schema)}
+    names = {id(node): name for name, node in flat.nodes}
+    steps = {
+        name: Seen(node.layer, tuple(names[id(each)] for each in node.inputs), _columns(flat, name, schema))
+        for name, node in steps_of(flat)
+    }
+    return {name: steps[name] if name in steps else placed[name] for name in names.values() if name in (steps | placed)}
+
+
+def _columns(graph: Graph, step: str, schema: Schema) -> str:
+    """How many columns come out of a step, or which, where it selects a few."""
+    columns = [column.name for column in columns_at(graph, step, schema)]
+    selects = dict(graph.nodes)[step].layer.kind == "select"
+    return ", ".join(columns) if selects and len(columns) < 4 else f"{len(columns)} column{'s' * (len(columns) != 1)}"
 
 
 def mermaid(graph: Graph) -> str:
@@ -89,9 +119,9 @@ def _quoted(text: str) -> str:
 def _boxes(graph: Graph, schema: Schema | None) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, str]]]:
     """What each box reads, and its two lines of text."""
     if schema is not None:
-        placed = place(graph, schema)
-        lines = {node.name: (node.name, " ".join([*given_of(node.layer), str(node.output)])) for node in placed}
-        return {node.name: node.reads for node in placed}, lines
+        seen = _seen(graph, schema)
+        lines = {name: (name, " ".join([*given_of(node.layer), node.gives])) for name, node in seen.items()}
+        return {name: node.reads for name, node in seen.items()}, lines
     names = _names(graph)
     reads: dict[str, tuple[str, ...]] = {names[id(INPUT)]: ()} if graph.is_open else {}
     reads |= {name: tuple(names[id(each)] for each in node.inputs) for name, node in graph.nodes}

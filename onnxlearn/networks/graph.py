@@ -104,7 +104,7 @@ class Graph:
             raise ParameterError(
                 f"a node cannot be called {id!r}: it has to be a name as in Python, without __ and without _ at an end"
             )
-        return cls((Node(layer, () if layer.takes == (0, 0) else (INPUT,), id),))
+        return cls((Node(layer, () if layer.begins else (INPUT,), id),))
 
     @property
     def is_open(self) -> bool:
@@ -123,15 +123,29 @@ class Graph:
             raise ParameterError(f"two nodes are called {twice[0]!r}: give one of them another id")
         return list(zip(_names(nodes, given), nodes, strict=True))
 
+    @property
+    def begins(self) -> bool:
+        """Whether it begins with columns, of the task or of steps of preprocessing that it is put behind."""
+        return not self.is_open
+
+    @property
+    def gives_columns(self) -> bool:
+        """Whether columns come out of it, which an ingress makes tensors of."""
+        return any(node.layer.gives_columns for node in self.outputs)
+
     def behind(self, before: Graph) -> Graph:
-        """The graph with another one at its open end.
+        """The graph with another one at its open end, or with steps of preprocessing before what it begins with.
 
         Raises: ParameterError where it has none.
         """
-        if not self.is_open:
+        if self.begins and not before.gives_columns:
             first = next(node.layer.kind for node in self._walk())
-            raise ParameterError(f"nothing can stand before a graph that begins with an ingress ({first})")
-        return self._rebuilt(lambda node: node.layer, at_input=before.outputs)
+            raise ParameterError(
+                f"only steps of preprocessing can stand before a graph that begins with {first}, not "
+                f"{before.outputs[0].layer.kind}"
+            )
+        at_start = before.outputs if self.begins else ()
+        return self._rebuilt(lambda node: node.layer, at_input=before.outputs, at_start=at_start)
 
     def __rshift__(self, other: Operand) -> Graph:
         return as_graph(other).behind(self)
@@ -192,12 +206,12 @@ class Graph:
             visit(node)
         return list(seen.values())
 
-    def _rebuilt(self, layer_of: Callable[[Node], Layer], at_input: tuple[Node, ...]) -> Graph:
+    def _rebuilt(self, layer_of: Callable[[Node], Layer], at_input: tuple[Node, ...], at_start: tuple[Node, ...] = ()) -> Graph:
         made: dict[int, tuple[Node, ...]] = {id(INPUT): at_input}
         for node in self._walk():
             if node is INPUT:
                 continue
-            inputs = tuple(new for old in node.inputs for new in made[id(old)])
+            inputs = tuple(new for old in node.inputs for new in made[id(old)]) if node.inputs else at_start
             layer = layer_of(node)
             _require_count(layer, inputs)
             made[id(node)] = (node,) if inputs == node.inputs and layer is node.layer else (Node(layer, inputs, node.id),)
@@ -224,6 +238,11 @@ def given_of(layer: Layer) -> list[str]:
     defaults = {param.name: param.default for param in layer.params()}
     given = {name: value for name, value in layer.settings.items() if defaults[name] is REQUIRED or value != defaults[name]}
     return [f"{name}={_short(value)}" for name, value in given.items()]
+
+
+def graphs_of(value: Any) -> Mapping[str, Graph]:
+    """The graphs that a setting holds by name; none of another setting."""
+    return value if isinstance(value, Mapping) and all(isinstance(each, Graph) for each in value.values()) else {}
 
 
 def _short(value: Any) -> str:
@@ -265,8 +284,8 @@ def settings_of(layer: Layer) -> Iterator[Setting]:
         value = getattr(layer, field.name)
         if isinstance(value, Graph):
             yield from value.all_settings()
-        elif isinstance(value, Mapping):
-            for name, graph in value.items():
+        elif graphs := graphs_of(value):
+            for name, graph in graphs.items():
                 for inner in graph.all_settings():
                     yield dataclasses.replace(inner, address=f"{name}{SEPARATOR}{inner.address}")
         else:
@@ -281,8 +300,8 @@ def replaced(layer: Layer, settings: Mapping[str, Any]) -> Layer:
     for name, value in layer.settings.items():
         if inner and isinstance(value, Graph):
             changes[name] = value.replace(**inner)
-        elif inner and isinstance(value, Mapping):
-            changes[name] = {key: _inside(graph, key, inner) for key, graph in value.items()}
+        elif inner and (graphs := graphs_of(value)):
+            changes[name] = {key: _inside(graph, key, inner) for key, graph in graphs.items()}
     return dataclasses.replace(layer, **changes)
 
 
@@ -307,7 +326,7 @@ def _names(nodes: Sequence[Node], given: Mapping[str, int]) -> Iterator[str]:
 
 
 def _require_count(layer: Layer, inputs: Sequence[Node]) -> None:
-    least, most = layer.takes
+    least, most = (0, 1) if layer.begins else layer.takes
     if len(inputs) < least or (most is not None and len(inputs) > most):
         wanted = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
         raise ParameterError(

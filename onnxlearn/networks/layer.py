@@ -55,6 +55,16 @@ class Layer:
         raise NotImplementedError
 
     @property
+    def begins(self) -> bool:
+        """Whether it can begin a graph: it reads columns of the task, or those of a step of preprocessing before it."""
+        return not self.takes[0]
+
+    @property
+    def gives_columns(self) -> bool:
+        """Whether columns come out of it, of which an ingress makes a tensor."""
+        return False
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The values of its fields by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

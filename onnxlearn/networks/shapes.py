@@ -9,11 +9,12 @@ from typing import Literal
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.networks.graph import INPUT, Graph, Node
+from onnxlearn.networks.groups import grouped, require_columns
 from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.layers.ingress import Cat, Entry
 from onnxlearn.networks.layers.structure import Structure
 from onnxlearn.networks.tensor import Tensor
-from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.config import ColumnsConfig
 from onnxlearn.preprocess.plan import plan_ingress
 from onnxlearn.schema import Schema
 
@@ -23,13 +24,17 @@ Tried = Callable[[Layer, tuple[Tensor, ...]], Tensor]
 
 @dataclass(frozen=True)
 class Placed:
-    """A node of a flat graph: its name, the names of the nodes that it reads, and what comes in and out."""
+    """A node of a flat graph: its name, the names of the nodes that it reads, and what comes in and out.
+
+    ``enters``: of an ingress the name of its tensor.
+    """
 
     name: str
     layer: Layer
     reads: tuple[str, ...]
     inputs: tuple[Tensor, ...]
     output: Tensor
+    enters: str = ""
 
 
 def unfold(graph: Graph) -> Graph:
@@ -39,7 +44,8 @@ def unfold(graph: Graph) -> Graph:
         inputs = tuple(new for old in node.inputs for new in made[id(old)])
         if isinstance(node.layer, Structure):
             for start, inner in node.layer.unfolded():
-                inputs = _named(unfold(inner), f"{name}_{start}").behind(Graph(inputs)).outputs
+                part = _named(unfold(inner), f"{name}_{start}")
+                inputs = part.behind(Graph(inputs)).outputs if inputs else part.outputs
             made[id(node)] = inputs
         else:
             made[id(node)] = (Node(node.layer, inputs, name),)
@@ -47,7 +53,7 @@ def unfold(graph: Graph) -> Graph:
 
 
 def place(graph: Graph, schema: Schema, tried: Tried | None = None) -> list[Placed]:
-    """Every node of the unfolded graph with its shapes, each behind those that it reads.
+    """Every node of the unfolded graph that gives a tensor, with its shapes, each behind those that it reads.
 
     ``schema``: without an ingress it gets that of preprocessing by default. ``tried``: for layers that are functions of the
     user's own.
@@ -56,7 +62,8 @@ def place(graph: Graph, schema: Schema, tried: Tried | None = None) -> list[Plac
     """
     flat = unfold(graph)
     if schema.ingress is None:
-        schema = dataclasses.replace(schema, ingress=plan_ingress(schema, PreprocessConfig(cat_encoding=cat_encoding(flat))))
+        config = grouped(flat, ColumnsConfig(cat_encoding=cat_encoding(flat)), schema)
+        schema = dataclasses.replace(schema, ingress=plan_ingress(schema, config))
     return list(_placed(flat, schema, tried))
 
 
@@ -72,35 +79,50 @@ def cat_encoding(graph: Graph) -> Literal["embedding", "onehot"]:
 
 def _placed(graph: Graph, schema: Schema, tried: Tried | None) -> Iterator[Placed]:
     names = {id(node): name for name, node in graph.nodes}
+    require_columns(graph)
     if graph.is_open:
         raise ParameterError("the graph does not begin: put ingress.num() or ingress.cat() before it")
     if len(graph.outputs) != 1:
         raise ParameterError(f"the graph ends in {len(graph.outputs)} nodes: put them together, and nn.head() behind them")
-    known: dict[int, Tensor | None] = {}
+    known: dict[int, Tensor] = {}
     for name, node in graph.nodes:
-        there = [each for each in node.inputs if known[id(each)] is not None]
-        if _is_absent(node, there, schema):
-            known[id(node)] = None
+        if node.layer.gives_columns:
             continue
-        reads = tuple(names[id(each)] for each in there)
-        inputs = tuple(tensor for each in there if (tensor := known[id(each)]) is not None)
+        there = [each for each in node.inputs if id(each) in known]
+        reads = tuple(names[id(each)] for each in (there or node.inputs))
+        inputs = tuple(known[id(each)] for each in there)
         try:
-            if len(there) < max(len(node.inputs), 1) and not isinstance(node.layer, Entry) and node.layer.takes[1] is not None:
-                raise ShapeError("it needs all its tensors, and one of them begins with an ingress that dropped out")
-            made = tried(node.layer, inputs) if node.layer.kind == "fn" and tried else node.layer.tensor(inputs, schema)
+            if isinstance(node.layer, Entry):
+                placed = _entering(name, node.layer, reads, schema)
+            else:
+                placed = _placed_layer(name, node, reads, inputs, schema, tried)
         except ShapeError as error:
-            raise ParameterError(_told(name, node, reads, inputs, str(error))) from None
-        known[id(node)] = made
-        yield Placed(name, node.layer, reads, inputs, made)
-    if known[id(graph.outputs[0])] is None:
+            raise ParameterError(_told(name, node, reads if inputs else (), inputs, str(error))) from None
+        if placed is not None:
+            known[id(node)] = placed.output
+            yield placed
+    if id(graph.outputs[0]) not in known:
         raise ParameterError("the graph has no columns left for this task: every ingress is optional, and dropped out")
 
 
-def _is_absent(node: Node, there: Sequence[Node], schema: Schema) -> bool:
-    """Whether a node drops out: an optional ingress without columns, or what reads nothing else."""
-    if isinstance(node.layer, Entry):
-        return node.layer.is_absent(schema)
-    return not there
+def _entering(name: str, entry: Entry, reads: tuple[str, ...], schema: Schema) -> Placed | None:
+    """An ingress, of the columns that come out of the step that it reads; ``None`` for one that drops out."""
+    assert schema.ingress is not None, "preprocessing is chosen before a network is made"
+    ingress = schema.ingress.group(*reads or ("",))
+    found = entry.entering(ingress)
+    return None if found is None else Placed(name, entry, reads, (), found, entry.enters(ingress))
+
+
+def _placed_layer(
+    name: str, node: Node, reads: tuple[str, ...], inputs: tuple[Tensor, ...], schema: Schema, tried: Tried | None
+) -> Placed | None:
+    """Any other node; ``None`` where all that it reads drops out."""
+    if not inputs:
+        return None
+    if len(inputs) < len(node.inputs) and node.layer.takes[1] is not None:
+        raise ShapeError("it needs all its tensors, and one of them begins with an ingress that dropped out")
+    made = tried(node.layer, inputs) if node.layer.kind == "fn" and tried else node.layer.tensor(inputs, schema)
+    return Placed(name, node.layer, reads, inputs, made)
 
 
 def _told(name: str, node: Node, reads: Sequence[str], inputs: Sequence[Tensor], error: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,7 +12,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.images.config import ImageConfig
 from onnxlearn.params import param
 from onnxlearn.preprocess.formulas import Formula
-from onnxlearn.schema import Kind
+from onnxlearn.schema import Ingress, Kind, Schema
 from onnxlearn.text.config import TextConfig
 
 Scaler: TypeAlias = Literal["standard", "robust", "minmax", "quantile", "yeo_johnson", "box_cox", "none"]
@@ -144,6 +145,11 @@ class PreprocessConfig:
     target_clip: bool = param(False, "predictions keep within the range of the training rows", on="regression")
 
     @property
+    def groups(self) -> Mapping[str, Group]:
+        """Columns with preprocessing of their own, by the group's name; none: all columns are prepared alike."""
+        return {}
+
+    @property
     def image_bytes(self) -> float:
         """Bytes of prepared images that are kept in memory."""
         return 0.0
@@ -196,3 +202,39 @@ class ImagesConfig(PreprocessConfig, ImageConfig):
 @dataclass(frozen=True, kw_only=True)
 class ColumnsConfig(ImagesConfig, TextConfig):
     """As :class:`PreprocessConfig`, for learners that take images and texts too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Columns that are prepared by themselves.
+
+    ``features``: their names, of texts and images those that the network takes. ``reads``: whether it takes ``num`` and
+    ``cat`` of what is made of them.
+    """
+
+    features: tuple[str, ...]
+    reads: frozenset[str]
+    config: PreprocessConfig
+
+    def table(self, schema: Schema) -> Schema:
+        """The schema of these columns."""
+        features = tuple(column for column in schema.features if column.name in self.features)
+        return dataclasses.replace(schema, features=features, ingress=None)
+
+    def read(self, ingress: Ingress) -> Ingress:
+        """What is read of an ingress of these columns."""
+        if "num" not in self.reads:
+            ingress = dataclasses.replace(ingress, num_names=(), num_kinds=(), num_sources=())
+        return ingress if "cat" in self.reads else dataclasses.replace(ingress, cat_names=(), cardinalities=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsConfig(ColumnsConfig):
+    """As :class:`ColumnsConfig`, with groups of columns. The columns of a group without a name come together without groups."""
+
+    by_name: Mapping[str, Group] = dataclasses.field(default_factory=dict)
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """``by_name``."""
+        return self.by_name

@@ -193,7 +193,23 @@ def plan_ingress(schema: Schema, config: PreprocessConfig) -> Ingress:
     >>> plan_ingress(schema, PreprocessConfig(cat_encoding="embedding")).cardinalities
     (4,)
     """
-    return make_plan(schema, config).ingress
+    return _grouped(schema, config) if config.groups else make_plan(schema, config).ingress
+
+
+def _grouped(schema: Schema, config: PreprocessConfig) -> Ingress:
+    """The tensors of all groups. Raises: ParameterError, DataError."""
+    found: dict[str, Ingress] = {}
+    for name, group in config.groups.items():
+        table = group.table(schema)
+        planned = make_plan(table, group.config).ingress if table.features else Ingress()
+        found[name] = dataclasses.replace(group.read(planned), name=name)
+    groups = tuple(ingress for name, ingress in found.items() if name)
+    ingress = dataclasses.replace(found.get("", Ingress()), groups=groups)
+    for column in schema.of_kind("image"):
+        sizes = {tensor.given_size for tensor in ingress.tensors.values() if tensor.column == column.name} - {()}
+        if len(sizes) > 1:
+            raise ParameterError(f"images of {column.name!r} enter as they are, in the sizes {listing(sizes)}: they have one")
+    return ingress
 
 
 def numeric_feature(schema: Schema, ingress: Ingress) -> str:

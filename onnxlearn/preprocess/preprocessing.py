@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import onnx
 
 from onnxlearn.errors import DataError
 from onnxlearn.graph.builder import FLOAT, GraphBuilder, Value
+from onnxlearn.images.config import ImageConfig
 from onnxlearn.memo import Memo
 from onnxlearn.preprocess.coding import concat, declare_inputs, emit_codes, emit_numbers
 from onnxlearn.preprocess.column_steps import ColumnStep, fit_columns
 from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.fitted import PREP, FittedPreprocessing
 from onnxlearn.preprocess.hashing import buckets
 from onnxlearn.preprocess.made import Made, makes_any
 from onnxlearn.preprocess.plan import Plan, make_plan
@@ -33,20 +34,19 @@ from onnxlearn.text.step import TextStep
 from onnxlearn.text.vectors import WordVectors
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_T = TypeVar("_T")
 
-# Outputs of the graphs made here; a feature may be called num, but not prep/num.
-X, CODES, NUM, CAT = "prep/x", "prep/codes", "prep/num", "prep/cat"
+# Outputs of the graphs made here.
+X, CODES, NUM = "prep/x", "prep/codes", "prep/num"
 # The columns of x filled in and cut off, and scaled.
 KNOWN, SCALED = "prep/known", "prep/scaled"
-# An input of the graph for training rows: the fold of each.
-FOLD = "prep/fold"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Preprocessing:
-    """Fitted preprocessing.
+class Preprocessing(FittedPreprocessing):
+    """Fitted preprocessing of a table, or of a group of its columns called ``name``.
 
-    ``schema`` has its ``ingress`` set. ``code_counts``: for each column of ``cat`` the training rows of each code, int64
+    ``code_counts``: for each column of ``cat`` the training rows of each code, int64
     ``[cardinality]``. ``indicator_trained``, ``onehot_trained`` and ``absence_trained``: which of those 0/1 columns had rows
     enough; the others are always 0. ``kept``: which columns of ``num``, but for absences, are not 0, bool ``[n_num]``, where
     some were selected. ``columns``: what makes the tensors of columns that have one of their own.
@@ -67,6 +67,7 @@ class Preprocessing:
     absence_trained: Array
     code_counts: tuple[Array, ...]
     columns: tuple[ColumnStep, ...]
+    name: str = ""
 
     @classmethod
     def fit(
@@ -76,11 +77,12 @@ class Preprocessing:
         feeds: Mapping[str, Array],
         truth: Array | None = None,
         weights: Array | None = None,
+        name: str = "",
     ) -> Preprocessing:
         """Fit on the feeds of the training rows; nothing else is looked at.
 
         ``truth``: the target as :meth:`onnxlearn.task.Task.truth` has it, which target encoding and selection need, and
-        ``weights``, float64 ``[n]``, which count there.
+        ``weights``, float64 ``[n]``, which count there. ``name``: of a group of columns.
 
         Raises: DataError where there are no rows; ParameterError where no column enters the network.
         """
@@ -104,7 +106,7 @@ class Preprocessing:
         power = Power.fit(x[:, :n_scaled], box_cox=config.num_scaler == "box_cox") if n_scaled and _has_power(config) else None
         missing = np.isnan(x[:, [column.source for column in plan.indicators]])
         fitted = cls(
-            schema=dataclasses.replace(schema, ingress=plan.ingress),
+            schema=dataclasses.replace(schema, ingress=dataclasses.replace(plan.ingress, name=name)),
             config=config,
             plan=plan,
             recode=recode,
@@ -121,26 +123,36 @@ class Preprocessing:
             absence_trained=_often_both(_n_missing(plan.absences, columns), n_rows, fewest),
             code_counts=tuple(np.bincount(codes[:, i], minlength=plan.coded[i].n_codes) for i in plan.embedded),
             columns=columns,
+            name=name,
         )
         return fitted._with_made(feeds)._with_selection(feeds, truth, weights)
 
     @property
     def counts(self) -> dict[str, Sequence[Array]]:
-        """How often training rows have each code of ``cat``, and each id of a text, by ingress; one array a column."""
-        return {"cat": self.code_counts} | {step.tensor.name: [step.counts] for step in self.columns}
+        """See the base class."""
+        return self._named({"cat": self.code_counts} | {step.tensor.name: [step.counts] for step in self.columns})
 
     @property
     def word_vectors(self) -> dict[str, WordVectors]:
-        """What embeddings of words begin with, by ingress, where a file was given."""
-        return {step.tensor.name: step.vectors for step in self.columns if isinstance(step, TextStep) and step.vectors}
+        """See the base class."""
+        return self._named({s.tensor.name: s.vectors for s in self.columns if isinstance(s, TextStep) and s.vectors})
 
-    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], fold: Value | None = None) -> dict[str, Value]:
-        """Add the nodes under ``prep``: the tensors of the ingress that there are, by name.
+    @property
+    def image_configs(self) -> dict[str, ImageConfig]:
+        """See the base class."""
+        config = self.config
+        images = (column.name for column in self.plan.columns if column.kind == "image")
+        return self._named(dict.fromkeys(images, config)) if isinstance(config, ImageConfig) else {}
 
-        ``num`` is FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, the others as ``schema.ingress.columns`` says. ``fold``:
-        INT64 ``[N, 1]``, as :attr:`folds`, where these are training rows.
-        """
-        with g.scope("prep"):
+    @property
+    def folds(self) -> dict[str, Array]:
+        """The fold of each training row, where categories are encoded by the target."""
+        return {self._fold_name: self.encoding.folds[:, None]} if self.encoding else {}
+
+    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], folds: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """``num`` FLOAT ``[N, n_num]``, ``cat`` INT64 ``[N, n_cat]``, the others as the ingress says."""
+        fold = (folds or {}).get(self._fold_name)
+        with g.scope(f"prep/{self.name}" if self.name else "prep"):
             codes = self._emit_codes(g, inputs)
             entered = {step.tensor: step.emit(g, inputs[step.tensor.column]) for step in self.columns}
             tensors = {}
@@ -149,48 +161,16 @@ class Preprocessing:
             if codes and self.plan.embedded:
                 every = self.plan.embedded == tuple(range(len(self.plan.coded)))
                 tensors["cat"] = codes if every else take(g, codes, self.plan.embedded)
-            return tensors | {column.name: tensor for column, (tensor, _) in entered.items()}
+            return self._named(tensors | {column.name: tensor for column, (tensor, _) in entered.items()})
 
     @property
-    def folds(self) -> Array | None:
-        """The fold of each training row, int64 ``[n, 1]``, where they get other numbers than all other rows do."""
-        return self.encoding.folds[:, None] if self.encoding else None
+    def _fold_name(self) -> str:
+        """The input of the graph for training rows that tells the fold of each."""
+        return f"{PREP}{self.ingress.prefix}fold"
 
-    def to_model(self, *, training: bool = False) -> onnx.ModelProto:
-        """A model of its own with the outputs ``prep/num``, ``prep/cat`` and so on, those that there are.
-
-        ``training``: that for training rows, whose further input ``prep/fold`` is :attr:`folds`.
-        """
-        g = GraphBuilder()
-        inputs = declare_inputs(g, self.schema)
-        tensors = self.emit(g, inputs, g.input(FOLD, "INT64", ["N", 1]) if training and self.encoding else None)
-        if "num" in tensors:
-            g.output(tensors["num"], NUM, "FLOAT", ["N", self.plan.ingress.n_num])
-        if "cat" in tensors:
-            g.output(tensors["cat"], CAT, "INT64", ["N", self.plan.ingress.n_cat])
-        for column in self.plan.columns:
-            g.output(tensors[column.name], f"prep/{column.name}", column.onnx_type, ["N", *column.shape])
-        return g.to_model()
-
-    def transform(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The tensors of these rows by ingress, made by running :meth:`to_model`."""
-        return _by_ingress(run_chunked(self._session, feeds))
-
-    def transform_training(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """The same for the rows that it was fitted on: of a target encoding each row has the means of other folds."""
-        if not self.encoding:
-            return self.transform(feeds)
-        session = open_session(self.to_model(training=True).SerializeToString(), "cpu")
-        return _by_ingress(run_chunked(session, self.training_feeds(feeds)))
-
-    def training_feeds(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """The feeds of ``to_model(training=True)`` from those of the rows that it was fitted on."""
-        return dict(feeds) if self.folds is None else {**feeds, FOLD: self.folds}
-
-    @functools.cached_property
-    def _session(self) -> Session:
-        """:meth:`to_model`, opened once: training, validation and the proof of parity all run it."""
-        return open_session(self.to_model().SerializeToString(), "cpu")
+    def _named(self, tensors: Mapping[str, _T]) -> dict[str, _T]:
+        """By the names that the network knows the tensors by."""
+        return {self.ingress.prefix + name: value for name, value in tensors.items()}
 
     def _with_made(self, feeds: Mapping[str, Array]) -> Preprocessing:
         """With what is made of the columns of ``x``, fitted on the training rows as the graph has them."""
@@ -210,7 +190,7 @@ class Preprocessing:
         """What is made of the training rows, without the columns that enter by themselves."""
         g, table = GraphBuilder(), _table_of(self.schema, self.plan)
         inputs = declare_inputs(g, table)
-        fold = g.input(FOLD, "INT64", ["N", 1]) if self.encoding else None
+        fold = g.input(self._fold_name, "INT64", ["N", 1]) if self.encoding else None
         with g.scope("prep"):
             outputs = emit(g, inputs, fold)
         for name, (value, onnx_type, width) in outputs.items():
@@ -344,10 +324,6 @@ def _table_of(schema: Schema, plan: Plan) -> Schema:
     """Without the columns that enter by themselves."""
     own = {column.column for column in plan.columns}
     return dataclasses.replace(schema, features=tuple(column for column in schema.features if column.name not in own))
-
-
-def _by_ingress(outputs: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix("prep/"): tensor for name, tensor in outputs.items()}
 
 
 def _coding_model(schema: Schema, plan: Plan) -> onnx.ModelProto:

@@ -127,8 +127,7 @@ class Form:
 
 def image_shape(column: Column, schema: Schema) -> tuple[str | int, ...]:
     """The shape of a column of images: of any height and width, but where the network takes images as they are."""
-    entered = () if schema.ingress is None else schema.ingress.columns
-    given = next((each.given_size for each in entered if each.column == column.name), ())
+    given = () if schema.ingress is None else schema.ingress.given_size(column.name)
     return ROWS, *(given or (f"{column.name}_height", f"{column.name}_width")), column.n_channels
 
 

@@ -54,7 +54,7 @@ def test_training_rows_are_encoded_by_the_rows_of_other_folds(target):
     feeds = towns(500, 0)
     steps, truth = fitted(target, feeds, cat_folds=4)
     got = steps.transform_training(feeds)["num"]
-    folds = steps.folds.ravel()
+    folds = steps.encoding.folds
     assert sorted(set(folds)) == [1, 2, 3, 4]
     for fold in (1, 2, 3, 4):
         inside = folds == fold
@@ -70,7 +70,7 @@ def test_a_level_of_one_row_does_not_tell_its_own_target():
     steps, truth = fitted(NUMBER, feeds, cat_smoothing=0.0)
     own = truth[0, 0]
     assert steps.transform(feeds)["num"][0, 0] == pytest.approx(own)
-    others = truth[steps.folds != steps.folds[0]]
+    others = truth[steps.encoding.folds != steps.encoding.folds[0]]
     assert steps.transform_training(feeds)["num"][0, 0] == pytest.approx(others.mean())
 
 

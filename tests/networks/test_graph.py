@@ -149,7 +149,7 @@ REFUSED = {
     r"node 'fn': what its function gives is not known .* learner.shapes\(task\)":
         lambda: place(ingress.num() >> abs, schema()),
     r"linear takes 1 tensor, and 2 come .* nn.merge_sum\(\)": lambda: [ingress.num(), ingress.num()] >> nn.linear(3),
-    r"nothing can stand before a graph that begins with an ingress \(num\)": lambda: nn.relu() >> ingress.num(),
+    "only steps of preprocessing can stand before a graph that begins with num, not relu": lambda: nn.relu() >> ingress.num(),
     r"only graphs, lists of graphs and functions stand around >>, not 3": lambda: ingress.num() >> 3,
     r"an empty list gives nothing": lambda: ingress.num() >> [],
     r"linear: d_out has to be int >= 1, not 0": lambda: nn.linear(0),

@@ -13,6 +13,7 @@ from torch import nn
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.data import graph_from_dict, read_graph
 from onnxlearn.networks.graph import Graph
+from onnxlearn.networks.groups import grouped, require_columns, steps_of
 from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
 from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
@@ -66,7 +67,7 @@ class GraphLearner(NetworkLearner):
         return _graph_of(self.configs[0])
 
     def shapes(self, task: Task) -> dict[str, Sized]:
-        """What comes out of each node for a task, by the names of the unfolded graph.
+        """What comes out of each node that gives a tensor for a task, by the names of the unfolded graph.
 
         >>> import onnxlearn as ol
         >>> net = ol.learner(ol.ingress.num() >> ol.nn.linear(8) >> ol.nn.head())
@@ -92,9 +93,12 @@ class GraphLearner(NetworkLearner):
         return "__" in name or super().may_bring(name)
 
     def choose_preprocessing(self, config: PreprocessConfig, schema: Schema, n_rows: int) -> PreprocessConfig:
-        """Refuse columns that would enter by an ingress that the graph does not have."""
+        """Give columns the steps that the graph has for them; refuse those that enter by none of its ingresses."""
         del n_rows
         graph = unfold(self.graph)
+        require_columns(graph)
+        if steps_of(graph):
+            return grouped(graph, config, schema)
         ingress = plan_ingress(schema, config)
         for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
             if n and not has(graph, entry):

@@ -116,10 +116,10 @@ def _head(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
 @makes("embedding")
 def _embedding(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
     assert schema.ingress is not None
-    if inputs[0].source != "cat":
+    source = inputs[0].source
+    if (counts := schema.ingress.codes.get(source)) is None:
         return _words(layer, inputs[0], schema)
-    counts = schema.ingress.cardinalities
-    return CodeEmbedding(counts, layer.widths(counts), std=layer.std)
+    return CodeEmbedding(counts, layer.widths(counts), std=layer.std, ingress=source)
 
 
 @makes("embedding_bag")
@@ -129,15 +129,15 @@ def _embedding_bag(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn
 
 def _words(layer: Any, ids: Tensor, schema: Schema) -> WordEmbedding:
     assert schema.ingress is not None
-    n_ids, d_out = schema.ingress.column(ids.source).n_ids, _size(layer.tensor((ids,), schema), -1)
+    n_ids, d_out = schema.ingress.tensors[ids.source].n_ids, _size(layer.tensor((ids,), schema), -1)
     return WordEmbedding(ids.source, n_ids, d_out, std=layer.std)
 
 
 @makes("tokenizer_categ")
 def _tokenizer_categ(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
-    del inputs
     assert schema.ingress is not None
-    return TokenEmbedding(schema.ingress.cardinalities, layer.d_token)
+    source = inputs[0].source
+    return TokenEmbedding(schema.ingress.codes[source], layer.d_token, ingress=source)
 
 
 @makes("tokenizer_num")

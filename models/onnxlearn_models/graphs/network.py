@@ -42,8 +42,7 @@ class GraphNetwork(nn.Module):
                 raise ParameterError(f"a node cannot be called {node.name!r}, which torch uses: give it another id")
             if not isinstance(node.layer, Entry):
                 self.nodes[node.name] = make_module(node.layer, node.inputs, schema)
-        assert schema.ingress is not None, "preprocessing is chosen before a network is made"
-        self.entries = {node.name: node.layer.enters(schema.ingress) for node in placed if isinstance(node.layer, Entry)}
+        self.entries = {node.name: node.enters for node in placed if isinstance(node.layer, Entry)}
         self.reads = {node.name: node.reads for node in placed}
         widest = max(product(node.output.row) or 0 for node in placed)
         self.evaluation_rows = max(1, EVALUATED_NUMBERS // max(1, widest))

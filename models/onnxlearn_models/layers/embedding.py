@@ -23,11 +23,12 @@ class CodeEmbedding(Settled):
     """One table of vectors for each column of ``cat``; the looked-up vectors side by side.
 
     ``forward(cat)``: int64 ``[N, n_cat]``, column ``i`` below ``cardinalities[i]``, gives float32 ``[N, d_out]``.
-    The tables start from a normal distribution of standard deviation ``std``.
+    The tables start from a normal distribution of standard deviation ``std``. ``ingress``: the name of the tensor of codes.
     """
 
-    def __init__(self, cardinalities: Sequence[int], widths: Sequence[int], *, std: float = 1.0) -> None:
+    def __init__(self, cardinalities: Sequence[int], widths: Sequence[int], *, std: float = 1.0, ingress: str = "cat") -> None:
         super().__init__()
+        self.ingress = ingress
         self.tables = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(cardinalities, widths, strict=True))
         for weight in self.parameters():
             nn.init.normal_(weight, std=std)
@@ -59,8 +60,8 @@ class TokenEmbedding(CodeEmbedding):
 
     offsets: Tensor
 
-    def __init__(self, cardinalities: Sequence[int], d_token: int) -> None:
-        super().__init__([sum(cardinalities)], [d_token])
+    def __init__(self, cardinalities: Sequence[int], d_token: int, *, ingress: str = "cat") -> None:
+        super().__init__([sum(cardinalities)], [d_token], ingress=ingress)
         self.cardinalities = list(cardinalities)
         self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0))
 

@@ -10,6 +10,7 @@ from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.loop import Training
 from onnxlearn_models.training.modes import kept_norms
 from onnxlearn_models.training.sampling import even_sizes
+from onnxlearn_models.training.tensors import OWN_ARGUMENTS
 
 # Multiplications of one model's step, forwards, above which its arithmetic takes so long that nothing is saved beside it.
 # Speed-up of 10 models of three hidden layers on two cores, against one after the other by the plainest loop:
@@ -30,7 +31,7 @@ def is_quicker(prepared: Prepared, n_models: int) -> bool:
 
     It depends on them alone, not on the machine: the last digits of the weights are others.
     """
-    config, ingress = prepared.config, prepared.preprocessing.plan.ingress
+    config, ingress = prepared.config, prepared.preprocessing.ingress
     assert config.batch_size is not None
     n_bytes = n_models * prepared.train.task.n_rows * (4 * ingress.n_num + 8 * ingress.n_cat)
     return prepared.n_weights * config.batch_size <= LARGEST_STEP and n_bytes <= MOST_BYTES and _is_plain(prepared)
@@ -42,7 +43,11 @@ def _is_plain(prepared: Prepared) -> bool:
     settings = config.fold_parallel == "auto" and config.accumulate == 1 and not config.mixup and not config.compile
     settings = settings and config.precision == "float32" and place().n_processes == 1
     own = getattr(module, "n_batch_members", 1) > 1 or hasattr(module, "penalty") or bool(config.unfreeze)
-    own = own or bool(kept_norms(module, config.norm_statistics)) or bool(prepared.preprocessing.plan.ingress.columns)
+    own = (
+        own
+        or bool(kept_norms(module, config.norm_statistics))
+        or bool(prepared.preprocessing.ingress.shapes.keys() - set(OWN_ARGUMENTS))
+    )
     return settings and not own and prepared.device.type == "cpu" and all(callback_of(c).stackable for c in config.callbacks)
 
 

@@ -64,10 +64,10 @@ class OfCodes(Layer):
         """Refuse what is not an ingress of codes."""
         (x,) = inputs
         made = None
-        if x.source == "cat" and schema.ingress is not None:
-            made = self.found(x, schema.ingress.cardinalities)
-        elif x.source and schema.ingress is not None:
-            made = self.of_words(x, schema.ingress.column(x.source))
+        if schema.ingress is not None and x.source in schema.ingress.codes:
+            made = self.found(x, schema.ingress.codes[x.source])
+        elif schema.ingress is not None and x.source:
+            made = self.of_words(x, schema.ingress.tensors[x.source])
         if made is None:
             raise ShapeError(f"it needs codes: put it behind {self.entries}")
         return made

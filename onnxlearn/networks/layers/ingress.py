@@ -7,33 +7,31 @@ from dataclasses import dataclass
 from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import param
-from onnxlearn.schema import ColumnTensor, Ingress, Schema
+from onnxlearn.schema import ColumnTensor, Ingress
 
 
 @dataclass(frozen=True)
 class Entry(Layer):
     """A tensor that preprocessing makes. One that is ``optional`` drops out where a task has no columns for it."""
 
-    takes = (0, 0)
+    takes = (0, 1)
 
     optional: bool = param(
         False, "drop out, with what reads it alone, where the task has no such columns",
         inert="it lets a graph fit tasks that it else would refuse",
     )  # fmt: skip
 
-    def tensor(self, inputs: tuple[Tensor, ...], schema: Schema) -> Tensor:
-        """As wide as the schema's ingress says."""
-        del inputs
-        assert schema.ingress is not None, "preprocessing is chosen before a network is made"
-        found = self.of(schema.ingress)
-        if found is None:
-            entry = f"ingress.{self.kind}"
-            raise ShapeError(f"the task has no columns for {entry}(): leave it out, or let it be {entry}(optional=True)")
-        return found
+    def entering(self, ingress: Ingress) -> Tensor | None:
+        """What enters here, as wide as the ingress says; ``None`` where it drops out.
 
-    def is_absent(self, schema: Schema) -> bool:
-        """Whether it drops out for this schema."""
-        return self.optional and schema.ingress is not None and self.of(schema.ingress) is None
+        Raises: ShapeError where nothing enters by one that is not optional.
+        """
+        found = self.of(ingress)
+        if found is None and not self.optional:
+            entry = f"ingress.{self.kind}"
+            whose = f"{ingress.name!r} gives" if ingress.name else "the task has"
+            raise ShapeError(f"{whose} no columns for {entry}(): leave it out, or let it be {entry}(optional=True)")
+        return found
 
     def of(self, ingress: Ingress) -> Tensor | None:
         """What enters here; ``None`` where nothing does."""
@@ -41,8 +39,7 @@ class Entry(Layer):
 
     def enters(self, ingress: Ingress) -> str:
         """The name of the tensor that enters here."""
-        del ingress
-        return self.kind
+        return ingress.prefix + self.kind
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Cat(Entry):
 
     def of(self, ingress: Ingress) -> Tensor | None:
         """Codes."""
-        return Tensor((None, ingress.n_cat), "int64", "cat") if ingress.n_cat else None
+        return Tensor((None, ingress.n_cat), "int64", self.enters(ingress)) if ingress.n_cat else None
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,13 @@ class ColumnEntry(Entry):
     def of(self, ingress: Ingress) -> Tensor | None:
         """The column's tensor."""
         found = self.found(ingress)
-        return None if found is None else Tensor((None, *found.shape), found.dtype, found.name if found.n_ids else "")
+        return None if found is None else Tensor((None, *found.shape), found.dtype, self.enters(ingress) if found.n_ids else "")
 
     def enters(self, ingress: Ingress) -> str:
         """``image_<column>`` or ``text_<column>``."""
         found = self.found(ingress)
         assert found is not None, "an absent ingress has no node"
-        return found.name
+        return ingress.prefix + found.name
 
     def found(self, ingress: Ingress) -> ColumnTensor | None:
         """The column that enters here. Raises: ShapeError where that is not one."""

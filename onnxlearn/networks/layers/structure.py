@@ -64,8 +64,10 @@ class Choice(Structure):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if wrong := [name for name, graph in self.options.items() if not isinstance(graph, Graph) or not graph.is_open]:
-            raise ParameterError(f"choice: option {wrong[0]!r} has to be a graph that something can stand before")
+        if wrong := [name for name, graph in self.options.items() if not isinstance(graph, Graph)]:
+            raise ParameterError(f"choice: option {wrong[0]!r} has to be a graph, not {self.options[wrong[0]]!r}")
+        if len({(graph.begins, graph.gives_columns) for graph in self.options.values()}) > 1:
+            raise ParameterError("choice: all of its options have to take columns, or all a tensor, and to give the same")
         if bad := [name for name in self.options if not name.isidentifier() or SEPARATOR in name or name.startswith("_")]:
             raise ParameterError(f"choice: an option cannot be called {bad[0]!r}: it has to be a name as in Python, without __")
         if self.choose not in self.options:
@@ -74,6 +76,21 @@ class Choice(Structure):
         # What happens to the caller's own dict later must not change this.
         object.__setattr__(self, "options", dict(self.options))
 
+    @property
+    def begins(self) -> bool:
+        """Whether its options begin with columns."""
+        return self._chosen.begins
+
+    @property
+    def gives_columns(self) -> bool:
+        """Whether columns come out of its options."""
+        return self._chosen.gives_columns
+
+    @property
+    def _chosen(self) -> Graph:
+        found: Graph = self.options[self.choose]
+        return found
+
     def unfolded(self) -> list[tuple[str, Graph]]:
         """The one that is chosen."""
-        return [(f"{self.choose}_", self.options[self.choose])]
+        return [(f"{self.choose}_", self._chosen)]

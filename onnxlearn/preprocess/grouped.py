@@ -1,0 +1,76 @@
+"""Groups of columns with preprocessing of their own, side by side in one graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onnxlearn.graph.builder import GraphBuilder, Value
+from onnxlearn.images.config import ImageConfig
+from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.fitted import FittedPreprocessing
+from onnxlearn.preprocess.plan import plan_ingress
+from onnxlearn.preprocess.preprocessing import Preprocessing
+from onnxlearn.schema import Schema
+from onnxlearn.text.vectors import WordVectors
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def fit_preprocessing(
+    schema: Schema,
+    config: PreprocessConfig,
+    feeds: Mapping[str, Array],
+    truth: Array | None = None,
+    weights: Array | None = None,
+) -> FittedPreprocessing:
+    """Fit on the feeds of the training rows, each group on its columns; see :meth:`Preprocessing.fit`."""
+    if not config.groups:
+        return Preprocessing.fit(schema, config, feeds, truth, weights)
+    ingress = plan_ingress(schema, config)
+    tables = {name: group.table(schema) for name, group in config.groups.items() if ingress.has(name)}
+    groups = tuple(
+        Preprocessing.fit(
+            table, config.groups[name].config, {each: feeds[each] for each in table.feature_names}, truth, weights, name=name
+        )
+        for name, table in tables.items()
+    )
+    return GroupedPreprocessing(schema=dataclasses.replace(schema, ingress=ingress), config=config, groups=groups)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GroupedPreprocessing(FittedPreprocessing):
+    """Fitted preprocessing of several groups. Of what they make, the graph has what the network reads."""
+
+    schema: Schema
+    config: PreprocessConfig
+    groups: tuple[Preprocessing, ...]
+
+    @property
+    def counts(self) -> dict[str, Sequence[Array]]:
+        """Those of all groups."""
+        return {name: counts for group in self.groups for name, counts in group.counts.items()}
+
+    @property
+    def word_vectors(self) -> dict[str, WordVectors]:
+        """Those of all groups."""
+        return {name: vectors for group in self.groups for name, vectors in group.word_vectors.items()}
+
+    @property
+    def image_configs(self) -> dict[str, ImageConfig]:
+        """Those of all groups."""
+        return {name: config for group in self.groups for name, config in group.image_configs.items()}
+
+    @property
+    def folds(self) -> dict[str, Array]:
+        """Those of all groups."""
+        return {name: folds for group in self.groups for name, folds in group.folds.items()}
+
+    def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], folds: Mapping[str, Value] | None = None) -> dict[str, Value]:
+        """Add the nodes of all groups, below ``prep/`` and their names."""
+        made = {name: tensor for group in self.groups for name, tensor in group.emit(g, inputs, folds).items()}
+        return {name: made[name] for name in self.ingress.shapes}
