@@ -156,7 +156,9 @@ class GraphBuilder:
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
 
     def _needed(self) -> list[onnx.NodeProto]:
-        """The nodes that outputs are made of."""
+        """The nodes that outputs are made of; all of them where no output has been named."""
+        if not self._outputs:
+            return self._nodes
         wanted, needed = set(self._renamed), []
         for node in reversed(self._nodes):
             if wanted & set(node.output):
