@@ -14,6 +14,7 @@ from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, Paramete
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.images.feed import ruled
+from onnxlearn.images.remarks import told_together
 from onnxlearn.images.rules import ImageRules, rules_for_every_row
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
@@ -147,7 +148,10 @@ class Model:
 
         Raises: ColumnNotFoundError, DataTypeError and other DataErrors where the table does not fit the schema.
         """
-        rules = rules_for_every_row(images)
+        with told_together():
+            return self._predict(table, rules_for_every_row(images))
+
+    def _predict(self, table: Table, rules: ImageRules) -> Prediction:
         if isinstance(table, str | Path):
             from onnxlearn.files.stream import collect
 

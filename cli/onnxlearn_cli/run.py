@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import typer
 
-from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
+from onnxlearn.errors import ImageReadError, InternalError, InterruptedFit, OnnxlearnError
+from onnxlearn.images.remarks import told_together
 from onnxlearn.named import own_code
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
@@ -36,7 +37,8 @@ def run(arguments: Sequence[str]) -> int:
             warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
         try:
-            return _invoke([argument for argument in arguments if argument != TRACEBACK] or ["--help"])
+            with told_together():
+                return _invoke([argument for argument in arguments if argument != TRACEBACK] or ["--help"])
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the border: nothing passes it but as a line
             _drop_unwritten()
             code, line = explain(error)
@@ -93,6 +95,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         return OUR_FAULT, ""
     if isinstance(error, UsageError):
         return USERS_MISTAKE, _usage(error)
+    if isinstance(error, ImageReadError):
+        return USERS_MISTAKE, _one_line(re.sub(r"the rule (\w+=?\S*) of images", r"--images \1", str(error)))
     if isinstance(error, OnnxlearnError) and not isinstance(error, InternalError):
         return USERS_MISTAKE, _one_line(str(error))
     if not isinstance(error, InternalError) and (told := own_code(error)):

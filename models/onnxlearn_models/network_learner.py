@@ -17,6 +17,7 @@ from torch import nn
 from onnxlearn.errors import OnnxlearnError
 from onnxlearn.images.extraction import settings_of
 from onnxlearn.images.extractor import Extractor
+from onnxlearn.images.remarks import told_together
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
@@ -198,10 +199,13 @@ class NetworkLearner(Learner):
         Raises: DataError, ParameterError, ProviderError (no GPU), OutputError (the folder), InterruptedFit, ParityError.
         """
         rows = self._rows(task, test)
-        prepared = self.prepare(rows.train, rows.valid)
-        with training_folder(folder, self, task, test) as files:
-            network = self.train_prepared(prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress)
-        return self._ship(network, rows, task, test)
+        with told_together():
+            prepared = self.prepare(rows.train, rows.valid)
+            with training_folder(folder, self, task, test) as files:
+                network = self.train_prepared(
+                    prepared, checkpoint=files(1), keep_on_interrupt=keep_on_interrupt, progress=progress
+                )
+            return self._ship(network, rows, task, test)
 
     def n_together(self, task: Task) -> int:
         """As many as one batched network takes, where its step is quicker than one of each after the other."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.readers import Readers
-from onnxlearn.images.reading import USUAL, Array, ReadConfig, read_image
+from onnxlearn.images.reading import USUAL, Array, ReadConfig, image_name, read_image
+from onnxlearn.images.remarks import Remark
 from onnxlearn.images.rules import POLICIES, Policy
 
 
@@ -32,7 +33,7 @@ class ImageBatch:
     ``rows``: int64 ``[n]``, without those that were skipped. ``images``: n arrays uint8 ``[H, W, C]``, of any sizes; all zeros
     where the image is missing. ``places``: what messages call each. ``problems``: the images that could not be read and were
     skipped or count as missing. ``black``: rows whose image was read and is black throughout, which a model cannot tell from a
-    missing one.
+    missing one. ``remarks``: what there is to tell of these images.
     """
 
     rows: Array
@@ -40,6 +41,7 @@ class ImageBatch:
     places: tuple[str, ...]
     problems: tuple[Problem, ...]
     black: tuple[int, ...]
+    remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -161,7 +163,8 @@ class _Part:
         self.policy, self.missing_size = column.policy, column.missing_size
 
     def read(self) -> ImageBatch:
-        found = [self._read_one(*each) for each in zip(self.rows, self.places, self.cells, strict=True)]
+        remarks: list[Remark] = []
+        found = [self._read_one(*each, remarks) for each in zip(self.rows, self.places, self.cells, strict=True)]
         problems = tuple(image for image in found if isinstance(image, Problem))
         kept = [
             (row, place, image)
@@ -174,16 +177,25 @@ class _Part:
             places=tuple(place for _, place, _ in kept),
             problems=problems,
             black=tuple(row for row, _, image in kept if isinstance(image, np.ndarray) and not image.any()),
+            remarks=tuple(remarks),
         )
 
-    def _read_one(self, row: int, place: str, cell: Any) -> Array | Problem | None:
+    def _read_one(self, row: int, place: str, cell: Any, remarks: list[Remark]) -> Array | Problem | None:
+        def lost(what: str) -> None:
+            remarks.append(Remark(what, f"{place}, {image_name(cell)}"))
+
         try:
-            return read_image(cell, self.config, folder=self.folder)
+            image = read_image(cell, self.config, folder=self.folder, lost=lost)
         except ImageReadError as error:
             text = f"{place}, {error}"
             if self.policy == "error":
                 raise ImageReadError(text) from error
+            if self.policy == "missing":
+                remarks.append(Remark("cannot be read, and count as missing (policy=missing)", text))
             return Problem(row, text)
+        if image is not None and not image.any():
+            lost("are black throughout, which counts as missing")
+        return image
 
     def _nothing(self) -> Array:
         return np.zeros((*self.missing_size, self.config.channels), np.uint8)

@@ -8,6 +8,7 @@ The rules, which hold for training and predicting alike:
 - transparency: what is seen in front of black
 - 16 bits a channel: the upper eight; numbers of 32 bits and floats are refused, their range is not known
 - grey where the column has 3 channels: three equal ones; colour where it has 1: ``0.299 R + 0.587 G + 0.114 B``
+- where something is lost by that (CMYK, transparency, 16 bits, colour), it is told (:mod:`onnxlearn.images.remarks`)
 - several frames: refused, or the first one (``animated``); of the pictures that some cameras put into one JPEG file
   (MPO), the first
 - more pixels than ``max_pixels``: refused before they are decoded
@@ -18,10 +19,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-# Beyond this Pillow warns of an attack by itself.
-MOST_PIXELS = 89_478_485
+# Beyond this Pillow takes a file for an attack, whoever wants to read it.
+MOST_PIXELS = 178_956_970
 
 _ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
 _MODES = _ALPHA | {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
@@ -67,13 +69,20 @@ class ReadConfig:
 USUAL = ReadConfig()
 
 
-def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLike[str] | None = None) -> Array | None:
+def read_image(
+    cell: Any,
+    config: ReadConfig = USUAL,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    lost: Callable[[str], None] | None = None,
+) -> Array | None:
     """One image as uint8 ``[H, W, C]``, C being ``config.channels``; ``None`` where the cell is missing.
 
     ``cell``: a path (a relative one starts in ``folder``, or where the process runs), the bytes of a file, a dictionary with
     ``bytes`` or ``path`` or both (as Hugging Face datasets keep images; bytes count first), or an array uint8 ``[H, W]``,
     ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (RGBA). Missing are ``None``, NaN, ``pandas.NA``, an empty path, and a
     dictionary whose ``bytes`` and ``path`` are missing. The pixels may be read-only, or those of the array that was given.
+    ``lost`` is called with what becomes of an image of which something is lost, such as its colours.
 
     Raises: ImageReadError with the rule that the image breaks and the way out; MissingExtraError without Pillow.
 
@@ -87,10 +96,23 @@ def read_image(cell: Any, config: ReadConfig = USUAL, *, folder: str | os.PathLi
         return None
     try:
         if isinstance(content, np.ndarray):
-            return _from_array(content, config)
-        return _from_file(_source(content, folder), config)
+            return _from_array(content, config, lost or _pass_over)
+        return _from_file(_source(content, folder), config, lost or _pass_over)
     except ImageReadError as error:
         raise ImageReadError(f"{name}: {error}") from error
+
+
+def _pass_over(what: str) -> None:
+    del what
+
+
+def image_name(cell: Any) -> str:
+    """What a message calls the image of a cell.
+
+    >>> image_name("photos/1.png"), image_name(b"...")
+    ("'photos/1.png'", 'bytes')
+    """
+    return _content_and_name(cell)[1]
 
 
 def is_missing(cell: Any) -> bool:
@@ -158,11 +180,13 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> Path | io.By
     # A pipe or a device would be waited for, or never end.
     path = Path(folder or "") / os.fspath(content)
     if "\0" in str(path) or not path.is_file():
-        raise ImageReadError(f"there is no file {str(path)!r}: correct the path, or give the folder that it starts in")
+        raise ImageReadError(f"there is no file {str(path)!r}: correct the path, or set the rule folder=... of images")
+    if not path.stat().st_size:
+        raise ImageReadError("the file is empty: replace it")
     return path
 
 
-def _from_file(source: Path | io.BytesIO, config: ReadConfig) -> Array:
+def _from_file(source: Path | io.BytesIO, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     require_pillow()
     from PIL import Image, UnidentifiedImageError
 
@@ -171,67 +195,87 @@ def _from_file(source: Path | io.BytesIO, config: ReadConfig) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source, formats=formats) as image:
-                return _decoded(image, config)
+                return _decoded(image, config, lost)
     except ImageReadError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageReadError(_too_large(f"more than {MOST_PIXELS}", config)) from error
+    except Image.DecompressionBombError as error:
+        raise ImageReadError(_bomb(str(error))) from error
     except UnidentifiedImageError as error:
         known = ", ".join(name for name in formats if name != "MPO")
         raise ImageReadError(f"an image is a file of {known}; this is none, or its beginning is damaged: convert it") from error
     except MemoryError as error:
-        raise ImageReadError("there is not enough memory to decode it: lower max_pixels") from error
+        raise ImageReadError("there is not enough memory to decode it: lower the rule max_pixels of images") from error
     except _DAMAGED as error:
         raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
 
 
-def _decoded(image: Image.Image, config: ReadConfig) -> Array:
+def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     """Every check that needs no pixels comes before they are decoded."""
     from PIL import ExifTags, ImageOps
 
     width, height = image.size
     if width * height > config.max_pixels:
-        raise ImageReadError(_too_large(f"{width} x {height}", config))
+        raise ImageReadError(_too_large(width, height, config))
     if config.animated == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
-        raise ImageReadError("an image has one frame, this one has several: save one, or set animated='first'")
+        raise ImageReadError("an image has one frame, this one has several: save one, or set the rule animated=first of images")
     if image.mode not in _MODES and not _is_16_bit(image):
         raise ImageReadError(f"an image has 8 or 16 bits a channel, this one has mode {image.mode!r}: scale it to 0..255 first")
     image.load()
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         # Pillow would copy it.
-        return _as_array(image, config.channels)
-    return _as_array(ImageOps.exif_transpose(image), config.channels)
+        return _as_array(image, config.channels, lost)
+    return _as_array(ImageOps.exif_transpose(image), config.channels, lost)
 
 
-def _too_large(size: str, config: ReadConfig) -> str:
-    most = config.max_pixels
-    return f"an image has at most {most} pixels, this one {size}: make it smaller, or raise max_pixels (now {most})"
+def _too_large(width: int, height: int, config: ReadConfig) -> str:
+    n, most = width * height, config.max_pixels
+    raised = f", or set the rule max_pixels={n} of images" if n <= MOST_PIXELS else ""
+    return f"an image has at most {most} pixels, this one {width} x {height} = {n}: make it smaller{raised}"
+
+
+def _bomb(told: str) -> str:
+    """What Pillow says of a file that it takes for an attack, in our words."""
+    size = re.search(r"\((\d+) pixels\)", told)
+    return (
+        f"no image of more than {MOST_PIXELS} pixels is read, and this one has {size[1] if size else 'more'}: make it smaller"
+    )
 
 
 def _is_16_bit(image: Image.Image) -> bool:
     return image.mode.startswith("I;16") and "transparency" not in image.info
 
 
-def _as_array(image: Image.Image, n_channels: int) -> Array:
+def _as_array(image: Image.Image, n_channels: int, lost: Callable[[str], None]) -> Array:
     """The pixels of a decoded image as uint8 ``[H, W, C]``."""
     from PIL import Image
 
     if _is_16_bit(image):
+        lost("have 16 bits a channel, of which the upper eight count")
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] != 255:
+            lost("are transparent in places, and seen in front of black")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode == "CMYK":
+        lost("are CMYK, and made RGB without their colour profile")
     if image.mode != "RGB" and not (image.mode == "L" and n_channels == 1):
         image = image.convert("RGB")
     if n_channels == 3:
         return np.asarray(image)
+    if image.mode != "L" and not _is_colourless(np.asarray(image)):
+        lost("have colours, and are made grey")
     # Other modes have formulas of their own to grey; all go by RGB.
     return np.asarray(image if image.mode == "L" else image.convert("L"))[:, :, np.newaxis]
 
 
-def _from_array(array: Array, config: ReadConfig) -> Array:
+def _is_colourless(pixels: Array) -> bool:
+    """Whether the three channels are equal."""
+    return bool((pixels[:, :, :1] == pixels[:, :, 1:]).all())
+
+
+def _from_array(array: Array, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     """An array's pixels by the rules of files: transparency, grey and colour."""
     if array.dtype != np.uint8:
         raise ImageReadError(f"an array of an image is uint8 (0..255), not {array.dtype}: scale and convert it")
@@ -247,4 +291,4 @@ def _from_array(array: Array, config: ReadConfig) -> Array:
     from PIL import Image
 
     flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.channels)
+    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.channels, lost)

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.groups import cut, groups_by_size, in_row_order, of_size
+from onnxlearn.images.remarks import note
 from onnxlearn.providers import CPU_PROVIDER
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _parts(feeds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     while start < n_rows or not start:
         part = {name: feed[start : start + n] for name, feed in feeds.items()}
         batches = {name: feed.read() for name, feed in part.items() if isinstance(feed, ImageFeed)}
+        note(remark for batch in batches.values() for remark in batch.remarks)
         yield {name: _Decoded(feed, batches[name].images) if name in batches else feed for name, feed in part.items()}
         largest = max((image.size for batch in batches.values() for image in batch.images), default=1)
         start, n = start + n, max(1, min(CHUNK_ROWS, MAX_VALUES // largest))

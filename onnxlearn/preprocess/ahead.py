@@ -8,6 +8,7 @@ from typing import Any
 
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.readers import Readers
+from onnxlearn.images.remarks import Remark, collected, kept, note, told_together
 from onnxlearn.providers import CPU_PROVIDER
 from onnxlearn.session import CHUNK_ROWS, Session, run_chunked, start_session
 from onnxlearn.wire.feeds import Feeds
@@ -21,17 +22,20 @@ def prepared_ahead(model: bytes, feeds: Feeds, parts: Iterable[Any], readers: Re
 
     Raises: ImageReadError where an image cannot be read, when its part's turn comes.
     """
-    return readers.map(
-        functools.partial(_prepared, model), ({name: _some(feeds[name], rows) for name in feeds} for rows in parts)
-    )
+    wanted = ({name: _some(feeds[name], rows) for name in feeds} for rows in parts)
+    with told_together():
+        for made, remarks in readers.map(functools.partial(_prepared, model), wanted):
+            note(remarks)
+            yield made
 
 
 def _some(feed: Any, rows: Any) -> Any:
     return feed[rows].packed() if isinstance(feed, ImageFeed) else feed[rows]
 
 
-def _prepared(model: bytes, feeds: Feeds) -> Mapping[str, Any]:
-    return run_chunked(_session(model), feeds)
+def _prepared(model: bytes, feeds: Feeds) -> tuple[Mapping[str, Any], list[Remark]]:
+    with kept():
+        return run_chunked(_session(model), feeds), collected()
 
 
 # Processes serve several trainings by turns.

@@ -141,11 +141,16 @@ def test_several_pictures_of_a_camera_in_one_file() -> None:
 
 
 def test_bombs_are_refused_undecoded() -> None:
-    with pytest.raises(ImageReadError, match=r"at most 50000000 pixels, this one 10000 x 5001: make it smaller, or raise"):
-        read_image(bomb(10_000, 5_001))
-    for width in (9_000, 30_000):
-        with pytest.raises(ImageReadError, match=f"at most 50000000 pixels, this one more than {MOST_PIXELS}"):
-            read_image(bomb(width, width + 1_000))
+    told = "at most 50000000 pixels, this one {} x {} = {}: make it smaller, or set the rule max_pixels={} of images"
+    for width, height in ((10_000, 5_001), (9_000, 10_000)):
+        n = width * height
+        with pytest.raises(ImageReadError, match=told.format(width, height, n, n)):
+            read_image(bomb(width, height))
+    # Beyond that no rule helps, and none is named.
+    with pytest.raises(
+        ImageReadError, match=f"no image of more than {MOST_PIXELS} .* this one has 930000000: make it smaller$"
+    ):
+        read_image(bomb(30_000, 31_000))
     with pytest.raises(ImageReadError, match=r"at most 50 pixels, this one 9 x 6"):
         read_image(png(RGB), ReadConfig(max_pixels=50))
     with pytest.raises(ParameterError, match="max_pixels has to be int >= 1"):
@@ -198,3 +203,57 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 def test_cells_that_are_no_images(cell: object, message: str) -> None:
     with pytest.raises(ImageReadError, match=message):
         read_image(cell)
+
+
+def test_a_larger_image_is_read_where_the_rule_allows_it() -> None:
+    # More than Pillow reads without a warning.
+    large = Image.new("L", (9_500, 9_500), 7)
+    image = read_image(encoded(large, "PNG"), ReadConfig(channels=1, max_pixels=9_500 * 9_500))
+    assert image is not None
+    assert image.shape == (9_500, 9_500, 1)
+    assert image[-1, -1, 0] == 7
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ImageReadError, match=r"a.png': the file is empty: replace it"):
+        read_image("a.png", folder=tmp_path)
+
+
+RED = np.full((4, 5, 3), (255, 0, 0), np.uint8)
+LOSING = {
+    "are CMYK": (encoded(Image.fromarray(RED).convert("CMYK"), "TIFF"), RED),
+    "have 16 bits a channel": (
+        png(np.array([[0, 255, 256, 32768, 65535]], np.uint16)),
+        np.array([[[level] * 3 for level in (0, 0, 1, 128, 255)]], np.uint8),
+    ),
+    "are transparent in places": (
+        np.dstack([RED, np.full((4, 5), 51, np.uint8)]), np.full((4, 5, 3), (51, 0, 0), np.uint8),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LOSING)
+def test_what_is_lost_is_told_and_what_is_left_is_right(what: str) -> None:
+    cell, expected = LOSING[what]
+    lost: list[str] = []
+    np.testing.assert_array_equal(read_image(cell, lost=lost.append), expected)
+    assert len(lost) == 1
+    assert lost[0].startswith(what)
+
+
+def test_nothing_is_told_where_nothing_is_lost() -> None:
+    lost: list[str] = []
+    opaque = np.dstack([RED, np.full((4, 5), 255, np.uint8)])
+    grey = np.full((4, 5, 3), 9, np.uint8)
+    for cell, config in (
+        (opaque, ReadConfig()),
+        (png(opaque), ReadConfig()),
+        (grey, GREY),
+        (png(grey), GREY),
+        (png(RED), ReadConfig()),
+    ):
+        assert read_image(cell, config, lost=lost.append) is not None
+    assert lost == []
+    read_image(RED, GREY, lost=lost.append)
+    assert lost == ["have colours, and are made grey"]

@@ -11,6 +11,7 @@ from PIL import Image
 import onnxlearn as ol
 from onnxlearn import ingress, nn
 from onnxlearn.errors import DataError, DataTypeError, ImageReadError, ParameterError
+from onnxlearn.images.remarks import ImageWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 
 N = 60
@@ -152,8 +153,30 @@ def test_rows_that_are_skipped_are_told(broken, folder, model):
 def test_images_may_count_as_missing(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="missing")
     missing = broken.assign(photo=broken["photo"].replace({"nowhere.png": None, "broken.png": None}))
-    np.testing.assert_array_equal(model.predict(broken, images=rules).prob, model.predict(missing, images=rules).prob)
+    with pytest.warns(
+        ImageWarning, match=r"cannot be read, and count as missing \(policy=missing\): 2, the first in .* row 4, 'no"
+    ):
+        got = model.predict(broken, images=rules).prob
+    np.testing.assert_array_equal(got, model.predict(missing, images=rules).prob)
     assert ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules).schema.column("photo").has_missing
+
+
+def test_what_is_lost_in_reading_is_told_once_with_its_count(frame, folder, model):
+    night = frame.assign(photo=frame["photo"].astype(object))
+    for row in (9, 2, 11):
+        night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
+    with pytest.warns(ImageWarning) as told:
+        model.predict(night, images={"folder": folder})
+    assert [str(each.message) for each in told] == [
+        "images that are black throughout, which counts as missing: 3, the first in column 'photo', row 2, array"
+    ]
+    for memory in (1.0, 0.0):
+        rows = ol.Task.from_frame(night, "side", kinds={"photo": "image"}, images={"folder": folder})
+        with pytest.warns(ImageWarning) as told:
+            learner(image_memory=memory, image_workers=2, max_epochs=2).fit(rows, progress=False)
+        assert [str(each.message).partition(", the first")[0] for each in told] == [
+            "images that are black throughout, which counts as missing: 3"
+        ]
 
 
 def test_images_of_one_size_alone(frame, folder):

@@ -76,7 +76,7 @@ def test_words_are_learned(task, model):
     assert task.notes == ()
     assert model.scores["validation"]["acc"] > 0.9
     assert model.metadata["parity"]["max_difference"] < 1e-5
-    assert model.schema.ingress.column("text_review").to_dict() == {
+    assert model.schema.ingress.tensors["text_review"].to_dict() == {
         "name": "text_review", "column": "review", "dtype": "int64", "shape": [12], "n_ids": 42, "d_vectors": 0,
         "given_size": [],
     }  # fmt: skip

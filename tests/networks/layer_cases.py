@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from onnxlearn.networks.layers.activation import Gate, Pointwise
 from onnxlearn.networks.layers.ingress import Entry
+from onnxlearn.networks.layers.prep import Prep
 from onnxlearn.networks.layers.structure import Structure
 from onnxlearn.networks.nn import LAYERS
 from onnxlearn.networks.tensor import Tensor
@@ -23,7 +24,7 @@ SCHEMA = Schema(
 )
 # A function of the user's own is tried, not inferred.
 KINDS = sorted(
-    kind for kind, layer in LAYERS.items() if not issubclass(layer, Entry | Structure) and kind not in ("input", "fn")
+    kind for kind, layer in LAYERS.items() if not issubclass(layer, Entry | Prep | Structure) and kind not in ("input", "fn")
 )
 N_ROWS = 5
 CODES, WORDS = Tensor((N_ROWS, 2), "int64", "cat"), Tensor((N_ROWS, 5), "int64", "text_t")

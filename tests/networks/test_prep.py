@@ -15,6 +15,11 @@ from onnxlearn import ingress, nn, prep
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.data import graph_from_dict, graph_to_dict
 from onnxlearn.networks.draw import mermaid, svg, told
+from onnxlearn.networks.graph import Graph
+from onnxlearn.networks.layers.prep import Prep
+from onnxlearn.networks.nn import LAYERS
+from onnxlearn.params import REQUIRED
+from onnxlearn.preprocess.config import ColumnsConfig
 from onnxlearn.preprocess.grouped import GroupedPreprocessing, fit_preprocessing
 from onnxlearn.schema import Schema
 
@@ -338,3 +343,16 @@ def test_formulas_of_the_caller_cannot_be_changed_later(task):
     formulas["area"] = "1 +"
     assert graph.settings["mutate__formulas"] == {"area": "bill_length_mm * bill_depth_mm"}
     assert graph_from_dict(graph_to_dict(graph)).settings == graph.settings
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, layer in LAYERS.items() if issubclass(layer, Prep)))
+def test_every_step_is_data_and_says_the_settings_of_preprocessing(kind):
+    layer = LAYERS[kind]
+    given = {"n": 4, "degree": 2, "formulas": {"area": "a * b"}}
+    required = {param.name: given[param.name] for param in layer.params() if param.default is REQUIRED}
+    step = Graph.of(layer(**required))
+    assert graph_from_dict(json.loads(json.dumps(graph_to_dict(step)))).outputs[0].layer == step.outputs[0].layer
+    defaults = ColumnsConfig()
+    asked = step.outputs[0].layer.asked
+    assert len(asked) == len(layer.params()) or kind == "select"
+    assert all(value == getattr(defaults, name) for name, value in asked.items() if value not in required.values())

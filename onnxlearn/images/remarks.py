@@ -1,0 +1,115 @@
+"""What is told of images that are read otherwise than they are: how many, and the first of them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Of more images it is told that they are at least so many.
+MOST_COUNTED = 10_000
+
+
+class ImageWarning(UserWarning):
+    """Images were converted, or count as missing."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Of one image: ``what`` is said of it and its like, and ``where`` it is, which may say more of it alone."""
+
+    what: str
+    where: str
+
+
+class _Heard:
+    """Remarks since somebody began to listen."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.listeners = 0
+        self.places: dict[str, dict[str, None]] = {}
+
+    def add(self, remarks: Iterable[Remark]) -> None:
+        with self.lock:
+            for remark in remarks:
+                places = self.places.setdefault(remark.what, {})
+                if len(places) < MOST_COUNTED:
+                    places[remark.where] = None
+
+    def taken(self) -> dict[str, dict[str, None]]:
+        with self.lock:
+            found, self.places = self.places, {}
+        return found
+
+
+_HEARD = _Heard()
+
+
+def note(remarks: Iterable[Remark]) -> None:
+    """Take note of what was seen; it is told at once where nobody tells it together (:func:`told_together`)."""
+    _HEARD.add(remarks)
+    if not _HEARD.listeners:
+        _tell(stacklevel=3)
+
+
+@contextlib.contextmanager
+def told_together() -> Iterator[None]:
+    """What is noted inside is told at the end of the outermost of these blocks, an image that is read twice once.
+
+    >>> with warnings.catch_warnings(record=True, action="always") as said, told_together():
+    ...     note([Remark("are black", "column 'x', row 3"), Remark("are black", "column 'x', row 20")])
+    ...     note([Remark("are black", "column 'x', row 3")])
+    >>> str(said[0].message)
+    "images that are black: 2, the first in column 'x', row 3"
+    """
+    _HEARD.listeners += 1
+    try:
+        yield
+    finally:
+        _HEARD.listeners -= 1
+        if not _HEARD.listeners:
+            _tell(stacklevel=4)
+
+
+def collected() -> list[Remark]:
+    """What was noted and not told yet, which is forgotten: a process gives it to the one that asked it to read."""
+    return [Remark(what, where) for what, places in _HEARD.taken().items() for where in places]
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Inside nothing is told: it waits for :func:`collected`."""
+    _HEARD.listeners += 1
+    try:
+        yield
+    finally:
+        _HEARD.listeners -= 1
+
+
+@contextlib.contextmanager
+def untold() -> Iterator[None]:
+    """What is noted inside is forgotten: of images that are none of the user's."""
+    before = _HEARD.taken()
+    with kept():
+        try:
+            yield
+        finally:
+            _HEARD.places = before
+
+
+def _tell(*, stacklevel: int) -> None:
+    for what, places in _HEARD.taken().items():
+        count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
+        warnings.warn(
+            f"images that {what}: {count}, the first in {min(places, key=_order)}", ImageWarning, stacklevel=stacklevel
+        )
+
+
+def _order(where: str) -> list[Any]:
+    """Row 3 comes before row 20."""
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", where)]
