@@ -64,7 +64,9 @@ class _Arrays:
 
         return cls(
             # Copies, because columns may lie in the frame's own memory, which its owner may write to.
-            feeds={name: array.copy() for name, array in ruled(frame_feeds(frame, schema, where=where), images).items()},
+            feeds={
+                name: array.copy() for name, array in ruled(frame_feeds(frame, schema, where=where), images, schema).items()
+            },
             truth=target_truth(frame, schema, where=where),
             weights=weights(schema.weight) if schema.weight else None,
             groups=codes([schema.group] if schema.group else [], "group"),
