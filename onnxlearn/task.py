@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.images.feed import ruled
 from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_of
+from onnxlearn.params import to_json
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.tasks.folds import fold_numbers
 from onnxlearn.tasks.holdout import holdout_rows
@@ -381,6 +382,12 @@ class RegressionTask(Task):
 
 
 _TASK_TYPES: dict[str, type[Task]] = {"classification": ClassificationTask, "regression": RegressionTask}
+
+
+@to_json.register(Task)
+def _digest(task: Task) -> Any:
+    """Of a task that is a parameter its table."""
+    return to_json(task.frame)
 
 
 def _readable(

@@ -46,11 +46,15 @@ class ImageFeed:
         return cls(ImageColumn(name=column.name, cells=cells, config=config, where=where), np.arange(len(cells)))
 
     def ruled(self, rules: ImageRules) -> Self:
-        """The same rows, read by these rules, whose ``policy`` is not ``skip``."""
-        column = dataclasses.replace(
-            self.column, config=rules.config(self.column.config.channels), folder=rules.folder, policy=rules.policy
+        """The same rows, read by these rules, whose ``policy`` is not ``skip``; without a folder there, in its own."""
+        config, folder = rules.config(self.column.config.channels), self.column.folder if rules.folder is None else rules.folder
+        return dataclasses.replace(
+            self, column=dataclasses.replace(self.column, config=config, folder=folder, policy=rules.policy)
         )
-        return dataclasses.replace(self, column=column)
+
+    def within(self, folder: str | os.PathLike[str]) -> Self:
+        """The same rows, whose relative paths start in a folder."""
+        return dataclasses.replace(self, column=dataclasses.replace(self.column, folder=folder))
 
     def __len__(self) -> int:
         return len(self.rows)

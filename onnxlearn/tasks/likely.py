@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnxlearn.files.formats import IMAGE_ENDINGS
+
 # Prose, unlike names and codes: texts of several words of which hardly any comes again.
 MIN_WORDS = 5
 MIN_DISTINCT = 0.5
 N_LOOKED_AT = 1000
 IMAGE_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)

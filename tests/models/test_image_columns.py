@@ -300,3 +300,24 @@ def test_one_row_and_scores_take_rules(broken, frame, folder, model):
         found = model.predict_one({**frame.iloc[0].to_dict(), "photo": "nowhere.png"}, images=rules)
     with pytest.warns(ImageWarning, match="are missing, as none was in training: 1, the first in column 'photo'"):
         assert model.predict_one({**frame.iloc[0].to_dict(), "photo": None}) == found
+
+
+def test_validation_rows_have_images_of_their_own(frame, folder, task, tmp_path):
+    for i in range(N):
+        # Names are the same, the sides are not.
+        Image.fromarray(drawn(i)[:, ::-1]).save(tmp_path / f"{i}.png")
+    other = ol.Task.from_frame(frame, "side", kinds={"photo": "image"}, images={"folder": tmp_path})
+    own = learner(validation=frame).fit(task, progress=False).metadata["training"]["scores"]["validation"]
+    turned = learner(validation=other).fit(task, progress=False).metadata["training"]["scores"]["validation"]
+    assert own["acc"] > 0.9
+    assert turned["acc"] <= 0.6
+
+
+def test_a_folder_of_tables_with_their_pictures(frame, model, tmp_path):
+    for part in (0, 1):
+        (tmp_path / f"p{part}").mkdir()
+        for i in range(6):
+            Image.fromarray(drawn(i + part)).save(tmp_path / f"p{part}" / f"{i}.png")
+        frame[:6].to_csv(tmp_path / f"p{part}" / "part.csv", index=False)
+    labels = model.predict(tmp_path).response
+    assert list(labels) == [*"rlrlrl", *"lrlrlr"]
