@@ -15,7 +15,8 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.images.config import ImageConfig
-from onnxlearn.images.emit import emit_images
+from onnxlearn.images.emit import emit_images, image_recipe
+from onnxlearn.runtime import open_session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
