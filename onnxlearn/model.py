@@ -14,12 +14,12 @@ from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, Paramete
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.remarks import told_together
 from onnxlearn.images.rules import ImageRules, rules_for_every_row
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
 from onnxlearn.providers import CPU_PROVIDER, Provider
+from onnxlearn.remarks import told_together
 from onnxlearn.runtime import open_session
 from onnxlearn.schema import Schema
 from onnxlearn.self_test import Verification, verify

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.images.feed import ImageFeed
-from onnxlearn.images.remarks import untold
+from onnxlearn.remarks import untold
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.form import image_shape

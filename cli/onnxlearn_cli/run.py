@@ -14,8 +14,8 @@ from typing import Any, cast
 import typer
 
 from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
-from onnxlearn.images.remarks import told_together
 from onnxlearn.named import own_code
+from onnxlearn.remarks import told_together
 from onnxlearn_cli.app import app
 from onnxlearn_cli.codes import DONE, INTERRUPTED, OUR_FAULT, USERS_MISTAKE
 from onnxlearn_cli.talk import complain, here, say, show_all

@@ -17,7 +17,6 @@ from torch import nn
 from onnxlearn.errors import OnnxlearnError
 from onnxlearn.images.extraction import settings_of
 from onnxlearn.images.extractor import Extractor
-from onnxlearn.images.remarks import told_together
 from onnxlearn.learner import Bare, Learner, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
@@ -28,6 +27,7 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
 from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.preprocess.grouped import fit_preprocessing
+from onnxlearn.remarks import told_together
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn_models.augment.change import change_of

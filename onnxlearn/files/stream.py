@@ -15,11 +15,11 @@ from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.remarks import told_together
 from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_for_every_row, rules_of
 from onnxlearn.images.skipping import readable
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
+from onnxlearn.remarks import told_together
 from onnxlearn.wire.feeds import require_columns, require_features
 from onnxlearn.wire.rows import known_truth, say_extra_columns
 

@@ -14,8 +14,8 @@ import numpy as np
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.readers import Readers
 from onnxlearn.images.reading import USUAL, Array, ReadConfig, image_name, read_image
-from onnxlearn.images.remarks import Remark
 from onnxlearn.images.rules import POLICIES, Policy
+from onnxlearn.remarks import Remark
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class _Part:
 
     def _read_one(self, row: int, place: str, cell: Any, remarks: list[Remark]) -> Array | Problem | None:
         def lost(what: str) -> None:
-            remarks.append(Remark(what, f"{place}, {image_name(cell)}"))
+            remarks.append(Remark(f"images that {what}", f"{place}, {image_name(cell)}"))
 
         try:
             image = read_image(cell, self.config, folder=self.folder, lost=lost)
@@ -191,7 +191,7 @@ class _Part:
             if self.policy == "error":
                 raise ImageReadError(text) from error
             if self.policy == "missing":
-                remarks.append(Remark("cannot be read, and count as missing (policy=missing)", text))
+                remarks.append(Remark("images that cannot be read, and count as missing (policy=missing)", text))
             return Problem(row, text)
         if image is not None and not image.any():
             lost("are black throughout, which counts as missing")

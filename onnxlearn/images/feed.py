@@ -15,8 +15,8 @@ import numpy as np
 from onnxlearn.errors import DataTypeError
 from onnxlearn.images.column import ImageBatch, ImageColumn
 from onnxlearn.images.reading import Array, is_missing
-from onnxlearn.images.remarks import Remark, note
 from onnxlearn.images.rules import USUAL_RULES, ImageRules
+from onnxlearn.remarks import Remark, note
 from onnxlearn.schema import Column, Schema
 
 # Of a file so much is looked at to tell it from another one of its size.
@@ -171,5 +171,5 @@ def ruled(feeds: dict[str, Any], rules: ImageRules, schema: Schema) -> dict[str,
     for column in schema.of_kind("image"):
         feed = found.get(column.name)
         if isinstance(feed, ImageFeed) and not column.has_missing:
-            note(Remark("are missing, as none was in training", place) for place in feed.missing_places())
+            note(Remark("images that are missing, as none was in training", place) for place in feed.missing_places())
     return found

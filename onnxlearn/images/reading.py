@@ -8,7 +8,7 @@ The rules, which hold for training and predicting alike:
 - transparency: what is seen in front of black
 - 16 bits a channel: the upper eight; numbers of 32 bits and floats are refused, their range is not known
 - grey where the column has 3 channels: three equal ones; colour where it has 1: ``0.299 R + 0.587 G + 0.114 B``
-- where something is lost by that (CMYK, transparency, 16 bits, colour), it is told (:mod:`onnxlearn.images.remarks`)
+- where something is lost by that (CMYK, transparency, 16 bits, colour), it is told (:mod:`onnxlearn.remarks`)
 - several frames: refused, or the first one (``animated``); of the pictures that some cameras put into one JPEG file
   (MPO), the first
 - more pixels than ``max_pixels``: refused before they are decoded

@@ -9,8 +9,8 @@ import numpy as np
 
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.groups import cut, groups_by_size, in_row_order, of_size
-from onnxlearn.images.remarks import note
 from onnxlearn.providers import CPU_PROVIDER
+from onnxlearn.remarks import note
 
 if TYPE_CHECKING:
     from onnxlearn.session import Session

@@ -12,8 +12,8 @@ from onnxlearn.errors import DataError
 from onnxlearn.images.column import Problem
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.reading import Array
-from onnxlearn.images.remarks import Remark, note
 from onnxlearn.images.rules import ImageRules
+from onnxlearn.remarks import Remark, note
 from onnxlearn.session import available_cores
 
 BATCH_ROWS = 64
@@ -37,7 +37,7 @@ def readable(feeds: Mapping[str, Any], rules: ImageRules) -> Array:
     for feed in images:
         column = dataclasses.replace(feed.ruled(rules).column, policy="skip")
         problems += problems_of(dataclasses.replace(feed, column=column))
-    note(Remark("cannot be read, and whose rows are left out (policy=skip)", problem.text) for problem in problems)
+    note(Remark("images that cannot be read, and whose rows are left out (policy=skip)", problem.text) for problem in problems)
     lost = {problem.row for problem in problems}
     if problems and len(lost) == n_rows:
         raise DataError(f"no image can be read, and policy=skip leaves no row: {problems[0].text}")

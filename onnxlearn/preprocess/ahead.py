@@ -8,8 +8,8 @@ from typing import Any
 
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.readers import Readers
-from onnxlearn.images.remarks import Remark, collected, kept, note, told_together
 from onnxlearn.providers import CPU_PROVIDER
+from onnxlearn.remarks import Remark, collected, kept, note, told_together
 from onnxlearn.session import CHUNK_ROWS, Session, run_chunked, start_session
 from onnxlearn.wire.feeds import Feeds
 

@@ -123,8 +123,8 @@ class PreprocessConfig:
         low=0, high=1e9, when={"cat_encoding": "target"}, on="categories",
     )  # fmt: skip
     cat_folds: int = param(
-        5, "folds of the training rows (whole groups where the task has some), each of which gets the means of the others", low=2, when={"cat_encoding": "target"},
-        on="categories",
+        5, "folds of the training rows, whole groups where there are some, each of which gets the means of the others", low=2,
+        when={"cat_encoding": "target"}, on="categories",
     )  # fmt: skip
     cat_buckets: int = param(
         32, "buckets of a column that is hashed", low=2, high=4096, when={"cat_encoding": "hash"}, on="categories"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.schema import Column
-from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, first_refusal, values_array, wire_array
+from onnxlearn.wire.values import MAX_EXACT, Place, Refused, converter, first_refusal, told_empty, values_array, wire_array
 
 MAX_DIGITS = 400
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -97,7 +97,7 @@ def cells_array(cells: Sequence[str], column: Column, na: Collection[str], where
         known = {cell: convert(cell) for cell in set(cells)}
     except Refused:
         raise first_refusal(cells, column, where, convert) from None
-    return wire_array([known[cell] for cell in cells], column)
+    return told_empty(wire_array([known[cell] for cell in cells], column), column, where)
 
 
 def _plain_numbers(cells: Sequence[str], na: Collection[str]) -> NDArray[np.float64] | None:

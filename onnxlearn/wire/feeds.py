@@ -17,7 +17,7 @@ from onnxlearn.errors import ColumnNotFoundError, DataError
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.cells import cells_array
 from onnxlearn.wire.frames import series_array
-from onnxlearn.wire.values import WIRE_TYPES, Converter, Place, Refused, converter, refusal, row_place, values_array
+from onnxlearn.wire.values import WIRE_TYPES, Converter, Place, Refused, converter, refusal, row_place, told_empty, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,8 @@ def frame_feeds(frame: pd.DataFrame, schema: Schema, *, where: Place = row_place
 def values_feeds(columns: Mapping[str, Sequence[object]], schema: Schema, *, where: Place = row_place) -> Feeds:
     """Feeds of columns of Python values. ``where`` names a row in messages."""
     require_features(schema, columns)
-    return {column.name: values_array(columns[column.name], column, where) for column in schema.features}
+    arrays = {column.name: values_array(columns[column.name], column, where) for column in schema.features}
+    return {column.name: told_empty(arrays[column.name], column, where) for column in schema.features}
 
 
 def cells_feeds(columns: Mapping[str, Sequence[str]], schema: Schema, lines: Sequence[int] | None = None) -> Feeds:

@@ -15,7 +15,7 @@ from onnxlearn.errors import DataTypeError
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.wire import dates
-from onnxlearn.wire.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, values_array
+from onnxlearn.wire.values import MAX_EXACT, MAX_INT64, WIRE_TYPES, Place, row_place, told_empty, values_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,8 @@ def series_array(series: pd.Series[Any], column: Column, where: Place = row_plac
         return ImageFeed.of(series.array, column, where)
     fast = _fast_array(series, column)
     if fast is None:
-        return values_array(series.astype(object).tolist(), column, where)
-    return np.ascontiguousarray(fast, dtype=WIRE_TYPES[column.onnx_type]).reshape(-1, 1)
+        return told_empty(values_array(series.astype(object).tolist(), column, where), column, where)
+    return told_empty(np.ascontiguousarray(fast, dtype=WIRE_TYPES[column.onnx_type]).reshape(-1, 1), column, where)
 
 
 def _fast_array(series: pd.Series[Any], column: Column) -> NDArray[Any] | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from onnxlearn.errors import DataTypeError
 from onnxlearn.images.feed import ImageFeed
+from onnxlearn.remarks import Remark, note
 from onnxlearn.schema import MISSING_INT64, Column
 from onnxlearn.wire import dates
 
@@ -144,6 +145,14 @@ def values_array(values: Sequence[object], column: Column, where: Place = row_pl
         return wire_array([convert(value) for value in values], column)
     except Refused:
         raise first_refusal(values, column, where, converter(column)) from None
+
+
+def told_empty(array: NDArray[Any], column: Column, where: Place) -> NDArray[Any]:
+    """The array itself; it is told of empty texts where no training row had one: the network has not learned what they mean."""
+    if column.kind == "text" and not column.has_missing:
+        empty = np.flatnonzero(array[:, 0] == "").tolist()
+        note(Remark("empty texts, as none was in training", f"column {column.name!r}, {where(row)}") for row in empty)
+    return array
 
 
 def first_refusal(values: Sequence[Any], column: Column, where: Place, convert: Callable[[Any], Any]) -> DataTypeError:

@@ -13,7 +13,7 @@ import onnxlearn as ol
 from onnxlearn import ingress, nn
 from onnxlearn.errors import DataError, DataTypeError, ImageReadError, ParameterError
 from onnxlearn.files.stream import evaluate_file
-from onnxlearn.images.remarks import ImageWarning
+from onnxlearn.remarks import RowsWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 
 N = 60
@@ -156,10 +156,10 @@ def test_images_may_count_as_missing(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="missing")
     missing = broken.assign(photo=broken["photo"].replace({"nowhere.png": None, "broken.png": None}))
     with pytest.warns(
-        ImageWarning, match=r"cannot be read, and count as missing \(policy=missing\): 2, the first in .* row 4, 'no"
+        RowsWarning, match=r"cannot be read, and count as missing \(policy=missing\): 2, the first in .* row 4, 'no"
     ):
         got = model.predict(broken, images=rules).prob
-    with pytest.warns(ImageWarning, match="are missing, as none was in training: 2, the first in column 'photo', row 4"):
+    with pytest.warns(RowsWarning, match="are missing, as none was in training: 2, the first in column 'photo', row 4"):
         np.testing.assert_array_equal(got, model.predict(missing, images=rules).prob)
     assert ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules).schema.column("photo").has_missing
 
@@ -168,14 +168,14 @@ def test_what_is_lost_in_reading_is_told_once_with_its_count(frame, folder, mode
     night = frame.assign(photo=frame["photo"].astype(object))
     for row in (9, 2, 11):
         night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
-    with pytest.warns(ImageWarning) as told:
+    with pytest.warns(RowsWarning) as told:
         model.predict(night, images={"folder": folder})
     assert [str(each.message) for each in told] == [
         "images that are black throughout, which counts as missing: 3, the first in column 'photo', row 2, array"
     ]
     for memory in (1.0, 0.0):
         rows = ol.Task.from_frame(night, "side", kinds={"photo": "image"}, images={"folder": folder})
-        with pytest.warns(ImageWarning) as told:
+        with pytest.warns(RowsWarning) as told:
             learner(image_memory=memory, image_workers=2, max_epochs=2).fit(rows, progress=False)
         assert [str(each.message).partition(", the first")[0] for each in told] == [
             "images that are black throughout, which counts as missing: 3"
@@ -190,7 +190,7 @@ def test_images_of_one_size_alone(frame, folder):
     assert shape == ["N", 12, 12, 1]
     with pytest.raises(ImageReadError, match=r"row 1: images of this column have 12 x 12 pixels, this one 13 x 11"):
         model.predict(frame[:2].assign(photo=[same["photo"][0], drawn(1, (13, 11))]))
-    with pytest.warns(ImageWarning, match="missing"):
+    with pytest.warns(RowsWarning, match="missing"):
         assert model.predict(frame[:2].assign(photo=[None, same["photo"][0]])).prob.shape == (2, 2)
     assert model.verify().ok
 
@@ -285,7 +285,7 @@ def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, 
     broken[[name for name in broken if name != "photo"]].assign(photo=broken["photo"]).to_csv(path, index=False)
     rules = {"folder": folder, "policy": "skip"}
     kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
-    with pytest.warns(ImageWarning, match=r"cannot be read, and whose rows are left out \(policy=skip\): 2, the first in "):
+    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(policy=skip\): 2, the first in "):
         scores = evaluate_file(model, path, images=rules)
     assert scores == pytest.approx(model.predict(kept).scores(list(scores)))
     with pytest.raises(ParameterError, match="here every row is predicted: use policy=missing"):
@@ -294,11 +294,11 @@ def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, 
 
 def test_one_row_and_scores_take_rules(broken, frame, folder, model):
     rules = {"folder": folder, "policy": "missing"}
-    with pytest.warns(ImageWarning, match="cannot be read"):
+    with pytest.warns(RowsWarning, match="cannot be read"):
         assert 0 <= model.score(broken, "acc", images=rules) <= 1
-    with pytest.warns(ImageWarning, match="cannot be read"):
+    with pytest.warns(RowsWarning, match="cannot be read"):
         found = model.predict_one({**frame.iloc[0].to_dict(), "photo": "nowhere.png"}, images=rules)
-    with pytest.warns(ImageWarning, match="are missing, as none was in training: 1, the first in column 'photo'"):
+    with pytest.warns(RowsWarning, match="are missing, as none was in training: 1, the first in column 'photo'"):
         assert model.predict_one({**frame.iloc[0].to_dict(), "photo": None}) == found
 
 

@@ -10,6 +10,7 @@ import pytest
 import onnxlearn as ol
 from onnxlearn import ingress, nn
 from onnxlearn.errors import DataError, DataTypeError, ParameterError, TableReadError
+from onnxlearn.remarks import RowsWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 from onnxlearn.tasks.roles import TaskWarning
 from onnxlearn.testing import check_fit
@@ -271,3 +272,24 @@ def test_images_texts_numbers_and_categories_in_one_file(frame):
     feeds |= {"x": table[["x"]].to_numpy()[:1], "photo": photos[0][np.newaxis]}
     raw = session.run(["probabilities"], feeds)[0]
     np.testing.assert_allclose(raw, model.predict(table).prob[:1], atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "jsonl"])
+def test_empty_texts_are_told_where_training_had_none(form, tmp_path):
+    frame = pd.DataFrame({"review": ["good one", "bad one"] * 20, "y": ["a", "b"] * 20})
+    task = ol.Task.from_frame(frame, "y", kinds={"review": "text"})
+    model = ol.learner("multimodal", max_epochs=1, text_length=4, seed=0, device="cpu").fit(task, progress=False)
+    holes = frame.assign(review=["good one", None, ""] + ["bad one"] * 37)
+    path = tmp_path / f"holes.{form}"
+    if form == "csv":
+        holes.to_csv(path, index=False)
+    else:
+        holes.to_json(path, orient="records", lines=True)
+    with pytest.warns(RowsWarning) as told:
+        model.predict(holes if form == "frame" else path)
+    first = {"frame": "row 1", "csv": "line 3", "jsonl": "line 2"}[form]
+    assert len(told) == 1
+    assert str(told[0].message) == f"empty texts, as none was in training: 2, the first in column 'review', {first}"
+    # Where training had some they are usual.
+    usual = ol.Task.from_frame(holes, "y", kinds={"review": "text"})
+    ol.learner("multimodal", max_epochs=1, text_length=4, seed=0, device="cpu").fit(usual, progress=False).predict(holes)

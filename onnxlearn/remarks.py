@@ -1,4 +1,4 @@
-"""What is told of images that are read otherwise than they are: how many, and the first of them."""
+"""What is told of cells that are read otherwise than they are, or miss: how many, and the first of them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# Of more images it is told that they are at least so many.
+# Of more it is told that they are at least so many.
 MOST_COUNTED = 10_000
 
 
-class ImageWarning(UserWarning):
-    """Images were converted, or count as missing."""
+class RowsWarning(UserWarning):
+    """Images were converted, or images or texts are missing."""
 
 
 @dataclass(frozen=True)
 class Remark:
-    """Of one image: ``what`` is said of it and its like, and ``where`` it is, which may say more of it alone."""
+    """Of one cell: ``what`` it is and its like are, and ``where`` it is, which may say more of it alone."""
 
     what: str
     where: str
@@ -59,13 +59,13 @@ def note(remarks: Iterable[Remark]) -> None:
 
 @contextlib.contextmanager
 def told_together() -> Iterator[None]:
-    """What is noted inside is told at the end of the outermost of these blocks, an image that is read twice once.
+    """What is noted inside is told at the end of the outermost of these blocks, a cell that is read twice once.
 
     >>> with warnings.catch_warnings(record=True, action="always") as said, told_together():
-    ...     note([Remark("are black", "column 'x', row 3"), Remark("are black", "column 'x', row 20")])
-    ...     note([Remark("are black", "column 'x', row 3")])
+    ...     note([Remark("black images", "column 'x', row 3"), Remark("black images", "column 'x', row 20")])
+    ...     note([Remark("black images", "column 'x', row 3")])
     >>> str(said[0].message)
-    "images that are black: 2, the first in column 'x', row 3"
+    "black images: 2, the first in column 'x', row 3"
     """
     _HEARD.listeners += 1
     try:
@@ -105,9 +105,7 @@ def untold() -> Iterator[None]:
 def _tell(*, stacklevel: int) -> None:
     for what, places in _HEARD.taken().items():
         count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
-        warnings.warn(
-            f"images that {what}: {count}, the first in {min(places, key=_order)}", ImageWarning, stacklevel=stacklevel
-        )
+        warnings.warn(f"{what}: {count}, the first in {min(places, key=_order)}", RowsWarning, stacklevel=stacklevel)
 
 
 def _order(where: str) -> list[Any]:
