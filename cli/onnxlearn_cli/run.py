@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import typer
 
-from onnxlearn.errors import ImageReadError, InternalError, InterruptedFit, OnnxlearnError
+from onnxlearn.errors import InternalError, InterruptedFit, OnnxlearnError
 from onnxlearn.images.remarks import told_together
 from onnxlearn.named import own_code
 from onnxlearn_cli.app import app
@@ -95,8 +95,6 @@ def explain(error: BaseException) -> tuple[int, str]:
         return OUR_FAULT, ""
     if isinstance(error, UsageError):
         return USERS_MISTAKE, _usage(error)
-    if isinstance(error, ImageReadError):
-        return USERS_MISTAKE, _one_line(re.sub(r"the rule (\w+=?\S*) of images", r"--images \1", str(error)))
     if isinstance(error, OnnxlearnError) and not isinstance(error, InternalError):
         return USERS_MISTAKE, _one_line(str(error))
     if not isinstance(error, InternalError) and (told := own_code(error)):

@@ -20,10 +20,14 @@ class ImageWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Remark:
-    """Of one image: ``what`` is said of it and its like, and ``where`` it is, which may say more of it alone."""
+    """Of one image: ``what`` is said of it and its like, and ``where`` it is, which may say more of it alone.
+
+    ``image``: what tells it from others, where that is more or less than ``where`` says.
+    """
 
     what: str
     where: str
+    image: str = ""
 
 
 class _Heard:
@@ -32,16 +36,16 @@ class _Heard:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.listeners = 0
-        self.places: dict[str, dict[str, None]] = {}
+        self.places: dict[str, dict[str, str]] = {}
 
     def add(self, remarks: Iterable[Remark]) -> None:
         with self.lock:
             for remark in remarks:
                 places = self.places.setdefault(remark.what, {})
                 if len(places) < MOST_COUNTED:
-                    places[remark.where] = None
+                    places.setdefault(remark.image or remark.where, remark.where)
 
-    def taken(self) -> dict[str, dict[str, None]]:
+    def taken(self) -> dict[str, dict[str, str]]:
         with self.lock:
             found, self.places = self.places, {}
         return found
@@ -78,7 +82,7 @@ def told_together() -> Iterator[None]:
 
 def collected() -> list[Remark]:
     """What was noted and not told yet, which is forgotten: a process gives it to the one that asked it to read."""
-    return [Remark(what, where) for what, places in _HEARD.taken().items() for where in places]
+    return [Remark(what, where, image) for what, places in _HEARD.taken().items() for image, where in places.items()]
 
 
 @contextlib.contextmanager
@@ -106,7 +110,7 @@ def _tell(*, stacklevel: int) -> None:
     for what, places in _HEARD.taken().items():
         count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
         warnings.warn(
-            f"images that {what}: {count}, the first in {min(places, key=_order)}", ImageWarning, stacklevel=stacklevel
+            f"images that {what}: {count}, the first in {min(places.values(), key=_order)}", ImageWarning, stacklevel=stacklevel
         )
 
 

@@ -95,5 +95,7 @@ def rules_for_every_row(given: ImageRules | Mapping[str, Any] | None) -> ImageRu
     """The rules where every row is predicted. Raises: ParameterError where rows would be left out."""
     rules = rules_of(given)
     if rules.policy == "skip":
-        raise ParameterError("policy='skip' leaves rows out of a task; every row is predicted: use 'error' or 'missing'")
+        raise ParameterError(
+            "the rule policy=skip of images leaves rows out of a task, and every row is predicted: take error or missing"
+        )
     return rules

@@ -144,9 +144,9 @@ def test_rows_that_are_skipped_are_told(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="skip")
     task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
     assert task.n_rows == N - 2
-    assert "2 images cannot be read, and their rows are left out (policy='skip')" in task.notes
+    assert "2 images cannot be read, and their rows are left out (the rule policy=skip of images)" in task.notes
     assert any("row 4, 'nowhere.png'" in note for note in task.notes)
-    with pytest.raises(ParameterError, match="every row is predicted: use 'error' or 'missing'"):
+    with pytest.raises(ParameterError, match="every row is predicted: take error or missing"):
         model.predict(broken, images=rules)
 
 
@@ -154,7 +154,8 @@ def test_images_may_count_as_missing(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="missing")
     missing = broken.assign(photo=broken["photo"].replace({"nowhere.png": None, "broken.png": None}))
     with pytest.warns(
-        ImageWarning, match=r"cannot be read, and count as missing \(policy=missing\): 2, the first in .* row 4, 'no"
+        ImageWarning,
+        match=r"cannot be read, and count as missing \(the rule policy=missing of images\): 2, the first in .* row 4, 'no",
     ):
         got = model.predict(broken, images=rules).prob
     np.testing.assert_array_equal(got, model.predict(missing, images=rules).prob)

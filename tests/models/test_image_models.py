@@ -74,7 +74,7 @@ def test_dependence_holds_images(model, folder, images):
 def test_paths_need_their_folder(model, folder):
     with pytest.raises(DataError, match=r"column 'photo', line 3, '1\.png': there is no file"):
         ol.importance(model, folder / "table.csv", progress=False)
-    with pytest.raises(ParameterError, match="policy='skip'"):
+    with pytest.raises(ParameterError, match="policy=skip"):
         ol.importance(model, folder / "table.csv", images={"policy": "skip"}, progress=False)
 
 
