@@ -256,11 +256,10 @@ def _is_16_bit(image: Image.Image) -> bool:
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel. Of colours Pillow drops the lower eight: only its plan of decoding tells."""
     tiles = getattr(image, "tile", ())
-    plans = [(tile.codec_name, tile.args if isinstance(tile.args, tuple) else (tile.args,)) for tile in tiles]
-    return _is_16_bit(image) or any(
-        any(isinstance(arg, str) and ";16" in arg for arg in args) or (codec.startswith("ppm") and args[-1] > 255)
-        for codec, args in plans
-    )
+    args = [arg for tile in tiles for arg in (tile.args if isinstance(tile.args, tuple) else (tile.args,))]
+    bits = any(isinstance(arg, str) and re.search(r";16[BLNS]", arg) for arg in args)
+    brightest = any(isinstance(arg, int) and arg > 255 for arg in args)
+    return _is_16_bit(image) or bits or (image.format == "PPM" and brightest)
 
 
 def _upper_eight(image: Image.Image, lost: Callable[[str], None]) -> Image.Image:

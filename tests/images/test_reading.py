@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,21 @@ DEEP = {
     "PPM, as text": b"P3\n2 1\n65535\n65535 65535 65535 32768 32768 32768\n",
     "TIFF, grey": encoded(Image.fromarray(np.array([[65535, 32768]], np.uint16)), "TIFF"),
 }
+
+
+def bmp_of_16_bits_a_pixel() -> bytes:
+    """Five or six bits a channel: nothing of these is lost."""
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    header = struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + header + masks + b"\xff\xff\0\0"
+
+
+def test_nothing_is_told_of_other_plans_of_decoding() -> None:
+    lost: list[str] = []
+    white = np.full((1, 1, 3), 255, np.uint8)
+    for data in (bmp_of_16_bits_a_pixel(), b"P1\n1 1\n0\n", b"P4\n1 1\n\0", b"P2\n1 1\n255\n255\n", b"P2\n1 1\n100\n100\n"):
+        np.testing.assert_array_equal(read_image(data, lost=lost.append), white)
+    assert lost == []
 
 
 @pytest.mark.parametrize("kind", DEEP)
