@@ -21,7 +21,6 @@ import io
 import os
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from onnxlearn.errors import ImageReadError, MissingExtraError
+from onnxlearn.images.quiet import QUIET
 from onnxlearn.params import check_values, param
 
 if TYPE_CHECKING:
@@ -142,10 +142,8 @@ def is_grey(cell: Any, *, folder: str | os.PathLike[str] | None = None) -> bool:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(_source(content, folder)) as image:
-                return image.mode in ("1", "L", "LA", "I;16")
+        with QUIET, Image.open(_source(content, folder)) as image:
+            return image.mode in ("1", "L", "LA", "I;16")
     except (ImageReadError, Image.DecompressionBombError, *_DAMAGED):
         # Whoever reads it says what is wrong with it.
         return True
@@ -196,10 +194,8 @@ def _from_file(source: Path | io.BytesIO, config: ReadConfig, lost: Callable[[st
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(source, formats=formats) as image:
-                return _decoded(image, config, lost)
+        with QUIET, Image.open(source, formats=formats) as image:
+            return _decoded(image, config, lost)
     except ImageReadError:
         raise
     except Image.DecompressionBombError as error:

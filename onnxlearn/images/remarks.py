@@ -38,6 +38,10 @@ class _Heard:
         self.listeners = 0
         self.places: dict[str, dict[str, str]] = {}
 
+    def count(self, more: int) -> None:
+        with self.lock:
+            self.listeners += more
+
     def add(self, remarks: Iterable[Remark]) -> None:
         with self.lock:
             for remark in remarks:
@@ -71,11 +75,11 @@ def told_together() -> Iterator[None]:
     >>> str(said[0].message)
     "images that are black: 2, the first in column 'x', row 3"
     """
-    _HEARD.listeners += 1
+    _HEARD.count(1)
     try:
         yield
     finally:
-        _HEARD.listeners -= 1
+        _HEARD.count(-1)
         if not _HEARD.listeners:
             _tell(stacklevel=4)
 
@@ -88,11 +92,11 @@ def collected() -> list[Remark]:
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """Inside nothing is told: it waits for :func:`collected`."""
-    _HEARD.listeners += 1
+    _HEARD.count(1)
     try:
         yield
     finally:
-        _HEARD.listeners -= 1
+        _HEARD.count(-1)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.images.remarks import told_together
 from onnxlearn.images.rules import ImageRules
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.grid import Grid, automatic_grid, given_grid
@@ -98,6 +99,7 @@ class Dependence:
         return f"<Dependence{of} on {listing(self.columns)}: {size} values, {self.n_rows} rows>"
 
 
+@told_together()
 def partial_dependence(
     model: Model,
     data: Table,

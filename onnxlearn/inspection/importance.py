@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
+from onnxlearn.images.remarks import told_together
 from onnxlearn.images.rules import ImageRules
 from onnxlearn.inspection.copies import Change, outputs_of_copies
 from onnxlearn.inspection.rows import Rows, read_rows, require_model
@@ -86,6 +87,7 @@ class Importance(Result):
         return ax
 
 
+@told_together()
 def importance(
     model: Model,
     data: Table,

@@ -21,6 +21,7 @@ class Own(torch_nn.Module):
     def __init__(self, n_num, cardinalities, columns, n_outputs, width=8):
         super().__init__()
         self.embedding = CodeEmbedding(cardinalities, [4] * len(cardinalities))
+        self.images = [column.name for column in columns]
         self.layers = torch_nn.Sequential(
             torch_nn.Linear(n_num + 4 * len(cardinalities) + N_PIXELS * len(columns), width),
             torch_nn.Tanh(),
@@ -29,7 +30,7 @@ class Own(torch_nn.Module):
 
     def forward(self, num=None, cat=None, columns=None):
         parts = ([] if num is None else [num]) + ([] if cat is None else [self.embedding(cat)])
-        parts += [image.flatten(1)[:, :N_PIXELS] for image in (columns or {}).values()]
+        parts += [columns[name].flatten(1)[:, :N_PIXELS] for name in self.images]
         return self.layers(torch.cat(parts, dim=1))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -305,3 +307,13 @@ def test_nothing_is_told_where_nothing_is_lost() -> None:
     assert lost == []
     read_image(RED, GREY, lost=lost.append)
     assert lost == ["have colours, and are made grey"]
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_as_they_were() -> None:
+    cell = png(pixels(40, 40))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(read_image, [cell] * 2_000))
+        assert warnings.filters == before

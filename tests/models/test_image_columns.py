@@ -180,6 +180,30 @@ def test_what_is_lost_in_reading_is_told_once_with_its_count(frame, folder, mode
         ]
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_is_lost_is_told_once_of_a_resampling_on_any_processes(frame, folder, n_jobs):
+    night = frame.assign(photo=frame["photo"].astype(object))
+    for row in (9, 2, 11):
+        night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
+    rows = ol.Task.from_frame(night, "side", kinds={"photo": "image"}, images={"folder": folder})
+    with pytest.warns(ImageWarning) as told:
+        ol.resample(rows, learner(max_epochs=1), ol.CV(folds=2), measures=["acc"], n_jobs=n_jobs)
+    assert [str(each.message) for each in told if issubclass(each.category, ImageWarning)] == [
+        "images that are black throughout, which counts as missing: 3, the first in column 'photo', row 2, array"
+    ]
+
+
+def test_what_is_lost_is_told_once_of_an_importance(frame, folder, model):
+    night = pd.concat([frame] * 4, ignore_index=True).astype({"photo": object})
+    for row in (2, 200):
+        night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
+    with pytest.warns(ImageWarning) as told:
+        ol.importance(model, night, images={"folder": folder}, progress=False)
+    assert [str(each.message).partition(", the first")[0] for each in told] == [
+        "images that are black throughout, which counts as missing: 2"
+    ]
+
+
 def test_images_of_one_size_alone(frame, folder):
     same = frame.assign(photo=[drawn(i) for i in range(N)])
     task = ol.Task.from_frame(same, "side", kinds={"photo": "image"})
