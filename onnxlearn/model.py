@@ -167,11 +167,12 @@ class Model:
             return predict_reader(self, ArrowTable(table), images=rules)
         return self._predict_frame(as_frame(table), rules)
 
-    def predict_one(self, row: Mapping[str, object]) -> dict[str, Any]:
+    def predict_one(self, row: Mapping[str, object], *, images: ImageRules | Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.
 
         Gives ``{"label": ..., "probabilities": {class: ...}}``, or ``{"prediction": number}`` (a dict for several targets),
         and what else the file gives: ``set`` (a list of classes), ``lower``, ``upper``, ``std``, ``quantiles`` (a dict) ...
+        ``images`` as in :meth:`predict`.
 
         Raises: ColumnNotFoundError for an absent key, DataTypeError.
         """
@@ -180,6 +181,7 @@ class Model:
         feeds = self._form.arrange(self._encode(row), self.schema)
         with self._told_failure():
             if self._has_images:
+                feeds = ruled(feeds, rules_for_every_row(images), self.schema)
                 outputs = run_chunked(self._session, feeds, self._names)
             else:
                 outputs = dict(zip(self._names, self._session.run(self._names, feeds), strict=True))
@@ -202,8 +204,8 @@ class Model:
         """What the runtime raises where a graph cannot be run, as an error of ours."""
         try:
             yield
-        except OnnxlearnError:
-            # Of an image that cannot be read.
+        except (OnnxlearnError, Warning):
+            # Of an image that cannot be read, or not as it is.
             raise
         except Exception as error:
             text = (str(error).splitlines() or [type(error).__name__])[0]
@@ -220,19 +222,25 @@ class Model:
             outputs["label"] = _classes_at(outputs["label"], self._classes, source)
 
     @overload
-    def score(self, table: Table, measure: str | Measure, /) -> float: ...
+    def score(
+        self, table: Table, measure: str | Measure, /, *, images: ImageRules | Mapping[str, Any] | None = None
+    ) -> float: ...
 
     @overload
-    def score(self, table: Table, *measures: str | Measure) -> dict[str, float]: ...
+    def score(
+        self, table: Table, *measures: str | Measure, images: ImageRules | Mapping[str, Any] | None = None
+    ) -> dict[str, float]: ...
 
-    def score(self, table: Table, *measures: str | Measure) -> float | dict[str, float]:
+    def score(
+        self, table: Table, *measures: str | Measure, images: ImageRules | Mapping[str, Any] | None = None
+    ) -> float | dict[str, float]:
         """Predict and score a table that has the target: one measure's value, or those of several or the usual ones by name.
 
-        A model trained with weights needs the weight column here too.
+        A model trained with weights needs the weight column here too. ``images`` as in :meth:`predict`.
 
         Raises: DataError, UnknownNameError, ParameterError.
         """
-        return self.predict(table).score(*measures)
+        return self.predict(table, images=images).score(*measures)
 
     def save(self, path: str | Path) -> None:
         """Write the file: whole or not at all.
@@ -318,7 +326,7 @@ class Model:
         require_features(self.schema, frame.columns)
         step = self.block_rows(BLOCK_ROWS)
         blocks = [
-            self.predict_feeds(ruled(_block_feeds(frame, self.schema, start, start + step), images))
+            self.predict_feeds(ruled(_block_feeds(frame, self.schema, start, start + step), images, self.schema))
             for start in range(0, len(frame) or 1, step)
         ]
         outputs = {name: np.concatenate([block[name] for block in blocks]) for name in self._names}

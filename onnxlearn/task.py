@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxlearn.errors import ColumnNotFoundError, DataError, ParameterError, listing
 from onnxlearn.images.feed import ruled
 from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_of
+from onnxlearn.params import to_json
 from onnxlearn.schema import KINDS, Column, Label, Level, Schema
 from onnxlearn.tasks.folds import fold_numbers
 from onnxlearn.tasks.holdout import holdout_rows
@@ -64,7 +65,9 @@ class _Arrays:
 
         return cls(
             # Copies, because columns may lie in the frame's own memory, which its owner may write to.
-            feeds={name: array.copy() for name, array in ruled(frame_feeds(frame, schema, where=where), images).items()},
+            feeds={
+                name: array.copy() for name, array in ruled(frame_feeds(frame, schema, where=where), images, schema).items()
+            },
             truth=target_truth(frame, schema, where=where),
             weights=weights(schema.weight) if schema.weight else None,
             groups=codes([schema.group] if schema.group else [], "group"),
@@ -379,6 +382,12 @@ class RegressionTask(Task):
 
 
 _TASK_TYPES: dict[str, type[Task]] = {"classification": ClassificationTask, "regression": RegressionTask}
+
+
+@to_json.register(Task)
+def _digest(task: Task) -> Any:
+    """Of a task that is a parameter its table."""
+    return to_json(task.frame)
 
 
 def _readable(

@@ -42,8 +42,7 @@ from onnxlearn_cli.out_of_fold import require_out_of_fold, write_out_of_fold
 from onnxlearn_cli.talk import say, show, show_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from onnxlearn.images.rules import ImageRules
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
     from onnxlearn.task import Task
@@ -152,7 +151,7 @@ def fit(
         )
         recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
         if validation is not None:
-            recipe = recipe.replace(validation=read_further(validation, table, na))
+            recipe = recipe.replace(validation=read_further(validation, table, na, image_rules(images)))
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
         with kept_in(folder) as kept:
             model = recipe.fit(train, test=held_out, keep_on_interrupt=keep_on_interrupt, **kept)
@@ -212,12 +211,13 @@ def read_task(data: str, target: list[str], **options: Any) -> Task:
     return task
 
 
-def read_further(data: str, task: Task, na: list[str] | None) -> pd.DataFrame:
-    """The rows of another file with the columns of a task."""
+def read_further(data: str, task: Task, na: list[str] | None, images: ImageRules | None) -> Task:
+    """The rows of another file with the columns of a task; its images lie beside it."""
     from onnxlearn.files.tables import read_whole
+    from onnxlearn.images.rules import beside
 
     numeric = [feature.name for feature in task.schema.features if feature.kind == "numeric"]
-    return read_whole(data, na=na, numeric=numeric).frame
+    return type(task)(read_whole(data, na=na, numeric=numeric).frame, task.schema, images=beside(images, data))
 
 
 def read_levels(texts: list[str] | None) -> dict[str, list[str] | list[int]]:

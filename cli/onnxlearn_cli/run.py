@@ -118,7 +118,8 @@ def _usage(error: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"\s*[\n\t]\s*", " ", text)
+    spelled = re.sub(r"the rule (\w+=?\S*) of images", r"--images \1", text)
+    return re.sub(r"\s*[\n\t]\s*", " ", spelled)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -294,7 +294,9 @@ class NetworkLearner(Learner):
         device = choose_device(config.device)
         require_settings(config)
         head = choose_head(train.schema.target, outputs, config)
-        preprocessing = fit_preprocessing(train.schema, preprocess_config, train.feeds(), train.truth(), train.weights())
+        preprocessing = fit_preprocessing(
+            train.schema, preprocess_config, train.feeds(), train.truth(), train.weights(), train.groups()
+        )
         scaling = scale_target(train, preprocess_config, config)
         objective = make_objective(head, config, scaling, device)
         class_weights = balance_classes(train, config)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import NDArray
 
 from onnxlearn.errors import ColumnNotFoundError, DataError, TableReadError, listing
-from onnxlearn.files.formats import FORMATS, suffix_of
+from onnxlearn.files.formats import FORMATS, IMAGE_ENDINGS, suffix_of
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.schema import Schema
 from onnxlearn.wire.feeds import Feeds
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 def part_files(folder: Path, *, any_suffix: bool = False) -> list[Path]:
     """The files of a table that is kept as a folder, also in folders inside, in the order of their paths.
 
-    Names that begin with ``_`` or ``.`` are no parts: job runners keep their notes so. Links to files are parts. Raises:
-    TableReadError for a file that is no table by its suffix, unless ``any_suffix`` will do, for a link to something else, and
-    where there is none.
+    Names that begin with ``_`` or ``.`` are no parts: job runners keep their notes so; nor are files of images. Links to files
+    are parts. Raises: TableReadError for a file that is no table by its suffix, unless ``any_suffix`` will do, for a link to
+    something else, and where there is none.
     """
     named_paths = [path for path in folder.rglob("*") if not _is_note(path.relative_to(folder))]
     paths = sorted(path for path in named_paths if path.is_file())
@@ -34,6 +35,9 @@ def part_files(folder: Path, *, any_suffix: bool = False) -> list[Path]:
             f"{str(folder)!r}: {str(astray[0].relative_to(folder))!r} is a link to {what}, and only links to files are read: "
             "remove it, or begin its name with an underscore"
         )
+    if not any_suffix:
+        # Pictures lie beside the tables that name them.
+        paths = [path for path in paths if not path.name.lower().endswith(IMAGE_ENDINGS)]
     strange = [] if any_suffix else [path for path in paths if suffix_of(path.name) not in FORMATS]
     if strange:
         raise TableReadError(
@@ -78,7 +82,7 @@ class FolderReader:
                         batch = next(batches, None)
                     if batch is None:
                         break
-                    yield _PartBatch(batch, name)
+                    yield _PartBatch(batch, name, path.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -88,17 +92,18 @@ class FolderReader:
 
 
 class _PartBatch:
-    """Rows of a file in a folder: what is wrong with them is told with the file's name."""
+    """Rows of a file in a folder: what is wrong with them is told with the file's name, and images are looked for beside it."""
 
-    def __init__(self, batch: Batch, part: str) -> None:
-        self._batch, self._part = batch, part
+    def __init__(self, batch: Batch, part: str, folder: Path) -> None:
+        self._batch, self._part, self._folder = batch, part, folder
 
     def __len__(self) -> int:
         return len(self._batch)
 
     def feeds(self, schema: Schema) -> Feeds:
         with named(self._part):
-            return self._batch.feeds(schema)
+            feeds = self._batch.feeds(schema)
+        return {name: feed.within(self._folder) if isinstance(feed, ImageFeed) else feed for name, feed in feeds.items()}
 
     def column(self, name: str) -> Sequence[object]:
         with named(self._part):

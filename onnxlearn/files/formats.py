@@ -24,3 +24,7 @@ def suffix_of(name: str) -> str:
     ('csv', 'penguins')
     """
     return name.lower().removesuffix(GZIP).rpartition(".")[2]
+
+
+IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""How names of files of images end."""

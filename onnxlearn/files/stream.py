@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from onnxlearn.files.outputs import atomic_path, require_other_file
 from onnxlearn.files.tables import TableReader, open_table
 from onnxlearn.files.writers import open_writer, output_suffix
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_for_every_row
+from onnxlearn.images.remarks import told_together
+from onnxlearn.images.rules import USUAL_RULES, ImageRules, beside, rules_for_every_row, rules_of
+from onnxlearn.images.skipping import readable
 from onnxlearn.measures import Array, Measure
 from onnxlearn.prediction import Prediction
 from onnxlearn.wire.feeds import require_columns, require_features
@@ -52,7 +55,7 @@ def predict_file(
         _check_columns(model, reader, keep)
         with open_writer(temporary, names, suffix=suffix) as write:
             for batch in reader.batches(model.block_rows(BATCH_ROWS)):
-                outputs = model.predict_feeds(ruled(batch.feeds(model.schema), rules))
+                outputs = model.predict_feeds(ruled(batch.feeds(model.schema), rules, model.schema))
                 prediction = model.to_prediction(outputs)
                 write({**{name: batch.column(name) for name in keep}, **prediction.to_columns()})
                 n_rows += len(prediction)
@@ -87,22 +90,27 @@ def collect(
 
     ``need_truth``: a ``DataError`` at the first rows without it.
     """
-    rules = beside(rules_for_every_row(images), data)
-    with open_table(data, format) as reader:
+    rules = beside(rules_of(images) if need_truth else rules_for_every_row(images), data)
+    with open_table(data, format) as reader, told_together():
         return predict_reader(model, reader, need_truth=need_truth, images=rules)
 
 
 def predict_reader(
     model: Model, reader: TableReader, *, need_truth: bool = False, images: ImageRules = USUAL_RULES
 ) -> Prediction:
-    """:func:`collect`, of a table that is open."""
+    """:func:`collect`, of a table that is open; rows whose images cannot be read are left out with ``policy="skip"``."""
     predictions: list[Prediction] = []
     _check_columns(model, reader, ())
     for batch in reader.batches(model.block_rows(BATCH_ROWS)):
         truth, weights, why = known_truth(model.schema, batch)
         if need_truth and truth is None:
             raise DataError(f"this cannot be scored: {why}")
-        outputs = model.predict_feeds(ruled(batch.feeds(model.schema), images))
+        feeds = batch.feeds(model.schema)
+        rows = readable(feeds, images) if images.policy == "skip" else slice(None)
+        feeds = {name: feed[rows] for name, feed in feeds.items()}
+        truth, weights = (each if each is None else each[rows] for each in (truth, weights))
+        kept = dataclasses.replace(images, policy="error") if images.policy == "skip" else images
+        outputs = model.predict_feeds(ruled(feeds, kept, model.schema))
         predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
     return _joined(predictions)
 

@@ -93,10 +93,18 @@ def _fitted(g: GraphBuilder, pixels: Value, config: ImageConfig) -> Value:
     if config.image_fit == "none":
         return pixels
     if config.image_fit == "stretch":
-        return _resize(g, pixels, _ints(g, size), config.image_resample)
+        return _resize(g, pixels, _sizes(g, pixels, size), config.image_resample)
     fit = _crop if config.image_fit == "crop" else _pad
     # Its size is known only to us: what follows shall see numbers.
     return g.op("Reshape", fit(g, pixels, size, config), _ints(g, [0, 0, *size]))
+
+
+def _sizes(g: GraphBuilder, pixels: Value, size: Any) -> Value:
+    """The size as Resize takes it."""
+    if size.min() > 1:
+        return _ints(g, size)
+    # Of constant sizes with a 1 ONNX Runtime takes none for given, and refuses the node.
+    return g.op("Add", g.op("Mul", g.op("Shape", pixels, start=2, end=4), _ints(g, [0])), _ints(g, size))
 
 
 def _resize(g: GraphBuilder, pixels: Value, sizes: Value, resample: str) -> Value:

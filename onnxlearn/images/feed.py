@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +15,9 @@ import numpy as np
 from onnxlearn.errors import DataTypeError
 from onnxlearn.images.column import ImageBatch, ImageColumn
 from onnxlearn.images.reading import Array, is_missing
+from onnxlearn.images.remarks import Remark, note
 from onnxlearn.images.rules import USUAL_RULES, ImageRules
-from onnxlearn.schema import Column
+from onnxlearn.schema import Column, Schema
 
 # Of a file so much is looked at to tell it from another one of its size.
 HEAD_BYTES = 65_536
@@ -45,11 +46,15 @@ class ImageFeed:
         return cls(ImageColumn(name=column.name, cells=cells, config=config, where=where), np.arange(len(cells)))
 
     def ruled(self, rules: ImageRules) -> Self:
-        """The same rows, read by these rules, whose ``policy`` is not ``skip``."""
-        column = dataclasses.replace(
-            self.column, config=rules.config(self.column.config.channels), folder=rules.folder, policy=rules.policy
+        """The same rows, read by these rules, whose ``policy`` is not ``skip``; without a folder there, in its own."""
+        config, folder = rules.config(self.column.config.channels), self.column.folder if rules.folder is None else rules.folder
+        return dataclasses.replace(
+            self, column=dataclasses.replace(self.column, config=config, folder=folder, policy=rules.policy)
         )
-        return dataclasses.replace(self, column=column)
+
+    def within(self, folder: str | os.PathLike[str]) -> Self:
+        """The same rows, whose relative paths start in a folder."""
+        return dataclasses.replace(self, column=dataclasses.replace(self.column, folder=folder))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,6 +76,10 @@ class ImageFeed:
     def n_missing(self) -> int:
         """Rows without an image."""
         return sum(is_missing(self.column.cells[row]) for row in self.rows.tolist())
+
+    def missing_places(self) -> Iterator[str]:
+        """What messages call the cells without an image."""
+        return (self.column.place(row) for row in self.rows.tolist() if is_missing(self.column.cells[row]))
 
     def read(self) -> ImageBatch:
         """Decode the images of all rows."""
@@ -120,8 +129,13 @@ def require_images(cells: Sequence[Any], name: str, where: Callable[[int], str])
         if not (is_missing(cell) or _may_be_image(cell)):
             raise DataTypeError(
                 f"column {name!r}, {where(row)}: an image is a path, bytes, a dictionary with 'bytes' or 'path', or a uint8 "
-                f"array, not a value of type {type(cell).__name__}"
+                f"array, not a value of type {type(cell).__name__}{_way_out(cell)}"
             )
+
+
+def _way_out(cell: Any) -> str:
+    """How a picture in the memory of another library becomes an array."""
+    return ": give np.asarray(image)" if hasattr(cell, "__array_interface__") else ""
 
 
 def _may_be_image(cell: Any) -> bool:
@@ -148,6 +162,14 @@ def _content(cell: Any, folder: str | os.PathLike[str] | None) -> list[bytes]:
         return [str(cell).encode("utf-8", "surrogateescape"), b"no file"]
 
 
-def ruled(feeds: dict[str, Any], rules: ImageRules) -> dict[str, Any]:
-    """The same feeds, with their images read by these rules."""
-    return {name: feed.ruled(rules) if isinstance(feed, ImageFeed) else feed for name, feed in feeds.items()}
+def ruled(feeds: dict[str, Any], rules: ImageRules, schema: Schema) -> dict[str, Any]:
+    """The same feeds of rows to predict, with their images read by these rules.
+
+    It is told of missing ones where no training row missed an image: the network has not learned what that means.
+    """
+    found = {name: feed.ruled(rules) if isinstance(feed, ImageFeed) else feed for name, feed in feeds.items()}
+    for column in schema.of_kind("image"):
+        feed = found.get(column.name)
+        if isinstance(feed, ImageFeed) and not column.has_missing:
+            note(Remark("are missing, as none was in training", place) for place in feed.missing_places())
+    return found

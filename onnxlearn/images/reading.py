@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from onnxlearn.errors import ImageReadError, MissingExtraError
-from onnxlearn.images.quiet import QUIET
 from onnxlearn.params import check_values, param
 
 if TYPE_CHECKING:
@@ -142,9 +141,9 @@ def is_grey(cell: Any, *, folder: str | os.PathLike[str] | None = None) -> bool:
     from PIL import Image
 
     try:
-        with QUIET, Image.open(_source(content, folder)) as image:
+        with Image.open(_source(content, folder)) as image:
             return image.mode in ("1", "L", "LA", "I;16")
-    except (ImageReadError, Image.DecompressionBombError, *_DAMAGED):
+    except (ImageReadError, Image.DecompressionBombError, Warning, *_DAMAGED):
         # Whoever reads it says what is wrong with it.
         return True
 
@@ -194,18 +193,19 @@ def _from_file(source: Path | io.BytesIO, config: ReadConfig, lost: Callable[[st
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with QUIET, Image.open(source, formats=formats) as image:
+        with Image.open(source, formats=formats) as image:
             return _decoded(image, config, lost)
     except ImageReadError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageReadError(_bomb(str(error))) from error
     except UnidentifiedImageError as error:
         known = ", ".join(name for name in formats if name != "MPO")
         raise ImageReadError(f"an image is a file of {known}; this is none, or its beginning is damaged: convert it") from error
     except MemoryError as error:
         raise ImageReadError("there is not enough memory to decode it: lower the rule max_pixels of images") from error
-    except _DAMAGED as error:
+    # What Pillow says of a file is no error, unless the user wants it to be one.
+    except (Warning, *_DAMAGED) as error:
         raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
 
 
@@ -300,7 +300,8 @@ def _is_colourless(pixels: Array) -> bool:
 def _from_array(array: Array, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     """An array's pixels by the rules of files: transparency, grey and colour."""
     if array.dtype != np.uint8:
-        raise ImageReadError(f"an array of an image is uint8 (0..255), not {array.dtype}: scale and convert it")
+        convert = "store the bytes of its file, or make it an array" if array.dtype == object else "scale and convert it"
+        raise ImageReadError(f"an array of an image is uint8 (0..255), not {array.dtype}: {convert}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         hint = "array.transpose(1, 2, 0)" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else "the channels come last"
         shapes = "[H, W], [H, W, 1], [H, W, 3] or [H, W, 4]"

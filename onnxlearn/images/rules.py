@@ -96,6 +96,7 @@ def rules_for_every_row(given: ImageRules | Mapping[str, Any] | None) -> ImageRu
     rules = rules_of(given)
     if rules.policy == "skip":
         raise ParameterError(
-            "the rule policy=skip of images leaves rows out of a task, and every row is predicted: take error or missing"
+            "the rule policy=skip of images leaves rows out of a task, and here every row is predicted: "
+            "use policy=missing or policy=error"
         )
     return rules

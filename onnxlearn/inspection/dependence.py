@@ -205,7 +205,7 @@ def _column_names(columns: str | Sequence[str], schema: Schema) -> list[str]:
             error = ColumnNotFoundError.of([name], schema.feature_names, needed_by="partial dependence")
             raise ColumnNotFoundError(str(error).replace("the table has", "the model's features are"))
         if schema.column(name).kind == "image":
-            raise DataError(f"column {name!r} holds images, which lie on no grid: onnxlearn.importance tells what it counts")
+            raise DataError(f"column {name!r} holds images, which lie on no grid: importance tells what it counts")
     return names
 
 

@@ -77,7 +77,7 @@ def _of_source(model: Model, source: Source, columns: Any, images: ImageRules) -
     say_extra_columns(columns, model.schema)
     require_features(model.schema, columns)
     truth, weights, why = known_truth(model.schema, source)
-    return Rows(feeds=ruled(source.feeds(model.schema), images), truth=truth, weights=weights, no_truth=why)
+    return Rows(feeds=ruled(source.feeds(model.schema), images, model.schema), truth=truth, weights=weights, no_truth=why)
 
 
 def _of_file(model: Model, path: str | Path, format: str | None, images: ImageRules) -> Rows:

@@ -99,6 +99,7 @@ adaptive_avg_pool2d = maker(windows.AdaptiveAvgPool2d)
 adaptive_avg_pool3d = maker(windows.AdaptiveAvgPool3d)
 upsample = maker(windows.Upsample)
 
+positions = maker(sequence.Positions)
 rnn = maker(sequence.Rnn)
 gru = maker(sequence.Gru)
 lstm = maker(sequence.Lstm)

@@ -123,7 +123,7 @@ class PreprocessConfig:
         low=0, high=1e9, when={"cat_encoding": "target"}, on="categories",
     )  # fmt: skip
     cat_folds: int = param(
-        5, "folds of the training rows, each of which gets the means of the others", low=2, when={"cat_encoding": "target"},
+        5, "folds of the training rows (whole groups where the task has some), each of which gets the means of the others", low=2, when={"cat_encoding": "target"},
         on="categories",
     )  # fmt: skip
     cat_buckets: int = param(

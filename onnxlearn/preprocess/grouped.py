@@ -27,19 +27,19 @@ def fit_preprocessing(
     feeds: Mapping[str, Array],
     truth: Array | None = None,
     weights: Array | None = None,
+    groups: Array | None = None,
 ) -> FittedPreprocessing:
     """Fit on the feeds of the training rows, each group on its columns; see :meth:`Preprocessing.fit`."""
     if not config.groups:
-        return Preprocessing.fit(schema, config, feeds, truth, weights)
+        return Preprocessing.fit(schema, config, feeds, truth, weights, groups)
     ingress = plan_ingress(schema, config)
-    tables = {name: group.table(schema) for name, group in config.groups.items() if ingress.has(name)}
-    groups = tuple(
-        Preprocessing.fit(
-            table, config.groups[name].config, {each: feeds[each] for each in table.feature_names}, truth, weights, name=name
-        )
-        for name, table in tables.items()
-    )
-    return GroupedPreprocessing(schema=dataclasses.replace(schema, ingress=ingress), config=config, groups=groups)
+    fitted = []
+    for name, group in config.groups.items():
+        if ingress.has(name):
+            table = group.table(schema)
+            own = {each: feeds[each] for each in table.feature_names}
+            fitted.append(Preprocessing.fit(table, group.config, own, truth, weights, groups, name))
+    return GroupedPreprocessing(schema=dataclasses.replace(schema, ingress=ingress), config=config, groups=tuple(fitted))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -77,12 +77,14 @@ class Preprocessing(FittedPreprocessing):
         feeds: Mapping[str, Array],
         truth: Array | None = None,
         weights: Array | None = None,
+        groups: Array | None = None,
         name: str = "",
     ) -> Preprocessing:
         """Fit on the feeds of the training rows; nothing else is looked at.
 
         ``truth``: the target as :meth:`onnxlearn.task.Task.truth` has it, which target encoding and selection need, and
-        ``weights``, float64 ``[n]``, which count there. ``name``: of a group of columns.
+        ``weights``, float64 ``[n]``, which count there; ``groups``, int64 ``[n]``, stay together where rows are encoded by the
+        rows of other folds. ``name``: of a group of columns.
 
         Raises: DataError where there are no rows; ParameterError where no column enters the network.
         """
@@ -98,7 +100,7 @@ class Preprocessing(FittedPreprocessing):
             hashed = {i: buckets(plan.coded[i].levels, config.cat_buckets) for i in plan.hashed}
             recode = Recode.fit(stage[CODES], plan.coded, config.min_level_rows, hashed)
             codes = recode.apply(stage[CODES])
-        encoding = _fit_encoding(schema, config, plan, codes, truth, weights) if plan.encoded else None
+        encoding = _fit_encoding(schema, config, plan, codes, truth, weights, groups) if plan.encoded else None
         means = encoding.apply(codes[:, plan.encoded]) if encoding else None
         x = _with_codes(stage.get(X), codes[:, plan.ranked], means, n_rows)
         n_scaled = len(plan.scaled_names)
@@ -287,10 +289,17 @@ def _has_power(config: PreprocessConfig) -> bool:
 
 
 def _fit_encoding(
-    schema: Schema, config: PreprocessConfig, plan: Plan, codes: Array, truth: Array | None, weights: Array | None
+    schema: Schema,
+    config: PreprocessConfig,
+    plan: Plan,
+    codes: Array,
+    truth: Array | None,
+    weights: Array | None,
+    groups: Array | None,
 ) -> TargetEncoding:
     sizes, y = [plan.coded[i].n_codes for i in plan.encoded], target_numbers(schema.target, _known(truth))
-    return TargetEncoding.fit(codes[:, plan.encoded], sizes, y, weights, config.cat_smoothing, config.cat_folds)
+    codes = codes[:, plan.encoded]
+    return TargetEncoding.fit(codes, sizes, y, weights, config.cat_smoothing, config.cat_folds, groups)
 
 
 def _known(truth: Array | None) -> Array:

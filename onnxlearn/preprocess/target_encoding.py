@@ -32,15 +32,22 @@ class TargetEncoding:
 
     @classmethod
     def fit(
-        cls, codes: Array, sizes: Sequence[int], y: Array, weights: Array | None, smoothing: float | None, n_folds: int
+        cls,
+        codes: Array,
+        sizes: Sequence[int],
+        y: Array,
+        weights: Array | None,
+        smoothing: float | None,
+        n_folds: int,
+        groups: Array | None = None,
     ) -> TargetEncoding:
         """Fit on codes, int64 ``[n, S]``, the ``i``-th below ``sizes[i]``, and numbers of the target, float64 ``[n, T]``.
 
         ``weights``: float64 ``[n]``, >= 0. ``smoothing``: rows that the mean of all counts as beside those of a code; ``None``
-        for the share that empirical Bayes gives.
+        for the share that empirical Bayes gives. ``groups``: int64 ``[n]``, whose rows are in one fold.
         """
         weights = np.ones(len(y)) if weights is None else weights
-        folds = _folds(y, n_folds)
+        folds = _folds(y, n_folds) if groups is None else _folds_of_groups(groups, n_folds)
         tables = [_table(codes, sizes, y, weights * (folds != fold), smoothing) for fold in range(folds.max() + 1)]
         starts = np.cumsum([0, *list(sizes) * y.shape[1]])[:-1]
         return cls(starts, np.stack(tables), folds)
@@ -89,6 +96,20 @@ def _folds(y: Array, n_folds: int) -> Array:
     folds = np.empty(len(y), np.int64)
     folds[order] = np.arange(len(y)) % n_folds + 1
     return folds
+
+
+def _folds_of_groups(groups: Array, n_folds: int) -> Array:
+    """As :func:`_folds`, of whole groups: the largest first, each into the fold with the fewest rows."""
+    _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    n_folds = min(n_folds, len(sizes))
+    if n_folds < 2:
+        return np.zeros(len(groups), np.int64)
+    drawn = np.random.default_rng(0).permutation(len(sizes))
+    fold_of, n_rows = np.empty(len(sizes), np.int64), np.zeros(n_folds, np.int64)
+    for group in drawn[np.argsort(-sizes[drawn], kind="stable")]:
+        fold_of[group] = n_rows.argmin()
+        n_rows[fold_of[group]] += sizes[group]
+    return np.asarray(fold_of[group_of.ravel()] + 1)
 
 
 def _table(codes: Array, sizes: Sequence[int], y: Array, weights: Array, smoothing: float | None) -> Array:

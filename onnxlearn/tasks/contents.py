@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxlearn.errors import DataTypeError
 from onnxlearn.schema import Column
+from onnxlearn.tasks.likely import looks_like_image
 from onnxlearn.wire import dates
 from onnxlearn.wire.frames import is_zoned
 from onnxlearn.wire.values import MAX_EXACT, Place, describe, is_integer, is_missing, row_place, values_array
@@ -132,7 +133,9 @@ def _holds_objects(values: list[object], name: str) -> str:
         examples.setdefault(_type_of(value), value)
     if "" in examples:
         value = examples[""]
-        raise DataTypeError(f"column {name!r} holds {describe(value)}, which no kind of column can use; {_way_out(value)}")
+        raise DataTypeError(
+            f"column {name!r} holds {describe(value)}, which no kind of column can use; {_way_out(value, name)}"
+        )
     if len(examples) == 1:
         return next(iter(examples))
     mixture = _MIXTURES.get(frozenset(examples))
@@ -144,7 +147,9 @@ def _holds_objects(values: list[object], name: str) -> str:
     return mixture
 
 
-def _way_out(value: object) -> str:
+def _way_out(value: object, name: str) -> str:
+    if looks_like_image(value):
+        return f"if they are images, say kinds={{{name!r}: 'image'}} (--kind {name}=image), or ignore the column"
     if isinstance(value, bytes):
         return "decode it with .str.decode('utf-8'), or ignore the column"
     if isinstance(value, complex | np.complexfloating):

@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxlearn.errors import DataError
-from onnxlearn.images.column import Problem
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.reading import is_grey, is_missing
 from onnxlearn.images.rules import ImageRules
+from onnxlearn.images.skipping import problems_of
 from onnxlearn.schema import Column
-from onnxlearn.session import available_cores
 
 # Images that tell whether a column is grey: opened, not decoded.
 N_LOOKED_AT = 32
 N_TOLD = 8
-BATCH_ROWS = 64
 
 
 def image_column(name: str, cells: Sequence[Any], rules: ImageRules) -> Column:
@@ -42,11 +40,8 @@ class Readable(NamedTuple):
 
 def readable_rows(columns: Sequence[ImageFeed]) -> Readable:
     """Decode every image once, in several processes. Raises: DataError where no row is left."""
-    n_rows, problems = len(columns[0]), list[Problem]()
-    for feed in columns:
-        parts = np.array_split(np.arange(n_rows), max(1, n_rows // BATCH_ROWS))
-        for batch in feed.column.batches([part.tolist() for part in parts], n_jobs=available_cores()):
-            problems += batch.problems
+    n_rows = len(columns[0])
+    problems = [problem for feed in columns for problem in problems_of(feed)]
     lost = {problem.row for problem in problems}
     rows = np.array([row for row in range(n_rows) if row not in lost], np.int64)
     if not len(rows):

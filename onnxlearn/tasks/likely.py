@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from onnxlearn.files.formats import IMAGE_ENDINGS
 
 # Prose, unlike names and codes: texts of several words of which hardly any comes again.
 MIN_WORDS = 5
 MIN_DISTINCT = 0.5
 N_LOOKED_AT = 1000
-IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
 @dataclass(frozen=True)
@@ -52,3 +56,19 @@ READS_LIKE = (
     ReadsLike("image", "names of image files", "paths of images", are_paths_of_images),
     ReadsLike("text", "texts of several words", "texts to be read word by word", is_prose),
 )
+
+
+def looks_like_image(value: object) -> bool:
+    r"""Whether a cell that is no text, number or date looks like an image: the bytes of a file, an array, a picture.
+
+    >>> looks_like_image(b"\x89PNG..."), looks_like_image({"bytes": b"", "path": None}), looks_like_image(b"abc")
+    (True, True, False)
+    """
+    if isinstance(value, Mapping):
+        return {"bytes", "path"} == set(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value[:4]).startswith(IMAGE_BEGINNINGS)
+    if isinstance(value, np.ndarray):
+        return value.dtype == np.uint8 and value.ndim in (2, 3)
+    # A picture of Pillow.
+    return hasattr(value, "__array_interface__") and hasattr(value, "getbands")

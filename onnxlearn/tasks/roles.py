@@ -120,8 +120,10 @@ def make_schema(
     columns = [found.column for found in inferred if not found.is_id]
     identifiers = [found.column for found in inferred if found.is_id]
     if not columns:
+        likely = [found.reads_like.suggest(found.column.name) for found in inferred if found.reads_like]
         raise DataError(
-            f"no feature is left to train on beside {_taken(roles, identifiers)}; add columns, or give fewer of them a role"
+            f"no feature is left to train on beside {_taken(roles, identifiers)}; "
+            f"{likely[0] if likely else 'add columns, or give fewer of them a role'}"
         )
     all_notes = [*notes, *target_notes, *(note for found in inferred for note in found.notes)]
     warned = [_identifier_note(found) for found in inferred if found.is_id] + [

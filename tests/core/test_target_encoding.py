@@ -149,3 +149,24 @@ def test_levels_of_pure_chance_tell_training_rows_nothing(smoothing):
     leaking, safe = steps.transform(feeds)["num"][:, 0], steps.transform_training(feeds)["num"][:, 0]
     assert np.corrcoef(leaking, y[:, 0])[0, 1] > 0.4
     assert np.corrcoef(safe, y[:, 0])[0, 1] < 0.1
+
+
+def test_rows_of_a_group_do_not_tell_each_other_their_target():
+    feeds = towns(300, 0)
+    groups = np.random.default_rng(3).integers(0, 40, 300)
+    truth = truth_of(NUMBER, 300)
+    schema, config = schema_of(TOWN, target=NUMBER), PreprocessConfig(**PLAIN | {"cat_folds": 4})
+    steps = Preprocessing.fit(schema, config, feeds, truth, groups=groups)
+    folds = steps.encoding.folds
+    assert all(len(set(folds[groups == group])) == 1 for group in range(40))
+    assert np.bincount(folds)[1:].min() > 60
+    got = steps.transform_training(feeds)["num"]
+    for group in range(5):
+        inside = groups == group
+        other = truth.copy()
+        other[inside] += 1e4
+        again = Preprocessing.fit(schema, config, feeds, other, groups=groups).transform_training(feeds)["num"]
+        np.testing.assert_array_equal(again[inside], got[inside])
+    # One group alone leaves nothing to encode it by.
+    alone = Preprocessing.fit(schema, config, feeds, truth, groups=np.zeros(300, int))
+    np.testing.assert_array_equal(alone.transform_training(feeds)["num"], alone.transform(feeds)["num"])

@@ -15,7 +15,8 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.images.config import ImageConfig
-from onnxlearn.images.emit import emit_images
+from onnxlearn.images.emit import emit_images, image_recipe
+from onnxlearn.runtime import open_session
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -165,3 +166,14 @@ def test_the_second_oracle_agrees() -> None:
 def test_parameters_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         graph(ImageConfig(**settings))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1)])
+def test_a_size_of_one_pixel(size: tuple[int, int]) -> None:
+    height, width = size
+    config = ImageConfig(image_height=height, image_width=width)
+    session = open_session(image_recipe(config, n_channels=1), "cpu")
+    pixels, missing = session.run(None, {"image": np.full((2, 9, 7, 1), 51, np.uint8)})
+    assert pixels.shape == (2, 1, height, width)
+    assert not missing.any()
+    np.testing.assert_allclose(pixels, 51 / 255 * 2 - 1, atol=1e-6)

@@ -143,6 +143,7 @@ def test_several_pictures_of_a_camera_in_one_file() -> None:
     assert found.shape == (4, 5, 3)
 
 
+@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
 def test_bombs_are_refused_undecoded() -> None:
     told = "at most 50000000 pixels, this one {} x {} = {}: make it smaller, or set the rule max_pixels={} of images"
     for width, height in ((10_000, 5_001), (9_000, 10_000)):
@@ -209,6 +210,7 @@ def test_cells_that_are_no_images(cell: object, message: str) -> None:
         read_image(cell)
 
 
+@pytest.mark.filterwarnings("default::PIL.Image.DecompressionBombWarning")
 def test_a_larger_image_is_read_where_the_rule_allows_it() -> None:
     # More than Pillow reads without a warning.
     large = Image.new("L", (9_500, 9_500), 7)

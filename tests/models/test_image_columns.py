@@ -1,6 +1,7 @@
 """Columns of images, from a table to a file and back: tasks, training, predicting."""
 
 import io
+import warnings
 
 import numpy as np
 import onnxruntime
@@ -11,6 +12,7 @@ from PIL import Image
 import onnxlearn as ol
 from onnxlearn import ingress, nn
 from onnxlearn.errors import DataError, DataTypeError, ImageReadError, ParameterError
+from onnxlearn.files.stream import evaluate_file
 from onnxlearn.images.remarks import ImageWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 
@@ -146,7 +148,7 @@ def test_rows_that_are_skipped_are_told(broken, folder, model):
     assert task.n_rows == N - 2
     assert "2 images cannot be read, and their rows are left out (the rule policy=skip of images)" in task.notes
     assert any("row 4, 'nowhere.png'" in note for note in task.notes)
-    with pytest.raises(ParameterError, match="every row is predicted: take error or missing"):
+    with pytest.raises(ParameterError, match="every row is predicted: use policy=missing or policy=error"):
         model.predict(broken, images=rules)
 
 
@@ -158,7 +160,8 @@ def test_images_may_count_as_missing(broken, folder, model):
         match=r"cannot be read, and count as missing \(the rule policy=missing of images\): 2, the first in .* row 4, 'no",
     ):
         got = model.predict(broken, images=rules).prob
-    np.testing.assert_array_equal(got, model.predict(missing, images=rules).prob)
+    with pytest.warns(ImageWarning, match="are missing, as none was in training: 2, the first in column 'photo', row 4"):
+        np.testing.assert_array_equal(got, model.predict(missing, images=rules).prob)
     assert ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules).schema.column("photo").has_missing
 
 
@@ -212,7 +215,8 @@ def test_images_of_one_size_alone(frame, folder):
     assert shape == ["N", 12, 12, 1]
     with pytest.raises(ImageReadError, match=r"row 1: images of this column have 12 x 12 pixels, this one 13 x 11"):
         model.predict(frame[:2].assign(photo=[same["photo"][0], drawn(1, (13, 11))]))
-    assert model.predict(frame[:2].assign(photo=[None, same["photo"][0]])).prob.shape == (2, 2)
+    with pytest.warns(ImageWarning, match="missing"):
+        assert model.predict(frame[:2].assign(photo=[None, same["photo"][0]])).prob.shape == (2, 2)
     assert model.verify().ok
 
 
@@ -291,3 +295,54 @@ def test_rows_that_are_read_in_each_epoch_have_target_encodings_of_other_folds(f
     np.testing.assert_array_equal(kept.predict(task).prob, lazy.predict(task).prob)
     whole = learner(cat_encoding="onehot", max_epochs=2).fit(task, progress=False)
     assert not np.array_equal(kept.predict(task).prob, whole.predict(task).prob)
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_alone(task, frame, folder, model):
+    before = list(warnings.filters)
+    for _ in range(5):
+        model.predict(frame, images={"folder": folder})
+    learner(max_epochs=1).fit(task, progress=False)
+    assert list(warnings.filters) == before
+
+
+def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, tmp_path):
+    path = tmp_path / "broken.csv"
+    broken[[name for name in broken if name != "photo"]].assign(photo=broken["photo"]).to_csv(path, index=False)
+    rules = {"folder": folder, "policy": "skip"}
+    kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
+    with pytest.warns(ImageWarning, match=r"cannot be read, and whose rows are left out \(policy=skip\): 2, the first in "):
+        scores = evaluate_file(model, path, images=rules)
+    assert scores == pytest.approx(model.predict(kept).scores(list(scores)))
+    with pytest.raises(ParameterError, match="here every row is predicted: use policy=missing"):
+        model.predict(broken, images=rules)
+
+
+def test_one_row_and_scores_take_rules(broken, frame, folder, model):
+    rules = {"folder": folder, "policy": "missing"}
+    with pytest.warns(ImageWarning, match="cannot be read"):
+        assert 0 <= model.score(broken, "acc", images=rules) <= 1
+    with pytest.warns(ImageWarning, match="cannot be read"):
+        found = model.predict_one({**frame.iloc[0].to_dict(), "photo": "nowhere.png"}, images=rules)
+    with pytest.warns(ImageWarning, match="are missing, as none was in training: 1, the first in column 'photo'"):
+        assert model.predict_one({**frame.iloc[0].to_dict(), "photo": None}) == found
+
+
+def test_validation_rows_have_images_of_their_own(frame, folder, task, tmp_path):
+    for i in range(N):
+        # Names are the same, the sides are not.
+        Image.fromarray(drawn(i)[:, ::-1]).save(tmp_path / f"{i}.png")
+    other = ol.Task.from_frame(frame, "side", kinds={"photo": "image"}, images={"folder": tmp_path})
+    own = learner(validation=frame).fit(task, progress=False).metadata["training"]["scores"]["validation"]
+    turned = learner(validation=other).fit(task, progress=False).metadata["training"]["scores"]["validation"]
+    assert own["acc"] > 0.9
+    assert turned["acc"] <= 0.6
+
+
+def test_a_folder_of_tables_with_their_pictures(frame, model, tmp_path):
+    for part in (0, 1):
+        (tmp_path / f"p{part}").mkdir()
+        for i in range(6):
+            Image.fromarray(drawn(i + part)).save(tmp_path / f"p{part}" / f"{i}.png")
+        frame[:6].to_csv(tmp_path / f"p{part}" / "part.csv", index=False)
+    labels = model.predict(tmp_path).response
+    assert list(labels) == [*"rlrlrl", *"lrlrlr"]

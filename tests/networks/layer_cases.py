@@ -137,7 +137,9 @@ def batch_norm(draw, kind):
 
 @of("softmax", "log_softmax", "mean")
 def along(draw, kind):
-    del kind
+    if kind == "mean" and draw(flags):
+        row = (draw(small), draw(small))
+        return {"dim": draw(st.sampled_from([1, -2]))}, row, *(ids_of(draw, row))
     row = row_of(draw)
     # Never the rows: torch would mix them.
     return {
@@ -230,7 +232,8 @@ def attention(draw, kind):
     del kind
     n_heads, width = draw(st.integers(1, 3)), draw(small)
     row = (draw(small), n_heads * width)
-    return {"n_heads": n_heads, "bias": draw(flags)}, row, *([(draw(small), row[1])] if draw(flags) else [])
+    sequences = [row, *([(draw(small), row[1])] if draw(flags) else [])]
+    return {"n_heads": n_heads, "bias": draw(flags)}, *sequences, *ids_of(draw, sequences[-1])
 
 
 @of("transformer_encoder_layer")
@@ -239,7 +242,21 @@ def encoder_layer(draw, kind):
     n_heads = draw(st.integers(1, 3))
     activation = draw(st.sampled_from(["relu", "gelu"]))
     settings = {"n_heads": n_heads, "d_feedforward": 8, "activation": activation, "norm_first": draw(flags)}
-    return settings, (draw(small), n_heads * draw(small))
+    row = (draw(small), n_heads * draw(small))
+    return settings, row, *ids_of(draw, row)
+
+
+def ids_of(draw, row):
+    """The ids of the words of a sequence, or none; at times of another length."""
+    # One position alone would be repeated.
+    length = draw(st.sampled_from([row[0], row[0], row[0] + (row[0] > 1)]))
+    return [Tensor((N_ROWS, length), "int64", "text_t")] if draw(flags) else []
+
+
+@of("positions")
+def positions(draw, kind):
+    del kind
+    return {"learned": draw(flags)}, (draw(small), draw(small))
 
 
 @of("ft_transformer_block")

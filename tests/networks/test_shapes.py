@@ -24,7 +24,7 @@ def run(layer, inputs):
             # Of windows that are padded on one side more than on the other.
             warnings.simplefilter("ignore")
             found = tuple(make_module(layer, inputs, SCHEMA).eval()(*made).shape)
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, IndexError, AssertionError):
         return None
     # Nothing at all, which torch allows here and there, is nothing to go on with.
     return None if 0 in found else found

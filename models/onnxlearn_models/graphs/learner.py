@@ -18,7 +18,7 @@ from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
 from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
 from onnxlearn.params import param, to_json
-from onnxlearn.preprocess.config import ColumnsConfig, PreprocessConfig
+from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
 from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
@@ -100,6 +100,13 @@ class GraphLearner(NetworkLearner):
         if steps_of(graph):
             return grouped(graph, config, schema)
         ingress = plan_ingress(schema, config)
+        flags = {f"{column.name}:missing": column.kind for column in schema.of_kind(*COLUMN_KINDS)}
+        if ingress.n_num and flags.keys() >= set(ingress.num_names) and not has(graph, Num):
+            flag = ingress.num_names[0]
+            raise DataError(
+                f"the graph has no ingress.num(), by which {flag!r} would enter, that tells where the {flags[flag]} is "
+                "missing: add it, or set missing_indicator=False"
+            )
         for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
             if n and not has(graph, entry):
                 column = numeric_feature(schema, ingress) if name == "num" else ingress.cat_names[0]

@@ -19,10 +19,13 @@ from onnxlearn_models.graphs.plain import (
     Function,
     Merge,
     NumberTokens,
+    PositionVectors,
     Recurrent,
     Reshape,
     SelfAttention,
     Take,
+    TextLayer,
+    WordMean,
 )
 from onnxlearn_models.layers.activation import GATED
 from onnxlearn_models.layers.dropout import Dropout
@@ -84,7 +87,6 @@ MODULES |= {
     "squeeze": lambda layer, _x, _schema: Called("squeeze", layer.dim),
     "unsqueeze": lambda layer, _x, _schema: Called("unsqueeze", layer.dim),
     "permute": lambda layer, _x, _schema: Called("permute", 0, *layer.order),
-    "mean": lambda layer, _x, _schema: Called("mean", layer.dim),
     "take": lambda layer, _x, _schema: Take(layer.index, layer.dim),
     "fn": lambda layer, _x, _schema: layer.function if isinstance(layer.function, nn.Module) else Function(layer.function),
     "merge_sum": lambda _layer, _x, _schema: Merge(torch.add),
@@ -199,22 +201,35 @@ def _recurrent(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Mod
     return Recurrent(module, last=layer.last)
 
 
+@makes("positions")
+def _positions(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
+    del schema
+    return PositionVectors(_size(inputs[0], 1), _size(inputs[0], 2), learned=layer.learned)
+
+
+@makes("mean")
+def _mean(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
+    del schema
+    return WordMean() if len(inputs) > 1 else Called("mean", layer.dim)
+
+
 @makes("multihead_attention")
 def _attention(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
     del schema
     module = nn.MultiheadAttention(
         _size(inputs[0], 2), layer.n_heads, dropout=layer.dropout, bias=layer.bias, batch_first=True
     )  # fmt: skip
-    return SelfAttention(module)
+    return SelfAttention(module, has_ids=inputs[-1].dtype == "int64")
 
 
 @makes("transformer_encoder_layer")
 def _encoder_layer(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Module:
     del schema
-    return nn.TransformerEncoderLayer(
+    module = nn.TransformerEncoderLayer(
         _size(inputs[0], 2), layer.n_heads, layer.d_feedforward, layer.dropout, layer.activation, batch_first=True,
         norm_first=layer.norm_first,
     )  # fmt: skip
+    return TextLayer(module) if len(inputs) > 1 else module
 
 
 @makes("ft_transformer_block")

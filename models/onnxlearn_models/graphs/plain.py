@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onnxlearn.text.words import PADDING_ID
+
 
 class Function(nn.Module):
     """A function of tensors."""
@@ -131,14 +133,88 @@ class Recurrent(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention of torch, over the first tensor itself or over a second one."""
+    """Attention of torch, over the first tensor itself or over a second one; ``has_ids``: the last one holds ids of words."""
 
-    def __init__(self, module: nn.MultiheadAttention) -> None:
+    def __init__(self, module: nn.MultiheadAttention, *, has_ids: bool) -> None:
+        super().__init__()
+        self.module, self.has_ids = module, has_ids
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """From ``[N, L, d]`` to the same."""
+        sequences = inputs[:-1] if self.has_ids else inputs
+        padding = padding_of(inputs[-1]) if self.has_ids else None
+        tokens = sequences[-1]
+        attended: Tensor = self.module(sequences[0], tokens, tokens, key_padding_mask=padding, need_weights=False)[0]
+        return attended
+
+
+class TextLayer(nn.Module):
+    """A transformer's layer that does not look behind the end of a text; the parts are those of torch's."""
+
+    def __init__(self, module: nn.TransformerEncoderLayer) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, queries: Tensor, tokens: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        """From ``[N, L, d]``, and ids int64 ``[N, L]``, to the same."""
+        parts, padding = self.module, padding_of(ids)
+        if parts.norm_first:
+            x = x + self._attended(parts.norm1(x), padding)
+            return x + self._mapped(parts.norm2(x))
+        x = parts.norm1(x + self._attended(x, padding))
+        found: Tensor = parts.norm2(x + self._mapped(x))
+        return found
+
+    def _attended(self, x: Tensor, padding: Tensor) -> Tensor:
+        attended: Tensor = self.module.self_attn(x, x, x, key_padding_mask=padding, need_weights=False)[0]
+        dropped: Tensor = self.module.dropout1(attended)
+        return dropped
+
+    def _mapped(self, x: Tensor) -> Tensor:
+        parts = self.module
+        inner = parts.dropout(parts.activation(parts.linear1(x)))
+        dropped: Tensor = parts.dropout2(parts.linear2(inner))
+        return dropped
+
+
+class WordMean(nn.Module):
+    """The mean over the positions of a text that hold words; 0 for a text without."""
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        """From ``[N, L, d]``, and ids int64 ``[N, L]``, to ``[N, d]``."""
+        words = (ids != PADDING_ID).to(x.dtype)
+        return (x * words[:, :, None]).sum(dim=1) / words.sum(dim=1, keepdim=True).clamp(min=1.0)
+
+
+class PositionVectors(nn.Module):
+    """A vector for each position, added: learned ones, or sines and cosines of Vaswani et al. (2017), section 3.5."""
+
+    vectors: Tensor
+
+    def __init__(self, n_positions: int, d: int, *, learned: bool) -> None:
+        super().__init__()
+        if learned:
+            self.vectors = nn.Parameter(torch.empty(n_positions, d).normal_(0, 0.02))
+        else:
+            self.register_buffer("vectors", waves(n_positions, d))
+
+    def forward(self, x: Tensor) -> Tensor:
         """From ``[N, L, d]`` to the same."""
-        tokens = queries if tokens is None else tokens
-        attended: Tensor = self.module(queries, tokens, tokens, need_weights=False)[0]
-        return attended
+        return x + self.vectors
+
+
+def waves(n_positions: int, d: int) -> Tensor:
+    """Sines in even, cosines in odd columns, float32 ``[n_positions, d]``.
+
+    >>> waves(2, 4)[1, :2]
+    tensor([0.8415, 0.5403])
+    """
+    column = torch.arange(d, dtype=torch.float64)
+    rates = 10_000.0 ** (-(column - column % 2) / d)
+    angles = torch.arange(n_positions, dtype=torch.float64)[:, None] * rates
+    return torch.where(column % 2 == 0, angles.sin(), angles.cos()).float()
+
+
+def padding_of(ids: Tensor) -> Tensor:
+    """Where no word stands, bool ``[N, L]``; nowhere in a text without any, for something has to be looked at."""
+    return torch.logical_and(ids == PADDING_ID, ids.sum(dim=1, keepdim=True) > 0)

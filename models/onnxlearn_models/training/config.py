@@ -52,7 +52,7 @@ class TrainConfig:
         "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)",
         low=1, when=VALIDATED,
     )  # fmt: skip
-    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | None = param(
+    validation: float | Literal["test"] | tuple[int, ...] | pd.DataFrame | Task | None = param(
         0.15, "what chooses the epoch: a share of the rows, their numbers, a table, the test rows, or None (train all epochs)",
         low=0, low_open=True, high=0.9,
     )  # fmt: skip
@@ -287,10 +287,8 @@ def plain_validation(validation: Any) -> Any:
     >>> plain_validation(np.array([3, 1])), plain_validation(0.2)
     ((3, 1), 0.2)
 
-    Raises: ParameterError for an array of something else, and for a task.
+    Raises: ParameterError for an array of something else.
     """
-    if isinstance(validation, Task):
-        raise ParameterError("validation takes a table, which is read by the task's schema: use validation=other.frame")
     if not isinstance(validation, np.ndarray | pd.Series | pd.Index):
         return validation
     rows = np.asarray(validation)

@@ -10,12 +10,13 @@ from onnxlearn.task import Task
 
 
 def hold_out(
-    task: Task, validation: float | str | tuple[int, ...] | pd.DataFrame | None, seed: int, test: Task | None = None
+    task: Task, validation: float | str | tuple[int, ...] | pd.DataFrame | Task | None, seed: int, test: Task | None = None
 ) -> tuple[Task, Task | None]:
     """The rows to train on, and those that choose the epoch.
 
     ``validation``: a share (of every class and stratum, or of whole groups, or the latest rows, by the task's roles), the
-    positions of rows in the task, a table of further rows, ``"test"`` for the rows ``test``, or ``None``.
+    positions of rows in the task, a table or a task of further rows, which are read by the task's schema, ``"test"`` for the
+    rows ``test``, or ``None``.
 
     Raises: ParameterError for positions that are not in the task or leave nothing, and where there are no test rows; DataError
     for a table that does not fit.
@@ -31,10 +32,12 @@ def hold_out(
         return task, None
     if isinstance(validation, float):
         return task.split(validation, seed)
-    if isinstance(validation, pd.DataFrame):
-        if not len(validation):
+    if isinstance(validation, pd.DataFrame | Task):
+        # A task knows where its images are.
+        frame, images = (validation.frame, validation.images) if isinstance(validation, Task) else (validation, task.images)
+        if not len(frame):
             raise DataError("the validation table has no rows: give some, or validation=None to train without")
-        return task, type(task)(validation, task.schema, images=task.images)
+        return task, type(task)(frame, task.schema, images=images)
     return _by_position(task, np.unique(validation))
 
 

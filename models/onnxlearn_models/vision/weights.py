@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ def read_weights(what: Any) -> StartWeights:
     """
     if isinstance(what, str | Path) and Path(what).suffix in TORCH_FILES:
         return StartWeights(_read_torch(Path(what)), repr(str(what)))
+    if isinstance(what, str | Path) and Path(what).is_file() and Path(what).suffix != ".safetensors":
+        raise ParameterError(
+            f"weights are read from .safetensors files and files of torch ({listing(TORCH_FILES)}), not {str(what)!r}"
+        )
     return StartWeights.of(what)
 
 
@@ -36,9 +41,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        # What torch says of such files is how to run their code.
+        why = "it is damaged, or holds code" if isinstance(error, pickle.UnpicklingError) else reason(error)
         raise DataError(
-            f"weights: {str(path)!r} cannot be read as tensors alone ({reason(error)}): where you trust it, open it yourself "
-            "and give the state dict"
+            f"weights: {str(path)!r} cannot be read as tensors alone ({why}): where you trust it, open it yourself and give "
+            "the state dict"
         ) from error
     found = found if isinstance(found, Mapping) else {}
     inside = next((found[name] for name in _INSIDE if isinstance(found.get(name), Mapping)), found)

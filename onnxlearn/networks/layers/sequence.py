@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onnxlearn.networks.layer import Layer, ShapeError, need_dims, need_numbers, need_size
-from onnxlearn.networks.tensor import Tensor
+from onnxlearn.networks.tensor import Tensor, same
 from onnxlearn.params import REQUIRED, param
 
 FORM = "[N, positions, features]"
@@ -17,6 +17,32 @@ def need_sequence(x: Tensor) -> int:
     need_numbers(x)
     need_dims(x, 3, FORM)
     return need_size(x, 2, "features")
+
+
+def need_ids(x: Tensor, ids: Tensor) -> None:
+    """Raise ``ShapeError`` unless these are the ids of the words that a sequence was made of."""
+    if ids.dtype != "int64" or ids.n_dims != 2 or (ids.source == "cat" or ids.source.endswith("/cat")):
+        raise ShapeError("the last tensor has to be the ids of the text's words, from ingress.text()")
+    try:
+        same([x.shape[1], ids.shape[1]])
+    except ValueError as error:
+        raise ShapeError(f"it needs an id for each position: {error}") from None
+
+
+@dataclass(frozen=True)
+class Positions(Layer):
+    """A vector for each position, added to what stands there: attention itself knows no order (Vaswani et al. 2017)."""
+
+    kind = "positions"
+
+    learned: bool = param(True, "vectors that are trained, from N(0, 0.02^2), instead of sines and cosines")
+
+    def shape(self, *inputs: Tensor) -> Tensor:
+        """As it was."""
+        (x,) = inputs
+        need_sequence(x)
+        need_size(x, 1, "positions")
+        return x
 
 
 @dataclass(frozen=True)
@@ -63,10 +89,13 @@ def _need_heads(d: int, n_heads: int) -> None:
 
 @dataclass(frozen=True)
 class MultiheadAttention(Layer):
-    """Each position a mean of positions (Vaswani et al. 2017): of its own sequence, or of that of a second tensor."""
+    """Each position a mean of positions (Vaswani et al. 2017): of its own sequence, or of that of a second tensor.
+
+    With the ids of a text's words as the last tensor, what stands behind its end is not looked at.
+    """
 
     kind = "multihead_attention"
-    takes = (1, 2)
+    takes = (1, 3)
 
     n_heads: int = param(REQUIRED, "heads, each over a part of the features", low=1)
     dropout: float = param(0.0, "share of the weights dropped", low=0, high=0.95)
@@ -76,16 +105,25 @@ class MultiheadAttention(Layer):
         """As the first one was."""
         d = need_sequence(inputs[0])
         _need_heads(d, self.n_heads)
-        if need_sequence(inputs[-1]) != d:
-            raise ShapeError(f"both tensors need as many features, and {inputs[-1]} comes behind {inputs[0]}")
+        *sequences, last = inputs
+        if len(inputs) == 3 or last.dtype == "int64":
+            need_ids(sequences[-1], last)
+        else:
+            sequences = [*sequences, last]
+        if need_sequence(sequences[-1]) != d:
+            raise ShapeError(f"both tensors need as many features, and {sequences[-1]} comes behind {inputs[0]}")
         return inputs[0]
 
 
 @dataclass(frozen=True)
 class TransformerEncoderLayer(Layer):
-    """Attention and two linear maps, each added to what goes in (Vaswani et al. 2017)."""
+    """Attention and two linear maps, each added to what goes in (Vaswani et al. 2017).
+
+    With the ids of a text's words as a second tensor, what stands behind its end is not looked at.
+    """
 
     kind = "transformer_encoder_layer"
+    takes = (1, 2)
 
     n_heads: int = param(REQUIRED, "heads of the attention", low=1)
     d_feedforward: int = param(2048, "features between the two linear maps", low=1)
@@ -95,8 +133,10 @@ class TransformerEncoderLayer(Layer):
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """As it was."""
-        (x,) = inputs
+        x, *ids = inputs
         _need_heads(need_sequence(x), self.n_heads)
+        for each in ids:
+            need_ids(x, each)
         return x
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onnxlearn.networks.layer import Layer, ShapeError, need_size, row_dim
+from onnxlearn.networks.layers.sequence import need_ids, need_sequence
 from onnxlearn.networks.tensor import Dim, Tensor, product
 from onnxlearn.params import REQUIRED, param
 
@@ -111,15 +112,21 @@ class Permute(Layer):
 
 @dataclass(frozen=True)
 class Mean(Layer):
-    """The mean over a dimension."""
+    """The mean over a dimension; with the ids of a text's words as a second tensor, the mean over its words."""
 
     kind = "mean"
+    takes = (1, 2)
 
     dim: int = param(1, "the dimension, which goes")
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """One dimension fewer."""
-        (x,) = inputs
+        x, *ids = inputs
+        for each in ids:
+            need_sequence(x)
+            need_ids(x, each)
+            if row_dim(x, self.dim) != 1:
+                raise ShapeError(f"dim={self.dim} has to be 1, that of the positions, where the ids of words say which count")
         # The mean of codes is a number.
         return Tensor(x.without(row_dim(x, self.dim)).shape)
 

@@ -51,8 +51,8 @@ def _multihead(
     is_causal: bool = False,
 ) -> tuple[Value, Value | None]:  # fmt: skip
     """What is attended to, and each position's shares."""
-    if key_padding_mask is not None or module.bias_k is not None or module.add_zero_attn or len(query.shape) != 3:
-        raise UnsupportedError("attention with padded keys, with keys of its own, or without rows")
+    if module.bias_k is not None or module.add_zero_attn or len(query.shape) != 3:
+        raise UnsupportedError("attention with keys of its own, or without rows")
     del is_causal  # it says of attn_mask what that is
     places = 1 if module.batch_first else 0
     known_sizes((query.shape[places], key.shape[places]), "attention")
@@ -63,8 +63,10 @@ def _multihead(
         c.g.op("Transpose", _projected(c, module, x, i), perm=order)
         for i, (x, order) in enumerate(zip((query, key, value), orders, strict=True))
     )
-    mask = _inverted(attn_mask)
-    shares = _shares(c, c.g.op("MatMul", queries, keys), mask, dtype)
+    scores = c.g.op("MatMul", queries, keys)
+    if key_padding_mask is not None:
+        scores = _without(c, scores, key_padding_mask, dtype)
+    shares = _shares(c, scores, _inverted(attn_mask), dtype)
     attended = c.g.op("MatMul", shares, values)
     back = c.g.op("Transpose", attended, perm=[0, 2, 1, 3] if module.batch_first else [2, 0, 1, 3])
     joined = c.g.op("Reshape", back, c.int64(0, 0, module.embed_dim))
@@ -72,6 +74,14 @@ def _multihead(
     if not need_weights or 1 in c.unread:
         return out, None
     return out, c.g.op("ReduceMean", shares, c.int64(1), keepdims=0) if average_attn_weights else shares
+
+
+def _without(c: Context, scores: Value, padding: Tensorish, dtype: torch.dtype) -> Value:
+    """Scores ``[rows, heads, queries, keys]``, the least there is where a key ``[rows, keys]`` is none."""
+    if padding.sample.dtype != torch.bool:
+        raise UnsupportedError("attention with numbers added to padded keys")
+    none = c.g.op("Unsqueeze", c.value(padding), c.int64(1, 2))
+    return c.g.op("Where", none, c.value(-math.inf, dtype), scores)
 
 
 def _inverted(mask: Any) -> Any:
