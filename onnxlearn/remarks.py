@@ -20,10 +20,14 @@ class RowsWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Remark:
-    """Of one cell: ``what`` it is and its like are, and ``where`` it is, which may say more of it alone."""
+    """Of one cell: ``what`` it is and its like are, and ``where`` it is, which may say more of it alone.
+
+    ``cell``: what tells it from others, where that is more or less than ``where`` says.
+    """
 
     what: str
     where: str
+    cell: str = ""
 
 
 class _Heard:
@@ -32,16 +36,20 @@ class _Heard:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.listeners = 0
-        self.places: dict[str, dict[str, None]] = {}
+        self.places: dict[str, dict[str, str]] = {}
+
+    def count(self, more: int) -> None:
+        with self.lock:
+            self.listeners += more
 
     def add(self, remarks: Iterable[Remark]) -> None:
         with self.lock:
             for remark in remarks:
                 places = self.places.setdefault(remark.what, {})
                 if len(places) < MOST_COUNTED:
-                    places[remark.where] = None
+                    places.setdefault(remark.cell or remark.where, remark.where)
 
-    def taken(self) -> dict[str, dict[str, None]]:
+    def taken(self) -> dict[str, dict[str, str]]:
         with self.lock:
             found, self.places = self.places, {}
         return found
@@ -67,33 +75,33 @@ def told_together() -> Iterator[None]:
     >>> str(said[0].message)
     "black images: 2, the first in column 'x', row 3"
     """
-    _HEARD.listeners += 1
+    _HEARD.count(1)
     try:
         yield
     finally:
-        _HEARD.listeners -= 1
+        _HEARD.count(-1)
         if not _HEARD.listeners:
             _tell(stacklevel=4)
 
 
 def collected() -> list[Remark]:
     """What was noted and not told yet, which is forgotten: a process gives it to the one that asked it to read."""
-    return [Remark(what, where) for what, places in _HEARD.taken().items() for where in places]
+    return [Remark(what, where, cell) for what, places in _HEARD.taken().items() for cell, where in places.items()]
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """Inside nothing is told: it waits for :func:`collected`."""
-    _HEARD.listeners += 1
+    _HEARD.count(1)
     try:
         yield
     finally:
-        _HEARD.listeners -= 1
+        _HEARD.count(-1)
 
 
 @contextlib.contextmanager
 def untold() -> Iterator[None]:
-    """What is noted inside is forgotten: of images that are none of the user's."""
+    """What is noted inside is forgotten: of cells that are none of the user's."""
     before = _HEARD.taken()
     with kept():
         try:
@@ -105,7 +113,7 @@ def untold() -> Iterator[None]:
 def _tell(*, stacklevel: int) -> None:
     for what, places in _HEARD.taken().items():
         count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
-        warnings.warn(f"{what}: {count}, the first in {min(places, key=_order)}", RowsWarning, stacklevel=stacklevel)
+        warnings.warn(f"{what}: {count}, the first in {min(places.values(), key=_order)}", RowsWarning, stacklevel=stacklevel)
 
 
 def _order(where: str) -> list[Any]:

@@ -118,8 +118,7 @@ def _usage(error: Any) -> str:
 
 
 def _one_line(text: str) -> str:
-    spelled = re.sub(r"the rule (\w+=?\S*) of images", r"--images \1", text)
-    return re.sub(r"\s*[\n\t]\s*", " ", spelled)
+    return re.sub(r"\s*[\n\t]\s*", " ", text)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

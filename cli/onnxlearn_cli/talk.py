@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
@@ -22,13 +23,18 @@ def here() -> Place:
 def say(line: str) -> None:
     """One line of talk on stderr, after the command's name. Of several processes that train together the first one talks."""
     if here().is_first:
-        sys.stderr.write(f"onnxlearn: {line}\n")
+        sys.stderr.write(f"onnxlearn: {_with_options(line)}\n")
 
 
 def complain(line: str) -> None:
     """One line on stderr, whichever process it comes from."""
-    rank = here().rank
+    rank, line = here().rank, _with_options(line)
     sys.stderr.write(f"onnxlearn: {line}\n" if rank == 0 else f"onnxlearn (process {rank}): {line}\n")
+
+
+def _with_options(line: str) -> str:
+    """Rules of images spelled as the command line has them."""
+    return re.sub(r"the rule (\w+=[\w.]+|\w+) of images", r"--images \1", line)
 
 
 def show(text: str) -> None:

@@ -38,6 +38,7 @@ MODULE = LearnerInfo(
     summary="a network of your own: a function, a class or an instance; also by package.module:name",
     use="research, and what the others lack",
     source="the module learners of mlr3torch and mlr3keras",
+    kinds=("image", *_TABLE),
 )
 
 GRAPH = LearnerInfo(

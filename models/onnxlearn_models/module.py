@@ -18,9 +18,8 @@ from onnxlearn.errors import DataError, OnnxlearnError, ParameterError, listing
 from onnxlearn.learner import Learner
 from onnxlearn.named import named_object, reason
 from onnxlearn.params import param, to_json
-from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.postprocess.heads import Head
-from onnxlearn.preprocess.config import PreprocessConfig
+from onnxlearn.preprocess.config import ImagesConfig, PreprocessConfig
 from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Column, Schema
 from onnxlearn.task import Task
@@ -37,18 +36,19 @@ from onnxlearn_models.arguments import (
 )
 from onnxlearn_models.layers.embedding import CodeEmbedding, Settled
 from onnxlearn_models.layers.lookup import Lookups
-from onnxlearn_models.network_learner import NetworkLearner
+from onnxlearn_models.network_learner import NetworkLearner, shared_with
 from onnxlearn_models.prepared import Prepared
 from onnxlearn_models.rehearsal import Rehearsal, bare
-from onnxlearn_models.training.config import TrainConfig, is_setting
+from onnxlearn_models.training.config import is_setting
 from onnxlearn_models.training.devices import choose_device
+from onnxlearn_models.training.tensors import OWN_ARGUMENTS
 
-INGRESSES = ("num", "cat")
-"""The tensors that a network can ask for: numbers float32 ``[N, n_num]`` and codes int64 ``[N, n_cat]``."""
+INGRESSES = (*OWN_ARGUMENTS, "columns")
+"""What a network can ask for: numbers float32 ``[N, n_num]``, codes int64 ``[N, n_cat]``, and a dictionary of images."""
 
 OF_EMBEDDINGS = ("embedding_lr", "embedding_weight_decay")
 
-SHARED = (PreprocessConfig, TrainConfig, OutputConfig)
+SHARED = shared_with(ImagesConfig)
 
 
 class UntrainedRowsWarning(UserWarning):
@@ -83,16 +83,18 @@ class Asked:
             if argument.name not in INGRESSES and not optional:
                 raise ParameterError(
                     f"{owner}.forward asks for {argument.name!r}; by the names of its arguments it can ask for num, numbers, "
-                    "float32 [N, n_num], and cat, codes of categories, int64 [N, n_cat]: rename the argument, or put the "
-                    "network into one whose forward asks so"
+                    "float32 [N, n_num], cat, codes of categories, int64 [N, n_cat], and columns, a dictionary of images, "
+                    "float32 [N, C, h, w]: rename the argument, or put the network into one whose forward asks so"
                 )
         positional = tuple(a.name for a in named if a.kind is a.POSITIONAL_ONLY)
         keywords = tuple(a.name for a in named if a.name in INGRESSES and a.kind is not a.POSITIONAL_ONLY)
         if any(a.kind is a.VAR_KEYWORD for a in arguments):
-            keywords += tuple(name for name in INGRESSES if name not in positional + keywords)
+            # Images come to those who name them.
+            keywords += tuple(name for name in OWN_ARGUMENTS if name not in positional + keywords)
         if not positional + keywords:
             raise ParameterError(
-                f"{owner}.forward asks for no tensor by name; give it the arguments num, cat or both: forward(self, num, cat)"
+                f"{owner}.forward asks for no tensor by name; give it some of the arguments num, cat and columns: "
+                "forward(self, num, cat)"
             )
         return cls(positional, keywords)
 
@@ -115,8 +117,9 @@ class Asked:
 class UserNetwork(Settled):
     """A network of the user's behind the arguments that all networks have; it gets those that it asks for.
 
-    ``forward(num, cat)``: float32 ``[N, n_num]`` and int64 ``[N, n_cat]``, ``None`` where there are no such columns, to what
-    the network gives. Its own methods stay its own: one that is called like a hook of training is none.
+    ``forward(num, cat, columns)``: float32 ``[N, n_num]``, int64 ``[N, n_cat]`` and a dictionary of images float32
+    ``[N, C, h, w]``, ``None`` where there are no such columns, to what the network gives. Its own methods stay its own: one
+    that is called like a hook of training is none.
     ``own_prefix``: what stands before the names of its own parameters.
     """
 
@@ -128,9 +131,9 @@ class UserNetwork(Settled):
         self.asked = Asked.of(network)
         self.lookups = Lookups()
 
-    def forward(self, num: Tensor | None = None, cat: Tensor | None = None) -> Any:
+    def forward(self, num: Tensor | None = None, cat: Tensor | None = None, columns: dict[str, Tensor] | None = None) -> Any:
         """What the network makes of the tensors that it asks for."""
-        inputs = {"num": num, "cat": cat}
+        inputs = {"num": num, "cat": cat, "columns": columns}
         asked = self.asked
         return self.network(*(inputs[name] for name in asked.positional), **{name: inputs[name] for name in asked.keywords})
 
@@ -169,6 +172,7 @@ class ModuleLearner(NetworkLearner):
     name: ClassVar[str] = "module"
     architecture = staticmethod(build_module)
     architecture_config = ModuleConfig
+    preprocess_config: ClassVar[type] = ImagesConfig
 
     def __init__(self, **params: Any) -> None:
         if params.get("module") is not None:
@@ -225,11 +229,17 @@ class ModuleLearner(NetworkLearner):
                 "which gives one-hot columns in num, or ask for cat"
             )
         ingress = plan_ingress(schema, config)
+        if ingress.columns and "columns" not in asked.names:
+            column = schema.column(ingress.columns[0].column)
+            raise DataError(
+                f"{owner}.forward does not ask for columns, a dictionary of images, and column {column.name!r} is one: "
+                f"ask for columns, or give the task ignore=[{column.name!r}]"
+            )
         if ingress.n_num and "num" not in asked.names:
             column = schema.column(numeric_feature(schema, ingress))
             raise DataError(
-                f"{owner}.forward asks for cat alone, and column {column.name!r}, {column.kind}, gives numbers: "
-                f"{_way_out(column, config)}, or ask for num as well"
+                f"{owner}.forward asks for {' and '.join(asked.names)} alone, and column {column.name!r}, {column.kind}, gives "
+                f"numbers: {_way_out(column, config, asked)}, or ask for num as well"
             )
         return config
 
@@ -339,8 +349,12 @@ def _copied(network: nn.Module) -> nn.Module:
         ) from error
 
 
-def _way_out(column: Column, config: PreprocessConfig) -> str:
+def _way_out(column: Column, config: PreprocessConfig, asked: Asked) -> str:
     """What makes a column that gives numbers give codes, or nothing."""
+    if column.kind == "image":
+        return "set missing_indicator=False"
+    if "cat" not in asked.names:
+        return f"give the task ignore=[{column.name!r}]"
     if column.kind == "ordered":
         return "set ordered_encoding='categorical'"
     if column.kind == "categorical":

@@ -23,6 +23,7 @@ from onnxlearn_models.layers.lookup import N_ROWS, Lookups, find_lookups
 from onnxlearn_models.lowering.lower import lower
 from onnxlearn_models.lowering.trace import UnsupportedError
 from onnxlearn_models.training.devices import kept_random
+from onnxlearn_models.training.tensors import arguments
 
 # Gross differences, such as a random number that the export takes for a constant; the exact proof follows the training.
 TOLERANCE = 1e-2
@@ -33,8 +34,8 @@ _ROWS_APART = "rows must not mix; BatchNorm does not mix them with track_running
 class Rehearsal:
     """A network run forwards, backwards and as ONNX on a few made up rows.
 
-    ``network`` takes ``num`` and ``cat``, ``None`` where there are no such columns, and uses those ``asked`` for; ``owner`` is
-    what messages call it. The methods raise ``ParameterError`` with the rule, what came and the way out.
+    ``network`` takes ``num``, ``cat`` and ``columns``, ``None`` where there are no such columns, and uses those ``asked`` for;
+    ``owner`` is what messages call it. The methods raise ``ParameterError`` with the rule, what came and the way out.
     """
 
     def __init__(self, network: nn.Module, schema: Schema, *, owner: str, asked: Sequence[str]) -> None:
@@ -104,6 +105,10 @@ class Rehearsal:
             codes = (torch.rand(n_rows, self.ingress.n_cat, generator=generator) * (highest + 1)).long()
             codes[:1], codes[1:2] = highest, 0
             found["cat"] = codes
+        for column in self.ingress.columns:
+            found[column.name] = torch.randn(n_rows, *column.shape, generator=generator)
+            # A missing image.
+            found[column.name][1:2] *= 0
         return found
 
     def _check_parts(self) -> None:
@@ -178,7 +183,7 @@ class Rehearsal:
         trial = copy.deepcopy(self.network).to(device).train()
         rows = {name: tensor.to(device) for name, tensor in self.rows(2).items()}
         try:
-            total = trial(**rows).sum()
+            total = trial(**arguments(rows)).sum()
             if total.requires_grad:
                 total.backward()
         except Exception as error:
@@ -198,8 +203,11 @@ class Rehearsal:
 
     def _export(self, shape: list[int]) -> bytes:
         """The network as a model."""
-        g, samples, types = GraphBuilder(), self.rows(1), {"num": "FLOAT", "cat": "INT64"}
-        inputs = {name: g.input(name, types[name], ["N", tensor.shape[1]]) for name, tensor in samples.items()}
+        g, samples = GraphBuilder(), self.rows(1)
+        inputs = {
+            name: g.input(name, "INT64" if name == "cat" else "FLOAT", ["N", *tensor.shape[1:]])
+            for name, tensor in samples.items()
+        }
         try:
             output = lower(g, self.network, inputs, samples)
         except UnsupportedError as why:
@@ -221,7 +229,7 @@ class Rehearsal:
         """The network's output without gradients."""
         try:
             with torch.no_grad():
-                output: Tensor = self.network(**rows)
+                output: Tensor = self.network(**arguments(rows))
         except OnnxlearnError:
             raise
         except Exception as error:
@@ -239,6 +247,11 @@ class Rehearsal:
                 there.append(f"{name} is [N, {width}]{below}")
             elif name in self.asked:
                 missing.append(f"{name} is None, since no column gives {what}: let forward do without")
+        if "columns" in self.asked and self.ingress.columns:
+            images = ", ".join(f"{column.name!r}: [N, {', '.join(map(str, column.shape))}]" for column in self.ingress.columns)
+            there.append(f"columns is {{{images}}}")
+        elif "columns" in self.asked:
+            missing.append("columns is None, since no column holds images: let forward do without")
         return f"of this table {' and '.join(there + missing)}"
 
 

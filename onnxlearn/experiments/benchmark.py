@@ -26,6 +26,7 @@ from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
 from onnxlearn.processes import require_alone
+from onnxlearn.remarks import Remark, collected, kept, note, told_together
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 
@@ -125,7 +126,7 @@ def benchmark(
     keys = [job.key for cell in cells for job in cell.jobs()]
     kept: dict[Key, Finished] = {}
     left = groups_left(cells, done, settings, own_order=opened is not None)
-    with progress_over(len(keys), len(done.keys() & keys), show=progress) as on_finished:
+    with told_together(), progress_over(len(keys), len(done.keys() & keys), show=progress) as on_finished:
         for finished in run_all(left, settings, opened, n_jobs):
             if finished.record.key in done:  # of a group of which others were left
                 continue
@@ -166,24 +167,35 @@ def run_all(
     Those that were under way when a process died are run again, one group at a time and after the others, and where it died of
     a group again, each by itself.
     """
-    run, task_of = partial(run_left, settings=settings, store=store), {group[0].key: task for group, task in calls}
+    run, task_of = partial(run_heard, settings=settings, store=store), {group[0].key: task for group, task in calls}
     again: deque[Group] = deque()
     for group, outcome in run_many(run, calls, n_jobs):
         if isinstance(outcome, Died):
             again.append(group)
         else:
-            yield from outcome
+            yield from _noted(*outcome)
     while again:
         group = again.popleft()
         task = task_of[group[0].key]
         [(_, outcome)] = run_many(run, [(group, task)], n_jobs)
         if not isinstance(outcome, Died):
-            yield from outcome
+            yield from _noted(*outcome)
         elif len(group) == 1:
             yield blame(group[0], task, outcome, settings, n_jobs)
         else:
             task_of |= {job.key: task for job in group}
             again.extend((job,) for job in group)
+
+
+def run_heard(group: Group, task: Task, *, settings: Settings, store: Store | None) -> tuple[list[Finished], list[Remark]]:
+    """As :func:`run_left`, with what there is to tell of images, which may have been read in another process."""
+    with kept():
+        return run_left(group, task, settings=settings, store=store), collected()
+
+
+def _noted(finished: list[Finished], said: list[Remark]) -> list[Finished]:
+    note(said)
+    return finished
 
 
 def run_left(group: Group, task: Task, *, settings: Settings, store: Store | None) -> list[Finished]:

@@ -89,9 +89,7 @@ class ImageColumn:
 
     def cell(self, row: int) -> Any:
         """A cell that tells where its image is, wherever that is looked for: relative paths with their folder."""
-        cell = self.cells[row]
-        is_path = isinstance(cell, str | os.PathLike) and cell != ""
-        return Path(self.folder) / cell if is_path and self.folder is not None else cell
+        return _located(self.cells[row], self.folder)
 
     def place(self, row: int) -> str:
         """What messages call an image."""
@@ -151,6 +149,11 @@ class ImageColumn:
         return _Part(self, numbers)
 
 
+def _located(cell: Any, folder: str | os.PathLike[str] | None) -> Any:
+    is_path = isinstance(cell, str | os.PathLike) and cell != ""
+    return Path(folder) / cell if is_path and folder is not None else cell
+
+
 class _Part:
     """Some cells of a column: what a process is sent."""
 
@@ -181,8 +184,10 @@ class _Part:
         )
 
     def _read_one(self, row: int, place: str, cell: Any, remarks: list[Remark]) -> Array | Problem | None:
+        own = f"{place}, {image_name(_located(cell, self.folder))}"
+
         def lost(what: str) -> None:
-            remarks.append(Remark(f"images that {what}", f"{place}, {image_name(cell)}"))
+            remarks.append(Remark(f"images that {what}", f"{place}, {image_name(cell)}", own))
 
         try:
             image = read_image(cell, self.config, folder=self.folder, lost=lost)
@@ -191,7 +196,9 @@ class _Part:
             if self.policy == "error":
                 raise ImageReadError(text) from error
             if self.policy == "missing":
-                remarks.append(Remark("images that cannot be read, and count as missing (policy=missing)", text))
+                remarks.append(
+                    Remark("images that cannot be read, and count as missing (the rule policy=missing of images)", text, own)
+                )
             return Problem(row, text)
         if image is not None and not image.any():
             lost("are black throughout, which counts as missing")

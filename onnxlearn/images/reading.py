@@ -43,6 +43,7 @@ MOST_PIXELS = 178_956_970
 
 _ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
 _MODES = _ALPHA | {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
+_TRANSPARENT = "are transparent in places, and seen in front of black"
 # What Pillow's decoders raise on damaged files.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error,
@@ -169,6 +170,8 @@ def _content_and_name(cell: Any) -> tuple[Any, str]:
 
 def _source(content: Any, folder: str | os.PathLike[str] | None) -> Path | io.BytesIO:
     if isinstance(content, (bytes, bytearray, memoryview)):
+        if not len(content):
+            raise ImageReadError("the file is empty: replace it, or give None for a missing image")
         return io.BytesIO(content)
     if not isinstance(content, (str, os.PathLike)):
         raise ImageReadError(
@@ -217,6 +220,11 @@ def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]
         raise ImageReadError("an image has one frame, this one has several: save one, or set the rule animated=first of images")
     if image.mode not in _MODES and not _is_16_bit(image):
         raise ImageReadError(f"an image has 8 or 16 bits a channel, this one has mode {image.mode!r}: scale it to 0..255 first")
+    if _is_deep(image):
+        if image.mode == "RGB" and "transparency" in image.info:
+            # Pillow would look for it among the upper eight bits alone.
+            raise ImageReadError("a transparent colour of 16 bits a channel is not read: save the image with an alpha channel")
+        lost("have 16 bits a channel, of which the upper eight count")
     image.load()
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         # Pillow would copy it.
@@ -231,15 +239,34 @@ def _too_large(width: int, height: int, config: ReadConfig) -> str:
 
 
 def _bomb(told: str) -> str:
-    """What Pillow says of a file that it takes for an attack, in our words."""
-    size = re.search(r"\((\d+) pixels\)", told)
-    return (
-        f"no image of more than {MOST_PIXELS} pixels is read, and this one has {size[1] if size else 'more'}: make it smaller"
-    )
+    """What Pillow says of a file that it takes for an attack, in our words: the file's header alone was read."""
+    n, most = re.findall(r"(\d+) pixels", told)
+    return f"Pillow opens no image of more than {most} pixels, which may be an attack, and this one has {n}: make it smaller"
 
 
 def _is_16_bit(image: Image.Image) -> bool:
-    return image.mode.startswith("I;16") and "transparency" not in image.info
+    """Whether it is decoded as grey of 16 bits, to which Pillow also brings what a PPM file says to be its brightest."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the file has 16 bits a channel. Of colours Pillow drops the lower eight: only its plan of decoding tells."""
+    tiles = getattr(image, "tile", ())
+    args = [arg for tile in tiles for arg in (tile.args if isinstance(tile.args, tuple) else (tile.args,))]
+    bits = any(isinstance(arg, str) and re.search(r";16[BLNS]", arg) for arg in args)
+    brightest = any(isinstance(arg, int) and arg > 255 for arg in args)
+    return _is_16_bit(image) or bits or (image.format == "PPM" and brightest)
+
+
+def _upper_eight(image: Image.Image, lost: Callable[[str], None]) -> Image.Image:
+    """Grey of 16 bits as grey of 8; one level may stand for what is transparent."""
+    from PIL import Image
+
+    levels = np.asarray(image)
+    holes = levels == image.info.get("transparency", -1)
+    if holes.any():
+        lost(_TRANSPARENT)
+    return Image.fromarray((np.where(holes, 0, levels) >> 8).astype(np.uint8))
 
 
 def _as_array(image: Image.Image, n_channels: int, lost: Callable[[str], None]) -> Array:
@@ -247,12 +274,11 @@ def _as_array(image: Image.Image, n_channels: int, lost: Callable[[str], None]) 
     from PIL import Image
 
     if _is_16_bit(image):
-        lost("have 16 bits a channel, of which the upper eight count")
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = _upper_eight(image, lost)
     if image.mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] != 255:
-            lost("are transparent in places, and seen in front of black")
+            lost(_TRANSPARENT)
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     if image.mode == "CMYK":
         lost("are CMYK, and made RGB without their colour profile")

@@ -96,6 +96,7 @@ def rules_for_every_row(given: ImageRules | Mapping[str, Any] | None) -> ImageRu
     rules = rules_of(given)
     if rules.policy == "skip":
         raise ParameterError(
-            "policy=skip leaves rows out of a task, and here every row is predicted: use policy=missing or policy=error"
+            "the rule policy=skip of images leaves rows out of a task, and here every row is predicted: "
+            "use policy=missing or policy=error"
         )
     return rules

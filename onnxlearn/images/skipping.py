@@ -37,8 +37,11 @@ def readable(feeds: Mapping[str, Any], rules: ImageRules) -> Array:
     for feed in images:
         column = dataclasses.replace(feed.ruled(rules).column, policy="skip")
         problems += problems_of(dataclasses.replace(feed, column=column))
-    note(Remark("images that cannot be read, and whose rows are left out (policy=skip)", problem.text) for problem in problems)
+    note(
+        Remark("images that cannot be read, and whose rows are left out (the rule policy=skip of images)", problem.text)
+        for problem in problems
+    )
     lost = {problem.row for problem in problems}
     if problems and len(lost) == n_rows:
-        raise DataError(f"no image can be read, and policy=skip leaves no row: {problems[0].text}")
+        raise DataError(f"no image can be read, and the rule policy=skip of images leaves no row: {problems[0].text}")
     return np.array([row for row in range(n_rows) if row not in lost], np.int64)

@@ -18,6 +18,7 @@ from onnxlearn.measures import Array
 from onnxlearn.model import Model, Table
 from onnxlearn.prediction import column_names
 from onnxlearn.progress import progress_steps
+from onnxlearn.remarks import told_together
 from onnxlearn.schema import Schema, Target
 from onnxlearn.wire.values import is_integer
 
@@ -98,6 +99,7 @@ class Dependence:
         return f"<Dependence{of} on {listing(self.columns)}: {size} values, {self.n_rows} rows>"
 
 
+@told_together()
 def partial_dependence(
     model: Model,
     data: Table,

@@ -17,6 +17,7 @@ from onnxlearn.measures import Array, Measure
 from onnxlearn.model import Model, Table
 from onnxlearn.plots.canvas import COLOURS, axes, drawn
 from onnxlearn.progress import progress_steps
+from onnxlearn.remarks import told_together
 from onnxlearn.statistics.result import Result
 from onnxlearn.wire.values import is_integer
 
@@ -86,6 +87,7 @@ class Importance(Result):
         return ax
 
 
+@told_together()
 def importance(
     model: Model,
     data: Table,

@@ -45,7 +45,7 @@ def readable_rows(columns: Sequence[ImageFeed]) -> Readable:
     lost = {problem.row for problem in problems}
     rows = np.array([row for row in range(n_rows) if row not in lost], np.int64)
     if not len(rows):
-        raise DataError(f"no image can be read, and policy=skip leaves no row: {problems[0].text}")
+        raise DataError(f"no image can be read, and the rule policy=skip of images leaves no row: {problems[0].text}")
     return Readable(rows, _told([problem.text for problem in problems]))
 
 
@@ -53,4 +53,8 @@ def _told(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     rest = [f"and {len(texts) - N_TOLD} more images"] if len(texts) > N_TOLD else []
-    return [f"{len(texts)} images cannot be read, and their rows are left out (policy=skip)", *texts[:N_TOLD], *rest]
+    return [
+        f"{len(texts)} images cannot be read, and their rows are left out (the rule policy=skip of images)",
+        *texts[:N_TOLD],
+        *rest,
+    ]

@@ -12,19 +12,25 @@ from onnxlearn_models.featureless import Featureless
 from onnxlearn_models.layers.embedding import CodeEmbedding
 from onnxlearn_models.mlp import MLP
 
+N_PIXELS = 24
+
 
 class Own(torch_nn.Module):
-    """What a user may bring: a network of numbers, categories, or both."""
+    """What a user may bring: a network of numbers, categories, images, or all of them."""
 
-    def __init__(self, n_num, cardinalities, n_outputs, width=8):
+    def __init__(self, n_num, cardinalities, columns, n_outputs, width=8):
         super().__init__()
         self.embedding = CodeEmbedding(cardinalities, [4] * len(cardinalities))
+        self.images = [column.name for column in columns]
         self.layers = torch_nn.Sequential(
-            torch_nn.Linear(n_num + 4 * len(cardinalities), width), torch_nn.Tanh(), torch_nn.Linear(width, n_outputs)
+            torch_nn.Linear(n_num + 4 * len(cardinalities) + N_PIXELS * len(columns), width),
+            torch_nn.Tanh(),
+            torch_nn.Linear(width, n_outputs),
         )
 
-    def forward(self, num=None, cat=None):
+    def forward(self, num=None, cat=None, columns=None):
         parts = ([] if num is None else [num]) + ([] if cat is None else [self.embedding(cat)])
+        parts += [columns[name].flatten(1)[:, :N_PIXELS] for name in self.images]
         return self.layers(torch.cat(parts, dim=1))
 
 
@@ -68,7 +74,7 @@ QUICK_OF = {
     "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
     # First steps are equally large for all weights, and may give levels the same ones.
     "linear": {"max_epochs": 8},
-    "module": {"module": Own},
+    "module": {"module": Own, **SMALL_IMAGES},
     "graph": {"graph": GRAPH, **SMALL_IMAGES, **SMALL_TEXTS},
     "cnn": {"width": 4, "n_convs": 1, **SMALL_IMAGES},
     "resnet": {"width": 4, "n_blocks": 1, **SMALL_IMAGES},

@@ -1,5 +1,6 @@
 """Every parameter that a learner accepts changes something: registering a learner is what tests it."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -23,35 +24,41 @@ from onnxlearn_models.vision.resnet import ResNetEncoder
 from onnxlearn_models.vision.sources import RESNETS
 
 
+def pixels(columns):
+    """What enters of the images."""
+    return [image.flatten(1) for image in (columns or {}).values()]
+
+
 class Own(nn.Module):
     """What a user may bring."""
 
-    def __init__(self, n_num, cardinalities, n_outputs, width=4):
+    def __init__(self, n_num, cardinalities, columns, n_outputs, width=4):
         super().__init__()
         self.embedding = CodeEmbedding(cardinalities, [2] * len(cardinalities))
-        parts = [nn.Linear(n_num + 2 * len(cardinalities), width), nn.Tanh(), nn.Dropout(0.5), nn.BatchNorm1d(width)]
+        d_images = sum(math.prod(column.shape) for column in columns)
+        parts = [nn.Linear(n_num + 2 * len(cardinalities) + d_images, width), nn.Tanh(), nn.Dropout(0.5), nn.BatchNorm1d(width)]
         self.layers = nn.Sequential(*parts, nn.Linear(width, n_outputs))
 
-    def forward(self, num, cat):
-        return self.layers(torch.cat([num, self.embedding(cat)], dim=1))
+    def forward(self, num, cat, columns):
+        return self.layers(torch.cat([num, self.embedding(cat), *pixels(columns)], dim=1))
 
 
 class Other(Own):
     """The same with another activation."""
 
-    def __init__(self, n_num, cardinalities, n_outputs):
-        super().__init__(n_num, cardinalities, n_outputs)
+    def __init__(self, n_num, cardinalities, columns, n_outputs):
+        super().__init__(n_num, cardinalities, columns, n_outputs)
         self.layers[1] = nn.ReLU()
 
 
 class Numbers(Own):
     """One that asks for no codes."""
 
-    def __init__(self, n_num, n_outputs):
-        super().__init__(n_num, (), n_outputs)
+    def __init__(self, n_num, columns, n_outputs):
+        super().__init__(n_num, (), columns, n_outputs)
 
-    def forward(self, num):
-        return self.layers(num)
+    def forward(self, num, columns):
+        return self.layers(torch.cat([num, *pixels(columns)], dim=1))
 
 
 def half(epoch):

@@ -30,12 +30,17 @@ def bomb(width: int, height: int) -> bytes:
     return raw_png(width, height, depth=8, colour=2, rows=b"")
 
 
-def raw_png(width: int, height: int, *, depth: int, colour: int, rows: bytes) -> bytes:
+def raw_png(width: int, height: int, *, depth: int, colour: int, rows: bytes, key: bytes = b"") -> bytes:
+    """``key``: the level or colour that stands for what is transparent."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+    transparent = chunk(b"tRNS", key) if key else b""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + transparent + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
 
 
 def animated(kind: str) -> bytes:

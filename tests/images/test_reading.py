@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +152,8 @@ def test_bombs_are_refused_undecoded() -> None:
             read_image(bomb(width, height))
     # Beyond that no rule helps, and none is named.
     with pytest.raises(
-        ImageReadError, match=f"no image of more than {MOST_PIXELS} .* this one has 930000000: make it smaller$"
+        ImageReadError,
+        match=f"^bytes: Pillow opens no image of more than {MOST_PIXELS} .* this one has 930000000: make it smaller$",
     ):
         read_image(bomb(30_000, 31_000))
     with pytest.raises(ImageReadError, match=r"at most 50 pixels, this one 9 x 6"):
@@ -198,7 +202,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         (np.zeros(8, np.uint8), r"not \[8\]"),
         (np.zeros((0, 8, 3), np.uint8), r"at least one pixel, not shape \[0, 8, 3\]: None stands"),
         (7, r"cell: an image is a path, bytes, .*, not int"),
-        (b"", r"bytes: an image is a file of"),
+        (b"no image", r"bytes: an image is a file of"),
     ],
 )
 def test_cells_that_are_no_images(cell: object, message: str) -> None:
@@ -218,8 +222,9 @@ def test_a_larger_image_is_read_where_the_rule_allows_it() -> None:
 
 def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    with pytest.raises(ImageReadError, match=r"a.png': the file is empty: replace it"):
-        read_image("a.png", folder=tmp_path)
+    for cell in ("a.png", b"", {"bytes": b"", "path": "a.png"}):
+        with pytest.raises(ImageReadError, match=r"(a.png'|bytes): the file is empty: replace it"):
+            read_image(cell, folder=tmp_path)
 
 
 RED = np.full((4, 5, 3), (255, 0, 0), np.uint8)
@@ -244,6 +249,51 @@ def test_what_is_lost_is_told_and_what_is_left_is_right(what: str) -> None:
     assert lost[0].startswith(what)
 
 
+DEEP = {
+    "PNG, grey": raw_png(2, 1, depth=16, colour=0, rows=b"\0\xff\xff\x80\x00"),
+    "PNG, grey and alpha": raw_png(2, 1, depth=16, colour=4, rows=b"\0\xff\xff\xff\xff\x80\x00\xff\xff"),
+    "PNG, colour": raw_png(2, 1, depth=16, colour=2, rows=b"\0" + b"\xff\xff" * 3 + b"\x80\x00" * 3),
+    "PNG, colour and alpha": raw_png(2, 1, depth=16, colour=6, rows=b"\0" + b"\xff\xff" * 4 + b"\x80\x00" * 3 + b"\xff\xff"),
+    "PPM, grey": b"P5\n2 1\n65535\n\xff\xff\x80\x00",
+    "PPM, grey up to 1000": b"P5\n2 1\n1000\n\x03\xe8\x01\xf4",
+    "PPM, colour": b"P6\n2 1\n65535\n" + b"\xff\xff" * 3 + b"\x80\x00" * 3,
+    "PPM, as text": b"P3\n2 1\n65535\n65535 65535 65535 32768 32768 32768\n",
+    "TIFF, grey": encoded(Image.fromarray(np.array([[65535, 32768]], np.uint16)), "TIFF"),
+}
+
+
+def bmp_of_16_bits_a_pixel() -> bytes:
+    """Five or six bits a channel: nothing of these is lost."""
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    header = struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 70, 0, 0, 66) + header + masks + b"\xff\xff\0\0"
+
+
+def test_nothing_is_told_of_other_plans_of_decoding() -> None:
+    lost: list[str] = []
+    white = np.full((1, 1, 3), 255, np.uint8)
+    for data in (bmp_of_16_bits_a_pixel(), b"P1\n1 1\n0\n", b"P4\n1 1\n\0", b"P2\n1 1\n255\n255\n", b"P2\n1 1\n100\n100\n"):
+        np.testing.assert_array_equal(read_image(data, lost=lost.append), white)
+    assert lost == []
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_16_bits_are_told_in_every_format(kind: str) -> None:
+    lost: list[str] = []
+    np.testing.assert_array_equal(read_image(DEEP[kind], lost=lost.append), [[[255] * 3, [128] * 3]])
+    assert lost == ["have 16 bits a channel, of which the upper eight count"]
+
+
+def test_a_transparent_level_of_16_bits_is_seen_in_front_of_black() -> None:
+    lost: list[str] = []
+    levels = raw_png(2, 1, depth=16, colour=0, rows=b"\0\xff\xff\xff\xfe", key=b"\xff\xff")
+    np.testing.assert_array_equal(read_image(levels, GREY, lost=lost.append), [[[0], [255]]])
+    assert lost[1:] == ["are transparent in places, and seen in front of black"]
+    colours = raw_png(1, 1, depth=16, colour=2, rows=b"\0" + b"\xff\xff" * 3, key=b"\xff\xff" * 3)
+    with pytest.raises(ImageReadError, match="a transparent colour of 16 bits a channel is not read: save the image with an"):
+        read_image(colours)
+
+
 def test_nothing_is_told_where_nothing_is_lost() -> None:
     lost: list[str] = []
     opaque = np.dstack([RED, np.full((4, 5), 255, np.uint8)])
@@ -259,3 +309,13 @@ def test_nothing_is_told_where_nothing_is_lost() -> None:
     assert lost == []
     read_image(RED, GREY, lost=lost.append)
     assert lost == ["have colours, and are made grey"]
+
+
+def test_threads_that_read_leave_the_filters_of_warnings_as_they_were() -> None:
+    cell = png(pixels(40, 40))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(read_image, [cell] * 2_000))
+        assert warnings.filters == before

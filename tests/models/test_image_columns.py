@@ -146,7 +146,7 @@ def test_rows_that_are_skipped_are_told(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="skip")
     task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
     assert task.n_rows == N - 2
-    assert "2 images cannot be read, and their rows are left out (policy=skip)" in task.notes
+    assert "2 images cannot be read, and their rows are left out (the rule policy=skip of images)" in task.notes
     assert any("row 4, 'nowhere.png'" in note for note in task.notes)
     with pytest.raises(ParameterError, match="every row is predicted: use policy=missing or policy=error"):
         model.predict(broken, images=rules)
@@ -156,7 +156,8 @@ def test_images_may_count_as_missing(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="missing")
     missing = broken.assign(photo=broken["photo"].replace({"nowhere.png": None, "broken.png": None}))
     with pytest.warns(
-        RowsWarning, match=r"cannot be read, and count as missing \(policy=missing\): 2, the first in .* row 4, 'no"
+        RowsWarning,
+        match=r"cannot be read, and count as missing \(the rule policy=missing of images\): 2, the first in .* row 4, 'no",
     ):
         got = model.predict(broken, images=rules).prob
     with pytest.warns(RowsWarning, match="are missing, as none was in training: 2, the first in column 'photo', row 4"):
@@ -180,6 +181,30 @@ def test_what_is_lost_in_reading_is_told_once_with_its_count(frame, folder, mode
         assert [str(each.message).partition(", the first")[0] for each in told] == [
             "images that are black throughout, which counts as missing: 3"
         ]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_what_is_lost_is_told_once_of_a_resampling_on_any_processes(frame, folder, n_jobs):
+    night = frame.assign(photo=frame["photo"].astype(object))
+    for row in (9, 2, 11):
+        night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
+    rows = ol.Task.from_frame(night, "side", kinds={"photo": "image"}, images={"folder": folder})
+    with pytest.warns(RowsWarning) as told:
+        ol.resample(rows, learner(max_epochs=1), ol.CV(folds=2), measures=["acc"], n_jobs=n_jobs)
+    assert [str(each.message) for each in told if issubclass(each.category, RowsWarning)] == [
+        "images that are black throughout, which counts as missing: 3, the first in column 'photo', row 2, array"
+    ]
+
+
+def test_what_is_lost_is_told_once_of_an_importance(frame, folder, model):
+    night = pd.concat([frame] * 4, ignore_index=True).astype({"photo": object})
+    for row in (2, 200):
+        night.at[row, "photo"] = np.zeros((5, 5), np.uint8)
+    with pytest.warns(RowsWarning) as told:
+        ol.importance(model, night, images={"folder": folder}, progress=False)
+    assert [str(each.message).partition(", the first")[0] for each in told] == [
+        "images that are black throughout, which counts as missing: 2"
+    ]
 
 
 def test_images_of_one_size_alone(frame, folder):
@@ -285,7 +310,7 @@ def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, 
     broken[[name for name in broken if name != "photo"]].assign(photo=broken["photo"]).to_csv(path, index=False)
     rules = {"folder": folder, "policy": "skip"}
     kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
-    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(policy=skip\): 2, the first in "):
+    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(the rule policy=skip of images\): 2, the first in "):
         scores = evaluate_file(model, path, images=rules)
     assert scores == pytest.approx(model.predict(kept).scores(list(scores)))
     with pytest.raises(ParameterError, match="here every row is predicted: use policy=missing"):

@@ -235,9 +235,9 @@ def test_values_reach_the_function_as_they_are(task):
         (3, {}, "a learner is made from its name, or from a function, a class or an instance of a network; this is a value of type int"),
         (functools.partial(Numbers, width=3), {}, r"not a value of type partial; what a functools\.partial would fill in is given as"),
         (dict, {}, r"module= takes a class of networks, an nn\.Module; dict is none"),
-        (nn.Linear, {}, r"Linear\.forward asks for 'input'; by the names of its arguments it can ask for num, .* and cat, "),
+        (nn.Linear, {}, r"Linear\.forward asks for 'input'; by the names of its arguments it can ask for num, .* and columns, "),
         (nn.Sequential(nn.Linear(3, 2)), {}, r"Sequential\.forward asks for 'input'"),
-        (nn.Module, {}, r"Module\.forward asks for no tensor by name; give it the arguments num, cat or both"),
+        (nn.Module, {}, r"Module\.forward asks for no tensor by name; give it some of the arguments num, cat and columns"),
     ],
 )  # fmt: skip
 def test_what_is_refused_at_once(what, params, line):
