@@ -310,7 +310,7 @@ def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, 
     broken[[name for name in broken if name != "photo"]].assign(photo=broken["photo"]).to_csv(path, index=False)
     rules = {"folder": folder, "policy": "skip"}
     kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
-    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(the rule policy=skip of images\): 2, the first in "):
+    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(.*policy=skip.*\): 2, the first in "):
         scores = evaluate_file(model, path, images=rules)
     assert scores == pytest.approx(model.predict(kept).scores(list(scores)))
     with pytest.raises(ParameterError, match="here every row is predicted: use policy=missing"):

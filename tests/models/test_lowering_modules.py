@@ -288,8 +288,8 @@ OF_TOKENS = {
         lambda x, part: part(x, x, x, attn_mask=torch.stack([x[:, :, :5] > 9] * 2, 1).flatten(0, 1))[0],
         nn.MultiheadAttention(8, 2, batch_first=True),
     ),
-    "attention with padded keys": (
-        lambda x, part: part(x, x, x, key_padding_mask=x[:, :, 0] > 9)[0], nn.MultiheadAttention(8, 2, batch_first=True),
+    "attention with numbers added to padded keys": (
+        lambda x, part: part(x, x, x, key_padding_mask=x[:, :, 0])[0], nn.MultiheadAttention(8, 2, batch_first=True),
     ),
     "attention over the batch": (lambda x, part: part(x, x, x)[0], nn.MultiheadAttention(8, 2)),
 }  # fmt: skip

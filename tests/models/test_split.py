@@ -61,11 +61,11 @@ def test_nothing():
     assert hold_out(task, None, 0) == (task, None)
 
 
-def test_a_task_is_no_validation_table():
-    task = make_task()
-    with pytest.raises(ParameterError, match=r"validation takes a table, .*: use validation=other\.frame$"):
-        MLP(validation=task)
-    assert MLP(validation=task.frame).values["validation"] is task.frame
+def test_a_task_stands_for_its_table():
+    task, other = make_task().split(0.3)
+    of_task, of_table = (MLP(validation=each, max_epochs=1, seed=0) for each in (other, other.frame))
+    assert of_task.to_dict() == of_table.to_dict()
+    assert of_task.fit(task, progress=False).to_bytes() == of_table.fit(task, progress=False).to_bytes()
 
 
 def test_an_error_that_quotes_a_task_is_one_line():
