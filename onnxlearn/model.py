@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from onnxlearn.errors import DataError, ModelFileError, OnnxlearnError, Paramete
 from onnxlearn.files.outputs import atomic_path
 from onnxlearn.guard import MAX_BYTES, require_harmless
 from onnxlearn.images.feed import ruled
-from onnxlearn.images.rules import ImageRules, rules_for_every_row
+from onnxlearn.images.rules import ImageRules, rules_for_every_row, rules_of
 from onnxlearn.measures import Array, Measure
 from onnxlearn.metadata import read_chunk_rows, read_metadata, read_schema
 from onnxlearn.prediction import Prediction, class_array, column_names, one_row
@@ -151,11 +152,11 @@ class Model:
         with told_together():
             return self._predict(table, rules_for_every_row(images))
 
-    def _predict(self, table: Table, rules: ImageRules) -> Prediction:
+    def _predict(self, table: Table, rules: ImageRules, *, need_truth: bool = False) -> Prediction:
         if isinstance(table, str | Path):
             from onnxlearn.files.stream import collect
 
-            return collect(self, table, images=rules)
+            return collect(self, table, images=rules, need_truth=need_truth)
         from onnxlearn.task import Task
 
         if isinstance(table, Task):
@@ -165,7 +166,23 @@ class Model:
             from onnxlearn.files.stream import predict_reader
 
             return predict_reader(self, ArrowTable(table), images=rules)
-        return self._predict_frame(as_frame(table), rules)
+        frame = as_frame(table)
+        if rules.policy == "skip":
+            return self._predict_frame(self._readable(frame, rules), dataclasses.replace(rules, policy="error"))
+        return self._predict_frame(frame, rules)
+
+    def _readable(self, frame: pd.DataFrame, rules: ImageRules) -> pd.DataFrame:
+        """The rows whose images can be read. Raises: DataError where there are none."""
+        from onnxlearn.images.skipping import readable
+
+        require_features(self.schema, frame.columns)
+        images = {
+            column.name: series_array(unique_column(frame, column.name), column) for column in self.schema.of_kind("image")
+        }
+        rows = readable(images, rules) if images else np.arange(len(frame))
+        if len(frame) and not len(rows):
+            raise DataError("no image can be read, and the rule policy=skip of images leaves no row")
+        return frame.iloc[rows]
 
     def predict_one(self, row: Mapping[str, object], *, images: ImageRules | Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Predict one row given as a dict of every feature; ``None`` is a missing value, other keys are ignored.
@@ -236,11 +253,14 @@ class Model:
     ) -> float | dict[str, float]:
         """Predict and score a table that has the target: one measure's value, or those of several or the usual ones by name.
 
-        A model trained with weights needs the weight column here too. ``images`` as in :meth:`predict`.
+        A model trained with weights needs the weight column here too. ``images`` as in :meth:`predict`; with the policy
+        ``skip`` rows are left out whose images cannot be read.
 
         Raises: DataError, UnknownNameError, ParameterError.
         """
-        return self.predict(table, images=images).score(*measures)
+        # Unlike a prediction, a score may leave rows out.
+        with told_together():
+            return self._predict(table, rules_of(images), need_truth=True).score(*measures)
 
     def save(self, path: str | Path) -> None:
         """Write the file: whole or not at all.

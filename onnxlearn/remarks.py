@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import re
 import threading
 import warnings
@@ -31,16 +32,11 @@ class Remark:
 
 
 class _Heard:
-    """Remarks since somebody began to listen."""
+    """Remarks since somebody began to listen; threads that work for one add to the same."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.listeners = 0
         self.places: dict[str, dict[str, str]] = {}
-
-    def count(self, more: int) -> None:
-        with self.lock:
-            self.listeners += more
 
     def add(self, remarks: Iterable[Remark]) -> None:
         with self.lock:
@@ -54,15 +50,25 @@ class _Heard:
             found, self.places = self.places, {}
         return found
 
+    def tell(self, stacklevel: int) -> None:
+        for what, places in self.taken().items():
+            count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
+            text = f"{what}: {count}, the first in {min(places.values(), key=_order)}"
+            warnings.warn(text, RowsWarning, stacklevel=stacklevel + 1)
 
-_HEARD = _Heard()
+
+# Who listens here: threads of one's own hear by contextvars.copy_context().
+_HEARD: contextvars.ContextVar[_Heard | None] = contextvars.ContextVar("heard", default=None)
 
 
 def note(remarks: Iterable[Remark]) -> None:
     """Take note of what was seen; it is told at once where nobody tells it together (:func:`told_together`)."""
-    _HEARD.add(remarks)
-    if not _HEARD.listeners:
-        _tell(stacklevel=3)
+    if (heard := _HEARD.get()) is not None:
+        heard.add(remarks)
+        return
+    alone = _Heard()
+    alone.add(remarks)
+    alone.tell(stacklevel=3)
 
 
 @contextlib.contextmanager
@@ -75,45 +81,41 @@ def told_together() -> Iterator[None]:
     >>> str(said[0].message)
     "black images: 2, the first in column 'x', row 3"
     """
-    _HEARD.count(1)
-    try:
+    if _HEARD.get() is not None:
         yield
-    finally:
-        _HEARD.count(-1)
-        if not _HEARD.listeners:
-            _tell(stacklevel=4)
-
-
-def collected() -> list[Remark]:
-    """What was noted and not told yet, which is forgotten: a process gives it to the one that asked it to read."""
-    return [Remark(what, where, cell) for what, places in _HEARD.taken().items() for cell, where in places.items()]
-
-
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Inside nothing is told: it waits for :func:`collected`."""
-    _HEARD.count(1)
-    try:
-        yield
-    finally:
-        _HEARD.count(-1)
-
-
-@contextlib.contextmanager
-def untold() -> Iterator[None]:
-    """What is noted inside is forgotten: of cells that are none of the user's."""
-    before = _HEARD.taken()
-    with kept():
+        return
+    with _listening() as heard:
         try:
             yield
         finally:
-            _HEARD.places = before
+            heard.tell(stacklevel=4)
 
 
-def _tell(*, stacklevel: int) -> None:
-    for what, places in _HEARD.taken().items():
-        count = len(places) if len(places) < MOST_COUNTED else f"{MOST_COUNTED} or more"
-        warnings.warn(f"{what}: {count}, the first in {min(places.values(), key=_order)}", RowsWarning, stacklevel=stacklevel)
+@contextlib.contextmanager
+def kept() -> Iterator[list[Remark]]:
+    """Inside nothing is told; the list has all of it afterwards: a process gives it to the one that asked it to work.
+
+    >>> with kept() as remarks:
+    ...     note([Remark("black images", "column 'x', row 3")])
+    >>> remarks
+    [Remark(what='black images', where="column 'x', row 3", cell="column 'x', row 3")]
+    """
+    remarks: list[Remark] = []
+    with _listening() as heard:
+        yield remarks
+        remarks += [Remark(what, where, cell) for what, places in heard.taken().items() for cell, where in places.items()]
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[_Heard]:
+    heard = _Heard()
+    token = _HEARD.set(heard)
+    try:
+        yield heard
+    finally:
+        # A generator may be closed elsewhere than where it began.
+        with contextlib.suppress(ValueError):
+            _HEARD.reset(token)
 
 
 def _order(where: str) -> list[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxlearn.errors import ModelFileError
 from onnxlearn.images.feed import ImageFeed
-from onnxlearn.remarks import untold
+from onnxlearn.remarks import kept
 from onnxlearn.schema import MISSING_INT64, Column, Schema
 from onnxlearn.wire.feeds import Feeds
 from onnxlearn.wire.form import image_shape
@@ -125,7 +125,8 @@ def verify(
     if told is None:
         raise ModelFileError(f"{source} has no rows to verify it with: it was made by another program or an older onnxlearn")
     feeds, expected = _read(told, schema, source)
-    with untold():
+    # Of rows that are none of the user's.
+    with kept():
         outputs = predict(feeds)
     missing = [name for name in expected if name not in outputs]
     if missing:

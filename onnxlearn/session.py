@@ -106,9 +106,10 @@ def _for_each(work: Callable[[int], None], items: Sequence[int], n_threads: int)
         return
     from concurrent.futures import ThreadPoolExecutor
 
+    context = contextvars.copy_context()
     with ThreadPoolExecutor(n_threads) as pool:
-        # Asking for the results is what raises the errors.
-        list(pool.map(work, items))
+        # What is noted there is heard here. Asking for the results is what raises the errors.
+        list(pool.map(lambda item: context.copy().run(work, item), items))
 
 
 def chunk_size(feeds: Mapping[str, np.ndarray[Any, Any]], most: int = CHUNK_ROWS) -> int:

@@ -166,6 +166,7 @@ class Task:
         Raises ``ColumnNotFoundError`` for a column that is not there, ``DataTypeError`` for values that cannot be used,
         ``DataError`` for a table that makes no task. Warns with ``TaskWarning`` where a column is taken for an identifier.
         """
+        _require_images(images, kinds)
         roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
         return cls._make(
             df, roles, name=name, type=type, positive=positive, kinds=kinds, levels=levels, strict_bool=strict_bool,
@@ -202,6 +203,7 @@ class Task:
         """
         from onnxlearn.files.tables import na_cells, read_whole, table_name
 
+        _require_images(images, kinds)
         roles = Roles.of(target, group=group, stratum=stratum, weight=weight, order=order, id=id, ignore=ignore)
         check_mapping("kinds", kinds)
         numeric = [column for column, kind in (kinds or {}).items() if kind == "numeric"]
@@ -236,10 +238,12 @@ class Task:
         if cls._type != "auto" and type not in ("auto", cls._type):
             raise DataError(f"{cls.__name__} makes tasks of type {cls._type!r}, not {type!r}; use Task.from_frame")
         options |= {"type": cls._type if type == "auto" else type, "images": images}
-        if images.policy == "skip":
+        skipped: list[str] = []
+        if images.policy == "skip" and "image" in (options["kinds"] or {}).values():
             df, where, skipped = _readable(df, images, where, options["kinds"] or {})
             notes = [*notes, *skipped]
         schema, all_notes, warned = make_schema(df, roles, where=where, notes=notes, **options)
+        warned = [*skipped[:1], *warned]
         images = dataclasses.replace(images, policy="error") if images.policy == "skip" else images
         arrays = _Arrays.read(df, schema, where, images)
         task = _TASK_TYPES[schema.target.type](df, schema, all_notes, images=images, _arrays=arrays)
@@ -388,6 +392,15 @@ _TASK_TYPES: dict[str, type[Task]] = {"classification": ClassificationTask, "reg
 def _digest(task: Task) -> Any:
     """Of a task that is a parameter its table."""
     return to_json(task.frame)
+
+
+def _require_images(rules: object, kinds: Mapping[str, str] | None) -> None:
+    """Raise ``ParameterError`` where rules of images are given and no column is one."""
+    if rules is not None and isinstance(kinds, Mapping | None) and "image" not in (kinds or {}).values():
+        raise ParameterError(
+            "images= (--images) says how images are read, and no column is one: say which, kinds={'photo': 'image'} "
+            "(--kind photo=image), or leave it out"
+        )
 
 
 def _readable(

@@ -27,7 +27,12 @@ def bench(
     ] = None,
     batch: Annotated[
         list[int] | None,
-        typer.Option("--batch", metavar="N", min=1, help="Rows a call. Repeatable; 1, 32, 1000 and 10000 if not given."),
+        typer.Option(
+            "--batch",
+            metavar="N",
+            min=1,
+            help="Rows a call. Repeatable; 1, 32, 1000 and 10000 if not given (of images 1 and 32).",
+        ),
     ] = None,
     threads: Annotated[
         list[int] | None,
@@ -55,7 +60,6 @@ def bench(
     same network in torch beside it; and what a fresh process takes to load the file.
     """
     from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
-    from onnxlearn.inference.bench import BATCH_SIZES
     from onnxlearn.inference.bench import bench as measure
 
     models = [model, *(against or [])]
@@ -72,7 +76,7 @@ def bench(
         temporary = files.enter_context(atomic_path(as_json)) if as_json is not None else None
         draw = files.enter_context(figure_file(plot, *models, *given))
         found = measure(
-            models, data, batch_sizes=batch or BATCH_SIZES, n_threads=threads, providers=chosen, seconds=seconds,
+            models, data, batch_sizes=batch, n_threads=threads, providers=chosen, seconds=seconds,
             torch=torch, starts=starts, format=format_, images=image_rules(images),
         )  # fmt: skip
         if temporary is not None:

@@ -26,7 +26,7 @@ from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
 from onnxlearn.processes import require_alone
-from onnxlearn.remarks import Remark, collected, kept, note, told_together
+from onnxlearn.remarks import Remark, kept, note, told_together
 from onnxlearn.resampling import Resampling, Splits
 from onnxlearn.task import Task
 
@@ -189,8 +189,9 @@ def run_all(
 
 def run_heard(group: Group, task: Task, *, settings: Settings, store: Store | None) -> tuple[list[Finished], list[Remark]]:
     """As :func:`run_left`, with what there is to tell of images, which may have been read in another process."""
-    with kept():
-        return run_left(group, task, settings=settings, store=store), collected()
+    with kept() as remarks:
+        finished = run_left(group, task, settings=settings, store=store)
+    return finished, remarks
 
 
 def _noted(finished: list[Finished], said: list[Remark]) -> list[Finished]:

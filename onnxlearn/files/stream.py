@@ -112,6 +112,8 @@ def predict_reader(
         kept = dataclasses.replace(images, policy="error") if images.policy == "skip" else images
         outputs = model.predict_feeds(ruled(feeds, kept, model.schema))
         predictions.append(model.to_prediction(outputs, truth=truth, weights=weights, no_truth=why))
+    if images.policy == "skip" and not any(map(len, predictions)):
+        raise DataError("no image can be read, and the rule policy=skip of images leaves no row")
     return _joined(predictions)
 
 

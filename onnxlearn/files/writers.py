@@ -97,6 +97,8 @@ def texts(values: NDArray[Any] | Sequence[object]) -> list[str]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        raise OutputError("CSV holds no bytes, such as those of images: write Parquet (.parquet), or leave the column out")
     if value is None or value != value:
         return ""
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -83,8 +83,8 @@ class Readers:
         except broken as error:
             self.close()
             raise DataError(
-                "a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs, smaller batches or a "
-                "lower max_pixels"
+                "a process that decodes images was ended, by lack of memory as a rule: fewer processes (image_workers), "
+                "smaller batches (batch_size), or set the rule max_pixels=... of images"
             ) from error
         finally:
             _give_up(waiting)

@@ -20,11 +20,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -41,7 +41,12 @@ FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 # Beyond this Pillow takes a file for an attack, whoever wants to read it.
 MOST_PIXELS = 178_956_970
 
+# As long as a path may be.
+LONGEST_PATH = 1024
+
 _ALPHA = frozenset({"LA", "PA", "RGBA", "RGBa"})
+# Where Pillow looks for what a camera noted.
+_NOTES = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 _MODES = _ALPHA | {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
 _TRANSPARENT = "are transparent in places, and seen in front of black"
 # What Pillow's decoders raise on damaged files.
@@ -116,13 +121,17 @@ def image_name(cell: Any) -> str:
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether a cell holds no image: ``None``, NaN, ``pandas.NA`` or an empty path.
+    """Whether a cell holds no image: ``None``, NaN, ``pandas.NA``, an empty path, or a dictionary of nothing else.
 
     >>> is_missing(float("nan")), is_missing(""), is_missing(b"")
     (True, True, False)
     """
+    if hasattr(cell, "as_py"):
+        cell = cell.as_py()
     if cell is None or type(cell).__name__ == "NAType":
         return True
+    if isinstance(cell, Mapping):
+        return is_missing(cell.get("bytes")) and is_missing(cell.get("path"))
     return cell == "" if isinstance(cell, str) else isinstance(cell, float) and cell != cell
 
 
@@ -156,19 +165,25 @@ def require_pillow() -> None:
         raise MissingExtraError.of("pillow", "images", "reading images") from error
 
 
+def _shown(path: Any) -> str:
+    """A path for a message; of a text that is none its beginning."""
+    text = str(path)
+    return repr(text) if len(text) <= LONGEST_PATH else f"{text[:40]!r}..."
+
+
 def _content_and_name(cell: Any) -> tuple[Any, str]:
     """What holds the image, and what a message calls it."""
     if hasattr(cell, "as_py"):
         cell = cell.as_py()
     if isinstance(cell, Mapping):
         data, path = cell.get("bytes"), cell.get("path")
-        return (path if is_missing(data) else data), ("bytes" if is_missing(path) else repr(str(path)))
+        return (path if is_missing(data) else data), ("bytes" if is_missing(path) else _shown(path))
     if isinstance(cell, (str, os.PathLike)):
-        return cell, repr(str(cell))
+        return cell, _shown(cell)
     return cell, "array" if isinstance(cell, np.ndarray) else "bytes" if isinstance(cell, bytes) else "cell"
 
 
-def _source(content: Any, folder: str | os.PathLike[str] | None) -> Path | io.BytesIO:
+def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.BytesIO:
     if isinstance(content, (bytes, bytearray, memoryview)):
         if not len(content):
             raise ImageReadError("the file is empty: replace it, or give None for a missing image")
@@ -177,16 +192,24 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> Path | io.By
         raise ImageReadError(
             f"an image is a path, bytes, a dictionary with 'bytes' or 'path', or a uint8 array, not {type(content).__name__}"
         )
+    path = os.path.join(folder or "", os.fspath(content))  # noqa: PTH118  (a Path costs as much as opening the file)
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        found = None
     # A pipe or a device would be waited for, or never end.
-    path = Path(folder or "") / os.fspath(content)
-    if "\0" in str(path) or not path.is_file():
-        raise ImageReadError(f"there is no file {str(path)!r}: correct the path, or set the rule folder=... of images")
-    if not path.stat().st_size:
+    if found is None or not stat.S_ISREG(found.st_mode):
+        if len(path) > LONGEST_PATH:
+            raise ImageReadError(
+                "a text so long is no path; images in base64 are taken by servers alone: give bytes, or a path"
+            )
+        raise ImageReadError(f"there is no file {path!r}: correct the path, or set the rule folder=... of images")
+    if not found.st_size:
         raise ImageReadError("the file is empty: replace it")
     return path
 
 
-def _from_file(source: Path | io.BytesIO, config: ReadConfig, lost: Callable[[str], None]) -> Array:
+def _from_file(source: str | io.BytesIO, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     require_pillow()
     from PIL import Image, UnidentifiedImageError
 
@@ -226,7 +249,9 @@ def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]
             raise ImageReadError("a transparent colour of 16 bits a channel is not read: save the image with an alpha channel")
         lost("have 16 bits a channel, of which the upper eight count")
     image.load()
-    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+    # Nearly all files have none of these, and asking for the notes costs as much as decoding a small one.
+    noted = image.format in ("TIFF", "MPO") or not _NOTES.isdisjoint(image.info)
+    if not noted or image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         # Pillow would copy it.
         return _as_array(image, config.channels, lost)
     return _as_array(ImageOps.exif_transpose(image), config.channels, lost)
@@ -304,6 +329,7 @@ def _from_array(array: Array, config: ReadConfig, lost: Callable[[str], None]) -
         raise ImageReadError(f"an array of an image is uint8 (0..255), not {array.dtype}: {convert}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         hint = "array.transpose(1, 2, 0)" if array.ndim == 3 and array.shape[0] in (1, 3, 4) else "the channels come last"
+        hint = "the bytes of a file are given as bytes(array)" if array.ndim == 1 else hint
         shapes = "[H, W], [H, W, 1], [H, W, 3] or [H, W, 4]"
         raise ImageReadError(f"an array of an image has shape {shapes}, not {list(array.shape)}: {hint}")
     if array.size == 0:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from onnxlearn.errors import DataError
 from onnxlearn.images.column import Problem
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.reading import Array
@@ -27,10 +26,7 @@ def problems_of(feed: ImageFeed) -> list[Problem]:
 
 
 def readable(feeds: Mapping[str, Any], rules: ImageRules) -> Array:
-    """The numbers of the rows whose images can all be read, int64 ``[n]``; it is told which cannot.
-
-    Raises: DataError where no row is left.
-    """
+    """The numbers of the rows whose images can all be read, int64 ``[n]``; it is told which cannot."""
     images = [feed for feed in feeds.values() if isinstance(feed, ImageFeed)]
     n_rows = len(next(iter(feeds.values())))
     problems: list[Problem] = []
@@ -42,6 +38,4 @@ def readable(feeds: Mapping[str, Any], rules: ImageRules) -> Array:
         for problem in problems
     )
     lost = {problem.row for problem in problems}
-    if problems and len(lost) == n_rows:
-        raise DataError(f"no image can be read, and the rule policy=skip of images leaves no row: {problems[0].text}")
     return np.array([row for row in range(n_rows) if row not in lost], np.int64)

@@ -33,6 +33,8 @@ from onnxlearn.wire.feeds import Feeds, taken
 from onnxlearn.wire.values import is_integer
 
 BATCH_SIZES = (1, 32, 1000, 10_000)
+# Of images, each of which is decoded.
+IMAGE_BATCH_SIZES = (1, 32)
 # A fresh process is given so many rows: a chunk of most files, so that its memory is that of real work.
 START_ROWS = 1000
 START_IMAGES = 64
@@ -64,7 +66,7 @@ def bench(
     models: Model | str | Path | Sequence[Model | str | Path],
     data: Table | None = None,
     *,
-    batch_sizes: Sequence[int] = BATCH_SIZES,
+    batch_sizes: Sequence[int] | None = None,
     n_threads: Sequence[int] | None = None,
     providers: Sequence[ProviderName] | None = None,
     seconds: float = 0.5,
@@ -83,7 +85,8 @@ def bench(
     does before and after it.
 
     ``models``: a model or a path, or several to compare. ``data``: a table whose rows are run, again where a batch needs more;
-    by default rows drawn to fit the schema. ``n_threads``: by default 1 and as many as there are cores; a file of ours shares
+    by default rows drawn to fit the schema. ``batch_sizes``: rows of a call, by default 1, 32, 1000 and 10000, of images 1 and
+    32. ``n_threads``: by default 1 and as many as there are cores; a file of ours shares
     out chunks of rows, so threads that a batch has no chunk for are not counted. ``providers``: ``cpu``, ``cuda``, by default
     those that work here. ``seconds`` (> 0): time spent on each setting. ``torch``, ``starts``: whether to measure torch and
     fresh processes. ``format``, ``images`` and ``progress`` as in
@@ -97,8 +100,11 @@ def bench(
     >>> found.to_frame()[["engine", "provider", "batch_size"]].values.tolist()
     [['onnxruntime', 'CPU', 1], ['onnxruntime', 'CPU', 100]]
     """
-    _require_options(batch_sizes, n_threads, seconds)
+    _require_options(BATCH_SIZES if batch_sizes is None else batch_sizes, n_threads, seconds)
     files = _files(models, data, format, images)
+    if batch_sizes is None:
+        has_images = any(file.model.schema.of_kind("image") for file in files)
+        batch_sizes = IMAGE_BATCH_SIZES if has_images else BATCH_SIZES
     threads = list(dict.fromkeys(n_threads or (1, available_cores())))
     working: tuple[ProviderName, ...] = ("cpu",) if cuda_obstacle() else ("cpu", "cuda")
     wanted = list(dict.fromkeys(providers or working))

@@ -9,7 +9,7 @@ from typing import Any
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.readers import Readers
 from onnxlearn.providers import CPU_PROVIDER
-from onnxlearn.remarks import Remark, collected, kept, note, told_together
+from onnxlearn.remarks import Remark, kept, note
 from onnxlearn.session import CHUNK_ROWS, Session, run_chunked, start_session
 from onnxlearn.wire.feeds import Feeds
 
@@ -23,10 +23,9 @@ def prepared_ahead(model: bytes, feeds: Feeds, parts: Iterable[Any], readers: Re
     Raises: ImageReadError where an image cannot be read, when its part's turn comes.
     """
     wanted = ({name: _some(feeds[name], rows) for name in feeds} for rows in parts)
-    with told_together():
-        for made, remarks in readers.map(functools.partial(_prepared, model), wanted):
-            note(remarks)
-            yield made
+    for made, remarks in readers.map(functools.partial(_prepared, model), wanted):
+        note(remarks)
+        yield made
 
 
 def _some(feed: Any, rows: Any) -> Any:
@@ -34,8 +33,9 @@ def _some(feed: Any, rows: Any) -> Any:
 
 
 def _prepared(model: bytes, feeds: Feeds) -> tuple[Mapping[str, Any], list[Remark]]:
-    with kept():
-        return run_chunked(_session(model), feeds), collected()
+    with kept() as remarks:
+        made = run_chunked(_session(model), feeds)
+    return made, remarks
 
 
 # Processes serve several trainings by turns.

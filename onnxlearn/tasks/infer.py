@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxlearn.errors import DataError, DataTypeError, listing
 from onnxlearn.images.feed import require_images
+from onnxlearn.images.reading import is_missing as is_no_image
 from onnxlearn.images.rules import USUAL_RULES, ImageRules
 from onnxlearn.schema import KINDS, Column, Kind, Level
 from onnxlearn.tasks.contents import Contents, is_whole, look
@@ -73,7 +74,7 @@ def infer_column(
         if levels is not None or strict_bool:
             raise DataError(f"column {name!r} is declared image and has neither levels nor strict_bool; leave them out there")
         require_images(series.array, name, where)
-        return Inferred(image_column(name, series.array, images))
+        return _infer_images(name, series, images)
     contents = look(series, name, where)
     if chosen is not None and chosen in PARSERS and contents.holds == "str":
         misfit = declared_misfit(name, chosen, series.astype(object).tolist(), where)
@@ -99,6 +100,13 @@ def _checked_kind(name: str, kind: str) -> Kind:
         if kind == known:
             return known
     raise DataError(f"column {name!r}: there is no kind {kind!r}; use one of {listing(KINDS)}")
+
+
+def _infer_images(name: str, series: pd.Series[Any], images: ImageRules) -> Inferred:
+    inferred = Inferred(image_column(name, series.array, images))
+    if len(series) and all(is_no_image(cell) for cell in series.array):
+        inferred.warned.append(f"column {name!r}: no row has an image")
+    return inferred
 
 
 def _infer(contents: Contents, kind: Kind | None, levels: Sequence[Level] | None, *, strict_bool: bool) -> Inferred:

@@ -29,7 +29,11 @@ def series_array(series: pd.Series[Any], column: Column, where: Place = row_plac
     Raises ``DataTypeError`` naming the column, row and value of the first one that does not fit.
     """
     if column.kind == "image":
-        return ImageFeed.of(series.array, column, where)
+        import pandas as pd
+
+        # Of text in Arrow each cell would be made anew whenever it is looked at.
+        cells = series.to_numpy(dtype=object).tolist() if pd.api.types.is_string_dtype(series.dtype) else series.array
+        return ImageFeed.of(cells, column, where)
     fast = _fast_array(series, column)
     if fast is None:
         return told_empty(values_array(series.astype(object).tolist(), column, where), column, where)

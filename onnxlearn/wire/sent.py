@@ -14,15 +14,17 @@ from onnxlearn.errors import ImageReadError
 from onnxlearn.images.feed import ImageFeed
 from onnxlearn.images.reading import read_image
 from onnxlearn.images.rules import USUAL_RULES
+from onnxlearn.remarks import Remark, note
 from onnxlearn.schema import Column, Schema
 from onnxlearn.wire.form import image_shape
 from onnxlearn.wire.values import Refused, describe
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-MOST_PIXELS = 50_000_000
+MOST_PIXELS = 25_000_000
 """Of all images of a request together: a small file may hold a picture that fills the memory."""
 
+_RULE = re.compile(r",? or set the rule \S+ of images")
 _DATA_URL = re.compile(r"data:image/[a-z.+-]+;base64,")
 
 
@@ -46,10 +48,14 @@ class SentImages:
         if not isinstance(value, bytes):
             raise Refused(f"an image is sent as the base64 of its file's bytes, not {describe(value)}")
         try:
-            image = read_image(value, self._config)
+            image = read_image(value, self._config, lost=self._lost)
         except ImageReadError as error:
-            raise Refused(str(error).removeprefix("bytes: ")) from error
+            # Who sends it sets no rules.
+            raise Refused(_RULE.sub("", str(error).removeprefix("bytes: "))) from error
         return self.fitting(image)
+
+    def _lost(self, what: str) -> None:
+        note([Remark(f"images that {what}", f"column {self.column.name!r} of a request")])
 
     def fitting(self, image: Array | None) -> Array | None:
         """The image, where the file takes such a size. Raises: Refused."""

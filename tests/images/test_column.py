@@ -120,7 +120,9 @@ class Deadly:
 
 def test_a_process_that_is_ended_is_told() -> None:
     column = ImageColumn(name="photo", cells=[pixels(2, 2), Deadly()])
-    with pytest.raises(DataError, match="a process that decodes images was ended, by lack of memory as a rule: fewer n_jobs"):
+    with pytest.raises(
+        DataError, match="a process that decodes images was ended, by lack of memory as a rule: fewer processes"
+    ):
         list(column.batches([[0], [1]], n_jobs=2))
     # The next ones are decoded by new processes.
     assert [batch.rows.tolist() for batch in column.batches([[0], [0]], n_jobs=2)] == [[0], [0]]

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -11,10 +12,11 @@ from PIL import Image
 
 import onnxlearn as ol
 from onnxlearn import ingress, nn
-from onnxlearn.errors import DataError, DataTypeError, ImageReadError, ParameterError
-from onnxlearn.files.stream import evaluate_file
+from onnxlearn.errors import DataError, DataTypeError, ImageReadError, OutputError, ParameterError
+from onnxlearn.files.stream import evaluate_file, predict_file
 from onnxlearn.remarks import RowsWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
+from onnxlearn.tasks.roles import TaskWarning
 
 N = 60
 
@@ -144,7 +146,10 @@ def test_an_image_that_cannot_be_read_is_an_error_by_default(broken, folder, mod
 
 def test_rows_that_are_skipped_are_told(broken, folder, model):
     rules = ol.ImageRules(folder=folder, policy="skip")
-    task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
+    with pytest.warns(
+        TaskWarning, match=r"2 images cannot be read, and their rows are left out \(the rule policy=skip of images\)"
+    ):
+        task = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
     assert task.n_rows == N - 2
     assert "2 images cannot be read, and their rows are left out (the rule policy=skip of images)" in task.notes
     assert any("row 4, 'nowhere.png'" in note for note in task.notes)
@@ -309,10 +314,16 @@ def test_rows_that_cannot_be_read_are_left_out_of_scores(broken, folder, model, 
     path = tmp_path / "broken.csv"
     broken[[name for name in broken if name != "photo"]].assign(photo=broken["photo"]).to_csv(path, index=False)
     rules = {"folder": folder, "policy": "skip"}
-    kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
-    with pytest.warns(RowsWarning, match=r"cannot be read, and whose rows are left out \(.*policy=skip.*\): 2, the first in "):
+    with pytest.warns(TaskWarning):
+        kept = ol.Task.from_frame(broken, "side", kinds={"photo": "image"}, images=rules)
+    told = r"cannot be read, and whose rows are left out \(.*policy=skip.*\): 2, the first in "
+    with pytest.warns(RowsWarning, match=told):
         scores = evaluate_file(model, path, images=rules)
     assert scores == pytest.approx(model.predict(kept).scores(list(scores)))
+    with pytest.warns(RowsWarning, match=told):
+        assert model.score(broken, *scores, images=rules) == pytest.approx(scores)
+    with pytest.warns(RowsWarning, match="rows are left out"), pytest.raises(DataError, match="leaves no row"):
+        model.score(broken[4:5], "acc", images=rules)
     with pytest.raises(ParameterError, match="here every row is predicted: use policy=missing"):
         model.predict(broken, images=rules)
 
@@ -346,3 +357,49 @@ def test_a_folder_of_tables_with_their_pictures(frame, model, tmp_path):
         frame[:6].to_csv(tmp_path / f"p{part}" / "part.csv", index=False)
     labels = model.predict(tmp_path).response
     assert list(labels) == [*"rlrlrl", *"lrlrlr"]
+
+
+def test_a_chunk_without_an_image_that_can_be_read_is_left_out(frame, folder, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("onnxlearn.files.stream.BATCH_ROWS", 1)
+    monkeypatch.setattr(type(model), "block_rows", lambda self, most: 10)
+    path = tmp_path / "holes.csv"
+    frame.assign(photo=["nowhere.png"] * 20 + list(frame["photo"][20:])).to_csv(path, index=False)
+    with pytest.warns(RowsWarning, match="rows are left out .*: 20, the first in column 'photo', line 2"):
+        scores = evaluate_file(model, path, images={"folder": folder, "policy": "skip"})
+    assert scores["acc"] == model.score(frame[20:], "acc", images={"folder": folder})
+
+
+def test_calls_side_by_side_tell_of_their_own_rows(frame, folder, model):
+    black = frame.assign(photo=[np.zeros((5, 5), np.uint8)] * N)
+    with warnings.catch_warnings(record=True, action="always") as said, ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda rows: model.predict(rows, images={"folder": folder}), [black, frame, black[:7], frame]))
+        told = sorted(str(each.message).partition(", the first")[0] for each in said)
+    assert told == [f"images that are black throughout, which counts as missing: {n}" for n in (N, 7)]
+
+
+def test_what_is_no_image_says_so(frame, folder, model, tmp_path):
+    with pytest.raises(
+        ImageReadError, match=r"'iVBOR.{35}'\.\.\.: a text so long is no path; images in base64 are taken by servers"
+    ):
+        model.predict(frame[:1].assign(photo=["iVBOR" + "w0KGgo" * 400]))
+    with pytest.raises(ImageReadError, match=r"not \[293\]: the bytes of a file are given as bytes\(array\)"):
+        model.predict(frame[:1].assign(photo=[np.zeros(293, np.uint8)]))
+    with pytest.raises(ParameterError, match="says how images are read, and no column is one: say which, kinds="):
+        ol.Task.from_frame(frame, "side", images={"folder": folder})
+    with pytest.warns(TaskWarning, match="column 'photo': no row has an image"):
+        ol.Task.from_frame(frame.assign(photo=None), "side", kinds={"photo": "image"})
+    nothing = {"bytes": None, "path": None}
+    task = ol.Task.from_frame(
+        frame.assign(photo=[nothing, *frame["photo"][1:]]), "side", kinds={"photo": "image"}, images={"folder": folder}
+    )
+    assert task.schema.column("photo").has_missing
+
+
+def test_a_csv_holds_no_images(frame, folder, model, tmp_path):
+    data = frame[:3].assign(photo=[(folder / name).read_bytes() for name in frame["photo"][:3]])
+    data.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(OutputError, match=r"CSV holds no bytes, such as those of images: write Parquet"):
+        predict_file(model, tmp_path / "rows.parquet", tmp_path / "out.csv", keep=["photo"])
+    assert not (tmp_path / "out.csv").exists()
+    predict_file(model, tmp_path / "rows.parquet", tmp_path / "out.parquet", keep=["photo"])
+    assert pd.read_parquet(tmp_path / "out.parquet")["photo"].tolist() == data["photo"].tolist()

@@ -20,6 +20,7 @@ from onnxlearn.serving.rows import RowReader, RowsError
 from onnxlearn.wire import sent
 from onnxlearn.wire.examples import example_feeds, example_request, example_rows
 from onnxlearn.wire.tensors import Tensor, TensorReader
+from onnxlearn.wire.values import Refused
 
 N = 24
 
@@ -111,7 +112,7 @@ def test_tensors_hold_files_or_pixels(model):
         ("UINT8", [2, 10, 12], [], r"expected pixels of the shape \[N, H, W, 3\]"),
         ("UINT8", [2, 2, 2, 3], [256] * 24, "whole numbers of 0 to 255"),
         ("UINT8", [2, 2, 2, 3], [1] * 23, "is one of 24 whole numbers"),
-        ("UINT8", [2, 9999, 9999, 3], [], "at most 50000000 pixels"),
+        ("UINT8", [2, 9999, 9999, 3], [], "at most 25000000 pixels"),
         ("FP32", [2, 2, 2, 3], [0.5] * 24, "the model takes BYTES, the files of images, or UINT8"),
         ("BYTES", [1], [file(0)], "all inputs have equally many rows"),
     ):
@@ -157,3 +158,20 @@ def test_examples_are_taken_and_described(model):
     np.testing.assert_array_equal(by_rows["probabilities"], by_tensors["probabilities"])
     told = row_schema(model.schema)["properties"]["photo"]
     assert told["anyOf"][0] == {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}
+
+
+def test_answers_name_no_rules_that_clients_cannot_set(model):
+    frames = [Image.fromarray(np.full((4, 4), grey, np.uint8)) for grey in (9, 99)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    reader = sent.SentImages(model.schema.column("photo"), model.schema)
+    with pytest.raises(Refused, match=r"this one has several: save one$"):
+        reader.read(base64.b64encode(file.getvalue()).decode())
+
+
+def test_what_is_lost_of_images_that_are_sent_is_told(model):
+    file = io.BytesIO()
+    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(file, "TIFF")
+    reader = sent.SentImages(model.schema.column("photo"), model.schema)
+    with pytest.warns(RowsWarning, match="images that are CMYK, .*: 1, the first in column 'photo' of a request"):
+        reader.read(base64.b64encode(file.getvalue()).decode())
