@@ -184,10 +184,11 @@ class _Part:
         )
 
     def _read_one(self, row: int, place: str, cell: Any, remarks: list[Remark]) -> Array | Problem | None:
-        own = f"{place}, {image_name(_located(cell, self.folder))}"
+        def own() -> str:
+            return f"{place}, {image_name(_located(cell, self.folder))}"
 
         def lost(what: str) -> None:
-            remarks.append(Remark(f"images that {what}", f"{place}, {image_name(cell)}", own))
+            remarks.append(Remark(f"images that {what}", f"{place}, {image_name(cell)}", own()))
 
         try:
             image = read_image(cell, self.config, folder=self.folder, lost=lost)
@@ -197,7 +198,7 @@ class _Part:
                 raise ImageReadError(text) from error
             if self.policy == "missing":
                 remarks.append(
-                    Remark("images that cannot be read, and count as missing (the rule policy=missing of images)", text, own)
+                    Remark("images that cannot be read, and count as missing (the rule policy=missing of images)", text, own())
                 )
             return Problem(row, text)
         if image is not None and not image.any():

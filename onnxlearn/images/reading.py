@@ -96,7 +96,7 @@ def read_image(
     >>> read_image(None) is None
     True
     """
-    content, name = _content_and_name(cell)
+    content = _content(cell)
     if is_missing(content):
         return None
     try:
@@ -104,7 +104,7 @@ def read_image(
             return _from_array(content, config, lost or _pass_over)
         return _from_file(_source(content, folder), config, lost or _pass_over)
     except ImageReadError as error:
-        raise ImageReadError(f"{name}: {error}") from error
+        raise ImageReadError(f"{image_name(cell)}: {error}") from error
 
 
 def _pass_over(what: str) -> None:
@@ -117,7 +117,13 @@ def image_name(cell: Any) -> str:
     >>> image_name("photos/1.png"), image_name(b"...")
     ("'photos/1.png'", 'bytes')
     """
-    return _content_and_name(cell)[1]
+    if hasattr(cell, "as_py"):
+        cell = cell.as_py()
+    if isinstance(cell, Mapping):
+        return "bytes" if is_missing(cell.get("path")) else _shown(cell["path"])
+    if isinstance(cell, (str, os.PathLike)):
+        return _shown(cell)
+    return "array" if isinstance(cell, np.ndarray) else "bytes" if isinstance(cell, bytes) else "cell"
 
 
 def is_missing(cell: Any) -> bool:
@@ -141,7 +147,7 @@ def is_grey(cell: Any, *, folder: str | os.PathLike[str] | None = None) -> bool:
     >>> is_grey(np.zeros((2, 2), np.uint8)), is_grey(np.zeros((2, 2, 3), np.uint8))
     (True, False)
     """
-    content, _ = _content_and_name(cell)
+    content = _content(cell)
     if is_missing(content):
         return True
     if isinstance(content, np.ndarray):
@@ -171,16 +177,14 @@ def _shown(path: Any) -> str:
     return repr(text) if len(text) <= LONGEST_PATH else f"{text[:40]!r}..."
 
 
-def _content_and_name(cell: Any) -> tuple[Any, str]:
-    """What holds the image, and what a message calls it."""
+def _content(cell: Any) -> Any:
+    """What holds the image."""
     if hasattr(cell, "as_py"):
         cell = cell.as_py()
     if isinstance(cell, Mapping):
-        data, path = cell.get("bytes"), cell.get("path")
-        return (path if is_missing(data) else data), ("bytes" if is_missing(path) else _shown(path))
-    if isinstance(cell, (str, os.PathLike)):
-        return cell, _shown(cell)
-    return cell, "array" if isinstance(cell, np.ndarray) else "bytes" if isinstance(cell, bytes) else "cell"
+        data = cell.get("bytes")
+        return cell.get("path") if is_missing(data) else data
+    return cell
 
 
 def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.BytesIO:
@@ -334,10 +338,13 @@ def _from_array(array: Array, config: ReadConfig, lost: Callable[[str], None]) -
         raise ImageReadError(f"an array of an image has shape {shapes}, not {list(array.shape)}: {hint}")
     if array.size == 0:
         raise ImageReadError(f"an image has at least one pixel, not shape {list(array.shape)}: None stands for a missing one")
-    if array.ndim == 3 and array.shape[2] == config.channels:
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    if array.shape[2] == config.channels:
         return np.ascontiguousarray(array)
+    if array.shape[2] == 1:
+        return np.repeat(array, config.channels, axis=2)
     require_pillow()
     from PIL import Image
 
-    flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    return _as_array(Image.fromarray(np.ascontiguousarray(flat)), config.channels, lost)
+    return _as_array(Image.fromarray(np.ascontiguousarray(array)), config.channels, lost)
