@@ -424,6 +424,9 @@ def _speaks_arrow(table: Any) -> bool:
 def _series(name: object, values: Any) -> Any:
     import pandas as pd
 
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        # Images, one after the other.
+        values = list(values)
     if isinstance(values, list | tuple):
         # As they are: pandas would make floats of integers next to a None.
         return pd.Series(list(values), dtype=object)

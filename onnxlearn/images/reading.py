@@ -17,6 +17,7 @@ The rules, which hold for training and predicting alike:
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from onnxlearn.errors import ImageReadError, MissingExtraError
+from onnxlearn.errors import DataError, ImageReadError, MissingExtraError
 from onnxlearn.params import check_values, param
 
 if TYPE_CHECKING:
@@ -199,7 +200,10 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.Byt
     path = os.path.join(folder or "", os.fspath(content))  # noqa: PTH118  (a Path costs as much as opening the file)
     try:
         found = os.stat(path)  # noqa: PTH116
-    except (OSError, ValueError):
+    except ValueError:
+        found = None
+    except OSError as error:
+        _require_no_place(error)
         found = None
     # A pipe or a device would be waited for, or never end.
     if found is None or not stat.S_ISREG(found.st_mode):
@@ -211,6 +215,20 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.Byt
     if not found.st_size:
         raise ImageReadError("the file is empty: replace it")
     return path
+
+
+_NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+
+
+def _require_no_place(error: OSError) -> None:
+    """What the system says where it is not that there is no such file, which is no fault of the image.
+
+    Raises: ImageReadError where the file may not be read, DataError where the system cannot read at all.
+    """
+    if error.errno in (errno.EACCES, errno.EPERM):
+        raise ImageReadError(f"the file cannot be opened ({error.strerror}): give the right to read it") from error
+    if error.errno is not None and error.errno not in _NO_PLACE:
+        raise DataError(f"images cannot be read: {error.strerror or error}") from error
 
 
 def _from_file(source: str | io.BytesIO, config: ReadConfig, lost: Callable[[str], None]) -> Array:
@@ -233,6 +251,8 @@ def _from_file(source: str | io.BytesIO, config: ReadConfig, lost: Callable[[str
         raise ImageReadError("there is not enough memory to decode it: lower the rule max_pixels of images") from error
     # What Pillow says of a file is no error, unless the user wants it to be one.
     except (Warning, *_DAMAGED) as error:
+        if isinstance(error, OSError):
+            _require_no_place(error)
         raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
 
 

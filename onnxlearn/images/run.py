@@ -21,6 +21,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MAX_VALUES = 50_000_000
 # Rows of a chunk: enough for a session to be quick, few enough for threads to share the work evenly.
 CHUNK_ROWS = 64
+# As many are decoded before it is asked whether there is room for more.
+STEP_ROWS = 8
 
 
 def run_images(session: Session, names: Sequence[str], feeds: Mapping[str, Any]) -> list[Array]:
@@ -51,14 +53,21 @@ def _batches(session: Session, feeds: Mapping[str, Any]) -> Iterator[Iterator[tu
 
 def _parts(feeds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Consecutive rows, as many as their images leave room for; at least one part."""
-    n_rows, start, n = len(next(iter(feeds.values()))), 0, 1
+    n_rows, start = len(next(iter(feeds.values()))), 0
     while start < n_rows or not start:
-        part = {name: feed[start : start + n] for name, feed in feeds.items()}
-        batches = {name: feed.read() for name, feed in part.items() if isinstance(feed, ImageFeed)}
-        note(remark for batch in batches.values() for remark in batch.remarks)
-        yield {name: _Decoded(feed, batches[name].images) if name in batches else feed for name, feed in part.items()}
-        largest = max((image.size for batch in batches.values() for image in batch.images), default=1)
-        start, n = start + n, max(1, min(CHUNK_ROWS, MAX_VALUES // largest))
+        images: dict[str, list[Array]] = {name: [] for name, feed in feeds.items() if isinstance(feed, ImageFeed)}
+        end = n_values = 0
+        # How large an image is shows when it is decoded.
+        while not end or (start + end < n_rows and end < CHUNK_ROWS and n_values < MAX_VALUES):
+            for name, found in images.items():
+                batch = feeds[name][start + end : start + end + STEP_ROWS].read()
+                note(batch.remarks)
+                found += batch.images
+                n_values += sum(image.size for image in batch.images)
+            end += STEP_ROWS
+        part = {name: feed[start : start + end] for name, feed in feeds.items()}
+        yield {name: _Decoded(feed, images[name]) if name in images else feed for name, feed in part.items()}
+        start += end
 
 
 class _Decoded:

@@ -79,3 +79,31 @@ def test_what_asks_for_nothing_changes_nothing():
 def test_learners_without_images_have_no_such_settings():
     with pytest.raises(ParameterError, match="augment_flip"):
         learner("mlp", augment_flip=0.5)
+
+
+class Both(Callback):
+    """The images of both columns in each batch of training."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def fresh(self):
+        return self
+
+    def batch_begin(self, ctx):
+        for name, parts in self.seen.items():
+            parts.append(ctx.batch.inputs[f"image_{name}"].clone())
+
+
+def test_every_column_of_images_changes():
+    rng = np.random.default_rng(0)
+    columns = {name: pd.Series(list(rng.integers(1, 256, (32, 8, 8, 3), np.uint8)), dtype=object) for name in ("photo", "scan")}
+    frame = pd.DataFrame({**columns, "y": ["a", "b"] * 16})
+    task = ol.Task.from_frame(frame, "y", kinds=dict.fromkeys(columns, "image"))
+    settings = {name: value for name, value in SMALL.items() if name not in ("width", "n_convs")}
+    own = {}
+    for seen, changes in (({"photo": [], "scan": []}, {}), ({"photo": [], "scan": []}, SETTINGS)):
+        learner("multimodal", callbacks=(Both(seen),), seed=0, **settings, **changes).fit(task, progress=False)
+        found = {name: set(pixels(parts)) for name, parts in seen.items()}
+        own = own or found
+    assert all(len(found[name] & own[name]) < len(own[name]) / 2 for name in columns)

@@ -1,6 +1,8 @@
 """Columns of images, from a table to a file and back: tasks, training, predicting."""
 
+import errno
 import io
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,9 +16,12 @@ import onnxlearn as ol
 from onnxlearn import ingress, nn
 from onnxlearn.errors import DataError, DataTypeError, ImageReadError, OutputError, ParameterError
 from onnxlearn.files.stream import evaluate_file, predict_file
+from onnxlearn.images import reading, run
+from onnxlearn.images.feed import ImageFeed
 from onnxlearn.remarks import RowsWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 from onnxlearn.tasks.roles import TaskWarning
+from onnxlearn_models.training.lazy import LazyTensors
 
 N = 60
 
@@ -403,3 +408,66 @@ def test_a_csv_holds_no_images(frame, folder, model, tmp_path):
     assert not (tmp_path / "out.csv").exists()
     predict_file(model, tmp_path / "rows.parquet", tmp_path / "out.parquet", keep=["photo"])
     assert pd.read_parquet(tmp_path / "out.parquet")["photo"].tolist() == data["photo"].tolist()
+
+
+def test_images_are_decoded_as_far_as_there_is_room(frame, folder, model, monkeypatch):
+    held = []
+    read = ImageFeed.read
+
+    def counted(self):
+        batch = read(self)
+        held.append([image.size for image in batch.images])
+        return batch
+
+    expected = model.predict(frame, images={"folder": folder}).prob
+    monkeypatch.setattr(ImageFeed, "read", counted)
+    monkeypatch.setattr(run, "MAX_VALUES", 1000)
+    parts = run._parts(task_feeds(frame, folder))
+    sizes = []
+    for part in parts:
+        images = part["photo"].images
+        sizes.append(sum(image.size for image in images))
+        assert sum(image.size for image in images[:-8]) < 1000
+    assert len(sizes) > 3
+    assert max(map(len, held)) == 8
+    np.testing.assert_allclose(model.predict(frame, images={"folder": folder}).prob, expected, atol=1e-6)
+
+
+def task_feeds(frame, folder):
+    return dict(ol.Task.from_frame(frame, "side", kinds={"photo": "image"}, images={"folder": folder}).feeds())
+
+
+def test_beyond_image_memory_nothing_is_kept(task):
+    kept, read = (learner(image_memory=memory).prepare(task) for memory in (1.0, 0.0))
+    with kept.readers, read.readers:
+        assert "image_photo" in kept.tensors(kept.train).inputs
+        lazy = read.tensors(read.train)
+        assert isinstance(lazy, LazyTensors)
+        assert not lazy.inputs
+
+
+def test_images_come_as_one_array_too(task, model):
+    whole = np.stack([drawn(i) for i in range(5)])
+    np.testing.assert_array_equal(
+        model.predict({"photo": whole, "x": np.zeros(5)}).prob, model.predict({"photo": list(whole), "x": [0.0] * 5}).prob
+    )
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_called_so(frame, folder, model):
+    (folder / "0.png").chmod(0)
+    try:
+        with pytest.raises(ImageReadError, match=r"the file cannot be opened \(Permission denied\)"):
+            model.predict(frame[:1], images={"folder": folder})
+    finally:
+        (folder / "0.png").chmod(0o644)
+
+
+def test_what_the_system_cannot_do_is_no_fault_of_an_image(frame, folder, model, monkeypatch):
+    def full(path):
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    monkeypatch.setattr(reading.os, "stat", full)
+    with pytest.raises(DataError, match="images cannot be read: Too many open files") as told:
+        model.predict(frame[:1], images={"folder": folder, "policy": "missing"})
+    assert not isinstance(told.value, ImageReadError)
