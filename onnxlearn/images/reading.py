@@ -211,7 +211,8 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.Byt
             raise ImageReadError(
                 "a text so long is no path; images in base64 are taken by servers alone: give bytes, or a path"
             )
-        raise ImageReadError(f"there is no file {os.path.normpath(path)!r}: correct the path, or set the rule folder=... of images")
+        shown = os.path.normpath(path)
+        raise ImageReadError(f"there is no file {shown!r}: correct the path, or set the rule folder=... of images")
     if not found.st_size:
         raise ImageReadError("the file is empty: replace it")
     return path
