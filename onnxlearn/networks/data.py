@@ -42,26 +42,39 @@ def graph_to_dict(graph: Graph) -> dict[str, Any]:
 def graph_from_dict(told: Mapping[str, Any]) -> Graph:
     """Inverse of :func:`graph_to_dict`.
 
-    Raises: ParameterError where it tells of no graph, UnknownNameError for a kind of layer that there is not.
+    Raises: ParameterError where it tells of no graph, naming the node.
     """
-    try:
-        made: dict[str, Node] = {OPEN: INPUT}
-        for node in told["nodes"]:
-            inputs = tuple(made[name] for name in node["reads"])
-            made[node["id"]] = Node(_layer(node["kind"], node["settings"]), inputs, node["id"])
-        return Graph(tuple(made[name] for name in told["ends"]))
-    except OnnxlearnError:
-        raise
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ParameterError(f"this tells of no graph: {type(error).__name__}: {error}") from error
+    if not isinstance(told, Mapping) or not (isinstance(told.get("nodes"), list) and isinstance(told.get("ends"), list)):
+        raise ParameterError("a graph is told by an object with the lists 'nodes' and 'ends', and this is none")
+    made: dict[str, Node] = {OPEN: INPUT}
+    for i, node in enumerate(told["nodes"]):
+        if not isinstance(node, Mapping) or not {"id", "kind", "reads", "settings"} <= node.keys():
+            raise ParameterError(
+                f"node {i + 1} of a graph is an object with 'id', 'kind', 'reads' and 'settings', and this is none"
+            )
+        try:
+            made[node["id"]] = _node(node, made)
+        except (OnnxlearnError, TypeError, AttributeError) as error:
+            raise ParameterError(f"node {node['id']!r}: {error}") from error
+    if unknown := [name for name in told["ends"] if name not in made]:
+        raise ParameterError(f"the graph ends in {unknown[0]!r}, which is none of its nodes")
+    return Graph(tuple(made[name] for name in told["ends"]))
+
+
+def _node(node: Mapping[str, Any], made: Mapping[str, Node]) -> Node:
+    if unknown := [name for name in node["reads"] if name not in made]:
+        raise ParameterError(f"it reads {unknown[0]!r}, which is none of the nodes before it")
+    return Node(_layer(node["kind"], node["settings"]), tuple(made[name] for name in node["reads"]), node["id"])
 
 
 def read_graph(path: str | Path) -> Graph:
     """A graph from a JSON file. Raises: DataError, ParameterError."""
     try:
         return graph_from_dict(json.loads(Path(path).read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read a graph from {str(path)!r}: {error}") from error
+    except OSError as error:
+        raise DataError(f"cannot read a graph from {str(path)!r}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"cannot read a graph from {str(path)!r}: it holds no JSON ({error})") from error
 
 
 def _layer(kind: str, settings: Mapping[str, Any]) -> Layer:

@@ -50,18 +50,23 @@ INPUT = Node(Open())
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting of a node: its address in the graph, the kind of layer, what it is called there, and its value."""
+    """A setting of a node: its address in the graph, the kind of layer, what it is called there, and its value.
+
+    ``choices``: the values that this node can have; none: what its type says.
+    """
 
     address: str
     layer: type[Layer]
     name: str
     value: Any
+    choices: tuple[str, ...] = ()
 
     @property
     def param(self) -> Param:
         """Type, value as the default, range and meaning."""
         found = next(param for param in self.layer.params() if param.name == self.name)
-        return dataclasses.replace(found, name=self.address, default=self.value)
+        told = " | ".join(self.choices) or found.type
+        return dataclasses.replace(found, name=self.address, default=self.value, type=told)
 
     @property
     def field(self) -> tuple[str, Any, Any]:
@@ -72,6 +77,7 @@ class Setting:
         sets = [when] if isinstance(when, Mapping) else when
         beside = [{start + name: value for name, value in each.items()} for each in sets]
         about = {**field.metadata, "when": beside if any(beside) else ()}
+        about |= {"choices": dict.fromkeys(self.choices)} if self.choices else {}
         return self.address, get_type_hints(self.layer)[self.name], param(self.value, **about)
 
 
@@ -289,7 +295,7 @@ def settings_of(layer: Layer) -> Iterator[Setting]:
                 for inner in graph.all_settings():
                     yield dataclasses.replace(inner, address=f"{name}{SEPARATOR}{inner.address}")
         else:
-            yield Setting(field.name, type(layer), field.name, value)
+            yield Setting(field.name, type(layer), field.name, value, layer.choices(field.name))
 
 
 def replaced(layer: Layer, settings: Mapping[str, Any]) -> Layer:

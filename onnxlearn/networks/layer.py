@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.networks.tensor import Tensor
-from onnxlearn.params import Param, check_value, list_params
+from onnxlearn.params import REQUIRED, Param, check_value, list_params
 from onnxlearn.schema import Schema
 
 LAYERS: dict[str, type[Layer]] = {}
@@ -36,6 +36,8 @@ class Layer:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
+            if getattr(self, field.name) is REQUIRED:
+                raise ParameterError(f"{self.kind} needs {field.name}: {field.metadata['meaning']}")
             try:
                 value = check_value(type(self), field.name, getattr(self, field.name))
             except ParameterError as error:
@@ -53,6 +55,11 @@ class Layer:
     def shape(self, *inputs: Tensor) -> Tensor:
         """What comes out, of what goes in."""
         raise NotImplementedError
+
+    def choices(self, setting: str) -> tuple[str, ...]:
+        """The values of a setting that this very layer can have; none: those that its type says."""
+        del setting
+        return ()
 
     @property
     def begins(self) -> bool:

@@ -11,26 +11,38 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
+from onnxlearn.errors import ParameterError, did_you_mean
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.layer import LAYERS, Layer
 from onnxlearn.networks.layers import activation, dense, function, merging, norm, sequence, shaping, structure, windows
 from onnxlearn.networks.layers import ingress as _entries  # noqa: F401  entered among the kinds of layers
+from onnxlearn.params import require_names
 
 # Whoever asks here for the kinds of layers finds all of them: they are entered when their modules are imported.
 __all__ = ["LAYERS"]
 
 P = ParamSpec("P")
 
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Raise AttributeError with the layer that may be meant."""
+        raise AttributeError(f"there is no layer {name!r}.{did_you_mean(name, LAYERS)}")
+
 
 def maker(layer: Callable[P, Layer]) -> Callable[P, Graph]:
     """A function that makes a graph of one such layer."""
+    made = inspect.signature(layer)
 
     def make(*args: Any, id: str | None = None, **settings: Any) -> Graph:
+        kind = layer.kind  # type: ignore[attr-defined]
+        require_names(settings, made.parameters, owner=f"{kind}()")
+        if len(args) > len(made.parameters):
+            raise ParameterError(f"{kind}() takes {len(made.parameters)} settings, and {len(args)} were given")
         return Graph.of(layer(*args, **settings), id)
 
-    made = inspect.signature(layer)
     name = inspect.Parameter("id", inspect.Parameter.KEYWORD_ONLY, default=None)
     make.__signature__ = made.replace(parameters=[*made.parameters.values(), name], return_annotation=Graph)  # type: ignore[attr-defined]
     make.__doc__ = layer.__doc__

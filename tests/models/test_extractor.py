@@ -167,7 +167,8 @@ def test_missing_images_have_no_features(frame, file):
     zeros = none.assign(photo=[np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)])
     with pytest.warns(RowsWarning, match="images that are black throughout, which counts as missing: 2"):
         black = model.predict(zeros).prob
-    np.testing.assert_array_equal(model.predict(none).prob, black)
+    # Images of one size are computed together, and sums of more rows round otherwise.
+    np.testing.assert_allclose(model.predict(none).prob, black, rtol=0, atol=1e-6)
     assert (tensors(learner(file), some)["image_photo"][::3] == 0).all()
     assert model.predict_feeds({"photo": np.zeros((0, 5, 5, 3), np.uint8), "x": np.zeros((0, 1))})["probabilities"].shape == (
         0,

@@ -224,7 +224,8 @@ def upsample(draw, kind):
 def recurrent(draw, kind):
     del kind
     settings = {"d_hidden": draw(small), "n_layers": draw(st.integers(1, 2))}
-    return settings | {name: draw(flags) for name in ("bidirectional", "last")}, row_of(draw, 2, 2)
+    row = row_of(draw, 2, 2)
+    return settings | {name: draw(flags) for name in ("bidirectional", "last")}, row, *ids_of(draw, row, others=False)
 
 
 @of("multihead_attention")
@@ -232,8 +233,8 @@ def attention(draw, kind):
     del kind
     n_heads, width = draw(st.integers(1, 3)), draw(small)
     row = (draw(small), n_heads * width)
-    sequences = [row, *([(draw(small), row[1])] if draw(flags) else [])]
-    return {"n_heads": n_heads, "bias": draw(flags)}, *sequences, *ids_of(draw, sequences[-1])
+    sequences = [row, *[(draw(small), row[1])] * draw(st.integers(0, 2))]
+    return {"n_heads": n_heads, "bias": draw(flags), "causal": draw(flags)}, *sequences, *ids_of(draw, sequences[-1])
 
 
 @of("transformer_encoder_layer")
@@ -241,15 +242,16 @@ def encoder_layer(draw, kind):
     del kind
     n_heads = draw(st.integers(1, 3))
     activation = draw(st.sampled_from(["relu", "gelu"]))
-    settings = {"n_heads": n_heads, "d_feedforward": 8, "activation": activation, "norm_first": draw(flags)}
+    settings = {"n_heads": n_heads, "d_feedforward": 8, "activation": activation}
+    settings |= {"norm_first": draw(flags), "causal": draw(flags)}
     row = (draw(small), n_heads * draw(small))
     return settings, row, *ids_of(draw, row)
 
 
-def ids_of(draw, row):
-    """The ids of the words of a sequence, or none; at times of another length."""
+def ids_of(draw, row, *, others=True):
+    """The ids of the words of a sequence, or none; ``others``: at times of another length, which torch refuses as well."""
     # One position alone would be repeated.
-    length = draw(st.sampled_from([row[0], row[0], row[0] + (row[0] > 1)]))
+    length = draw(st.sampled_from([row[0], row[0], row[0] + (others and row[0] > 1)]))
     return [Tensor((N_ROWS, length), "int64", "text_t")] if draw(flags) else []
 
 

@@ -79,6 +79,25 @@ def test_functions_and_modules_are_nodes(task):
     assert model.metadata["learner"]["params"]["graph"]["nodes"][2]["settings"] == {"function": f"{__name__}:squared"}
 
 
+def test_a_module_is_trained_anew_each_time(task):
+    module = torch_nn.Sequential(torch_nn.Linear(15, 8), torch_nn.ReLU())
+    before = module[0].weight.detach().clone()
+    learner = ol.learner(ingress.num() >> module >> nn.head(), **QUICK)
+    first = learner.fit(task, progress=False).to_bytes()
+    torch.testing.assert_close(module[0].weight.detach(), before, rtol=0, atol=0)
+    with torch.no_grad():
+        module[0].weight.zero_()
+    assert learner.fit(task, progress=False).to_bytes() == first
+
+
+def test_the_options_of_a_choice_are_the_values_of_its_parameter(task):
+    learner = ol.learner(ingress.num() >> nn.choice({"a": nn.relu(), "b": nn.tanh()}, choose="a") >> nn.head(), **QUICK)
+    assert next(param.type for param in learner.params if param.name == "choice__choose") == "a | b"
+    assert list(learner.replace(choice__choose="b").shapes(task)) == ["num", "choice_b_tanh", "head"]
+    with pytest.raises(ParameterError, match=r"choice__choose .*'c'"):
+        learner.replace(choice__choose="c")
+
+
 REFUSED = {
     "learner 'graph' needs a graph, such as": lambda: ol.learner("graph"),
     r"the graph ends in 'linear' with \[N, 4\], and the target needs \[N, 3\]: put nn.head\(\) behind it":
@@ -88,6 +107,10 @@ REFUSED = {
     "node 'fn': its function has to give one tensor": lambda: ol.learner(ingress.num() >> (lambda x: (x, x)) >> nn.head()),
     "node 'fn': its function has to keep the rows first":
         lambda: ol.learner(ingress.num() >> (lambda x: x.mean(0)) >> nn.head()),
+    "node 'fn': what its function gives for a row depends on the other rows":
+        lambda: ol.learner(ingress.num() >> (lambda x: x - x.mean(0)) >> nn.head()),
+    "node 'fn': its function gives other numbers each time":
+        lambda: ol.learner(ingress.num() >> torch.nn.functional.dropout >> nn.head()),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Every kind of layer is lowered by the table, to what torch gives, for any number of rows."""
 
 import copy
+import dataclasses
 import math
 import warnings
 
@@ -127,3 +128,39 @@ def test_layers_are_lowered_to_what_torch_gives(kind, data):
 @settings(QUIET, max_examples=3)
 def test_functions_of_each_number_are_lowered_to_what_torch_gives(kind, data):
     check_kind(kind, data)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_layers_end_where_a_text_does(kind, bidirectional):
+    """What stands behind the end counts for nothing: the text alone gives the same states."""
+    layer = LAYERS[kind](d_hidden=3, n_layers=2, bidirectional=bidirectional)
+    inputs = (Tensor((5, 5, 4)), Tensor((5, 5), "int64", "text_t"))
+    module = random_weights(make_module(layer, inputs, SCHEMA))
+    x, ids = torch.randn(1, 5, 4), torch.tensor([[7, 2, 8, 0, 0]])
+    states = module(x, ids)
+    assert (states[:, 3:] == 0).all()
+    torch.testing.assert_close(states[:, :3], module(x[:, :3], ids[:, :3]))
+    last = make_module(dataclasses.replace(layer, last=True), inputs, SCHEMA).eval()
+    last.packed = module.packed
+    there, back = states[:, 2, :3], states[:, 0, 3:]
+    torch.testing.assert_close(last(x, ids), torch.cat([there, back], dim=1) if bidirectional else there)
+
+
+def test_what_is_causal_depends_on_no_later_position():
+    x, ids = torch.randn(2, 4, 6), torch.tensor([[7, 2, 8, 5], [3, 0, 0, 0]])
+    changed = x.clone()
+    changed[:, 2:] += 1
+    inputs = (Tensor((5, 4, 6)), Tensor((5, 4), "int64", "text_t"))
+    for kind in ("multihead_attention", "transformer_encoder_layer"):
+        module = random_weights(make_module(LAYERS[kind](n_heads=2, causal=True), inputs, SCHEMA))
+        one, other = module(x, ids), module(changed, ids)
+        assert torch.equal(one[:, :2], other[:, :2]), kind
+        assert not torch.isclose(one[0, 2:], other[0, 2:]).any(), kind
+
+
+def test_attention_of_three_tensors_is_that_of_torch():
+    query, key, value = torch.randn(2, 3, 6), torch.randn(2, 5, 6), torch.randn(2, 5, 6)
+    inputs = tuple(Tensor((5, *x.shape[1:])) for x in (query, key, value))
+    module = random_weights(make_module(LAYERS["multihead_attention"](n_heads=2), inputs, SCHEMA))
+    assert torch.equal(module(query, key, value), module.module(query, key, value, need_weights=False)[0])

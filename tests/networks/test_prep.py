@@ -324,7 +324,7 @@ REFUSED = {
         lambda: only(prep.select("bill_*") >> prep.pca(9) >> ingress.num()),
     "scale: clip=3.0 changes nothing with method='quantile': leave it out": lambda: prep.scale("quantile", clip=3),
     "scale: method has to be standard | robust": lambda: prep.scale("quantil"),
-    "bins: n has to be int >= 2, <= 256, not <required>": lambda: prep.bins(),
+    "bins needs n: bins between quantiles": lambda: prep.bins(),
     "mutate: formula 'x' cannot be read: 'a \\+'": lambda: prep.mutate({"x": "a +"}),
     "select: kinds has to be list of numeric | categorical": lambda: prep.select(kinds="number"),
     "images: image_std holds numbers above 0": lambda: prep.images(std=[0.0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -13,19 +14,21 @@ from onnxlearn.networks.tensor import Tensor
 from onnxlearn.schema import Schema
 from onnxlearn_models.ft_transformer import Block, FTTransformerConfig
 from onnxlearn_models.graphs.plain import (
+    Attention,
     Called,
     ClassToken,
     Concat,
+    EncoderLayer,
     Function,
     Merge,
     NumberTokens,
     PositionVectors,
     Recurrent,
     Reshape,
-    SelfAttention,
     Take,
-    TextLayer,
+    TextRecurrent,
     WordMean,
+    later,
 )
 from onnxlearn_models.layers.activation import GATED
 from onnxlearn_models.layers.dropout import Dropout
@@ -88,7 +91,10 @@ MODULES |= {
     "unsqueeze": lambda layer, _x, _schema: Called("unsqueeze", layer.dim),
     "permute": lambda layer, _x, _schema: Called("permute", 0, *layer.order),
     "take": lambda layer, _x, _schema: Take(layer.index, layer.dim),
-    "fn": lambda layer, _x, _schema: layer.function if isinstance(layer.function, nn.Module) else Function(layer.function),
+    # Each network has a copy of its own: training one must not change the next.
+    "fn": lambda layer, _x, _schema: (
+        copy.deepcopy(layer.function) if isinstance(layer.function, nn.Module) else Function(layer.function)
+    ),
     "merge_sum": lambda _layer, _x, _schema: Merge(torch.add),
     "merge_prod": lambda _layer, _x, _schema: Merge(torch.mul),
     "merge_cat": lambda layer, _x, _schema: Concat(layer.dim),
@@ -198,7 +204,7 @@ def _recurrent(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Mod
         _size(inputs[0], 2), layer.d_hidden, num_layers=layer.n_layers, batch_first=True,
         bidirectional=layer.bidirectional, dropout=layer.dropout if layer.n_layers > 1 else 0.0,
     )  # fmt: skip
-    return Recurrent(module, last=layer.last)
+    return (Recurrent if len(inputs) == 1 else TextRecurrent)(module, last=layer.last)
 
 
 @makes("positions")
@@ -219,7 +225,10 @@ def _attention(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn.Mod
     module = nn.MultiheadAttention(
         _size(inputs[0], 2), layer.n_heads, dropout=layer.dropout, bias=layer.bias, batch_first=True
     )  # fmt: skip
-    return SelfAttention(module, has_ids=inputs[-1].dtype == "int64")
+    has_ids = inputs[-1].dtype == "int64"
+    # Of one tensor alone, it is also what is looked at.
+    mask = later(_size(inputs[0], 1), _size(inputs[min(1, len(inputs) - has_ids - 1)], 1)) if layer.causal else None
+    return Attention(module, has_ids=has_ids, mask=mask)
 
 
 @makes("transformer_encoder_layer")
@@ -229,7 +238,9 @@ def _encoder_layer(layer: Any, inputs: tuple[Tensor, ...], schema: Schema) -> nn
         _size(inputs[0], 2), layer.n_heads, layer.d_feedforward, layer.dropout, layer.activation, batch_first=True,
         norm_first=layer.norm_first,
     )  # fmt: skip
-    return TextLayer(module) if len(inputs) > 1 else module
+    if len(inputs) == 1 and not layer.causal:
+        return module
+    return EncoderLayer(module, mask=later(_size(inputs[0], 1), _size(inputs[0], 1)) if layer.causal else None)
 
 
 @makes("ft_transformer_block")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnxlearn.networks.tensor import product
 from onnxlearn.schema import Schema
 from onnxlearn_models.graphs.modules import make_module
 from onnxlearn_models.graphs.plain import Function
+from onnxlearn_models.prepared import own_stream
 
 # Of the widest tensor, as many as are in memory at once while rows are judged.
 EVALUATED_NUMBERS = 2**26
@@ -78,10 +80,13 @@ def build_graph(graph: Graph, schema: Schema) -> GraphNetwork:
 def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
     """What comes out of a layer, by running it on made-up tensors of two sizes. Raises: ShapeError."""
     module = getattr(layer, "function", None)
-    run: Callable[..., Any] = module if isinstance(module, nn.Module) else Function(module)  # type: ignore[arg-type]
+    own = copy.deepcopy(module).eval() if isinstance(module, nn.Module) else Function(module)  # type: ignore[arg-type]
+    run: Callable[..., Any] = own
+    samples = [[_sample(each, *sizes) for each in inputs] for sizes in _SAMPLES]
     try:
-        with torch.no_grad():
-            one, other = (run(*(_sample(each, *sizes) for each in inputs)) for sizes in _SAMPLES)
+        with torch.no_grad(), own_stream():
+            one, other = (run(*sample) for sample in samples)
+            again, alone = run(*samples[0]), run(*(each[:1] for each in samples[0]))
     except Exception as error:
         raise ShapeError(f"its function fails with {reason(error)}") from error
     if not isinstance(one, Tensor):
@@ -89,6 +94,10 @@ def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
     dims = [a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)]
     if dims[:1] != [None]:
         raise ShapeError(f"its function has to keep the rows first, and gives {list(one.shape)} for {_SAMPLES[0][0]} rows")
+    if not torch.equal(one, again):
+        raise ShapeError("its function gives other numbers each time: nn.dropout() is random in training alone")
+    if not torch.allclose(one[:1].double(), alone.double(), rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ShapeError("what its function gives for a row depends on the other rows, which are others in each batch")
     return Sized(tuple(dims), "float32" if one.is_floating_point() else "int64")
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from onnxlearn.text.words import PADDING_ID
+from onnxlearn_models.layers.recurrent import PackedRecurrent, lengths_of
 
 
 class Function(nn.Module):
@@ -132,32 +133,67 @@ class Recurrent(nn.Module):
         return torch.cat([there[:, -1], back[:, 0]], dim=-1)
 
 
-class SelfAttention(nn.Module):
-    """Attention of torch, over the first tensor itself or over a second one; ``has_ids``: the last one holds ids of words."""
+class TextRecurrent(nn.Module):
+    """A recurrent module of torch that does not look behind the end of a text."""
 
-    def __init__(self, module: nn.MultiheadAttention, *, has_ids: bool) -> None:
+    def __init__(self, module: nn.RNNBase, *, last: bool) -> None:
+        super().__init__()
+        self.packed, self.last = PackedRecurrent(module), last
+
+    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+        """As ``Recurrent``, of ``x`` and ids int64 ``[N, L]``; the states behind a text's end are 0."""
+        states: Tensor
+        last: Tensor
+        states, last = self.packed(x, lengths_of(ids))
+        if not self.last:
+            return states
+        return torch.cat([last[-2], last[-1]], dim=-1) if self.packed.module.bidirectional else last[-1]
+
+
+class Attention(nn.Module):
+    """Attention of torch, over one to three tensors; ``has_ids``: a last one holds ids of words.
+
+    ``mask``: where not to look, bool ``[positions, positions looked at]``.
+    """
+
+    mask: Tensor | None
+
+    def __init__(self, module: nn.MultiheadAttention, *, has_ids: bool, mask: Tensor | None) -> None:
         super().__init__()
         self.module, self.has_ids = module, has_ids
+        self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """From ``[N, L, d]`` to the same."""
         sequences = inputs[:-1] if self.has_ids else inputs
         padding = padding_of(inputs[-1]) if self.has_ids else None
-        tokens = sequences[-1]
-        attended: Tensor = self.module(sequences[0], tokens, tokens, key_padding_mask=padding, need_weights=False)[0]
+        query, key, value = sequences[0], sequences[min(1, len(sequences) - 1)], sequences[-1]
+        attended: Tensor = self.module(query, key, value, key_padding_mask=padding, need_weights=False, attn_mask=self.mask)[0]
         return attended
 
 
-class TextLayer(nn.Module):
-    """A transformer's layer that does not look behind the end of a text; the parts are those of torch's."""
+def later(n_positions: int, n_keys: int) -> Tensor:
+    """Which keys come later than a position, bool ``[n_positions, n_keys]``.
 
-    def __init__(self, module: nn.TransformerEncoderLayer) -> None:
+    >>> later(2, 3).tolist()
+    [[False, True, True], [False, False, True]]
+    """
+    return torch.ones(n_positions, n_keys, dtype=torch.bool).triu(1)
+
+
+class EncoderLayer(nn.Module):
+    """A transformer's layer of torch's parts that looks neither where ``mask`` is nor behind the end of a text."""
+
+    mask: Tensor | None
+
+    def __init__(self, module: nn.TransformerEncoderLayer, *, mask: Tensor | None) -> None:
         super().__init__()
         self.module = module
+        self.register_buffer("mask", mask, persistent=False)
 
-    def forward(self, x: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ids: Tensor | None = None) -> Tensor:
         """From ``[N, L, d]``, and ids int64 ``[N, L]``, to the same."""
-        parts, padding = self.module, padding_of(ids)
+        parts, padding = self.module, None if ids is None else padding_of(ids)
         if parts.norm_first:
             x = x + self._attended(parts.norm1(x), padding)
             return x + self._mapped(parts.norm2(x))
@@ -165,9 +201,9 @@ class TextLayer(nn.Module):
         found: Tensor = parts.norm2(x + self._mapped(x))
         return found
 
-    def _attended(self, x: Tensor, padding: Tensor) -> Tensor:
-        attended: Tensor = self.module.self_attn(x, x, x, key_padding_mask=padding, need_weights=False)[0]
-        dropped: Tensor = self.module.dropout1(attended)
+    def _attended(self, x: Tensor, padding: Tensor | None) -> Tensor:
+        how = {"key_padding_mask": padding, "need_weights": False, "attn_mask": self.mask}
+        dropped: Tensor = self.module.dropout1(self.module.self_attn(x, x, x, **how)[0])
         return dropped
 
     def _mapped(self, x: Tensor) -> Tensor:

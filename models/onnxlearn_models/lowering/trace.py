@@ -16,11 +16,13 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from onnxlearn.memo import Memo
+from onnxlearn_models.layers.recurrent import PackedRecurrent
 from onnxlearn_models.training.tensors import arguments
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LEAVES = (
-    *BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, nn.MultiheadAttention,
+    *BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.RNN, nn.GRU, nn.LSTM, PackedRecurrent,
+    nn.MultiheadAttention,
 )  # fmt: skip
 """Modules that are lowered as one: they look at the number of dimensions, which a trace does not know."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,12 @@ class Fn(Layer):
     takes = (1, None)
 
     function: Callable[..., Any] = param(REQUIRED, "the function, by package.module:name where it has to be told")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if hasattr(self.function, "state_dict"):
+            # A module of torch: what is trained or changed elsewhere must not change this graph.
+            object.__setattr__(self, "function", copy.deepcopy(self.function))
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """Nothing is known of it before it was tried, which takes torch."""

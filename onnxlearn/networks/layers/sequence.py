@@ -47,6 +47,8 @@ class Positions(Layer):
 
 @dataclass(frozen=True)
 class _Recurrent(Layer):
+    takes = (1, 2)
+
     d_hidden: int = param(REQUIRED, "features of the state", low=1)
     n_layers: int = param(1, "layers, each over the states of the one before", low=1)
     bidirectional: bool = param(False, "go through backwards as well")
@@ -55,29 +57,40 @@ class _Recurrent(Layer):
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """``[N, L, d]`` to ``[N, L, d_hidden]``, twice as many where it goes both ways; of the last state without ``L``."""
-        (x,) = inputs
+        x, *ids = inputs
         need_sequence(x)
+        for each in ids:
+            need_ids(x, each)
         width = self.d_hidden * (2 if self.bidirectional else 1)
         return x.with_row(width) if self.last else x.with_row(x.shape[1], width)
 
 
 @dataclass(frozen=True)
 class Rnn(_Recurrent):
-    """A state that each position changes by tanh (Elman 1990)."""
+    """A state that each position changes by tanh (Elman 1990).
+
+    With the ids of a text's words as a second tensor, it goes as far as the text, and backwards from its end.
+    """
 
     kind = "rnn"
 
 
 @dataclass(frozen=True)
 class Gru(_Recurrent):
-    """Gated recurrent units (Cho et al. 2014)."""
+    """Gated recurrent units (Cho et al. 2014).
+
+    With the ids of a text's words as a second tensor, it goes as far as the text, and backwards from its end.
+    """
 
     kind = "gru"
 
 
 @dataclass(frozen=True)
 class Lstm(_Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+    """Long short-term memory (Hochreiter and Schmidhuber 1997).
+
+    With the ids of a text's words as a second tensor, it goes as far as the text, and backwards from its end.
+    """
 
     kind = "lstm"
 
@@ -89,30 +102,44 @@ def _need_heads(d: int, n_heads: int) -> None:
 
 @dataclass(frozen=True)
 class MultiheadAttention(Layer):
-    """Each position a mean of positions (Vaswani et al. 2017): of its own sequence, or of that of a second tensor.
+    """Each position a mean of positions (Vaswani et al. 2017).
 
-    With the ids of a text's words as the last tensor, what stands behind its end is not looked at.
+    Of one tensor: of its own positions; of two: of those of the second; of three: the second says where to look, the third
+    what is there. With the ids of a text's words as a last tensor, what stands behind its end is not looked at.
     """
 
     kind = "multihead_attention"
-    takes = (1, 3)
+    takes = (1, 4)
 
     n_heads: int = param(REQUIRED, "heads, each over a part of the features", low=1)
     dropout: float = param(0.0, "share of the weights dropped", low=0, high=0.95)
     bias: bool = param(True, "add a bias in its linear maps")
+    causal: bool = param(False, "look at no later position")
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """As the first one was."""
         d = need_sequence(inputs[0])
         _need_heads(d, self.n_heads)
-        *sequences, last = inputs
-        if len(inputs) == 3 or last.dtype == "int64":
-            need_ids(sequences[-1], last)
-        else:
-            sequences = [*sequences, last]
-        if need_sequence(sequences[-1]) != d:
-            raise ShapeError(f"both tensors need as many features, and {sequences[-1]} comes behind {inputs[0]}")
+        sequences = inputs
+        if len(inputs) == 4 or inputs[-1].dtype == "int64":
+            sequences, ids = inputs[:-1], inputs[-1]
+            need_ids(sequences[-1], ids)
+        for other in sequences[1:]:
+            if need_sequence(other) != d:
+                raise ShapeError(f"all tensors need as many features, and {other} comes behind {inputs[0]}")
+        if len(sequences) == 3:
+            _need_same_positions(*sequences[1:])
+        if self.causal:
+            for each in sequences[:2]:
+                need_size(each, 1, "positions")
         return inputs[0]
+
+
+def _need_same_positions(keys: Tensor, values: Tensor) -> None:
+    try:
+        same([keys.shape[1], values.shape[1]])
+    except ValueError as error:
+        raise ShapeError(f"the second and the third tensor need as many positions: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -130,11 +157,14 @@ class TransformerEncoderLayer(Layer):
     dropout: float = param(0.1, "share dropped", low=0, high=0.95)
     activation: Literal["relu", "gelu"] = param("relu", "between the two linear maps")
     norm_first: bool = param(False, "normalize what goes into a part, not what comes out")
+    causal: bool = param(False, "look at no later position")
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """As it was."""
         x, *ids = inputs
         _need_heads(need_sequence(x), self.n_heads)
+        if self.causal:
+            need_size(x, 1, "positions")
         for each in ids:
             need_ids(x, each)
         return x

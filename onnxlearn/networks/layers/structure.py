@@ -76,6 +76,10 @@ class Choice(Structure):
         # What happens to the caller's own dict later must not change this.
         object.__setattr__(self, "options", dict(self.options))
 
+    def choices(self, setting: str) -> tuple[str, ...]:
+        """Its options."""
+        return tuple(self.options) if setting == "choose" else ()
+
     @property
     def begins(self) -> bool:
         """Whether its options begin with columns."""
