@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,15 +31,13 @@ class ImageBatch:
 
     ``rows``: int64 ``[n]``, without those that were skipped. ``images``: n arrays uint8 ``[H, W, C]``, of any sizes; all zeros
     where the image is missing. ``places``: what messages call each. ``problems``: the images that could not be read and were
-    skipped or count as missing. ``black``: rows whose image was read and is black throughout, which a model cannot tell from a
-    missing one. ``remarks``: what there is to tell of these images.
+    skipped or count as missing. ``remarks``: what there is to tell of these images.
     """
 
     rows: Array
     images: tuple[Array, ...]
     places: tuple[str, ...]
     problems: tuple[Problem, ...]
-    black: tuple[int, ...]
     remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
@@ -118,28 +115,9 @@ class ImageColumn:
         >>> [batch.rows.tolist() for batch in column.batches([[0, 1], [3]])]
         [[0, 1], [3]]
         """
-        return self.map(None, rows, n_jobs=n_jobs, n_ahead=n_ahead, readers=readers)
-
-    def map(
-        self,
-        work: Callable[[ImageBatch], Any] | None,
-        rows: Iterable[Iterable[int]],
-        *,
-        n_jobs: int = 1,
-        n_ahead: int = 2,
-        readers: Readers | None = None,
-    ) -> Iterator[Any]:
-        """As :meth:`batches`, but of what ``work`` makes of each batch, in the process that reads it.
-
-        Raises: also what ``work`` raises.
-
-        >>> column = ImageColumn(name="photo", cells=[np.full((2, 2, 3), i, np.uint8) for i in range(4)])
-        >>> list(column.map(len, [[0, 1], [3]]))
-        [2, 1]
-        """
         parts = (self._part(some) for some in rows)
         own = readers or Readers(n_jobs, n_ahead=n_ahead)
-        found = own.map(functools.partial(_read, work), parts)
+        found = own.map(_Part.read, parts)
         return found if readers else own.closed_after(found)
 
     def _part(self, rows: Iterable[int]) -> _Part:
@@ -179,7 +157,6 @@ class _Part:
             images=tuple(image if isinstance(image, np.ndarray) else self._nothing() for _, _, image in kept),
             places=tuple(place for _, place, _ in kept),
             problems=problems,
-            black=tuple(row for row, _, image in kept if isinstance(image, np.ndarray) and not image.any()),
             remarks=tuple(remarks),
         )
 
@@ -207,8 +184,3 @@ class _Part:
 
     def _nothing(self) -> Array:
         return np.zeros((*self.missing_size, self.config.channels), np.uint8)
-
-
-def _read(work: Callable[[ImageBatch], Any] | None, part: _Part) -> Any:
-    batch = part.read()
-    return batch if work is None else work(batch)

@@ -58,24 +58,6 @@ def emit_images(g: GraphBuilder, x: Value, config: ImageConfig, *, n_channels: i
     return Images(g.op("Where", nowhere, g.const(np.float32(0)), pixels), missing, n_out)
 
 
-def image_recipe(config: ImageConfig, *, n_channels: int) -> bytes:
-    """What brings images into the network as a model of its own, for :func:`onnxlearn.images.ready.read_ready`.
-
-    Its input is called ``image``; outputs ``pixels`` and ``missing`` as in :class:`Images`.
-
-    Raises: as :func:`emit_images`.
-    """
-    g = GraphBuilder()
-    size = ["height", "width"] if config.image_fit != "none" else [config.image_height, config.image_width]
-    with g.scope("prep"):
-        pixels = g.input("image", "UINT8", ["N", *size, n_channels])
-        images = emit_images(g, pixels, config, n_channels=n_channels)
-    g.output(images.pixels, "pixels", "FLOAT", ["N", images.n_channels, config.image_height, config.image_width])
-    g.output(images.missing, "missing", "BOOL", ["N"])
-    recipe: bytes = g.to_model().SerializeToString(deterministic=True)
-    return recipe
-
-
 def _scale_and_shift(config: ImageConfig, n_channels: int) -> tuple[Any, Any]:
     """``(x / 255 - mean) / std`` as ``x * scale + shift``, float32 ``[1, C, 1, 1]``."""
     for name in ("image_mean", "image_std"):

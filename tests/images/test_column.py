@@ -10,7 +10,6 @@ from typing import Any
 
 import joblib
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,10 +18,7 @@ from pictures import pixels, png
 
 from onnxlearn.errors import DataError, ImageReadError, ParameterError
 from onnxlearn.images.column import ImageColumn
-from onnxlearn.images.emit import ImageConfig, image_recipe
 from onnxlearn.images.readers import Readers
-from onnxlearn.images.reading import ReadConfig
-from onnxlearn.images.ready import read_ready
 
 
 class Counted(list[Any]):
@@ -75,7 +71,7 @@ def test_parquet_as_hugging_face_writes_it(tmp_path: Path) -> None:
         assert batch.missing.tolist() == [False] * 4 + [True]
         np.testing.assert_array_equal(batch.images[2], arrays[2])
         assert batch.images[4].shape == (5, 6, 3)
-        assert (batch.problems, batch.black) == ((), ())
+        assert (batch.problems, batch.remarks) == ((), ())
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -97,7 +93,10 @@ def test_policies(tmp_path: Path, n_jobs: int) -> None:
 
 def test_a_black_image_is_told() -> None:
     batch = ImageColumn(name="photo", cells=[pixels(2, 2), np.zeros((3, 3, 3), np.uint8), None]).read([2, 1, 0])
-    assert batch.black == (1,)
+    (remark,) = batch.remarks
+    assert (remark.what, remark.where) == (
+        "images that are black throughout, which counts as missing", "column 'photo', row 1, array",
+    )  # fmt: skip
     assert batch.missing.tolist() == [True, True, False]
 
 
@@ -148,37 +147,6 @@ def test_others_may_use_joblib_afterwards() -> None:
     column = ImageColumn(name="photo", cells=[png(pixels(3, 4))] * 4)
     assert sum(len(batch.images) for batch in column.batches([[0, 1], [2, 3]], n_jobs=2)) == 4
     assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(-i) for i in range(3)) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("n_channels", [1, 3])
-def test_ready_is_what_the_graph_makes_of_them(n_jobs: int, n_channels: int) -> None:
-    config = ImageConfig(image_height=6, image_width=5, image_fit="pad")
-    recipe = image_recipe(config, n_channels=n_channels)
-    arrays: list[Any] = [pixels(*size, seed=i) for i, size in enumerate([(9, 9), (4, 20), (9, 9), (9, 9), (600, 700)])]
-    read = ReadConfig(channels=n_channels)  # type: ignore[arg-type]
-    column = ImageColumn(name="photo", cells=[*arrays, None, b"x"], config=read, policy="skip")
-    whole, nothing, rest = read_ready(column, [[6, 5, 4, 3, 2, 1, 0], [], [6]], recipe, n_jobs=n_jobs)
-    assert whole.rows.tolist() == [5, 4, 3, 2, 1, 0]
-    assert whole.missing.tolist() == [True] + [False] * 5
-    assert [problem.row for problem in whole.problems] == [6]
-    session = onnxruntime.InferenceSession(recipe, providers=["CPUExecutionProvider"])
-    for position, image in enumerate(column.read(whole.rows).images):
-        expected, _ = session.run(None, {"image": image[np.newaxis]})
-        np.testing.assert_array_equal(whole.pixels[position], expected[0])
-    assert (whole.pixels.dtype, whole.pixels[0].any()) == (np.float32, np.False_)
-    for batch, n_problems in ((nothing, 0), (rest, 1)):
-        assert (batch.pixels.shape, batch.missing.shape) == ((0, n_channels, 6, 5), (0,))
-        assert len(batch.problems) == n_problems
-
-
-def test_ready_images_of_one_size() -> None:
-    recipe = image_recipe(ImageConfig(image_height=4, image_width=6, image_fit="none"), n_channels=3)
-    column = ImageColumn(name="photo", cells=[pixels(4, 6), pixels(6, 4), None, b"x"], policy="skip")
-    (batch,) = read_ready(column, [[3, 2, 0]], recipe)
-    assert (batch.rows.tolist(), batch.missing.tolist(), batch.pixels.shape) == ([2, 0], [True, False], (2, 3, 4, 6))
-    with pytest.raises(ImageReadError, match="column 'photo', row 1: images of this column have 4 x 6 pixels, this one 6 x 4"):
-        list(read_ready(column, [[3, 1]], recipe))
 
 
 def test_one_pool_reads_several_columns() -> None:

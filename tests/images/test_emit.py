@@ -15,8 +15,7 @@ from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder
 from onnxlearn.graph.check import check
 from onnxlearn.images.config import ImageConfig
-from onnxlearn.images.emit import emit_images, image_recipe
-from onnxlearn.runtime import open_session
+from onnxlearn.images.emit import emit_images
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -172,8 +171,7 @@ def test_parameters_that_cannot_be(settings: dict[str, Any], message: str) -> No
 def test_a_size_of_one_pixel(size: tuple[int, int]) -> None:
     height, width = size
     config = ImageConfig(image_height=height, image_width=width)
-    session = open_session(image_recipe(config, n_channels=1), "cpu")
-    pixels, missing = session.run(None, {"image": np.full((2, 9, 7, 1), 51, np.uint8)})
+    ((pixels, missing),) = run(config, np.full((2, 9, 7, 1), 51, np.uint8))
     assert pixels.shape == (2, 1, height, width)
     assert not missing.any()
     np.testing.assert_allclose(pixels, 51 / 255 * 2 - 1, atol=1e-6)
