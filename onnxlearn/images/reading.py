@@ -18,6 +18,7 @@ The rules, which hold for training and predicting alike:
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import os
 import re
@@ -233,19 +234,15 @@ def _require_no_place(error: OSError) -> None:
 
 
 def _from_file(source: str | io.BytesIO, config: ReadConfig, lost: Callable[[str], None]) -> Array:
-    require_pillow()
-    from PIL import Image, UnidentifiedImageError
-
-    Image.init()
-    formats = [name for name in FORMATS if name in Image.OPEN]
+    pillow, formats = _opener()
     try:
-        with Image.open(source, formats=formats) as image:
+        with pillow.open(source, formats=formats) as image:
             return _decoded(image, config, lost)
     except ImageReadError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
         raise ImageReadError(_bomb(str(error))) from error
-    except UnidentifiedImageError as error:
+    except pillow.UnidentifiedImageError as error:
         known = ", ".join(name for name in formats if name != "MPO")
         raise ImageReadError(f"an image is a file of {known}; this is none, or its beginning is damaged: convert it") from error
     except MemoryError as error:
@@ -257,10 +254,19 @@ def _from_file(source: str | io.BytesIO, config: ReadConfig, lost: Callable[[str
         raise ImageReadError(f"the file is damaged ({error or type(error).__name__}): replace it") from error
 
 
+# Of a small file, importing by the function costs a tenth of the decoding.
+@functools.cache
+def _opener() -> tuple[Any, list[str]]:
+    """Pillow, and the formats that it may open. Raises: MissingExtraError."""
+    require_pillow()
+    from PIL import Image
+
+    Image.init()
+    return Image, [name for name in FORMATS if name in Image.OPEN]
+
+
 def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]) -> Array:
     """Every check that needs no pixels comes before they are decoded."""
-    from PIL import ExifTags, ImageOps
-
     width, height = image.size
     if width * height > config.max_pixels:
         raise ImageReadError(_too_large(width, height, config))
@@ -275,11 +281,18 @@ def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]
         lost("have 16 bits a channel, of which the upper eight count")
     image.load()
     # Nearly all files have none of these, and asking for the notes costs as much as decoding a small one.
-    noted = image.format in ("TIFF", "MPO") or not _NOTES.isdisjoint(image.info)
-    if not noted or image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-        # Pillow would copy it.
-        return _as_array(image, config.channels, lost)
-    return _as_array(ImageOps.exif_transpose(image), config.channels, lost)
+    if image.format in ("TIFF", "MPO") or not _NOTES.isdisjoint(image.info):
+        image = _upright(image)
+    return _as_array(image, config.channels, lost)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its notes say that it was held."""
+    from PIL import ExifTags, ImageOps
+
+    # Pillow would copy it.
+    is_upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return image if is_upright else ImageOps.exif_transpose(image)
 
 
 def _too_large(width: int, height: int, config: ReadConfig) -> str:
@@ -301,9 +314,10 @@ def _is_16_bit(image: Image.Image) -> bool:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether the file has 16 bits a channel. Of colours Pillow drops the lower eight: only its plan of decoding tells."""
-    tiles = getattr(image, "tile", ())
-    args = [arg for tile in tiles for arg in (tile.args if isinstance(tile.args, tuple) else (tile.args,))]
-    bits = any(isinstance(arg, str) and re.search(r";16[BLNS]", arg) for arg in args)
+    if image.format not in ("PNG", "TIFF", "PPM"):
+        return False
+    args = [arg for tile in image.tile for arg in (tile.args if isinstance(tile.args, tuple) else (tile.args,))]  # type: ignore[attr-defined]
+    bits = any(isinstance(arg, str) and ";16" in arg and re.search(r";16[BLNS]", arg) for arg in args)
     brightest = any(isinstance(arg, int) and arg > 255 for arg in args)
     return _is_16_bit(image) or bits or (image.format == "PPM" and brightest)
 
@@ -321,15 +335,10 @@ def _upper_eight(image: Image.Image, lost: Callable[[str], None]) -> Image.Image
 
 def _as_array(image: Image.Image, n_channels: int, lost: Callable[[str], None]) -> Array:
     """The pixels of a decoded image as uint8 ``[H, W, C]``."""
-    from PIL import Image
-
     if _is_16_bit(image):
         image = _upper_eight(image, lost)
     if image.mode in _ALPHA or "transparency" in image.info:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] != 255:
-            lost(_TRANSPARENT)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+        image = _before_black(image.convert("RGBA"), lost)
     if image.mode == "CMYK":
         lost("are CMYK, and made RGB without their colour profile")
     if image.mode != "RGB" and not (image.mode == "L" and n_channels == 1):
@@ -340,6 +349,15 @@ def _as_array(image: Image.Image, n_channels: int, lost: Callable[[str], None]) 
         lost("have colours, and are made grey")
     # Other modes have formulas of their own to grey; all go by RGB.
     return np.asarray(image if image.mode == "L" else image.convert("L"))[:, :, np.newaxis]
+
+
+def _before_black(image: Image.Image, lost: Callable[[str], None]) -> Image.Image:
+    """What is seen of an RGBA image in front of black."""
+    from PIL import Image
+
+    if image.getchannel("A").getextrema()[0] != 255:
+        lost(_TRANSPARENT)
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
 
 
 def _is_colourless(pixels: Array) -> bool:

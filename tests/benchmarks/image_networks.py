@@ -30,7 +30,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from images import files, one
 from timing import Row, markdown, paired, row, write_section
 
 import onnxlearn as ol
@@ -54,6 +53,21 @@ def learner(name: str, **settings: Any) -> Any:
 def task(paths: list[str]) -> ol.Task:
     frame = pd.DataFrame({"photo": paths, "y": ["ab"[i % 2] for i in range(len(paths))]})
     return ol.Task.from_frame(frame, "y", kinds={"photo": "image"})
+
+
+def files(folder: Path, side: int, n: int) -> list[str]:
+    """JPEG files of smooth noise, which compress about as photographs do."""
+    draw = np.random.default_rng(0)
+    for i in range(n):
+        small = Image.fromarray(draw.integers(0, 256, (side // 8, side // 8, 3), np.uint8))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
+    return [str(folder / f"{i}.jpg") for i in range(n)]
+
+
+def one(path: str) -> np.ndarray:
+    """As a bare loop decodes it."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 class Fit:
