@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.graph import INPUT, SEPARATOR, Graph, Node
@@ -44,6 +45,24 @@ def grouped(graph: Graph, config: PreprocessConfig, schema: Schema) -> Preproces
 def steps_of(graph: Graph) -> list[tuple[str, Node]]:
     """The steps of preprocessing of a graph, with their names."""
     return [(name, node) for name, node in graph.nodes if isinstance(node.layer, Prep)]
+
+
+def require_effect(graph: Graph, given: Mapping[str, Any]) -> None:
+    """Raise ParameterError for a setting of the learner that steps say for all columns, and so changes nothing.
+
+    ``graph``: without nodes that hold graphs.
+    """
+    names = {id(node): name for name, node in graph.nodes}
+    chains = [_chain(graph, name) for name in _entries(graph)]
+    for setting, value in given.items():
+        said = [[node for node in chain if setting in _step(node).asked] for chain in chains]
+        if all(said):
+            node = said[0][0]
+            own = next(own for own, theirs in _step(node).sets.items() if theirs == setting)
+            name = names[id(node)]
+            raise ParameterError(
+                f"{setting}={value!r} changes nothing, as steps of the graph say it for all columns: set {name}{SEPARATOR}{own}"
+            )
 
 
 def require_columns(graph: Graph) -> None:

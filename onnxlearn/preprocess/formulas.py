@@ -76,7 +76,7 @@ def plan_formulas(formulas: Mapping[str, str] | None, schema: Schema) -> tuple[F
     parsed = [Formula.parse(name, text) for name, text in (formulas or {}).items()]
     numeric = [column.name for column in schema.of_kind("numeric")]
     for formula in parsed:
-        if formula.name in schema.feature_names:
+        if formula.name in (*schema.feature_names, *schema.target.names):
             raise ParameterError(f"formula {formula.name!r} has the name of a column: choose another one")
         for source in formula.sources:
             if source in numeric:

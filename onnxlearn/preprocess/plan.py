@@ -261,7 +261,15 @@ def make_plan(schema: Schema, config: PreprocessConfig) -> Plan:
         plan = dataclasses.replace(plan, indicators=_indicators(plan))
     if not (plan.ingress.n_num or plan.ingress.n_cat or columns):
         raise ParameterError("no column enters the network: give datetime_parts at least one part, or the task more features")
-    return _with_made(plan, config)
+    made = _with_made(plan, config)
+    _require_own_names(made)
+    return made
+
+
+def _require_own_names(plan: Plan) -> None:
+    names = [column.name for column in plan.num_columns]
+    if same := [formula.name for formula in plan.formulas if names.count(formula.name) > 1]:
+        raise ParameterError(f"formula {same[0]!r} has the name of what is made of a column: choose another one")
 
 
 def _with_made(plan: Plan, config: PreprocessConfig) -> Plan:

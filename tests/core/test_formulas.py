@@ -142,6 +142,8 @@ def test_columns_have_to_be_numbers_of_the_task():
         ),
         ({"f": "age + weight"}, "'weight' is none of the task's columns"),
         ({"age": "size * 2"}, "formula 'age' has the name of a column: choose another one"),
+        ({"price": "size * 2"}, "formula 'price' has the name of a column: choose another one"),
+        ({"age:missing": "size * 2"}, "formula 'age:missing' has the name of what is made of a column: choose another one"),
     ):
         with pytest.raises(ParameterError, match=message):
             plan_ingress(schema_of(AGE, SIZE, CITY), PreprocessConfig(formulas=formulas))

@@ -337,6 +337,27 @@ def test_what_cannot_be_is_refused_by_the_name_of_the_step(message, task):
         ol.learner(REFUSED[message](), max_epochs=10**6, device="cpu").fit(task)
 
 
+def test_what_steps_say_for_all_columns_is_no_setting_of_the_learner(task):
+    net = prep.encode("onehot") >> prep.scale("quantile") >> ingress.num() >> nn.head()
+    quick = {"max_epochs": 1, "device": "cpu"}
+    with pytest.raises(ParameterError, match=r"num_scaler='minmax' changes nothing, .*: set scale__method"):
+        ol.learner(net, num_scaler="minmax", **quick).fit(task)
+    with pytest.raises(ParameterError, match=r"cat_encoding='target' changes nothing, .*: set encode__method"):
+        ol.learner(net, cat_encoding="target", **quick).fit(task)
+    # The default changes nothing either, and a group without a step hears the setting.
+    ol.learner(net, num_scaler=ol.learner(net).values["num_scaler"], **quick).shapes(task)
+    some = [prep.select("bill_*") >> prep.scale("robust") >> ingress.num(), prep.select(exclude="bill_*") >> ingress.num()]
+    ol.learner(some >> nn.merge_cat() >> nn.head(), num_scaler="minmax", **quick).shapes(task)
+
+
+def test_steps_are_found_by_their_names():
+    with pytest.raises(AttributeError, match=r"there is no step 'scaling'\. Did you mean 'scale'"):
+        _ = prep.scaling
+    with pytest.raises(ParameterError, match=r"scale\(\) has no parameter 'methd'.* Did you mean 'method'"):
+        prep.scale(methd="robust")
+    assert prep.select(["a", "b"], "c").settings == prep.select("a", "b", "c").settings
+
+
 def test_formulas_of_the_caller_cannot_be_changed_later(task):
     formulas = {"area": "bill_length_mm * bill_depth_mm"}
     graph = prep.mutate(formulas) >> ingress.num()

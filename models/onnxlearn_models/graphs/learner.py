@@ -13,7 +13,7 @@ from torch import nn
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.networks.data import graph_from_dict, read_graph
 from onnxlearn.networks.graph import Graph
-from onnxlearn.networks.groups import grouped, require_columns, steps_of
+from onnxlearn.networks.groups import grouped, require_columns, require_effect, steps_of
 from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
 from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
@@ -98,6 +98,8 @@ class GraphLearner(NetworkLearner):
         graph = unfold(self.graph)
         require_columns(graph)
         if steps_of(graph):
+            usual = {each.name: each.default for each in self.params}
+            require_effect(graph, {name: value for name, value in self.given.items() if value != usual[name]})
             return grouped(graph, config, schema)
         ingress = plan_ingress(schema, config)
         flags = {f"{column.name}:missing": column.kind for column in schema.of_kind(*COLUMN_KINDS)}
