@@ -30,6 +30,7 @@ from onnxlearn.preprocess.grouped import fit_preprocessing
 from onnxlearn.remarks import told_together
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.tasks.roles import TaskWarning
 from onnxlearn_models.augment.change import change_of
 from onnxlearn_models.augment.config import AugmentConfig
 from onnxlearn_models.bare import bare_networks
@@ -316,6 +317,9 @@ class NetworkLearner(Learner):
         if notes:
             warnings.warn(". ".join(notes), StartWarning, stacklevel=2)
         notes += [] if config.start_from is None else config.start_from.origin(train.schema)
+        if preprocessing.notes:
+            warnings.warn(". ".join(preprocessing.notes), TaskWarning, stacklevel=2)
+            notes += preprocessing.notes
         chosen = {name: value for left, used in pairs for name, value in filled_in(left, used).items()}
         return Prepared(
             module=module,

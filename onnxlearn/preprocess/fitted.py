@@ -47,6 +47,11 @@ class FittedPreprocessing(ABC):
 
     @property
     @abstractmethod
+    def notes(self) -> list[str]:
+        """What there is to tell of the training rows."""
+
+    @property
+    @abstractmethod
     def word_vectors(self) -> dict[str, WordVectors]:
         """What embeddings of words begin with, by the tensor's name, where a file was given."""
 

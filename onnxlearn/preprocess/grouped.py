@@ -56,6 +56,11 @@ class GroupedPreprocessing(FittedPreprocessing):
         return {name: counts for group in self.groups for name, counts in group.counts.items()}
 
     @property
+    def notes(self) -> list[str]:
+        """Those of all groups."""
+        return [note for group in self.groups for note in group.notes]
+
+    @property
     def word_vectors(self) -> dict[str, WordVectors]:
         """Those of all groups."""
         return {name: vectors for group in self.groups for name, vectors in group.word_vectors.items()}

@@ -135,6 +135,14 @@ class Preprocessing(FittedPreprocessing):
         return self._named({"cat": self.code_counts} | {step.tensor.name: [step.counts] for step in self.columns})
 
     @property
+    def notes(self) -> list[str]:
+        """See the base class."""
+        silent = [s.tensor.column for s in self.columns if isinstance(s, TextStep) and not s.vocabulary.words and not s.pairs]
+        return [
+            f"column {name!r}: no word is in as many training texts as text_min_rows says; it says nothing" for name in silent
+        ]
+
+    @property
     def word_vectors(self) -> dict[str, WordVectors]:
         """See the base class."""
         return self._named({s.tensor.name: s.vectors for s in self.columns if isinstance(s, TextStep) and s.vectors})

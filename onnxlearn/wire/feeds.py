@@ -84,7 +84,7 @@ def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
 
     It raises ``ColumnNotFoundError`` for an absent key; ``None`` means missing.
     """
-    images = schema.of_kind("image")
+    images, texts = schema.of_kind("image"), schema.of_kind("text")
     groups = _encoder_groups([column for column in schema.features if column.kind != "image"])
 
     def encode(row: Mapping[str, object]) -> Feeds:
@@ -96,6 +96,8 @@ def row_encoder(schema: Schema) -> Callable[[Mapping[str, object]], Feeds]:
                 values = [convert(row[name]) for name, convert in steps]
                 # One array a type and its [1, 1] views: making an array for each column would cost several times as much.
                 feeds.update(zip(names, np.array(values, dtype=dtype).reshape(-1, 1, 1), strict=True))
+            for column in texts:
+                told_empty(feeds[column.name], column, lambda _: "this row")
         except Refused:
             raise _row_refusal(row, schema) from None
         except KeyError:

@@ -159,7 +159,9 @@ def test_texts_without_words_are_told(frame):
     )
     assert not task.schema.column("review").has_missing
     empty = ol.Task.from_frame(frame.assign(review=""), "stars", kinds={"review": "text"})
-    model = learner().fit(empty, progress=False)
+    with pytest.warns(TaskWarning, match="column 'review': no word is in as many training texts as text_min_rows says"):
+        model = learner().fit(empty, progress=False)
+    assert any("it says nothing" in note for note in model.metadata["notes"])
     assert np.isfinite(model.predict(frame).prob).all()
 
 
@@ -290,6 +292,8 @@ def test_empty_texts_are_told_where_training_had_none(form, tmp_path):
     first = {"frame": "row 1", "csv": "line 3", "jsonl": "line 2"}[form]
     assert len(told) == 1
     assert str(told[0].message) == f"empty texts, as none was in training: 2, the first in column 'review', {first}"
+    with pytest.warns(RowsWarning, match="empty texts, as none was in training: 1, the first in column 'review', this row"):
+        model.predict_one({"review": ""})
     # Where training had some they are usual.
     usual = ol.Task.from_frame(holes, "y", kinds={"review": "text"})
     ol.learner("multimodal", max_epochs=1, text_length=4, seed=0, device="cpu").fit(usual, progress=False).predict(holes)

@@ -15,6 +15,7 @@ class PackedRecurrent(nn.Module):
 
     ``module``: RNN, GRU or LSTM with ``batch_first``.
 
+    >>> import torch
     >>> packed = PackedRecurrent(nn.GRU(2, 3, batch_first=True))
     >>> states, last = packed(torch.zeros(4, 5, 2), torch.tensor([1, 5, 2, 2]))
     >>> states.shape, last.shape
@@ -39,6 +40,7 @@ class PackedRecurrent(nn.Module):
 def lengths_of(ids: Tensor) -> Tensor:
     """How many positions each text has, from ids int64 ``[N, L]``: int64 ``[N]``, 1 where it has none.
 
+    >>> import torch
     >>> lengths_of(torch.tensor([[3, 2, 0], [0, 0, 0]]))
     tensor([2, 1])
     """
