@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from onnxlearn.lr_range import lr_find
     from onnxlearn.measures.registry import measure
     from onnxlearn.model import Model, load
-    from onnxlearn.networks import ingress, nn
+    from onnxlearn.networks import ingress, nn, prep
     from onnxlearn.networks.data import read_graph
     from onnxlearn.networks.graph import Graph
     from onnxlearn.prediction import Prediction
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     )
     from onnxlearn.schema import Column, Schema, Target
     from onnxlearn.task import ClassificationTask, RegressionTask, Task
+    from onnxlearn.tuning.ranges import Choice, Range
+    from onnxlearn.tuning.space import ready_space as space
 
 __version__ = "0.1.0"
 
@@ -55,6 +57,7 @@ __all__ = [
     "CV",
     "BenchmarkResult",
     "Bootstrap",
+    "Choice",
     "ClassificationTask",
     "Column",
     "Cuda",
@@ -70,6 +73,7 @@ __all__ = [
     "Model",
     "Nested",
     "Prediction",
+    "Range",
     "RegressionTask",
     "ResampleResult",
     "Resampling",
@@ -97,10 +101,12 @@ __all__ = [
     "nn",
     "partial_dependence",
     "plots",
+    "prep",
     "read_design",
     "read_graph",
     "report",
     "resample",
+    "space",
     "statistics",
 ]
 
@@ -109,6 +115,7 @@ _HOMES = {
     "BenchmarkResult": "onnxlearn.experiments.results:BenchmarkResult",
     "Bootstrap": "onnxlearn.resampling:Bootstrap",
     "CV": "onnxlearn.resampling:CV",
+    "Choice": "onnxlearn.tuning.ranges:Choice",
     "ClassificationTask": "onnxlearn.task:ClassificationTask",
     "Column": "onnxlearn.schema:Column",
     "Cuda": "onnxlearn.providers:Cuda",
@@ -123,6 +130,7 @@ _HOMES = {
     "Model": "onnxlearn.model:Model",
     "Nested": "onnxlearn.resampling:Nested",
     "Prediction": "onnxlearn.prediction:Prediction",
+    "Range": "onnxlearn.tuning.ranges:Range",
     "RegressionTask": "onnxlearn.task:RegressionTask",
     "ResampleResult": "onnxlearn.experiments.results:ResampleResult",
     "Resampling": "onnxlearn.resampling:Resampling",
@@ -155,6 +163,7 @@ _HOMES = {
     "read_design": "onnxlearn.experiments.design_file:read_design",
     "report": "onnxlearn.reporting.page:report",
     "resample": "onnxlearn.experiments.benchmark:resample",
+    "space": "onnxlearn.tuning.space:ready_space",
     "statistics": "onnxlearn.statistics:",
 }
 

@@ -79,11 +79,11 @@ class ParameterError(OnnxlearnError, ValueError):
     """A parameter is unknown, of the wrong type or out of its range."""
 
 
-class DesignError(ParameterError):
-    """A design file has mistakes: one text for each, which begins with the file and the line.
+class MistakesError(ParameterError):
+    r"""What was given has mistakes: one text for each.
 
-    >>> str(DesignError("design.toml:2: tasks.iris: data is missing"))
-    'design.toml:2: tasks.iris: data is missing'
+    >>> str(MistakesError("lr: a range begins above 0", "dropout is at most 0.95"))
+    'lr: a range begins above 0\ndropout is at most 0.95'
     """
 
     def __init__(self, *mistakes: str) -> None:
@@ -91,11 +91,23 @@ class DesignError(ParameterError):
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """All mistakes, by line."""
+        """All of them."""
         return self.args
 
     def __str__(self) -> str:
         return "\n".join(self.args)
+
+
+class DesignError(MistakesError):
+    """A design file has mistakes: each text begins with the file and the line, in the order of the lines.
+
+    >>> str(DesignError("design.toml:2: tasks.iris: data is missing"))
+    'design.toml:2: tasks.iris: data is missing'
+    """
+
+
+class SpaceError(MistakesError):
+    """A search space has mistakes: each text names the parameter."""
 
 
 class UnknownNameError(OnnxlearnError, KeyError):

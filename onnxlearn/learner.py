@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from onnxlearn.model import Model
     from onnxlearn.task import Task
+    from onnxlearn.tuning.ranges import Domain, Size
     from onnxlearn.wire.feeds import Feeds
 
 Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
@@ -91,6 +92,19 @@ class Learner(ABC):
     def given(self) -> dict[str, Any]:
         """The values of the parameters that were given to this learner; the others are defaults."""
         return {name: self.values[name] for name in self._given}
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """What is worth searching: for each parameter what it may be, of few parameters (``small``) or of many (``large``).
+
+        Raises: ParameterError where nothing is known.
+        """
+        from onnxlearn.tuning.ranges import require_size
+
+        require_size(size)
+        raise ParameterError(
+            f"learner {self.name!r} has no ready search space: say what its parameters may be, such as "
+            "{'lr': ol.Range(1e-4, 1e-1, log=True)}"
+        )
 
     @property
     def uses_test(self) -> bool:

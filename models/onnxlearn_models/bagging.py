@@ -19,6 +19,7 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.prediction import Prediction
 from onnxlearn.session import run_chunked
 from onnxlearn.task import Task
+from onnxlearn.tuning.ranges import Domain, Size
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
@@ -72,6 +73,10 @@ class Bagging(Averaging):
         """Whether it may be a parameter of another base: any name may."""
         del name
         return True
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """As of its base."""
+        return self.base.space(size)
 
     def fold_learners(self) -> list[NetworkLearner]:
         """The learner of each fold; their seeds follow each other.

@@ -20,10 +20,12 @@ from onnxlearn.model import Model
 from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.task import Task
+from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.averaging import Averaging, Part, cut_short, describe, single, told_of, train_all
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.shipping import Rows, calibrated, ship, torch_reference
+from onnxlearn_models.spaces import space_of
 from onnxlearn_models.training.callback import Callback
 from onnxlearn_models.training.callbacks.named import callback_of
 from onnxlearn_models.training.config import WHERE, plain_validation
@@ -90,6 +92,11 @@ class Ensemble(Averaging):
                 seeded += [member.replace(**of_all, seed=first + i) for i in range(config.n_seeds)]
         self._require_different(seeded)
         return seeded
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """As of every learner: which members, and of how many seeds."""
+        require_size(size)
+        return space_of(self.name, size)
 
     def fit(
         self,

@@ -20,7 +20,9 @@ from onnxlearn.preprocess.coding import declare_inputs
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.packing import open_checked, pack, score_rows
+from onnxlearn_models.spaces import space_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -37,6 +39,11 @@ class Featureless(Learner):
 
     name: ClassVar[str] = "featureless"
     config_types = (FeaturelessConfig,)
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """As of every learner."""
+        require_size(size)
+        return space_of(self.name, size)
 
     def fit(
         self,

@@ -31,6 +31,7 @@ from onnxlearn.remarks import told_together
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
 from onnxlearn.tasks.roles import TaskWarning
+from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.augment.change import change_of
 from onnxlearn_models.augment.config import AugmentConfig
 from onnxlearn_models.bare import bare_networks
@@ -39,6 +40,7 @@ from onnxlearn_models.layers.embedding import settle
 from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
+from onnxlearn_models.spaces import space_of
 from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
 from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import (
@@ -122,6 +124,11 @@ class NetworkLearner(Learner):
     def may_bring(self, name: str) -> bool:
         """Whether it may be a setting of another optimizer, loss or schedule."""
         return is_setting(name)
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """As of every learner: what papers searched (:mod:`onnxlearn_models.spaces`)."""
+        require_size(size)
+        return space_of(self.name, size)
 
     @property
     def params(self) -> tuple[Param, ...]:

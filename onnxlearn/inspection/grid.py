@@ -65,6 +65,8 @@ def _grid(column: Column, wire: Array) -> Grid:
 def _levels(column: Column) -> list[Any]:
     if column.kind == "boolean":
         return [False, True]
+    if column.kind == "text":
+        raise DataError(f"column {column.name!r} holds texts, which lie on no grid: importance tells what it counts")
     if not column.levels:
         raise DataError(f"column {column.name!r} has no levels: give its values as grid=[...]")
     return list(column.levels)

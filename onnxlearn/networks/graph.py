@@ -52,7 +52,8 @@ INPUT = Node(Open())
 class Setting:
     """A setting of a node: its address in the graph, the kind of layer, what it is called there, and its value.
 
-    ``choices``: the values that this node can have; none: what its type says.
+    ``choices``: the values that this node can have; none: what its type says. ``within``: other settings, by their addresses,
+    with the values beside which this one counts: it may be of a branch.
     """
 
     address: str
@@ -60,25 +61,36 @@ class Setting:
     name: str
     value: Any
     choices: tuple[str, ...] = ()
+    within: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def below(self, name: str, within: Mapping[str, str] | None = None) -> Setting:
+        """The same with an address that begins with a name; ``within`` stands where that name does."""
+        inner = {f"{name}{SEPARATOR}{key}": value for key, value in self.within.items()}
+        return dataclasses.replace(self, address=f"{name}{SEPARATOR}{self.address}", within={**(within or {}), **inner})
 
     @property
     def param(self) -> Param:
         """Type, value as the default, range and meaning."""
         found = next(param for param in self.layer.params() if param.name == self.name)
         told = " | ".join(self.choices) or found.type
-        return dataclasses.replace(found, name=self.address, default=self.value, type=told)
+        return dataclasses.replace(found, name=self.address, default=self.value, type=told, when=self._when)
 
     @property
     def field(self) -> tuple[str, Any, Any]:
         """Name, type and field of a dataclass that holds it."""
         field = next(field for field in dataclasses.fields(self.layer) if field.name == self.name)
-        start = self.address.removesuffix(self.name)
-        when = field.metadata["when"]
-        sets = [when] if isinstance(when, Mapping) else when
-        beside = [{start + name: value for name, value in each.items()} for each in sets]
-        about = {**field.metadata, "when": beside if any(beside) else ()}
+        about = {**field.metadata, "when": self._when}
         about |= {"choices": dict.fromkeys(self.choices)} if self.choices else {}
         return self.address, get_type_hints(self.layer)[self.name], param(self.value, **about)
+
+    @property
+    def _when(self) -> Sequence[Mapping[str, Any]]:
+        """Where it counts, by addresses."""
+        when = next(field.metadata["when"] for field in dataclasses.fields(self.layer) if field.name == self.name)
+        start = self.address.removesuffix(self.name)
+        sets = [when] if isinstance(when, Mapping) else when
+        beside = [{**self.within, **{start + name: value for name, value in each.items()}} for each in sets or [{}]]
+        return beside if any(beside) else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +204,7 @@ class Graph:
         """Every setting of every node, also of those in graphs that nodes hold."""
         for name, node in self.nodes:
             for inner in settings_of(node.layer):
-                yield dataclasses.replace(inner, address=f"{name}{SEPARATOR}{inner.address}")
+                yield inner.below(name)
 
     def as_learner(self, **params: Any) -> Learner:
         """Learner ``graph`` around this graph, which :func:`onnxlearn.learner` asks for."""
@@ -293,7 +305,7 @@ def settings_of(layer: Layer) -> Iterator[Setting]:
         elif graphs := graphs_of(value):
             for name, graph in graphs.items():
                 for inner in graph.all_settings():
-                    yield dataclasses.replace(inner, address=f"{name}{SEPARATOR}{inner.address}")
+                    yield inner.below(name, {"choose": name} if layer.choices("choose") else {})
         else:
             yield Setting(field.name, type(layer), field.name, value, layer.choices(field.name))
 

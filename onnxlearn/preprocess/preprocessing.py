@@ -139,7 +139,11 @@ class Preprocessing(FittedPreprocessing):
         """See the base class."""
         silent = [s.tensor.column for s in self.columns if isinstance(s, TextStep) and not s.vocabulary.words and not s.pairs]
         return [
-            f"column {name!r}: no word is in as many training texts as text_min_rows says; it says nothing" for name in silent
+            *(
+                f"column {name!r}: no word is in as many training texts as text_min_rows says; it says nothing"
+                for name in silent
+            ),
+            *(note for s in self.columns if isinstance(s, TextStep) if (note := s.few_vectors())),
         ]
 
     @property

@@ -185,7 +185,7 @@ def _datetime_dtype(contents: Contents) -> str:
 
 def _text_dtype(contents: Contents) -> str:
     if contents.holds not in ("str", "nothing"):
-        raise _unfit(contents, "text", "convert it with .astype(str)")
+        raise _unfit(contents, "text", "in a data frame convert it with .astype(str)")
     return "str"
 
 

@@ -57,6 +57,17 @@ class TextStep:
             vectors=None if file is None else read_word_vectors(file.path, vocabulary.words),
         )
 
+    def few_vectors(self) -> str:
+        """That a file has no vectors for nearly all of the known words, where that is so: it may be one of another language."""
+        if self.vectors is None or not self.vocabulary.words:
+            return ""
+        n_found, n_words = int(self.vectors.found.sum()), len(self.vocabulary.words)
+        if n_found > n_words / 10:
+            return ""
+        return (
+            f"column {self.tensor.column!r}: text_vectors has vectors of {n_found} of the {n_words} words that are known alone"
+        )
+
     def emit(self, g: GraphBuilder, column: Value) -> tuple[Value, Value | None]:
         """Add the nodes to INT64 ``[N, length]``, or FLOAT ``[N, V]``, and BOOL ``[N, 1]``: an empty text is a missing one."""
         ids = self.vocabulary.emit(g, column)

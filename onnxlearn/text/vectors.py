@@ -65,10 +65,11 @@ def _(file: VectorFile) -> dict[str, Any]:
 def read_word_vectors(path: str | Path, words: Sequence[str]) -> WordVectors:
     r"""Read the vectors of these words, those of no other; they are lower-cased, as in ``Vocabulary.words``.
 
-    A line is a word and its numbers, parted by spaces, in UTF-8; a first line of two whole numbers, as word2vec writes it, is
-    passed over. ``.gz`` is unpacked. A word that the file has in another case only ("Paris") takes the first of those.
+    A line is a word and its numbers, parted by spaces, in UTF-8; a first line of two whole numbers, as word2vec writes it, says
+    how many follow. ``.gz`` is unpacked. A word that the file has in another case only ("Paris") takes the first of these.
 
-    Raises: TableReadError, with file and line, where a line has too few numbers, or one that is none or not finite.
+    Raises: TableReadError, with file and line, where a line has too few numbers, or one that is none or not finite, and where
+    fewer words follow than the first line says.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -98,11 +99,12 @@ def read_word_vectors(path: str | Path, words: Sequence[str]) -> WordVectors:
 
 def _lines(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """File and line number, word and numbers of each line."""
-    d = 0
+    d = n_said = n_read = 0
     for n, line in _numbered(path):
         where = f"{path}:{n}"
         fields = line.rstrip("\r\n ").split(" ") if not d else line.rstrip("\r\n ").rsplit(" ", d)
         if n == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+            n_said = int(fields[0])
             continue
         if len(fields) < 2 or (d and len(fields) <= d):
             raise TableReadError(
@@ -110,9 +112,12 @@ def _lines(path: Path) -> Iterator[tuple[str, str, list[str]]]:
             )
         # A word may have spaces in it, those of the first line have none.
         d = d or len(fields) - 1
+        n_read += 1
         yield where, fields[0], fields[1:]
     if not d:
         raise TableReadError(f"{path} has no word vectors: a line is a word and its numbers, parted by spaces")
+    if n_read < n_said:
+        raise TableReadError(f"{path} is cut off: its first line says {n_said} words, and {n_read} follow; copy it again")
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
@@ -120,7 +125,8 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for n, line in enumerate(file, 1):
-                yield n, line.decode()
+                # Some editors put a mark before the first line.
+                yield n, line.decode("utf-8-sig" if n == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise TableReadError(f"{path}:{n}: the line is not UTF-8: {error.reason} at byte {error.start}") from None
     except (OSError, EOFError, zlib.error) as error:

@@ -297,3 +297,12 @@ def test_empty_texts_are_told_where_training_had_none(form, tmp_path):
     # Where training had some they are usual.
     usual = ol.Task.from_frame(holes, "y", kinds={"review": "text"})
     ol.learner("multimodal", max_epochs=1, text_length=4, seed=0, device="cpu").fit(usual, progress=False).predict(holes)
+
+
+def test_vectors_of_nearly_none_of_the_words_are_told(frame, tmp_path):
+    (tmp_path / "v.txt").write_text("qqqq 1 2 3\n")
+    task = ol.Task.from_frame(frame, "stars", kinds={"review": "text"})
+    vectors = str(tmp_path / "v.txt")
+    recipe = ol.learner("multimodal", text_vectors=vectors, max_epochs=1, device="cpu", seed=0)
+    with pytest.warns(TaskWarning, match=r"'review': text_vectors has vectors of 0 of the \d+ words that are known alone"):
+        recipe.fit(task, progress=False)

@@ -94,6 +94,11 @@ def test_the_options_of_a_choice_are_the_values_of_its_parameter(task):
     learner = ol.learner(ingress.num() >> nn.choice({"a": nn.relu(), "b": nn.tanh()}, choose="a") >> nn.head(), **QUICK)
     assert next(param.type for param in learner.params if param.name == "choice__choose") == "a | b"
     assert list(learner.replace(choice__choose="b").shapes(task)) == ["num", "choice_b_tanh", "head"]
+    # What is set of the other branch changes nothing.
+    branches = ol.learner(ingress.num() >> nn.choice({"a": nn.linear(4), "b": nn.linear(5)}, choose="a") >> nn.head(), **QUICK)
+    assert branches.replace(choice__choose="b", choice__b__linear__d_out=7).values["choice__b__linear__d_out"] == 7
+    with pytest.raises(ParameterError, match="choice__b__linear__d_out=7 changes nothing with choice__choose='a'"):
+        branches.replace(choice__b__linear__d_out=7)
     with pytest.raises(ParameterError, match=r"choice__choose .*'c'"):
         learner.replace(choice__choose="c")
 

@@ -41,6 +41,7 @@ def test_the_word_itself_goes_before_another_case_and_the_first_before_the_next(
         (b"good\n", r"v\.txt:1: "),
         (b"", r"v\.txt has no word vectors"),
         (b"3 2\n", r"v\.txt has no word vectors"),
+        (b"3 2\nbad 1 2\ngood 1 2\n", r"v\.txt is cut off: its first line says 3 words, and 2 follow"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_line(tmp_path, content, message):
@@ -54,6 +55,11 @@ def test_a_truncated_archive_is_refused(tmp_path, content):
     (tmp_path / "v.txt.gz").write_bytes(content)
     with pytest.raises(TableReadError, match=r"v\.txt\.gz:\d+: the file cannot be read"):
         read_word_vectors(tmp_path / "v.txt.gz", ["bad"])
+
+
+def test_a_mark_before_the_first_line_is_none_of_the_word(tmp_path):
+    (tmp_path / "v.txt").write_bytes(b"\xef\xbb\xbfbad 1 2\n")
+    assert read_word_vectors(tmp_path / "v.txt", ["bad"]).found.all()
 
 
 def test_a_missing_file_is_refused(tmp_path):

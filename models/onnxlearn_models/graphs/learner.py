@@ -22,8 +22,10 @@ from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessC
 from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Schema
 from onnxlearn.task import Task
+from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.graphs.network import build_graph, tried
 from onnxlearn_models.network_learner import NetworkLearner, shared_with
+from onnxlearn_models.spaces import space_of_graph
 from onnxlearn_models.training.objective import choose_head
 
 
@@ -80,6 +82,11 @@ class GraphLearner(NetworkLearner):
         schema = dataclasses.replace(task.schema, ingress=plan_ingress(task.schema, config))
         head = choose_head(task.schema.target, self.configs[3], self.configs[2])
         return {node.name: node.output for node in place(self.graph, schema.for_network(head.width), tried)}
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """As of every learner: of its nodes those settings that change no shape of what is merged."""
+        require_size(size)
+        return space_of_graph(self.graph, size)
 
     def to_dict(self) -> dict[str, Any]:
         """As of every learner; the graph has the settings that its nodes were given."""

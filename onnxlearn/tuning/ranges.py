@@ -1,0 +1,131 @@
+"""What a parameter may be in a search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.params import to_json
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included.
+
+    ``log``: all orders of magnitude are equally likely. ``step``: these numbers alone, from ``low`` on. A parameter of whole
+    numbers gets whole numbers. ``when``: other parameters of the search, or of the learner, with the values beside which this
+    one is searched; what a parameter says of itself (``n_bins`` counts with ``num_embedding=piecewise_linear``) is known.
+
+    >>> Range(1e-4, 1e-1, log=True)
+    Range(0.0001, 0.1, log=True)
+
+    Raises: ParameterError for ends that are no range.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high", "step"):
+            value = getattr(self, name)
+            if not (name == "step" and value is None) and (not isinstance(value, int | float) or isinstance(value, bool)):
+                raise ParameterError(f"{name} of a range is a number, not {value!r}")
+        if not self.low < self.high:
+            raise ParameterError(f"a range goes from a smaller number to a greater one, not from {self.low} to {self.high}")
+        if self.log and self.low <= 0:
+            raise ParameterError(f"a range of orders of magnitude (log=True) begins above 0, not at {self.low}")
+        if self.step is not None and (self.log or not 0 < self.step <= self.high - self.low):
+            way = "log=True has no steps" if self.log else f"a step lies within the range, above 0: not {self.step}"
+            raise ParameterError(f"{self!r}: {way}")
+        object.__setattr__(self, "when", _conditions(self.when))
+
+    def __repr__(self) -> str:
+        parts = [repr(self.low), repr(self.high)]
+        parts += ["log=True"] * self.log + ([] if self.step is None else [f"step={self.step!r}"]) + _told(self.when)
+        return f"Range({', '.join(parts)})"
+
+
+@dataclass(frozen=True, init=False)
+class Choice:
+    """One of these values, of any type that the parameter takes; ``when`` as of :class:`Range`.
+
+    >>> Choice("relu", "gelu"), Choice(None, 1.0)
+    (Choice('relu', 'gelu'), Choice(None, 1.0))
+
+    Raises: ParameterError for none, and for one that is there twice.
+    """
+
+    values: tuple[Any, ...]
+    when: Mapping[str, Any]
+
+    def __init__(self, *values: Any, when: Mapping[str, Any] | None = None) -> None:
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "when", _conditions(when or {}))
+        if not values:
+            raise ParameterError("a choice needs values: Choice('relu', 'gelu')")
+        if len(set(self.labels)) < len(values):
+            raise ParameterError(f"{self!r} has a value twice")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A text for each value, another one for each.
+
+        >>> Choice("a", 1, (64, 32)).labels
+        ('a', '1', '[64, 32]')
+        """
+        return tuple(label(value) for value in self.values)
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join([*map(repr, self.values), *_told(self.when)])})"
+
+
+Domain: TypeAlias = Range | Choice
+"""What a parameter may be."""
+
+Size: TypeAlias = Literal["small", "medium", "large"]
+SIZES = get_args(Size)
+"""How much a ready space searches."""
+
+
+def require_size(size: object) -> None:
+    """Raise ParameterError for what is no size of a ready space."""
+    if size not in SIZES:
+        raise ParameterError(f"a ready space is one of {', '.join(SIZES)}, not {size!r}")
+
+
+def label(value: Any) -> str:
+    """A value as text: of a learner its name with what it was given.
+
+    >>> label(None), label(0.5), label("0.5")
+    ('null', '0.5', '"0.5"')
+    """
+    if isinstance(value, str):
+        # A text that reads as another value is told from it.
+        return json.dumps(value) if _reads_as_json(value) else value
+    if hasattr(value, "config_types"):
+        return repr(value)
+    return json.dumps(to_json(value), sort_keys=True)
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _conditions(when: Any) -> Mapping[str, Any]:
+    if not isinstance(when, Mapping) or not all(isinstance(name, str) for name in when):
+        raise ParameterError(f"when is a dict of parameters and values, such as {{'norm': 'batch'}}, not {when!r}")
+    return dict(when)
+
+
+def _told(when: Mapping[str, Any]) -> list[str]:
+    return [f"when={dict(when)!r}"] if when else []
