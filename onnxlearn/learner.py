@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from onnxlearn.tuning.ranges import Domain, Size
     from onnxlearn.wire.feeds import Feeds
 
+OnLoss: TypeAlias = "Callable[[int, float], object]"
+"""Called with an epoch's number and the loss of the validation rows."""
+
 Reference: TypeAlias = "Callable[[Feeds], dict[str, NDArray[Any]]]"
 TaskType: TypeAlias = Literal["classification", "regression"]
 
@@ -105,6 +108,19 @@ class Learner(ABC):
             f"learner {self.name!r} has no ready search space: say what its parameters may be, such as "
             "{'lr': ol.Range(1e-4, 1e-1, log=True)}"
         )
+
+    def watched(self, on_epoch: OnLoss) -> Self | None:
+        """A copy that calls ``on_epoch`` with the number of each epoch, from 1, and the loss of the validation rows after it.
+
+        What ``on_epoch`` raises ends the fit. ``None``: it does not train one network by epochs.
+        """
+        del on_epoch
+        return None
+
+    def for_epochs(self, n_epochs: int) -> Self:
+        """A copy that trains on all rows for so many epochs, without validation; itself where there are no epochs."""
+        del n_epochs
+        return self
 
     @property
     def uses_test(self) -> bool:

@@ -9,15 +9,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
+from onnxlearn.effects import requirements
 from onnxlearn.errors import OnnxlearnError
 from onnxlearn.images.extraction import settings_of
 from onnxlearn.images.extractor import Extractor
-from onnxlearn.learner import Bare, Learner, Reference
+from onnxlearn.learner import Bare, Learner, OnLoss, Reference
 from onnxlearn.model import Model
 from onnxlearn.named import named_object
 from onnxlearn.params import Param, owned
@@ -42,6 +43,7 @@ from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
 from onnxlearn_models.spaces import space_of
 from onnxlearn_models.stacked.choice import MOST, form_of, is_quicker
+from onnxlearn_models.training.callbacks.watch import Watch
 from onnxlearn_models.training.checkpoint import CheckpointFile
 from onnxlearn_models.training.config import (
     CHOICES,
@@ -129,6 +131,16 @@ class NetworkLearner(Learner):
         """As of every learner: what papers searched (:mod:`onnxlearn_models.spaces`)."""
         require_size(size)
         return space_of(self.name, size)
+
+    def watched(self, on_epoch: OnLoss) -> Self:
+        """As of every learner."""
+        return self.replace(callbacks=(*self.values["callbacks"], Watch(on_epoch)))
+
+    def for_epochs(self, n_epochs: int) -> Self:
+        """As of every learner: the schedule stays as it was, validation rows are trained on."""
+        needs_rows = {param.name for param in self.params if all("validation" in one for one in requirements(param.when))}
+        given = {name: value for name, value in self._given.items() if name not in needs_rows}
+        return type(self)(**{**given, "validation": None, "stop_epoch": n_epochs})
 
     @property
     def params(self) -> tuple[Param, ...]:
@@ -363,7 +375,10 @@ class NetworkLearner(Learner):
         assert config.max_epochs is not None
         team = join(prepared.device)
         show = progress if team.is_first else False
-        with prepared.generators.resumed(), progress_bar(config.max_epochs, show=show) as on_epoch:
+        with (
+            prepared.generators.resumed(),
+            progress_bar(min(config.max_epochs, config.stop_epoch or config.max_epochs), show=show) as on_epoch,
+        ):
             arguments = self.arguments(prepared, on_epoch)
             with prepared.readers, prepared.computing():
                 result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)

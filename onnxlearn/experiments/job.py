@@ -105,10 +105,10 @@ class Job:
         except Exception as error:
             if settings.on_error == "raise":
                 raise
-            return self.give_up(task, settings, "failed", _text(error))
+            return self.give_up(task, settings, "failed", error_text(error))
         except SystemExit as error:
             # It ends what the learner does, and nothing else.
-            return self.give_up(task, settings, "failed", _text(error))
+            return self.give_up(task, settings, "failed", error_text(error))
 
     def give_up(self, task: Task, settings: Settings, status: Status, error: str) -> Finished:
         """What is kept where the learner has no model: why, and the fallback's prediction.
@@ -124,7 +124,7 @@ class Job:
             with on_one_core():
                 return self._run(settings.fallback, task, replace(failed, fallback=True), replace(settings, time_limit=None))
         except Exception as also:  # noqa: BLE001  - whatever a learner raises
-            return Finished(replace(failed, error=f"{error}; the fallback failed too: {_text(also)}"))
+            return Finished(replace(failed, error=f"{error}; the fallback failed too: {error_text(also)}"))
 
     def _record(self, task: Task) -> Record:
         target = task.schema.target
@@ -181,7 +181,7 @@ def scored(prediction: Prediction, record: Record, settings: Settings) -> tuple[
         except Exception as error:
             if settings.on_error == "raise":
                 raise
-            notes.append(f"measure {measure.name!r} failed: {_text(error)}")
+            notes.append(f"measure {measure.name!r} failed: {error_text(error)}")
         scores[measure.name] = value if math.isfinite(value) else None
     return scores, notes
 
@@ -214,7 +214,7 @@ def too_long(settings: Settings) -> str:
     return f"the fit took longer than {settings.time_limit:g} seconds"
 
 
-def _text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The message; of errors that are not meant for users also their type."""
     plain = isinstance(error, OnnxlearnError) and not isinstance(error, InternalError)
     return str(error) if plain else f"{type(error).__name__}: {error}"

@@ -8,12 +8,13 @@ on one of them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pickle
 import re
 import sys
+import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import starmap
 from typing import Any, TypeAlias, TypeVar
@@ -37,41 +38,58 @@ class Died:
 
 
 def run_many(
-    function: Callable[[Item, Data], Result], calls: Sequence[Call[Item, Data]], n_jobs: int | None
+    function: Callable[[Item, Data], Result], calls: Iterable[Call[Item, Data]], n_jobs: int | None
 ) -> Iterator[tuple[Item, Result | Died]]:
     """``function(item, data)`` of each call, as they finish: the item with the result, or with what its process died of.
 
-    ``data`` is what many calls share. Errors that the function raises end everything.
+    ``data`` is what many calls share. Calls are taken as processes are free for them, by whichever thread. Errors that the
+    function raises end everything.
 
     Raises: MissingExtraError without joblib.
 
     >>> sorted(run_many(pow, [(2, 3), (3, 3)], n_jobs=1))
     [(2, 8), (3, 27)]
     """
-    client = _dask_client()
-    return _on_processes(function, calls, n_jobs) if client is None else _on_dask(client, function, calls)
+    client, taken = _dask_client(), Taken(calls)
+    return _on_processes(function, taken, n_jobs) if client is None else _on_dask(client, function, taken)
+
+
+class Taken(Iterator[Item]):
+    """What several threads may take, one after the other."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items, self._lock = iter(items), threading.Lock()
+
+    def __next__(self) -> Item:
+        """Raises: StopIteration."""
+        with self._lock:
+            return next(self._items)
 
 
 def _on_processes(
-    function: Callable[[Item, Data], Result], calls: Sequence[Call[Item, Data]], n_jobs: int | None
+    function: Callable[[Item, Data], Result], calls: Iterator[Call[Item, Data]], n_jobs: int | None
 ) -> Iterator[tuple[Item, Result | Died]]:
     try:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError as error:
         raise MissingExtraError.of("joblib", "eval", "a benchmark") from error
-    left = dict(enumerate(calls))
-    while left:
-        begun: list[int] = []
+    under_way: dict[int, Item] = {}
+    numbers, died = itertools.count(), Died("it was never begun")
+    while True:
         # One at a time: their lengths differ by orders of magnitude. None ahead: fewer are under way where a process dies.
         parallel = Parallel(n_jobs=n_jobs, return_as=_returned_as(), batch_size=1, pre_dispatch="n_jobs")
         try:
-            for number, result in parallel(starmap(delayed(_numbered), _dispatched(function, left, begun))):
-                yield left.pop(number)[0], result
+            for number, result in parallel(starmap(delayed(_numbered), _dispatched(function, calls, under_way, numbers))):
+                yield under_way.pop(number), result
         except TerminatedWorkerError as error:
             # All processes are gone with the one that died; the next round starts others.
             died = Died(_exit_codes(str(error)))
-            yield from [(left.pop(number)[0], died) for number in tuple(begun) if number in left]
+            yield from [(under_way.pop(number), died) for number in tuple(under_way)]
+        else:
+            # What a thread took in the moment of such an end.
+            yield from [(under_way.pop(number), died) for number in tuple(under_way)]
+            return
 
 
 def _returned_as() -> str:
@@ -82,11 +100,15 @@ def _returned_as() -> str:
 
 
 def _dispatched(
-    function: Callable[[Item, Data], Result], left: Mapping[int, Call[Item, Data]], begun: list[int]
+    function: Callable[[Item, Data], Result],
+    calls: Iterator[Call[Item, Data]],
+    under_way: dict[int, Item],
+    numbers: Iterator[int],
 ) -> Iterator[tuple[int, Callable[[Item, Data], Result], Item, Data]]:
-    """Arguments of :func:`_numbered`; those that were asked for are noted in ``begun``."""
-    for number, (item, data) in tuple(left.items()):
-        begun.append(number)
+    """Arguments of :func:`_numbered`; what was asked for is noted in ``under_way``."""
+    for item, data in calls:
+        number = next(numbers)
+        under_way[number] = item
         yield number, function, item, data
 
 
@@ -114,25 +136,32 @@ def _dask_client() -> Any:
 
 
 def _on_dask(
-    client: Any, function: Callable[[Item, Data], Result], calls: Sequence[Call[Item, Data]]
+    client: Any, function: Callable[[Item, Data], Result], calls: Iterator[Call[Item, Data]]
 ) -> Iterator[tuple[Item, Result | Died]]:
     import cloudpickle
     from distributed import KilledWorker, wait
 
-    left, under_way = deque(calls), dict[Any, Item]()
+    under_way, is_over = dict[Any, Item](), False
     # Data are a task of the cluster's own: they go there once, and are made again where a worker dies with them.
-    shared = {id(data): data for _, data in calls}
-    with _large_ones_allowed():
-        held = {key: client.submit(_unpacked, cloudpickle.dumps(data), pure=False) for key, data in shared.items()}
+    held: dict[int, tuple[Data, Any]] = {}
     try:
-        while left or under_way:
+        while not is_over or under_way:
             # The number of workers may change.
-            while left and len(under_way) < 2 * max(1, sum(client.ncores().values())):
-                item, data = left.popleft()
+            while not is_over and len(under_way) < 2 * max(1, sum(client.ncores().values())):
+                call = next(calls, None)
+                if call is None:
+                    is_over = True
+                    break
+                item, data = call
+                if id(data) not in held:
+                    with _large_ones_allowed():
+                        held[id(data)] = data, client.submit(_unpacked, cloudpickle.dumps(data), pure=False)
                 # What a worker cannot unpack would end it, were it not packed as data: so it is an error of the call.
                 packed = cloudpickle.dumps((function, item))
                 with _large_ones_allowed():
-                    under_way[client.submit(_called, packed, held[id(data)], pure=False)] = item
+                    under_way[client.submit(_called, packed, held[id(data)][1], pure=False)] = item
+            if not under_way:
+                break
             try:
                 finished = wait(list(under_way), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -145,7 +174,7 @@ def _on_dask(
                 except KilledWorker:
                     yield item, Died("the workers of the cluster that ran it were lost")
     finally:
-        client.cancel([*under_way, *held.values()])
+        client.cancel([*under_way, *(future for _, future in held.values())])
 
 
 def _require_workers(client: Any) -> None:

@@ -48,6 +48,9 @@ class TrainConfig:
     max_epochs: int | None = param(
         None, "passes over the training rows at most (None: 40, or 24 for many rows of classes)", low=1
     )
+    stop_epoch: int | None = param(
+        None, "stop after this epoch; schedules go over max_epochs nevertheless (None: after the last one)", low=1
+    )
     patience: int | Literal["auto"] | None = param(
         "auto", "stop after so many epochs without a better validation loss (auto: 15, fewer for many rows; None: never)",
         low=1, when=VALIDATED,

@@ -37,7 +37,7 @@ _WAY_OUT = (
     "nothing tells what is trained there: put back what it was, or train in another folder (a network file of this one can be "
     "what that begins with: start_from)"
 )
-FREE = ("max_epochs", "patience", "time_budget", "callbacks")
+FREE = ("max_epochs", "stop_epoch", "patience", "time_budget", "callbacks")
 """Parameters that may be others when a training goes on."""
 
 Files: TypeAlias = Callable[[int], CheckpointFile | None]

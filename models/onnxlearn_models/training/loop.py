@@ -129,6 +129,7 @@ class Training:
         assert config.batch_size is not None
         assert config.lr is not None
         self.max_epochs = config.max_epochs
+        self.last_epoch = min(self.max_epochs, config.stop_epoch or self.max_epochs)
         self.optimizer = make_optimizer(config, groups)
         self.sampler = make_sampler(config, train)
         self.sizes = even_sizes(self.sampler.n_rows, config.batch_size)
@@ -237,7 +238,7 @@ class Training:
     @property
     def goes_on(self) -> bool:
         """Whether there is another epoch."""
-        return self.epoch < self.max_epochs and not self._is_over()
+        return self.epoch < self.last_epoch and not self._is_over()
 
     @contextlib.contextmanager
     def keeping(self, *, on_interrupt: bool = False) -> Iterator[None]:
@@ -536,7 +537,7 @@ class Training:
 
     def _measured(self, epoch: Epoch, measuring: Measuring, read: Sequence[Outputs]) -> Epoch:
         """The epoch with what is measured after it; ``read``: what the head made of the validation rows."""
-        due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.max_epochs)
+        due = measuring.is_due(self.epoch, last=self.stopped is not None or self.epoch == self.last_epoch)
         found = dict.fromkeys(measuring.names) | measuring.of_valid(read, due=due)
         if due:
             of = measuring.train.rows

@@ -87,7 +87,7 @@ class Checkpoints(Callback):
         """Write if it is time to, and at the end; of several processes the first one does."""
         if not ctx.team.is_first:
             return
-        is_last = ctx.stopped is not None or ctx.epoch == ctx.max_epochs
+        is_last = ctx.stopped is not None or ctx.epoch == ctx.last_epoch
         is_due = time.monotonic() >= self._next if self.every is None else ctx.epoch % self.every == 0
         if is_last or is_due:
             self._write(ctx)

@@ -1,0 +1,130 @@
+"""Running a trial: a resampling of its learner, which may be stopped where it is hopeless."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.experiments.design import Cell
+from onnxlearn.experiments.group import groups_of, in_parts, n_together, run_group
+from onnxlearn.experiments.job import Settings, error_text
+from onnxlearn.experiments.record import Finished
+from onnxlearn.learner import Learner
+from onnxlearn.measures import Measure
+from onnxlearn.remarks import Remark, kept
+from onnxlearn.resampling import Splits
+from onnxlearn.task import Task
+from onnxlearn.tuning.ranges import label
+from onnxlearn.tuning.samplers import make_pruner, quietly
+from onnxlearn.tuning.study import Asked, is_hopeless, storage_at
+from onnxlearn.tuning.trial import Trial
+
+
+class PrunedError(Exception):
+    """The trial is hopeless."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Where a process finds the study that tells whether a trial is hopeless."""
+
+    address: str
+    study: str
+    pruner: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all trials have in common. ``watched``: where trials are stopped early."""
+
+    task: Task
+    splits: Splits
+    measures: tuple[Measure, ...]
+    time_limit: float | None
+    watched: Watched | None
+
+
+def run_trial(asked: Asked, work: Work) -> tuple[Trial, list[Remark]]:
+    """Score a learner; what goes wrong is told by the trial. Also what there is to tell of images."""
+    start = time.perf_counter()
+    candidate = asked.candidate
+    trial = Trial(number=asked.number, state="done", learner=candidate.name, params=plain(candidate.params))
+    with kept() as remarks:
+        try:
+            trial = _scored(trial, list(_iterations(asked, work)), work.measures)
+        except PrunedError as error:
+            trial = replace(trial, state="pruned", error=str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  - whatever a learner raises
+            trial = replace(trial, state="failed", error=error_text(error))
+    return replace(trial, seconds=time.perf_counter() - start), remarks
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of parameters as plain JSON; of what is none, such as learners and functions, a text.
+
+    >>> plain({"lr": 0.1, "activation": "relu", "layer_units": (64, 32), "norm": None})
+    {'lr': 0.1, 'activation': 'relu', 'layer_units': [64, 32], 'norm': None}
+    """
+    return {name: value if isinstance(value, str) else _from_label(label(value)) for name, value in params.items()}
+
+
+def _from_label(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _iterations(asked: Asked, work: Work) -> Iterator[Finished]:
+    """Fit and score on each split. Where trials are stopped early, the first split is fitted alone, and watched."""
+    settings = Settings(
+        measures=work.measures, time_limit=work.time_limit, on_error="raise", predictions=False, models=True, histories=False
+    )
+    cell = Cell(
+        task=work.task, learner=asked.candidate.learner, splits=work.splits,
+        task_name=work.task.name, learner_name=asked.candidate.learner.name, resampling_name=f"trial {asked.number}",
+    )  # fmt: skip
+    if work.watched is None:
+        for group in groups_of(cell, settings):
+            yield from run_group(group, group, work.task, settings)
+        return
+    first, *others = cell.jobs()
+    watched = replace(first, learner=_watched(cell.learner, asked.trial_id, work.watched))
+    yield watched.run(work.task, settings)
+    if others:
+        for group in in_parts(others, n_together(others, work.task, settings)):
+            yield from run_group(group, group, work.task, settings)
+
+
+def _watched(learner: Learner, trial_id: int, where: Watched) -> Learner:
+    """The learner, which is stopped where it is hopeless. Raises: ParameterError where it trains by no epochs."""
+    with quietly() as optuna:
+        storage = storage_at(optuna, where.address)
+        study = optuna.load_study(storage=storage, study_name=where.study, pruner=make_pruner(where.pruner))
+
+    def on_epoch(epoch: int, loss: float) -> None:
+        if is_hopeless(study, storage, trial_id, epoch, loss):
+            raise PrunedError(f"stopped after epoch {epoch}, with a loss of {loss:.4g}")
+
+    found = learner.watched(on_epoch)
+    if found is None:
+        raise ParameterError(f"learner {learner.name!r} tells nothing of its epochs: leave pruner out")
+    return found
+
+
+def _scored(trial: Trial, finished: Sequence[Finished], measures: Sequence[Measure]) -> Trial:
+    """The trial with the mean of each measure. Raises: DataError for one that a split does not define."""
+    by_split = []
+    for i, each in enumerate(finished):
+        scores = each.record.scores
+        if undefined := [measure.name for measure in measures if scores.get(measure.name) is None]:
+            raise DataError(f"measure {undefined[0]!r} is not defined on the test rows of split {i}")
+        by_split.append({name: float(value) for name, value in scores.items() if value is not None})
+    means = {measure.name: sum(one[measure.name] for one in by_split) / len(by_split) for measure in measures}
+    told = [each.model.metadata["training"].get("best_epoch") for each in finished if each.model is not None]
+    epochs = [int(epoch) for epoch in told if epoch is not None]
+    return replace(trial, scores=means, by_split=by_split, epochs=epochs if len(epochs) == len(finished) else [])

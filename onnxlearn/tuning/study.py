@@ -1,0 +1,352 @@
+"""A study: the trials of a search, kept where several processes find them. Optuna's storages keep them.
+
+```text
+<folder>/tuning.json      what is searched, on which task, by which resampling
+         study.journal    the trials; every line is written whole
+         workers/         a locked file for each process that works on it
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxlearn.errors import MissingExtraError, OutputError, listing
+from onnxlearn.experiments.store import read_json, write_json
+from onnxlearn.files.outputs import make_folder
+from onnxlearn.tuning.ranges import Choice
+from onnxlearn.tuning.samplers import quietly
+from onnxlearn.tuning.space import Candidate, Entry, Space
+from onnxlearn.tuning.trial import Trial
+
+DOCUMENT, JOURNAL, WORKERS = "tuning.json", "study.journal", "workers"
+# In a database: seconds after which a process that was not heard of is taken for dead, and between two signs of life.
+SILENT, HEARTBEAT = 120.0, 20.0
+
+_ENDED, _OWNER, _ALIVE, _START, _AGAIN = "ended", "owner", "alive", "start", "again"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial that begins: its number, what to run, and its number in Optuna's storage."""
+
+    number: int
+    candidate: Candidate
+    trial_id: int
+
+
+class Study:
+    """Trials of a space. Made by :func:`opened`, inside of which this process counts as working on it."""
+
+    def __init__(self, study: Any, storage: Any, space: Space, owner: Owner) -> None:
+        self._study, self._storage, self._space, self._owner = study, storage, space, owner
+        self._lock = threading.Lock()
+
+    def ask(self) -> Asked:
+        """Begin a trial: one that is waiting, or a new one. Raises: ParameterError where what was drawn cannot go together."""
+        with self._lock:
+            trial = self._study.ask()
+            trial.set_user_attr(_OWNER, self._owner.name)
+            self._owner.begins(trial)
+            start = trial.user_attrs.get(_START)
+            if start is not None:
+                learner = self._space.learners[start]
+                return Asked(trial.number, Candidate(start, {}, learner), trial._trial_id)
+            found = self._space.draw(lambda name, entry: _suggested(trial, name, entry))
+            return Asked(trial.number, found, trial._trial_id)
+
+    def tell(self, trial: Trial, values: Sequence[float] | None) -> None:
+        """Keep a trial that ended: what it scored, or ``None``. What counts as finished is there by then."""
+        states = self._optuna.trial.TrialState
+        state = {"done": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
+        with self._lock:
+            asked = self._study.trials[trial.number]
+            self._owner.ends(asked)
+            ended = {"trial": trial.to_dict(), "values": values, "state": state.name}
+            self._storage.set_trial_user_attr(asked._trial_id, _ENDED, ended)
+            self._study.tell(trial.number, values if trial.state == "done" else None, state=state)
+
+    def trials(self) -> list[Trial]:
+        """Those that ended, by number; without those that were begun again under another."""
+        with self._lock:
+            found = self._study.get_trials(deepcopy=False)
+        return [Trial.from_dict(each.user_attrs[_ENDED]["trial"]) for each in found if _ENDED in each.user_attrs]
+
+    def n_begun(self) -> int:
+        """How many trials there are: ended, under way or waiting."""
+        states = self._optuna.trial.TrialState
+        with self._lock:
+            found = self._study.get_trials(deepcopy=False)
+        return sum(each.state in (states.RUNNING, states.WAITING) or _ENDED in each.user_attrs for each in found)
+
+    def n_waiting(self) -> int:
+        """How many wait to be begun."""
+        states = self._optuna.trial.TrialState
+        with self._lock:
+            return len(self._study.get_trials(deepcopy=False, states=(states.WAITING,)))
+
+    def n_elsewhere(self) -> int:
+        """How many other processes have under way."""
+        states = self._optuna.trial.TrialState
+        with self._lock:
+            running = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
+        return sum(each.user_attrs.get(_OWNER) != self._owner.name for each in running)
+
+    def put(self, params: Mapping[str, Any] | None, *, start: str | None = None) -> None:
+        """Let a point of the space, or a learner as it was given, wait to be tried."""
+        with self._lock:
+            self._study.enqueue_trial(dict(params or {}), user_attrs={} if start is None else {_START: start})
+
+    def take_over(self) -> None:
+        """Put what dead processes had under way where it is begun again."""
+        states = self._optuna.trial.TrialState
+        with self._lock, self._owner.alone():
+            found = self._study.get_trials(deepcopy=False)
+            taken = {each.user_attrs[_AGAIN] for each in found if _AGAIN in each.user_attrs}
+            for each in found:
+                if each.state != states.RUNNING or each.user_attrs.get(_OWNER) == self._owner.name or self._owner.lives(each):
+                    continue
+                if ended := each.user_attrs.get(_ENDED):
+                    # It had ended, and its process died before that was told.
+                    values = ended["values"] if ended["state"] == states.COMPLETE.name else None
+                    self._study.tell(each.number, values, state=states[ended["state"]])
+                    continue
+                if each.number not in taken:
+                    start = {key: each.user_attrs[key] for key in (_START,) if key in each.user_attrs}
+                    fixed = {**each.system_attrs.get("fixed_params", {}), **each.params}
+                    self._study.enqueue_trial(fixed, user_attrs={**start, _AGAIN: each.number})
+                self._study.tell(each.number, state=states.FAIL)
+
+    @property
+    def address(self) -> Any:
+        """Where another process finds the study, with what stops trials; ``None`` where none does."""
+        return self._owner.address
+
+    @property
+    def name(self) -> str:
+        """Its name in the storage."""
+        found: str = self._study.study_name
+        return found
+
+    @property
+    def _optuna(self) -> Any:
+        import optuna
+
+        return optuna
+
+
+def is_hopeless(study: Any, storage: Any, trial_id: int, epoch: int, loss: float) -> bool:
+    """Note the loss of an epoch; whether the study's pruner would stop the trial. Of a study that is maximized it is turned."""
+    direction = 1 if study.direction.name == "MINIMIZE" else -1
+    storage.set_trial_intermediate_value(trial_id, epoch, direction * loss)
+    found: bool = study.pruner.prune(study, storage.get_trial(trial_id))
+    return found
+
+
+class Owner:
+    """One process among those that work on a study: the only one, where it is in memory."""
+
+    name = "alone"
+    address: Any = None
+
+    def begins(self, trial: Any) -> None:
+        """It has a trial under way from now on."""
+
+    def ends(self, trial: Any) -> None:
+        """It has it under way no more."""
+
+    def lives(self, trial: Any) -> bool:
+        """Whether the process that had a trial under way still has."""
+        del trial
+        return False
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside no other process takes trials over."""
+        yield
+
+    def close(self) -> None:
+        """It works on the study no more."""
+
+
+class FolderOwner(Owner):
+    """A process that holds a lock as long as it lives, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from filelock import FileLock
+        except ImportError as error:
+            raise MissingExtraError.of("filelock", "tune", "tuning") from error
+        self._make: Any = FileLock
+        self.name = uuid.uuid4().hex
+        self._folder = folder
+        self.address = str(folder / JOURNAL)
+        self._own = FileLock(folder / WORKERS / self.name)
+        self._own.acquire()
+
+    def lives(self, trial: Any) -> bool:
+        """Whether its lock is held."""
+        owner = trial.user_attrs.get(_OWNER)
+        if owner is None:
+            # It was begun this moment, or its process died in between: it is asked again later.
+            return bool(time.time() - trial.datetime_start.timestamp() < SILENT)
+        path = self._folder / WORKERS / owner
+        lock = self._make(path, timeout=0)
+        try:
+            with lock:
+                return False
+        except TimeoutError:
+            return True
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Under a lock of the folder's."""
+        with self._make(self._folder / WORKERS / "all"):
+            yield
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._own.release()
+        with contextlib.suppress(OSError):
+            (self._folder / WORKERS / self.name).unlink()
+
+
+class DatabaseOwner(Owner):
+    """A process that gives a sign of life now and then for each trial that it has under way."""
+
+    def __init__(self, storage: Any, address: str) -> None:
+        self.name, self.address = uuid.uuid4().hex, address
+        self._storage = storage
+        self._trials: set[int] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def begins(self, trial: Any) -> None:
+        """Give the first sign."""
+        self._trials.add(trial._trial_id)
+        self._storage.set_trial_user_attr(trial._trial_id, _ALIVE, time.time())
+
+    def ends(self, trial: Any) -> None:
+        """Give no more signs."""
+        self._trials.discard(trial._trial_id)
+
+    def lives(self, trial: Any) -> bool:
+        """Whether it was heard of lately."""
+        last = trial.user_attrs.get(_ALIVE, trial.datetime_start.timestamp())
+        return bool(time.time() - last < SILENT)
+
+    def close(self) -> None:
+        """End the signs."""
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT):
+            for trial_id in tuple(self._trials):
+                # It may have ended in this moment; and a database that is away for a moment is asked again.
+                with contextlib.suppress(Exception):
+                    self._storage.set_trial_user_attr(trial_id, _ALIVE, time.time())
+
+
+@contextlib.contextmanager
+def opened(
+    store: str | Path | None, space: Space, document: Mapping[str, Any], directions: Sequence[str], sampler: Any, pruner: Any
+) -> Iterator[Study]:
+    """A study of this space, a new one or one that goes on; ``store``: a folder, a database by its URL, or ``None``: memory.
+
+    ``document``: what results depend on, as plain JSON.
+
+    Raises: OutputError where the store is of another search.
+    """
+    with quietly() as optuna:
+        storage, owner = _storage(optuna, store, document)
+        name = f"onnxlearn-{_digest(document)}"
+        study = optuna.create_study(
+            storage=storage, study_name=name, directions=directions, sampler=sampler, pruner=pruner, load_if_exists=True
+        )
+        try:
+            yield Study(study, storage, space, owner)
+        finally:
+            owner.close()
+
+
+def storage_at(optuna: Any, address: str) -> Any:
+    """Optuna's storage of a file or a database."""
+    if is_url(address):
+        return optuna.storages.get_storage(address)
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(address))
+
+
+def is_url(store: str | Path) -> bool:
+    """Whether a store is a database.
+
+    >>> is_url("sqlite:///study.db"), is_url("runs/mlp")
+    (True, False)
+    """
+    return "://" in str(store)
+
+
+def read_document(folder: str | Path) -> Any:
+    """What a folder's study is of."""
+    return read_json(Path(folder) / DOCUMENT)
+
+
+def _storage(optuna: Any, store: str | Path | None, document: Mapping[str, Any]) -> tuple[Any, Owner]:
+    if store is None:
+        return optuna.storages.InMemoryStorage(), Owner()
+    if is_url(store):
+        try:
+            storage = storage_at(optuna, str(store))
+        except ImportError as error:
+            raise MissingExtraError.of("sqlalchemy", "tune", "a study in a database") from error
+        return storage, DatabaseOwner(storage, str(store))
+    folder = Path(store).absolute()
+    _claim(folder, document)
+    make_folder(folder / WORKERS)
+    owner = FolderOwner(folder)
+    return storage_at(optuna, owner.address), owner
+
+
+def _claim(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write down what the folder is of, or see that it is of the same."""
+    path = folder / DOCUMENT
+    wanted = json.loads(json.dumps(document))
+    if not path.exists():
+        make_folder(folder)
+        if any(DOCUMENT not in file.name for file in folder.iterdir()) and not path.exists():
+            raise OutputError(f"the folder {str(folder)!r} holds other files and no {DOCUMENT}: give a new or an empty folder")
+        write_json(path, wanted)
+    stored = read_json(path)
+    if stored != wanted:
+        different = [key for key in wanted if stored.get(key) != wanted[key]]
+        raise OutputError(
+            f"the folder {str(folder)!r} holds another search: it differs in {listing(different)}; give another folder, or "
+            "delete it"
+        )
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _suggested(trial: Any, name: str, entry: Entry) -> Any:
+    """A value for a name, drawn by the study's sampler."""
+    domain = entry.domain
+    if isinstance(domain, Choice):
+        labels = domain.labels
+        return domain.values[labels.index(trial.suggest_categorical(name, list(labels)))]
+    if entry.whole:
+        step = 1 if domain.step is None else int(domain.step)
+        return trial.suggest_int(name, int(domain.low), int(domain.high), log=domain.log, step=step)
+    return trial.suggest_float(name, float(domain.low), float(domain.high), log=domain.log, step=domain.step)
