@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -273,7 +274,9 @@ def _object_to_json(value: Any) -> Any:
     if hasattr(value, "config_types"):  # a learner
         return value.to_dict()
     if hasattr(value, "__qualname__"):
-        return f"{value.__module__}:{value.__qualname__}"
+        # Functions of compiled modules may call themselves by a class that nobody finds.
+        is_there = getattr(sys.modules.get(str(value.__module__)), value.__name__, None) is value
+        return f"{value.__module__}:{value.__name__ if is_there else value.__qualname__}"
     if dataclasses.is_dataclass(value):
         fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"class": to_json(type(value)), **fields}
@@ -381,6 +384,8 @@ def _convert_generic(option: Any, value: Any) -> tuple[bool, Any]:
 def _in_range(metadata: Mapping[str, Any], value: Any) -> bool:
     if isinstance(value, str) and metadata["choices"] is not None:
         return value in metadata["choices"]
+    if isinstance(value, tuple | list):
+        return all(_in_range(metadata, item) for item in value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return True
     if not math.isfinite(value):

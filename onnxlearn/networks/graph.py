@@ -118,10 +118,8 @@ class Graph:
 
         Raises: ParameterError for a name that a node cannot have.
         """
-        if id is not None and (not id.isidentifier() or SEPARATOR in id or id.startswith("_") or id.endswith("_")):
-            raise ParameterError(
-                f"a node cannot be called {id!r}: it has to be a name as in Python, without __ and without _ at an end"
-            )
+        if id is not None:
+            require_name(id, "a node")
         return cls((Node(layer, () if layer.begins else (INPUT,), id),))
 
     @property
@@ -229,7 +227,8 @@ class Graph:
         for node in self._walk():
             if node is INPUT:
                 continue
-            inputs = tuple(new for old in node.inputs for new in made[id(old)]) if node.inputs else at_start
+            begins = at_start if node.layer.takes != (0, 0) else ()
+            inputs = tuple(new for old in node.inputs for new in made[id(old)]) if node.inputs else begins
             layer = layer_of(node)
             _require_count(layer, inputs)
             made[id(node)] = (node,) if inputs == node.inputs and layer is node.layer else (Node(layer, inputs, node.id),)
@@ -245,6 +244,14 @@ class Graph:
         return table([name, call_of(node.layer), f"< {reads[name]}" if reads[name] else ""] for name, node in self.nodes)
 
 
+def require_name(name: str, what: str) -> None:
+    """Raise ParameterError where something cannot be called so."""
+    if not name.isidentifier() or SEPARATOR in name or name.startswith("_") or name.endswith("_"):
+        raise ParameterError(
+            f"{what} cannot be called {name!r}: it has to be a name as in Python, without __ and without _ at an end"
+        )
+
+
 def call_of(layer: Layer) -> str:
     """A layer's kind, with the settings that are not its defaults."""
     told = ", ".join(given_of(layer))
@@ -256,6 +263,12 @@ def given_of(layer: Layer) -> list[str]:
     defaults = {param.name: param.default for param in layer.params()}
     given = {name: value for name, value in layer.settings.items() if defaults[name] is REQUIRED or value != defaults[name]}
     return [f"{name}={_short(value)}" for name, value in given.items()]
+
+
+def graphs_in(layer: Layer) -> list[Graph]:
+    """The graphs that a layer holds."""
+    values = layer.settings.values()
+    return [graph for value in values for graph in ([value] if isinstance(value, Graph) else graphs_of(value).values())]
 
 
 def graphs_of(value: Any) -> Mapping[str, Graph]:

@@ -57,6 +57,8 @@ tokenizer_categ = maker(dense.TokenizerCateg)
 tokenizer_num = maker(dense.TokenizerNum)
 ft_cls = maker(dense.FTCls)
 
+shared = maker(structure.Shared)
+
 relu = maker(activation.Relu)
 relu6 = maker(activation.Relu6)
 leaky_relu = maker(activation.LeakyRelu)

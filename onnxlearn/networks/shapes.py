@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from onnxlearn.errors import ParameterError
-from onnxlearn.networks.graph import INPUT, Graph, Node
+from onnxlearn.errors import ParameterError, listing
+from onnxlearn.networks.graph import INPUT, Graph, Node, graphs_in
 from onnxlearn.networks.groups import grouped, require_columns
 from onnxlearn.networks.layer import Layer, ShapeError
 from onnxlearn.networks.layers.ingress import Cat, Entry
-from onnxlearn.networks.layers.structure import Structure
+from onnxlearn.networks.layers.structure import Shared, Structure
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.preprocess.config import ColumnsConfig
 from onnxlearn.preprocess.plan import plan_ingress
@@ -38,18 +38,65 @@ class Placed:
 
 
 def unfold(graph: Graph) -> Graph:
-    """The graph without nodes that hold graphs: these stand in their place, ``block_1_linear`` for ``linear`` of ``block``."""
+    """The graph without nodes that hold graphs: these stand in their place, ``block_1_linear`` for ``linear`` of ``block``.
+
+    Raises: ParameterError where a node stands both outside and inside of one that holds a graph.
+    """
+    _require_apart(graph)
+    return _shared(_unfolded(graph), [node.id for _, node in graph.nodes if node.id is not None])
+
+
+def _unfolded(graph: Graph) -> Graph:
     made: dict[int, tuple[Node, ...]] = {id(INPUT): (INPUT,)}
     for name, node in graph.nodes:
         inputs = tuple(new for old in node.inputs for new in made[id(old)])
         if isinstance(node.layer, Structure):
             for start, inner in node.layer.unfolded():
-                part = _named(unfold(inner), f"{name}_{start}")
+                part = _named(_unfolded(inner), f"{name}_{start}")
                 inputs = part.behind(Graph(inputs)).outputs if inputs else part.outputs
             made[id(node)] = inputs
         else:
             made[id(node)] = (Node(node.layer, inputs, name),)
     return Graph(tuple(new for old in graph.outputs for new in made[id(old)]))
+
+
+def _shared(graph: Graph, ids: Collection[str]) -> Graph:
+    """The graph with the nodes themselves where their names stood."""
+    nodes = dict(graph.nodes)
+    if not any(isinstance(node.layer, Shared) for node in nodes.values()):
+        return graph
+    names, made, under_way = {id(node): name for name, node in nodes.items()}, dict[int, Node](), list[str]()
+
+    def resolved(node: Node) -> Node:
+        if node is INPUT or id(node) in made:
+            return made.get(id(node), INPUT)
+        name = names[id(node)]
+        if name in under_way:
+            raise ParameterError(f"node {name!r} reads itself, by nn.shared()")
+        under_way.append(name)
+        if isinstance(node.layer, Shared):
+            if node.layer.node not in ids:
+                raise ParameterError(f"node {name!r}: no node has the id {node.layer.node!r}; there are the ids {listing(ids)}")
+            found = resolved(nodes[node.layer.node])
+        else:
+            found = Node(node.layer, tuple(map(resolved, node.inputs)), name)
+        under_way.pop()
+        made[id(node)] = found
+        return found
+
+    return Graph(tuple(map(resolved, graph.outputs)))
+
+
+def _require_apart(graph: Graph) -> None:
+    """What is shared has one copy: inside of a block or a branch it is read by its name."""
+    outside = {id(node): name for name, node in graph.nodes if not (node.layer.gives_columns or isinstance(node.layer, Entry))}
+    for name, node in graph.nodes:
+        for inner in graphs_in(node.layer):
+            if both := [outside[id(each)] for _, each in inner.nodes if id(each) in outside]:
+                raise ParameterError(
+                    f"node {name!r} ({node.layer.kind}) has {both[-1]!r} inside, which stands outside too, and would be made "
+                    "anew: give that node an id, such as id='x', and read it inside by nn.shared('x')"
+                )
 
 
 def place(graph: Graph, schema: Schema, tried: Tried | None = None) -> list[Placed]:

@@ -24,7 +24,9 @@ SCHEMA = Schema(
 )
 # A function of the user's own is tried, not inferred.
 KINDS = sorted(
-    kind for kind, layer in LAYERS.items() if not issubclass(layer, Entry | Prep | Structure) and kind not in ("input", "fn")
+    kind
+    for kind, layer in LAYERS.items()
+    if not issubclass(layer, Entry | Prep | Structure) and kind not in ("input", "fn", "shared")
 )
 N_ROWS = 5
 CODES, WORDS = Tensor((N_ROWS, 2), "int64", "cat"), Tensor((N_ROWS, 5), "int64", "text_t")

@@ -158,7 +158,7 @@ REFUSED = {
     r"two nodes are called 'a'": lambda: names(nn.relu(id="a") >> nn.tanh(id="a")),
     r"no setting 'block__linear__dout'. Did you mean 'block__linear__d_out'": lambda: deep().replace(block__linear__dout=3),
     r"block: its graph begins with an ingress": lambda: nn.block(ingress.num() >> nn.relu()),
-    r"block: tweak\(0\) has to give a dict of settings, not 0":
+    r"block: tweak\(0\): it has to give a dict of settings, not 0":
         lambda: unfold(ingress.num() >> nn.block(nn.relu(), tweak=abs)),
     r"choose='b' has to be one of its options, 'a'": lambda: nn.choice({"a": nn.relu()}, choose="b"),
     r"choice: option 'a' has to be a graph": lambda: nn.choice({"a": 3}, choose="a"),
@@ -277,3 +277,59 @@ def test_describing_a_network_takes_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1].split() == ["head", "head", "[N,", "3]", "<", "relu"]
+
+
+def test_a_node_is_read_by_its_name_inside_of_blocks():
+    """The cross network of Wang et al. (2017): every copy multiplies by the same beginning."""
+    x = ingress.num() >> nn.linear(4, id="x")
+    cross = [[nn.linear(4), nn.shared("x")] >> nn.merge_prod(), nn.identity()] >> nn.merge_sum()
+    net = x >> nn.block(cross, n_blocks=2) >> nn.head()
+    flat = unfold(net)
+    assert names(flat).count("x") == 1
+    assert sum("linear" in name for name in names(flat)) == 2
+    products = [node for name, node in flat.nodes if name.endswith("merge_prod")]
+    (begin,) = [node for name, node in flat.nodes if name == "x"]
+    assert all(begin in product.inputs for product in products)
+    assert shapes(graph_from_dict(json.loads(json.dumps(graph_to_dict(net))))) == shapes(net)
+    x0 = ingress.num() >> nn.linear(4)
+    with pytest.raises(ParameterError, match=r"node 'block' \(block\) has 'linear' inside, which stands outside too"):
+        shapes(x0 >> nn.block([nn.linear(4), x0] >> nn.merge_prod(), n_blocks=2) >> nn.head())
+    with pytest.raises(ParameterError, match=r"no node has the id 'y'; there are the ids 'x'"):
+        shapes(x >> nn.block([nn.identity(), nn.shared("y")] >> nn.merge_sum()) >> nn.head())
+    itself = nn.block([nn.identity(), nn.shared("x")] >> nn.merge_sum()) >> nn.linear(4, id="x")
+    with pytest.raises(ParameterError, match=r"node 'x' reads itself, by nn.shared\(\)"):
+        shapes(ingress.num() >> itself >> nn.head())
+
+
+def test_functions_and_lists_stand_inside_of_blocks_and_choices():
+    assert names(unfold(ingress.num() >> nn.block(abs, n_blocks=2))) == ["num", "block_1_fn", "block_2_fn"]
+    lists = nn.choice({"a": [nn.linear(3), nn.identity()], "b": nn.relu()}, choose="a")
+    assert names(unfold(ingress.num() >> lists >> nn.merge_cat())) == [
+        "num",
+        "choice_a_linear",
+        "choice_a_identity",
+        "merge_cat",
+    ]
+    with pytest.raises(ParameterError, match="an option of a choice cannot be called 'a_'"):
+        nn.choice({"a_": nn.relu()}, choose="a_")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.conv2d(3, 0), "kernel_size has to be int .*>= 1, not 0"),
+        (lambda: nn.conv2d(3, 1, stride=0), "stride has to be .*>= 1, not 0"),
+        (lambda: nn.conv2d(3, (1, 2), dilation=(1, -1)), r"dilation has to be .*>= 1, not \(1, -1\)"),
+        (lambda: nn.max_pool2d(0), "kernel_size has to be .*>= 1, not 0"),
+        (lambda: nn.conv_transpose2d(2, 2, output_padding=-1), "output_padding has to be .*>= 0, not -1"),
+        (lambda: nn.adaptive_avg_pool2d(0), "n_out has to be .*>= 1, not 0"),
+        (lambda: nn.hardtanh(1.0, -1.0), r"low=1.0 has to be at most high=-1.0"),
+        (lambda: nn.rrelu(0.5, 0.1), r"low=0.5 has to be at most high=0.1"),
+        (lambda: shapes(ingress.num() >> nn.block(nn.linear(4), tweak=lambda i: {}[i])), r"tweak\(0\) fails with KeyError: 0"),
+        (lambda: shapes(ingress.num() >> nn.block(nn.linear(4), tweak=lambda i: {"linear__d_out": i})),
+         r"tweak\(0\): d_out has to be int >= 1, not 0"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be(make, message):
+    with pytest.raises(ParameterError, match=message):
+        make()

@@ -79,6 +79,16 @@ def test_functions_and_modules_are_nodes(task):
     assert model.metadata["learner"]["params"]["graph"]["nodes"][2]["settings"] == {"function": f"{__name__}:squared"}
 
 
+def test_functions_of_torch_are_read_back(task):
+    learner = ol.learner(ingress.num() >> torch.abs >> nn.head(), **QUICK)
+    told = learner.to_dict()["params"]["graph"]
+    assert told["nodes"][1]["settings"] == {"function": "torch:abs"}
+    assert (
+        ol.learner("graph", graph=told, **QUICK).fit(task, progress=False).to_bytes()
+        == learner.fit(task, progress=False).to_bytes()
+    )
+
+
 def test_a_module_is_trained_anew_each_time(task):
     module = torch_nn.Sequential(torch_nn.Linear(15, 8), torch_nn.ReLU())
     before = module[0].weight.detach().clone()
@@ -114,6 +124,13 @@ REFUSED = {
         lambda: ol.learner(ingress.num() >> (lambda x: x.mean(0)) >> nn.head()),
     "node 'fn': what its function gives for a row depends on the other rows":
         lambda: ol.learner(ingress.num() >> (lambda x: x - x.mean(0)) >> nn.head()),
+    "node 'fn': its function changes the tensor that it is given":
+        lambda: ol.learner(ingress.num() >> (lambda x: x.add_(1)) >> nn.head()),
+    "node 'fn': its function has to give numbers in float32, or codes in int64, and gives float64":
+        lambda: ol.learner(ingress.num() >> (lambda x: x.double()) >> nn.head()),
+    "node 'fn': its module has parameters without a shape":
+        lambda: ol.learner(ingress.num() >> torch_nn.LazyLinear(8) >> nn.head()),
+    "a node cannot be called 'training', which torch uses": lambda: ol.learner(ingress.num() >> nn.head(id="training")),
     "node 'fn': its function gives other numbers each time":
         lambda: ol.learner(ingress.num() >> torch.nn.functional.dropout >> nn.head()),
 }  # fmt: skip

@@ -70,4 +70,4 @@ def test_with_all_sizes_of_rows_known_so_are_those_that_come_out(kind, data):
 
 
 def test_every_kind_of_layer_has_a_module():
-    assert set(KINDS) | {"fn"} == set(MODULES)
+    assert set(KINDS) | {"fn"} == set(MODULES)  # a shared node has that of the node

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.named import reason
@@ -40,7 +41,7 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self.nodes = nn.ModuleDict()
         for node in placed:
-            if node.name in dir(nn.ModuleDict):
+            if hasattr(self.nodes, node.name):
                 raise ParameterError(f"a node cannot be called {node.name!r}, which torch uses: give it another id")
             if not isinstance(node.layer, Entry):
                 self.nodes[node.name] = make_module(node.layer, node.inputs, schema)
@@ -80,9 +81,12 @@ def build_graph(graph: Graph, schema: Schema) -> GraphNetwork:
 def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
     """What comes out of a layer, by running it on made-up tensors of two sizes. Raises: ShapeError."""
     module = getattr(layer, "function", None)
+    if isinstance(module, nn.Module) and any(isinstance(each, UninitializedParameter) for each in module.parameters()):
+        raise ShapeError("its module has parameters without a shape: say how many features come in, or use nn.linear()")
     own = copy.deepcopy(module).eval() if isinstance(module, nn.Module) else Function(module)  # type: ignore[arg-type]
     run: Callable[..., Any] = own
     samples = [[_sample(each, *sizes) for each in inputs] for sizes in _SAMPLES]
+    before = [each.clone() for each in samples[0]]
     try:
         with torch.no_grad(), own_stream():
             one, other = (run(*sample) for sample in samples)
@@ -91,6 +95,11 @@ def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
         raise ShapeError(f"its function fails with {reason(error)}") from error
     if not isinstance(one, Tensor):
         raise ShapeError(f"its function has to give one tensor, and gives a {type(one).__name__}")
+    if not all(map(torch.equal, before, samples[0])):
+        raise ShapeError("its function changes the tensor that it is given, which others read too: x + 1, not x.add_(1)")
+    if one.dtype not in (torch.float32, torch.int64):
+        dtype = str(one.dtype).removeprefix("torch.")
+        raise ShapeError(f"its function has to give numbers in float32, or codes in int64, and gives {dtype}")
     dims = [a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)]
     if dims[:1] != [None]:
         raise ShapeError(f"its function has to keep the rows first, and gives {list(one.shape)} for {_SAMPLES[0][0]} rows")

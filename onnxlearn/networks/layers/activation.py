@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.networks.layer import Layer, ShapeError, need_numbers, need_size, row_dim
 from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import param
@@ -54,6 +55,11 @@ class LeakyRelu(Pointwise):
     slope: float = param(0.01, "slope below 0")
 
 
+def _require_bounds(layer: Any) -> None:
+    if layer.low > layer.high:
+        raise ParameterError(f"{layer.kind}: low={layer.low} has to be at most high={layer.high}")
+
+
 @dataclass(frozen=True)
 class Rrelu(Pointwise):
     """Leaky ReLU whose slope is drawn in training, and in between in predicting."""
@@ -62,6 +68,10 @@ class Rrelu(Pointwise):
 
     low: float = param(1 / 8, "least slope")
     high: float = param(1 / 3, "largest slope")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_bounds(self)
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,10 @@ class Hardtanh(Pointwise):
 
     low: float = param(-1.0, "lower bound")
     high: float = param(1.0, "upper bound")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_bounds(self)
 
 
 @dataclass(frozen=True)

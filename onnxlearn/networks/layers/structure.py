@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxlearn.errors import ParameterError, listing
-from onnxlearn.networks.graph import SEPARATOR, Graph
-from onnxlearn.networks.layer import Layer
+from onnxlearn.named import reason
+from onnxlearn.networks.graph import Graph, as_graph, require_name
+from onnxlearn.networks.layer import Layer, ShapeError
+from onnxlearn.networks.tensor import Tensor
 from onnxlearn.params import REQUIRED, param
 
 
@@ -36,6 +38,9 @@ class Block(Structure):
     tweak: Callable[..., Any] | None = param(None, "what is different in each copy: a function of its number, from 0")
 
     def __post_init__(self) -> None:
+        given: Any = self.graph
+        if given is not REQUIRED:
+            object.__setattr__(self, "graph", as_graph(given))
         super().__post_init__()
         if not self.graph.is_open:
             raise ParameterError("block: its graph begins with an ingress, so nothing can stand before it")
@@ -47,10 +52,22 @@ class Block(Structure):
     def _copy(self, i: int) -> Graph:
         if self.tweak is None:
             return self.graph
-        changes = self.tweak(i)
-        if not isinstance(changes, Mapping):
-            raise ParameterError(f"block: tweak({i}) has to give a dict of settings, not {changes!r}")
-        return self.graph.replace(**changes)
+        try:
+            changes = self.tweak(i)
+            if not isinstance(changes, Mapping):
+                raise ParameterError(f"it has to give a dict of settings, not {changes!r}")
+            return self.graph.replace(**changes)
+        except ParameterError as error:
+            raise ParameterError(f"block: tweak({i}): {error}") from None
+        except Exception as error:
+            raise ParameterError(f"block: tweak({i}) fails with {reason(error)}") from error
+
+
+def _option(name: str, what: Any) -> Graph:
+    try:
+        return as_graph(what)
+    except ParameterError:
+        raise ParameterError(f"choice: option {name!r} has to be a graph, a list or a function, not {what!r}") from None
 
 
 @dataclass(frozen=True)
@@ -63,18 +80,16 @@ class Choice(Structure):
     choose: str = param(REQUIRED, "the name of the one to take")
 
     def __post_init__(self) -> None:
+        if isinstance(self.options, Mapping):
+            # What happens to the caller's own dict later must not change this.
+            object.__setattr__(self, "options", {name: _option(name, graph) for name, graph in self.options.items()})
         super().__post_init__()
-        if wrong := [name for name, graph in self.options.items() if not isinstance(graph, Graph)]:
-            raise ParameterError(f"choice: option {wrong[0]!r} has to be a graph, not {self.options[wrong[0]]!r}")
         if len({(graph.begins, graph.gives_columns) for graph in self.options.values()}) > 1:
             raise ParameterError("choice: all of its options have to take columns, or all a tensor, and to give the same")
-        if bad := [name for name in self.options if not name.isidentifier() or SEPARATOR in name or name.startswith("_")]:
-            raise ParameterError(f"choice: an option cannot be called {bad[0]!r}: it has to be a name as in Python, without __")
+        for name in self.options:
+            require_name(name, "an option of a choice")
         if self.choose not in self.options:
             raise ParameterError(f"choice: choose={self.choose!r} has to be one of its options, {listing(self.options)}")
-
-        # What happens to the caller's own dict later must not change this.
-        object.__setattr__(self, "options", dict(self.options))
 
     def choices(self, setting: str) -> tuple[str, ...]:
         """Its options."""
@@ -98,3 +113,23 @@ class Choice(Structure):
     def unfolded(self) -> list[tuple[str, Graph]]:
         """The one that is chosen."""
         return [(f"{self.choose}_", self._chosen)]
+
+
+@dataclass(frozen=True)
+class Shared(Layer):
+    """What comes out of another node of the graph, by the name that it was given: read inside of a block or a branch."""
+
+    kind = "shared"
+    takes = (0, 0)
+
+    node: str = param(REQUIRED, "the id of the node, which stands outside of blocks and branches")
+
+    @property
+    def begins(self) -> bool:
+        """It reads nothing that stands before it."""
+        return True
+
+    def shape(self, *inputs: Tensor) -> Tensor:
+        """The node that it stands for takes its place before shapes are asked for."""
+        del inputs
+        raise ShapeError(f"there is no node {self.node!r}")
