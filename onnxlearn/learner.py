@@ -236,6 +236,11 @@ class Learner(ABC):
         return hash(repr(self.to_dict()))
 
 
+def as_learner(what: Any) -> Any:
+    """The learner around what one can be made of, such as a graph; anything else as it is."""
+    return what.as_learner() if hasattr(what, "as_learner") else what
+
+
 def _rebuilt(cls: type[Learner], given: dict[str, Any]) -> Learner:
     return cls(**given)
 

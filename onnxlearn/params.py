@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import sys
 import types
 import typing
@@ -344,6 +345,12 @@ def check_value(config: type, name: str, value: Any) -> Any:
     raise ParameterError(f"{name} has to be {allowed}, not {_one_line(value)} {about}")
 
 
+def read_from_files(configs: Iterable[type], name: str) -> bool:
+    """Whether the values of a parameter are read from files that their paths name."""
+    hints = (hint for config in configs if (hint := _hints(config).get(name)) is not None)
+    return any(hasattr(option, "from_parameter") for hint in hints for option in _alternatives(hint))
+
+
 def _one_line(value: Any) -> str:
     """A value's representation for a message; of a table or a task its first line."""
     lines = repr(value).splitlines()
@@ -355,6 +362,9 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
     origin = typing.get_origin(option)
     if option is Any:
         return True, value
+    if hasattr(option, "from_parameter") and isinstance(value, str | os.PathLike | Mapping):
+        # A file that it is read from, or what one holds.
+        return True, option.from_parameter(value)
     if option is type(None):
         return value is None, value
     if origin is typing.Literal:

@@ -239,11 +239,12 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Le
 
     if seed is not None and "seed" in settings:
         raise ParameterError(f"--seed {seed} and --set seed={settings['seed']} say the same thing: give one of them")
-    known = {param.name for param in recipe.params}
+    left = dict(settings)
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
-    for names in (settings.keys() & known, settings.keys() - known):
-        values = {name: parse_text(recipe.config_types, name, text) for name, text in settings.items() if name in names}
-        recipe = recipe.replace(**values)
+    while left:
+        known = {param.name for param in recipe.params}
+        names = [name for name in left if name in known] or list(left)
+        recipe = recipe.replace(**{name: parse_text(recipe.config_types, name, left.pop(name)) for name in names})
     # A learner without randomness has no seed; the option still rules which rows are set aside.
     if seed is None or all(param.name != "seed" for param in recipe.params):
         return recipe

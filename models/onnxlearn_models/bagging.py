@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Bare, Learner, Reference
+from onnxlearn.learner import Bare, Learner, Reference, as_learner
 from onnxlearn.model import Model
 from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
@@ -59,10 +59,11 @@ class Bagging(Averaging):
 
     def __init__(self, **params: Any) -> None:
         params = plain(params)
-        base = params.get("base", "mlp")
+        base = params["base"] = as_learner(params.get("base", "mlp"))
         self.base = single(base, of=self.name)
-        # What is chosen here for all networks brings its own settings.
-        chosen = self.base.replace(**{name: value for name, value in params.items() if name in CHOICES or is_setting(name)})
+        # What is chosen here for all networks brings its own settings, as a graph does.
+        brings = {name: value for name, value in params.items() if name in (*CHOICES, "graph") or is_setting(name)}
+        chosen = self.base.replace(**brings)
         self.config_types = (BaggingConfig, *chosen.config_types)
         # What the base was given are the defaults here.
         self.defaults, self.without = chosen.values, chosen.without

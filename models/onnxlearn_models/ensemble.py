@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 
 from onnxlearn.errors import ParameterError
-from onnxlearn.learner import Bare, Learner, Reference
+from onnxlearn.learner import Bare, Learner, Reference, as_learner
 from onnxlearn.model import Model
 from onnxlearn.params import param, to_json
 from onnxlearn.postprocess.config import OutputConfig
@@ -68,6 +68,8 @@ class Ensemble(Averaging):
     def __init__(self, **params: Any) -> None:
         if "validation" in params:
             params["validation"] = plain_validation(params["validation"])
+        if isinstance(params.get("members"), list | tuple):
+            params["members"] = tuple(map(as_learner, params["members"]))
         super().__init__(**params)
         for number, what in enumerate(self.configs[0].members, start=1):
             with told_of(f"member {number}"):

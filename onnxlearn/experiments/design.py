@@ -13,7 +13,7 @@ from onnxlearn.code_digest import code_digest, is_installed
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.experiments.job import Job, is_own
 from onnxlearn.experiments.record import Key
-from onnxlearn.learner import Learner
+from onnxlearn.learner import Learner, as_learner
 from onnxlearn.measures import Measure
 from onnxlearn.params import is_recorded, to_json
 from onnxlearn.resampling import Resampling, Splits
@@ -195,7 +195,9 @@ def _named(given: Any, types: Any, name_of: Callable[[Any], str], noun: str) -> 
 
 def _named_learners(learners: Named[Learner]) -> dict[str, Learner]:
     """By name, where several have one with what was given to each."""
-    several = learners if isinstance(learners, list | tuple) else [learners]
+    if isinstance(learners, Mapping):
+        return _named({name: as_learner(each) for name, each in learners.items()}, Learner, lambda each: each.name, "learner")
+    several = [as_learner(each) for each in (learners if isinstance(learners, list | tuple) else [learners])]
     counts = Counter(learner.name for learner in several if isinstance(learner, Learner))
 
     def name_of(learner: Learner) -> str:
@@ -203,7 +205,7 @@ def _named_learners(learners: Named[Learner]) -> dict[str, Learner]:
             return learner.name
         return f"{learner.name}({', '.join(f'{name}={value}' for name, value in learner.given.items())})"
 
-    return _named(learners, Learner, name_of, "learner")
+    return _named(several, Learner, name_of, "learner")
 
 
 def _resampling_name(resampling: Resampling | Splits) -> str:

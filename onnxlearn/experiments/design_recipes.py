@@ -12,7 +12,7 @@ from onnxlearn.errors import OnnxlearnError, UnknownNameError
 from onnxlearn.experiments.mistakes import Document
 from onnxlearn.files.toml import Path as Place
 from onnxlearn.learner import Learner
-from onnxlearn.params import parse_text
+from onnxlearn.params import parse_text, read_from_files
 from onnxlearn.registry import learner
 from onnxlearn.resampling import Custom, Resampling, Splits
 from onnxlearn.resampling.resampling import resampling_class
@@ -93,17 +93,19 @@ def _configured(
 ) -> Learner:
     """The learner with these parameters, as far as they are right."""
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
-    known = {param.name for param in recipe.params}
-    before = document.n_mistakes
-    for known_here in (True, False):
-        names = [name for name in values if (name in known) is known_here]
+    before, left = document.n_mistakes, list(values)
+    while left:
+        known = {param.name for param in recipe.params}
+        names = [name for name in left if name in known] or left
+        left = [name for name in left if name not in names]
         if document.n_mistakes > before:
             # What was to bring them is wrong itself.
             names = [name for name in names if not recipe.may_bring(name)]
         told = {name: reason for name in names if name not in known and (reason := recipe.stranger(name))}
         for name, reason in told.items():
             document.wrong((places or {}).get(name, (*place, name)), f"learner {recipe.name!r} has no such parameter: {reason}")
-        some = {name: _none_read(recipe.config_types, name, values[name]) for name in names if name not in told}
+        found = {name: _none_read(recipe.config_types, name, values[name]) for name in names if name not in told}
+        some = {name: _beside(document.path.parent, recipe.config_types, name, value) for name, value in found.items()}
         some_places = {name: found for name, found in (places or {}).items() if name in some}
         right = document.checked(
             place, some, *recipe.config_types, what=f"learner {recipe.name!r} has no such parameter", places=some_places
@@ -114,6 +116,12 @@ def _configured(
             guilty = [name for name in right if _fails_alike(recipe, name, right[name], error)]
             document.wrong(some_places.get(guilty[0], (*place, guilty[0])) if guilty else place, str(error))
     return recipe
+
+
+def _beside(folder: Path, configs: Iterable[type], name: str, value: Any) -> Any:
+    """The path of a file that a parameter is read from: relative ones start in the design's folder."""
+    is_file = isinstance(value, str) and not Path(value).is_absolute() and (folder / value).is_file()
+    return str(folder / value) if is_file and read_from_files(configs, name) else value
 
 
 def _fails_alike(recipe: Learner, name: str, value: Any, error: OnnxlearnError) -> bool:

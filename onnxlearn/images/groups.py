@@ -78,5 +78,5 @@ def _of_size(image: Array, shape: tuple[int, ...], place: Callable[[int], str], 
         return np.zeros(shape, np.uint8)
     raise ImageReadError(
         f"{place(position)}: images of this column have {shape[0]} x {shape[1]} pixels, this one {image.shape[0]} x "
-        f"{image.shape[1]}: resize it, or train with image_fit='stretch'"
+        f"{image.shape[1]}: resize it, or train with image_fit='stretch', or for images of its size (image_height, image_width)"
     )

@@ -56,7 +56,7 @@ def graph_from_dict(told: Mapping[str, Any]) -> Graph:
             made[node["id"]] = _node(node, made)
         except (OnnxlearnError, TypeError, AttributeError) as error:
             raise ParameterError(f"node {node['id']!r}: {error}") from error
-    if unknown := [name for name in told["ends"] if name not in made]:
+    if unknown := [name for name in told["ends"] if not isinstance(name, str) or name not in made]:
         raise ParameterError(f"the graph ends in {unknown[0]!r}, which is none of its nodes")
     return Graph(tuple(made[name] for name in told["ends"]))
 

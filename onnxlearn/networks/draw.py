@@ -8,10 +8,11 @@ from html import escape
 from itertools import pairwise
 from typing import TypeAlias
 
-from onnxlearn.networks.graph import INPUT, Graph, Node, call_of, given_of, table
+from onnxlearn.networks.graph import INPUT, Graph, call_of, given_of, table
 from onnxlearn.networks.groups import columns_at, steps_of
 from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.shapes import place, unfold
+from onnxlearn.networks.tensor import Tensor
 from onnxlearn.schema import Schema
 
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
@@ -23,8 +24,11 @@ END = (
 WIDTH, HEIGHT, GAP_X, GAP_Y = 190, 46, 28, 34
 
 
-def told(graph: Graph, schema: Schema) -> str:
+def told(graph: Graph, schema: Schema, shapes: Mapping[str, Tensor] | None = None) -> str:
     """A line for each node of the unfolded graph: name, kind and settings, the shape or columns that come out, what it reads.
+
+    ``shapes``: those of a learner (``learner.shapes(task)``), which knows its own settings and the user's functions; without
+    them they are those of the settings by default.
 
     >>> import onnxlearn as ol
     >>> net = ol.ingress.num() >> ol.nn.linear(8, id="wide") >> ol.nn.head()
@@ -35,7 +39,7 @@ def told(graph: Graph, schema: Schema) -> str:
     """
     return table(
         [name, call_of(node.layer), node.gives, f"< {', '.join(node.reads)}" if node.reads else ""]
-        for name, node in _seen(graph, schema).items()
+        for name, node in _seen(graph, schema, shapes).items()
     )
 
 
@@ -48,11 +52,17 @@ class Seen:
     gives: str
 
 
-def _seen(graph: Graph, schema: Schema) -> dict[str, Seen]:
+def _seen(graph: Graph, schema: Schema, shapes: Mapping[str, Tensor] | None) -> dict[str, Seen]:
     """Steps of preprocessing and tensors by name, in the order of the graph."""
     flat = unfold(graph)
-    placed = {node.name: Seen(node.layer, node.reads, str(node.output)) for node in place(graph, schema)}
     names = {id(node): name for name, node in flat.nodes}
+    if shapes is None:
+        placed = {node.name: Seen(node.layer, node.reads, str(node.output)) for node in place(graph, schema)}
+    else:
+        layers = {name: node.layer for name, node in flat.nodes}
+        there = {name for name, layer in layers.items() if name in shapes or layer.gives_columns}
+        reads = {name: tuple(each for old in node.inputs if (each := names[id(old)]) in there) for name, node in flat.nodes}
+        placed = {name: Seen(layers[name], reads[name], str(tensor)) for name, tensor in shapes.items()}
     steps = {
         name: Seen(node.layer, tuple(names[id(each)] for each in node.inputs), _columns(flat, name, schema))
         for name, node in steps_of(flat)
@@ -73,24 +83,25 @@ def mermaid(graph: Graph) -> str:
     >>> import onnxlearn as ol
     >>> print(mermaid(ol.ingress.num() >> ol.nn.head()))
     flowchart TD
-        num["num"]
-        head["head"]
-        num --> head
+        n_num["num"]
+        n_head["head"]
+        n_num --> n_head
     """
-    names = _names(graph)
-    boxes = [f'    {name}["{_quoted(_title(name, node.layer))}"]' for name, node in graph.nodes]
+    # Some names, such as end, are words of Mermaid's.
+    names = {key: f"n_{name}" for key, name in _names(graph).items()}
+    boxes = [f'    {names[id(node)]}["{_quoted(_title(name, node.layer))}"]' for name, node in graph.nodes]
     if graph.is_open:
         boxes.insert(0, f'    {names[id(INPUT)]}(["..."])')
-    arrows = [f"    {names[id(each)]} --> {name}" for name, node in graph.nodes for each in node.inputs]
+    arrows = [f"    {names[id(each)]} --> {names[id(node)]}" for _, node in graph.nodes for each in node.inputs]
     return "\n".join(["flowchart TD", *boxes, *arrows])
 
 
-def svg(graph: Graph, schema: Schema | None = None) -> str:
+def svg(graph: Graph, schema: Schema | None = None, shapes: Mapping[str, Tensor] | None = None) -> str:
     """The graph as a picture, inputs at the top; with a schema each box tells the shape that comes out.
 
-    ``schema``: with its ingress set.
+    ``shapes``: as of :func:`told`.
     """
-    reads, lines = _boxes(graph, schema)
+    reads, lines = _boxes(graph, schema, shapes)
     places, ways = _places(*_levels(reads))
     width = max(x for x, _ in places.values()) + WIDTH + GAP_X
     height = max(y for _, y in places.values()) + HEIGHT + GAP_Y
@@ -116,21 +127,25 @@ def _quoted(text: str) -> str:
     return text.replace("&", "#amp;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
 
 
-def _boxes(graph: Graph, schema: Schema | None) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, str]]]:
+def _boxes(
+    graph: Graph, schema: Schema | None, shapes: Mapping[str, Tensor] | None
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, str]]]:
     """What each box reads, and its two lines of text."""
     if schema is not None:
-        seen = _seen(graph, schema)
-        lines = {name: (name, " ".join([*given_of(node.layer), node.gives])) for name, node in seen.items()}
+        seen = _seen(graph, schema, shapes)
+        # What does not fit is cut off at the end.
+        called = {name: _called(name, node.layer) for name, node in seen.items()}
+        lines = {name: (called[name], " ".join([node.gives, *given_of(node.layer)])) for name, node in seen.items()}
         return {name: node.reads for name, node in seen.items()}, lines
     names = _names(graph)
     reads: dict[str, tuple[str, ...]] = {names[id(INPUT)]: ()} if graph.is_open else {}
     reads |= {name: tuple(names[id(each)] for each in node.inputs) for name, node in graph.nodes}
-    lines = {name: (name, " ".join([*_other_kind(name, node), *given_of(node.layer)])) for name, node in graph.nodes}
+    lines = {name: (_called(name, node.layer), " ".join(given_of(node.layer))) for name, node in graph.nodes}
     return reads, {names[id(INPUT)]: ("...", ""), **lines}
 
 
-def _other_kind(name: str, node: Node) -> list[str]:
-    return [] if node.layer.kind in name else [node.layer.kind]
+def _called(name: str, layer: Layer) -> str:
+    return name if layer.kind in name else f"{name} ({layer.kind})"
 
 
 Levels: TypeAlias = list[list[str]]

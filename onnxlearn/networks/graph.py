@@ -122,6 +122,13 @@ class Graph:
             require_name(id, "a node")
         return cls((Node(layer, () if layer.begins else (INPUT,), id),))
 
+    @classmethod
+    def from_parameter(cls, told: Any) -> Graph:
+        """The graph of a JSON file, or of what one holds. Raises: DataError, ParameterError."""
+        from onnxlearn.networks.data import graph_from_dict, read_graph
+
+        return graph_from_dict(told) if isinstance(told, Mapping) else read_graph(told)
+
     @property
     def is_open(self) -> bool:
         """Whether something has to stand before it."""
@@ -234,6 +241,12 @@ class Graph:
             made[id(node)] = (node,) if inputs == node.inputs and layer is node.layer else (Node(layer, inputs, node.id),)
         return Graph(tuple(new for old in self.outputs for new in made[id(old)]))
 
+    def _repr_svg_(self) -> str:
+        """The picture that notebooks show."""
+        from onnxlearn.networks.draw import svg
+
+        return svg(self)
+
     def __repr__(self) -> str:
         return f"Graph({' '.join(name for name, _ in self.nodes)})"
 
@@ -276,9 +289,18 @@ def graphs_of(value: Any) -> Mapping[str, Graph]:
     return value if isinstance(value, Mapping) and all(isinstance(each, Graph) for each in value.values()) else {}
 
 
+def _expression(node: Node) -> str:
+    """What makes a node, as it is written."""
+    call = call_of(node.layer)
+    before = [_expression(each) for each in node.inputs if each is not INPUT]
+    if len(node.inputs) > 1:
+        return f"[{', '.join(_expression(each) if each is not INPUT else 'nn.identity()' for each in node.inputs)}] >> {call}"
+    return f"{before[0]} >> {call}" if before else call
+
+
 def _short(value: Any) -> str:
     if isinstance(value, Graph):
-        return " >> ".join(call_of(node.layer) for _, node in value.nodes)
+        return ", ".join(_expression(node) for node in value.outputs)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {_short(each)}" for name, each in value.items()) + "}"
     return str(getattr(value, "__qualname__", None) or repr(value))

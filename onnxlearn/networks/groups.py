@@ -25,19 +25,25 @@ def grouped(graph: Graph, config: PreprocessConfig, schema: Schema) -> Preproces
     if not steps_of(graph):
         return config
     groups: dict[str, Group] = {}
+    lefts: dict[str, list[Column]] = {}
     for name, entries in _entries(graph).items():
         chain = _chain(graph, name)
         settings = {key: value for step in chain for key, value in _step(step).asked.items()}
-        left = columns_at(graph, name, schema)
+        left = lefts[name] = columns_at(graph, name, schema)
         columns = [column for column in left if _is_asked(column, entries)]
         reads = frozenset(entry.kind for entry in entries)
         try:
             own = dataclasses.replace(config, **settings)
-            group = Group(features=tuple(column.name for column in columns), reads=reads, config=own)
-            _require_named(group, chain, {column.name for column in left}, schema)
+            groups[name] = Group(features=tuple(column.name for column in columns), reads=reads, config=own)
         except ParameterError as error:
             raise ParameterError(f"node {name!r}: {_in_own_terms(str(error), chain, graph)}") from None
-        groups[name] = group
+    groups = _flagged(groups, lefts, schema)
+    for name, group in groups.items():
+        chain = _chain(graph, name)
+        try:
+            _require_named(group, chain, {column.name for column in lefts[name]}, schema)
+        except ParameterError as error:
+            raise ParameterError(f"node {name!r}: {_in_own_terms(str(error), chain, graph)}") from None
     _require_entered(groups, schema)
     return GroupsConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)}, by_name=groups)
 
@@ -139,6 +145,37 @@ def _require_order(chain: Sequence[Node], names: Sequence[str]) -> None:
             raise ParameterError(f"node {name!r} comes after {before!r}, and is done before it: put it before {before!r}")
         if stage:
             latest, before = stage, name
+
+
+def _flagged(groups: dict[str, Group], lefts: Mapping[str, Sequence[Column]], schema: Schema) -> dict[str, Group]:
+    """Groups that also tell which images and texts are missing, each by the first ingress of numbers that its column comes to.
+
+    Raises: DataError where none does.
+    """
+    found = dict(groups)
+    for column in schema.of_kind(*COLUMN_KINDS):
+        takers = [group for group in found.values() if column.name in group.features]
+        if not column.has_missing or not any(group.config.missing_indicator for group in takers):
+            continue
+        if any("num" in group.reads and group.config.missing_indicator for group in takers):
+            continue
+        reading = {name: group for name, group in found.items() if "num" in group.reads and group.config.missing_indicator}
+        able = [name for name in reading if column in lefts[name]]
+        if not able:
+            raise DataError(
+                f"no ingress.num() takes '{column.name}:missing', which tells where the {column.kind} is missing: select "
+                f"{column.name!r} before one of them too, or set missing_indicator=False"
+            )
+        group = found[able[0]]
+        features, flags = (*group.features, column.name), (*group.flags, column.name)
+        reads_texts = any(schema.column(name).kind == "text" for name in group.features if name not in group.flags)
+        # Of a text that is only told to be missing nothing else is needed.
+        config = group.config if reads_texts else dataclasses.replace(group.config, **_LEAST)
+        found[able[0]] = dataclasses.replace(group, features=features, flags=flags, config=config)
+    return found
+
+
+_LEAST: dict[str, Any] = {"text_form": "ids", "text_length": 1, "text_max_words": 1, "text_pairs": 0, "text_vectors": None}
 
 
 def _step(node: Node) -> Prep:

@@ -51,7 +51,13 @@ def _unfolded(graph: Graph) -> Graph:
     for name, node in graph.nodes:
         inputs = tuple(new for old in node.inputs for new in made[id(old)])
         if isinstance(node.layer, Structure):
-            for start, inner in node.layer.unfolded():
+            n_first = len(inputs)
+            for i, (start, inner) in enumerate(node.layer.unfolded()):
+                if i and len(inputs) != n_first:
+                    raise ParameterError(
+                        f"node {name!r} ({node.layer.kind}): a copy takes {n_first} tensors and gives {len(inputs)}, so none "
+                        "can stand behind it: let its graph read what every copy needs, by nn.shared('id')"
+                    )
                 part = _named(_unfolded(inner), f"{name}_{start}")
                 inputs = part.behind(Graph(inputs)).outputs if inputs else part.outputs
             made[id(node)] = inputs

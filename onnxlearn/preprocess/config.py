@@ -209,12 +209,13 @@ class Group:
     """Columns that are prepared by themselves.
 
     ``features``: their names, of texts and images those that the network takes. ``reads``: whether it takes ``num`` and
-    ``cat`` of what is made of them.
+    ``cat`` of what is made of them. ``flags``: those of the texts and images of which it takes alone which are missing.
     """
 
     features: tuple[str, ...]
     reads: frozenset[str]
     config: PreprocessConfig
+    flags: tuple[str, ...] = ()
 
     def table(self, schema: Schema) -> Schema:
         """The schema of these columns."""
@@ -223,6 +224,8 @@ class Group:
 
     def read(self, ingress: Ingress) -> Ingress:
         """What is read of an ingress of these columns."""
+        columns = tuple(tensor for tensor in ingress.columns if tensor.column not in self.flags)
+        ingress = dataclasses.replace(ingress, columns=columns)
         if "num" not in self.reads:
             ingress = dataclasses.replace(ingress, num_names=(), num_kinds=(), num_sources=())
         return ingress if "cat" in self.reads else dataclasses.replace(ingress, cat_names=(), cardinalities=())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from onnxlearn.schema import Schema
 from onnxlearn.text.vectors import WordVectors
 
 Array = np.ndarray[Any, np.dtype[Any]]
+T = TypeVar("T")
 
 
 def fit_preprocessing(
@@ -53,7 +54,7 @@ class GroupedPreprocessing(FittedPreprocessing):
     @property
     def counts(self) -> dict[str, Sequence[Array]]:
         """Those of all groups."""
-        return {name: counts for group in self.groups for name, counts in group.counts.items()}
+        return self._read(group.counts for group in self.groups)
 
     @property
     def notes(self) -> list[str]:
@@ -63,17 +64,21 @@ class GroupedPreprocessing(FittedPreprocessing):
     @property
     def word_vectors(self) -> dict[str, WordVectors]:
         """Those of all groups."""
-        return {name: vectors for group in self.groups for name, vectors in group.word_vectors.items()}
+        return self._read(group.word_vectors for group in self.groups)
 
     @property
     def image_configs(self) -> dict[str, ImageConfig]:
         """Those of all groups."""
-        return {name: config for group in self.groups for name, config in group.image_configs.items()}
+        return self._read(group.image_configs for group in self.groups)
 
     @property
     def folds(self) -> dict[str, Array]:
         """Those of all groups."""
         return {name: folds for group in self.groups for name, folds in group.folds.items()}
+
+    def _read(self, parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
+        """Of the tensors that the network reads: of some columns a group tells alone which are missing."""
+        return {name: value for part in parts for name, value in part.items() if name in self.ingress.shapes}
 
     def emit(self, g: GraphBuilder, inputs: Mapping[str, Value], folds: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """Add the nodes of all groups, below ``prep/`` and their names."""

@@ -157,7 +157,7 @@ REFUSED = {
     r"a node cannot be called 'a__b'": lambda: nn.relu(id="a__b"),
     r"two nodes are called 'a'": lambda: names(nn.relu(id="a") >> nn.tanh(id="a")),
     r"no setting 'block__linear__dout'. Did you mean 'block__linear__d_out'": lambda: deep().replace(block__linear__dout=3),
-    r"block: its graph begins with an ingress": lambda: nn.block(ingress.num() >> nn.relu()),
+    r"block: its graph begins with columns": lambda: nn.block(ingress.num() >> nn.relu()),
     r"block: tweak\(0\): it has to give a dict of settings, not 0":
         lambda: unfold(ingress.num() >> nn.block(nn.relu(), tweak=abs)),
     r"choose='b' has to be one of its options, 'a'": lambda: nn.choice({"a": nn.relu()}, choose="b"),
@@ -247,7 +247,7 @@ def test_pictures():
     assert "[N, 3]" in svg(deep(), schema())
     lines = mermaid(deep()).splitlines()
     assert lines[0] == "flowchart TD"
-    assert "    embedding --> merge_cat" in lines
+    assert "    n_embedding --> n_merge_cat" in lines
     assert len(told(deep(), schema()).splitlines()) == len(place(deep(), schema()))
 
 
@@ -333,3 +333,21 @@ def test_functions_and_lists_stand_inside_of_blocks_and_choices():
 def test_settings_that_cannot_be(make, message):
     with pytest.raises(ParameterError, match=message):
         make()
+
+
+def test_copies_of_a_block_stand_behind_each_other():
+    ids = ingress.text(id="ids")
+    layer = nn.transformer_encoder_layer(2, d_feedforward=8)
+    x = ids >> nn.embedding(4)
+    with pytest.raises(ParameterError, match=r"node 'block' \(block\): a copy takes 2 tensors and gives 1"):
+        unfold([x, ids] >> nn.block(layer, n_blocks=2) >> nn.mean() >> nn.head())
+    both = unfold(x >> nn.block([nn.identity(), nn.shared("ids")] >> layer, n_blocks=2) >> nn.mean() >> nn.head())
+    layers = [node for name, node in both.nodes if name.endswith("layer")]
+    assert [len(node.inputs) for node in layers] == [2, 2]
+    assert layers[0].inputs[1] is layers[1].inputs[1]
+
+
+def test_parts_with_branches_are_told_as_they_are_written():
+    text = str(ingress.num() >> nn.block([nn.identity(), nn.linear(3) >> nn.relu()] >> nn.merge_sum()))
+    assert "graph=[identity, linear(d_out=3) >> relu] >> merge_sum" in text
+    assert ET.fromstring(nn.linear(3)._repr_svg_()).tag.endswith("svg")

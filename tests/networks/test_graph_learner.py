@@ -128,6 +128,10 @@ REFUSED = {
         lambda: ol.learner(ingress.num() >> (lambda x: x.add_(1)) >> nn.head()),
     "node 'fn': its function has to give numbers in float32, or codes in int64, and gives float64":
         lambda: ol.learner(ingress.num() >> (lambda x: x.double()) >> nn.head()),
+    "node 'fn': what its function gives for a row depends on the other rows, which":
+        lambda: ol.learner(ingress.num() >> (lambda x: x.cumsum(0)) >> nn.head()),
+    "node 'fn': its function gives numbers that are not finite for zeros":
+        lambda: ol.learner(ingress.num() >> (lambda x: x / x.norm(dim=1, keepdim=True)) >> nn.head()),
     "node 'fn': its module has parameters without a shape":
         lambda: ol.learner(ingress.num() >> torch_nn.LazyLinear(8) >> nn.head()),
     "a node cannot be called 'training', which torch uses": lambda: ol.learner(ingress.num() >> nn.head(id="training")),
@@ -166,3 +170,50 @@ def test_inspect_names_the_nodes(task):
 def test_codes_that_nothing_takes_are_refused_and_not_recoded(task):
     with pytest.raises(DataError, match=r"no ingress.cat\(\), by which column 'island' would enter"):
         ol.learner(ingress.num() >> nn.head(), cat_encoding="embedding", **QUICK).fit(task)
+
+
+def test_how_categories_enter_may_be_chosen(task):
+    codes = [ingress.num(), ingress.cat() >> nn.embedding(2)] >> nn.merge_cat()
+    learner = ol.learner(nn.choice({"onehot": ingress.num(), "codes": codes}, choose="onehot") >> nn.head(), **QUICK)
+    chosen = learner.replace(choice__choose="codes")
+    assert str(chosen.shapes(task)["choice_codes_embedding"]) == "[N, 4]"
+    assert chosen.replace(choice__choose="onehot").shapes(task) == learner.shapes(task)
+    assert chosen.fit(task, progress=False).verify().ok
+
+
+def test_a_learner_draws_its_network(task):
+    learner = ol.learner(ingress.num() >> squared >> nn.linear(3, id="wide") >> nn.head(), **QUICK)
+    lines = learner.told(task).splitlines()
+    assert [line.split()[0] for line in lines] == ["num", "fn", "wide", "head"]
+    assert "[N, 30]" in lines[1]
+    picture = learner.svg(task)
+    assert "wide (linear)" in picture
+    assert "[N, 30]" in picture
+
+
+def test_graphs_stand_where_learners_do(task, tmp_path):
+    net = ingress.num() >> nn.block(nn.linear(4) >> nn.relu(), n_blocks=2) >> nn.head()
+    own = net.as_learner(**QUICK)
+    assert ol.benchmark(task, [net], ol.CV(folds=2), ["acc"]).scores["learner"].tolist() == ["graph"] * 2
+    assert ol.learner("bagging", base=net, n_folds=2, block__n_blocks=1, **QUICK).base == net.as_learner()
+    assert [member.name for member in ol.learner("ensemble", members=[net, "mlp"]).members()] == ["graph", "mlp"]
+    (tmp_path / "net.json").write_text(json.dumps(graph_to_dict(net)))
+    bagging = ol.learner("bagging", base="graph", graph=str(tmp_path / "net.json"), block__n_blocks=1, **QUICK)
+    assert bagging.values["block__n_blocks"] == 1
+    (tmp_path / "design.toml").write_text(
+        """
+measures = ["acc"]
+[tasks.penguins]
+data = "example:penguins"
+target = "species"
+[learners.net]
+learner = "graph"
+graph = "net.json"
+block__n_blocks = 1
+[resamplings.cv]
+resampling = "cv"
+folds = 2
+"""
+    )
+    (cell,) = ol.read_design(tmp_path / "design.toml").cells
+    assert cell.learner.graph.settings == own.replace(block__n_blocks=1).graph.settings

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import nn
 
 from onnxlearn.errors import DataError, ParameterError
-from onnxlearn.networks.data import graph_from_dict, read_graph
+from onnxlearn.networks.draw import svg, told
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.groups import grouped, require_columns, require_effect, steps_of
 from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
@@ -26,6 +26,7 @@ from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.graphs.network import build_graph, tried
 from onnxlearn_models.network_learner import NetworkLearner, shared_with
 from onnxlearn_models.spaces import space_of_graph
+from onnxlearn_models.training.config import plain
 from onnxlearn_models.training.objective import choose_head
 
 
@@ -53,14 +54,14 @@ class GraphLearner(NetworkLearner):
     preprocess_config = ColumnsConfig
 
     def __init__(self, **params: Any) -> None:
+        params = plain(params)
         graph = params.get("graph")
-        if isinstance(graph, str):
-            graph = params["graph"] = read_graph(graph)
-        elif isinstance(graph, Mapping):
-            graph = params["graph"] = graph_from_dict(graph)
         if isinstance(graph, Graph):
             self.config_types = (_config_of(graph), *shared_with(ColumnsConfig))
-            self.defaults = {"cat_encoding": cat_encoding(unfold(graph))}
+            given = {name: value for name, value in params.items() if name in graph.settings}
+            # What cannot be is refused with the other parameters.
+            with contextlib.suppress(ParameterError):
+                self.defaults = {"cat_encoding": cat_encoding(unfold(graph.replace(**given)))}
         super().__init__(**params)
 
     @property
@@ -82,6 +83,22 @@ class GraphLearner(NetworkLearner):
         schema = dataclasses.replace(task.schema, ingress=plan_ingress(task.schema, config))
         head = choose_head(task.schema.target, self.configs[3], self.configs[2])
         return {node.name: node.output for node in place(self.graph, schema.for_network(head.width), tried)}
+
+    def told(self, task: Task) -> str:
+        """The network for a task as text: a line for each node, with the shape or the columns that come out of it.
+
+        >>> import onnxlearn as ol
+        >>> print(ol.learner(ol.ingress.num() >> ol.nn.head()).told(ol.example_task("iris")))
+        num   num   [N, 4]
+        head  head  [N, 3]  < num
+
+        Raises: as :meth:`shapes`.
+        """
+        return told(self.graph, task.schema, self.shapes(task))
+
+    def svg(self, task: Task) -> str:
+        """The network for a task as a picture, SVG. Raises: as :meth:`shapes`."""
+        return svg(self.graph, task.schema, self.shapes(task))
 
     def space(self, size: Size = "medium") -> dict[str, Domain]:
         """As of every learner: of its nodes those settings that change no shape of what is merged."""

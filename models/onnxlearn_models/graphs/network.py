@@ -90,7 +90,9 @@ def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
     try:
         with torch.no_grad(), own_stream():
             one, other = (run(*sample) for sample in samples)
-            again, alone = run(*samples[0]), run(*(each[:1] for each in samples[0]))
+            again = run(*samples[0])
+            alone = [run(*(each[i : i + 1] for each in samples[0])) for i in range(len(before[0]))]
+            wild = [run(*(_times(each, factor) for each in samples[0])) for factor in (0, 100, -100)]
     except Exception as error:
         raise ShapeError(f"its function fails with {reason(error)}") from error
     if not isinstance(one, Tensor):
@@ -105,11 +107,18 @@ def tried(layer: Layer, inputs: tuple[Sized, ...]) -> Sized:
         raise ShapeError(f"its function has to keep the rows first, and gives {list(one.shape)} for {_SAMPLES[0][0]} rows")
     if not torch.equal(one, again):
         raise ShapeError("its function gives other numbers each time: nn.dropout() is random in training alone")
-    if not torch.allclose(one[:1].double(), alone.double(), rtol=1e-3, atol=1e-4, equal_nan=True):
+    if not torch.allclose(one.double(), torch.cat(alone).double(), rtol=1e-3, atol=1e-4, equal_nan=True):
         raise ShapeError("what its function gives for a row depends on the other rows, which are others in each batch")
+    if not all(bool(torch.isfinite(each).all()) for each in (one, *wild)):
+        raise ShapeError("its function gives numbers that are not finite for zeros, or for numbers up to 100")
     return Sized(tuple(dims), "float32" if one.is_floating_point() else "int64")
+
+
+def _times(x: Tensor, factor: int) -> Tensor:
+    return x * factor if x.is_floating_point() else x
 
 
 def _sample(x: Sized, n_rows: int, unknown: int) -> Tensor:
     sizes = [n_rows, *(unknown if size is None else size for size in x.row)]
-    return torch.zeros(sizes, dtype=torch.int64) if x.dtype == "int64" else torch.rand(sizes)
+    # Of codes there are at least two, unseen and missing ones.
+    return torch.randint(2, sizes) if x.dtype == "int64" else torch.rand(sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.images.extractor import Extractor
 from onnxlearn.measures import Measure
+from onnxlearn.networks.graph import Graph
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
@@ -281,6 +283,8 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
         changed["image_extractor"] = Extractor.of(params["image_extractor"])
     if params.get("text_vectors") is not None:
         changed["text_vectors"] = VectorFile.of(params["text_vectors"])
+    if isinstance(params.get("graph"), str | os.PathLike | Mapping):
+        changed["graph"] = Graph.from_parameter(params["graph"])
     return changed
 
 

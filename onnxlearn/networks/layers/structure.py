@@ -43,7 +43,7 @@ class Block(Structure):
             object.__setattr__(self, "graph", as_graph(given))
         super().__post_init__()
         if not self.graph.is_open:
-            raise ParameterError("block: its graph begins with an ingress, so nothing can stand before it")
+            raise ParameterError("block: its graph begins with columns, and has to take tensors: put these before the block")
 
     def unfolded(self) -> list[tuple[str, Graph]]:
         """The copies."""
@@ -85,7 +85,10 @@ class Choice(Structure):
             object.__setattr__(self, "options", {name: _option(name, graph) for name, graph in self.options.items()})
         super().__post_init__()
         if len({(graph.begins, graph.gives_columns) for graph in self.options.values()}) > 1:
-            raise ParameterError("choice: all of its options have to take columns, or all a tensor, and to give the same")
+            raise ParameterError(
+                "choice: all of its options have to take columns, or all a tensor, and to give the same; the option that does "
+                "nothing is prep.select() for columns, nn.identity() for tensors"
+            )
         for name in self.options:
             require_name(name, "an option of a choice")
         if self.choose not in self.options:
