@@ -38,8 +38,11 @@ def param(
     when: Beside = (),
     on: Data | None = None,
     inert: str = "",
+    items: bool = False,
 ) -> Any:
     """A dataclass field: default, what it means, and the range of a number (``low_open``: ``low`` itself is excluded).
+
+    ``items``: the range is also that of the numbers in a list.
 
     ``choices``: a registry, of which a text has to be a key; an entry that is added later is a choice from then on.
     ``refused``: why texts that people may well try are no values.
@@ -51,7 +54,7 @@ def param(
     """
     metadata = {
         "meaning": meaning, "low": low, "high": high, "low_open": low_open, "high_open": high_open, "choices": choices,
-        "refused": refused or {}, "when": when, "on": on, "inert": inert,
+        "refused": refused or {}, "when": when, "on": on, "inert": inert, "items": items,
     }  # fmt: skip
     if type(default).__hash__ is None:
         # A dataclass refuses lists as defaults, which are those of the user's own functions at times.
@@ -394,7 +397,7 @@ def _convert_generic(option: Any, value: Any) -> tuple[bool, Any]:
 def _in_range(metadata: Mapping[str, Any], value: Any) -> bool:
     if isinstance(value, str) and metadata["choices"] is not None:
         return value in metadata["choices"]
-    if isinstance(value, tuple | list):
+    if metadata["items"] and isinstance(value, tuple | list):
         return all(_in_range(metadata, item) for item in value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return True

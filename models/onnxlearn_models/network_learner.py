@@ -38,6 +38,7 @@ from onnxlearn_models.augment.config import AugmentConfig
 from onnxlearn_models.bare import bare_networks
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.layers.embedding import settle
+from onnxlearn_models.layers.words import name_words
 from onnxlearn_models.many import Ready, in_groups, train_group
 from onnxlearn_models.prepared import Generators, Prepared, WeighedRows, balance_classes, filled_in, scale_target
 from onnxlearn_models.shipping import Rows, calibrated, ship, summary, torch_reference
@@ -329,6 +330,7 @@ class NetworkLearner(Learner):
         with generators.resumed():
             sampler = make_sampler(config, weighed.bare())
             module = self.build(preprocessing.schema.for_network(head.width), architecture).to(device)
+        name_words(module, preprocessing.words)
         freeze(module, config.freeze, config.unfreeze or ())
         require_trainable(module, self.groups(module, config), config, sampler.n_rows, self, device)
         notes = list[str](getattr(module, "notes", ()))

@@ -108,7 +108,7 @@ class Prepared:
         initialize: Callable[[Mapping[str, Tensor]], None] | None = getattr(self.module, "initialize", None)
         if initialize is not None:
             initialize(train.sample())
-        start_words(self.module, self.preprocessing.word_vectors)
+        start_words(self.module, self.preprocessing.word_vectors, unfreezes=bool(self.config.unfreeze))
         if self.config.start_from is not None:
             self.config.start_from.load(self.module)
 

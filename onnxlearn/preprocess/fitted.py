@@ -52,6 +52,11 @@ class FittedPreprocessing(ABC):
 
     @property
     @abstractmethod
+    def words(self) -> dict[str, Sequence[str]]:
+        """The words that are known of texts, in the order of their ids, by the tensor's name."""
+
+    @property
+    @abstractmethod
     def word_vectors(self) -> dict[str, WordVectors]:
         """What embeddings of words begin with, by the tensor's name, where a file was given."""
 

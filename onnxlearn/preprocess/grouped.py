@@ -62,6 +62,11 @@ class GroupedPreprocessing(FittedPreprocessing):
         return [note for group in self.groups for note in group.notes]
 
     @property
+    def words(self) -> dict[str, Sequence[str]]:
+        """Those of all groups."""
+        return self._read(group.words for group in self.groups)
+
+    @property
     def word_vectors(self) -> dict[str, WordVectors]:
         """Those of all groups."""
         return self._read(group.word_vectors for group in self.groups)

@@ -147,6 +147,11 @@ class Preprocessing(FittedPreprocessing):
         ]
 
     @property
+    def words(self) -> dict[str, Sequence[str]]:
+        """See the base class."""
+        return self._named({s.tensor.name: s.vocabulary.words for s in self.columns if isinstance(s, TextStep)})
+
+    @property
     def word_vectors(self) -> dict[str, WordVectors]:
         """See the base class."""
         return self._named({s.tensor.name: s.vectors for s in self.columns if isinstance(s, TextStep) and s.vectors})

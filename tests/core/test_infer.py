@@ -244,7 +244,7 @@ BAD = [
     ([True], {"kind": "categorical"}, "holds the boolean True; leave it boolean"),
     ([dt.datetime(2020, 1, 1)], {"kind": "categorical"}, "leave it datetime"),
     (["a"], {"kind": "ordered"}, r"text has no order of its own; give levels=\{'x': \[lowest, ..., highest\]\}"),
-    ([1.5], {"kind": "text"}, r"is declared text and holds the number 1.5; convert it with .astype\(str\)"),
+    ([1.5], {"kind": "text"}, r"is declared text and holds the number 1.5; in a data frame convert it with .astype\(str\)"),
     (["a"], {"kind": "text", "levels": ["a"]}, "is text and has no levels; declare it categorical or ordered"),
     ([1.5], {"kind": "image"}, "an image is a path, bytes, a dictionary with 'bytes' or 'path', or a uint8 array, not a value"),
     (["a.png"], {"kind": "image", "levels": ["a.png"]}, "is declared image and has neither levels nor strict_bool"),

@@ -1,11 +1,14 @@
 """Columns of texts, from a table to a file and back: tasks, training, predicting."""
 
 import json
+import warnings
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+from onnx import numpy_helper
 
 import onnxlearn as ol
 from onnxlearn import ingress, nn
@@ -14,6 +17,7 @@ from onnxlearn.remarks import RowsWarning
 from onnxlearn.tasks.fingerprint import task_fingerprint
 from onnxlearn.tasks.roles import TaskWarning
 from onnxlearn.testing import check_fit
+from onnxlearn_models.training.start import StartWarning
 
 N = 80
 GOOD, BAD = ("good", "nice", "lovely", "great"), ("bad", "ugly", "awful", "poor")
@@ -306,3 +310,45 @@ def test_vectors_of_nearly_none_of_the_words_are_told(frame, tmp_path):
     recipe = ol.learner("multimodal", text_vectors=vectors, max_epochs=1, device="cpu", seed=0)
     with pytest.warns(TaskWarning, match=r"'review': text_vectors has vectors of 0 of the \d+ words that are known alone"):
         recipe.fit(task, progress=False)
+
+
+def test_given_vectors_of_words_go_where_their_words_are(tmp_path):
+    """Another table has the same words in another order: an id means another word there."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    words = [["good", "great", "fine"], ["bad", "poor", "awful"]]
+
+    def task_of(shares):
+        texts = [" ".join(rng.choice(words[label], 4, p=shares[label])) for label in labels]
+        frame = pd.DataFrame({"review": texts, "y": np.where(labels == 1, "no", "yes")})
+        return ol.Task.from_frame(frame, "y", kinds={"review": "text"})
+
+    first, second = task_of([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]), task_of([[0.1, 0.2, 0.7], [0.1, 0.3, 0.6]])
+    graph = ingress.text() >> nn.embedding_bag(8) >> nn.head()
+    quick = {"max_epochs": 15, "lr": 0.05, "device": "cpu", "seed": 0, "text_length": 4}
+    ol.learner(graph, **quick).fit(first, folder=tmp_path / "run", progress=False)
+    held = ol.learner(graph, **quick, start_from=str(tmp_path / "run")).replace(lr=1e-9, max_epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StartWarning)
+        model = held.fit(second, progress=False)
+    assert model.score(second, "acc") > 0.99
+    other = second.frame.assign(review=second.frame["review"].str.replace("fine", "nice"))
+    with pytest.warns(StartWarning, match=r"5 of the 6 words of 'text_review' have given vectors, the others begin with their"):
+        held.fit(ol.Task.from_frame(other, "y", kinds={"review": "text"}), progress=False)
+
+
+def test_words_without_vectors_in_a_frozen_table_are_no_chance(frame, tmp_path):
+    (tmp_path / "v.txt").write_text("good 1 2 3\nbad 3 2 1\n")
+    task = ol.Task.from_frame(frame[["review", "stars"]], "stars", kinds={"review": "text"})
+    graph = ingress.text() >> nn.embedding_bag() >> nn.head()
+    held = ol.learner(
+        graph, text_vectors=str(tmp_path / "v.txt"), freeze=["*table*"], validation=None, max_epochs=1, device="cpu"
+    )
+    tables = []
+    for seed in (0, 1):
+        file = onnx.load_from_string(held.replace(seed=seed).fit(task, progress=False).to_bytes())
+        tables += [numpy_helper.to_array(each) for each in file.graph.initializer if "table" in each.name]
+    assert len(tables) == 2
+    np.testing.assert_array_equal(*tables)
+    # The mean of the vectors that there are.
+    assert (tables[0][1:].sum(axis=1) == 6).all()

@@ -4,6 +4,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn as torch_nn
@@ -134,6 +135,8 @@ REFUSED = {
         lambda: ol.learner(ingress.num() >> (lambda x: x / x.norm(dim=1, keepdim=True)) >> nn.head()),
     "node 'fn': its module has parameters without a shape":
         lambda: ol.learner(ingress.num() >> torch_nn.LazyLinear(8) >> nn.head()),
+    "learner 'graph': the network has no weights to train":
+        lambda: ol.learner(ingress.num() >> torch_nn.Linear(15, 3).requires_grad_(False)),
     "a node cannot be called 'training', which torch uses": lambda: ol.learner(ingress.num() >> nn.head(id="training")),
     "node 'fn': its function gives other numbers each time":
         lambda: ol.learner(ingress.num() >> torch.nn.functional.dropout >> nn.head()),
@@ -217,3 +220,10 @@ folds = 2
     )
     (cell,) = ol.read_design(tmp_path / "design.toml").cells
     assert cell.learner.graph.settings == own.replace(block__n_blocks=1).graph.settings
+
+
+def test_a_column_that_is_not_there_is_named():
+    frame = pd.DataFrame({"review": ["a b", "c d"] * 10, "y": ["u", "v"] * 10})
+    task = ol.Task.from_frame(frame, "y", kinds={"review": "text"})
+    with pytest.raises(DataError, match=r"node 'text': the task has no column 'reviews' of kind text. Did you mean 'review'"):
+        ol.learner(ingress.text("reviews") >> nn.embedding_bag(3) >> nn.head()).shapes(task)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from onnxlearn.errors import DataError, ParameterError
+from onnxlearn.errors import DataError, ParameterError, did_you_mean, listing
 from onnxlearn.networks.draw import svg, told
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.groups import grouped, require_columns, require_effect, steps_of
@@ -121,6 +121,12 @@ class GraphLearner(NetworkLearner):
         del n_rows
         graph = unfold(self.graph)
         require_columns(graph)
+        entries = [(name, node.layer) for name, node in graph.nodes if isinstance(node.layer, ColumnEntry)]
+        for name, entry in entries:
+            known = [column.name for column in schema.features if column.kind == entry.kind]
+            if entry.column is not None and entry.column not in known:
+                hint = did_you_mean(entry.column, known) or f" There are {listing(known)}."
+                raise DataError(f"node {name!r}: the task has no column {entry.column!r} of kind {entry.kind}.{hint}")
         if steps_of(graph):
             usual = {each.name: each.default for each in self.params}
             require_effect(graph, {name: value for name, value in self.given.items() if value != usual[name]})
@@ -133,16 +139,15 @@ class GraphLearner(NetworkLearner):
                 f"the graph has no ingress.num(), by which {flag!r} would enter, that tells where the {flags[flag]} is "
                 "missing: add it, or set missing_indicator=False"
             )
-        for n, entry, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
-            if n and not has(graph, entry):
+        for n, kind, name in ((ingress.n_num, Num, "num"), (ingress.n_cat, Cat, "cat")):
+            if n and not has(graph, kind):
                 column = numeric_feature(schema, ingress) if name == "num" else ingress.cat_names[0]
                 raise DataError(
                     f"the graph has no ingress.{name}(), by which column {column!r} would enter: add it, or give the task "
                     f"ignore=[{column!r}]"
                 )
-        entries = [node.layer for _, node in graph.nodes if isinstance(node.layer, ColumnEntry)]
         for own in ingress.columns:
-            if not any(entry.kind == own.kind and entry.column in (None, own.column) for entry in entries):
+            if not any(entry.kind == own.kind and entry.column in (None, own.column) for _, entry in entries):
                 raise DataError(
                     f"the graph has no ingress.{own.kind}({own.column!r}), by which that column would enter: add it, or "
                     f"give the task ignore=[{own.column!r}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -18,8 +19,10 @@ class WordEmbedding(Settled):
     """A vector for each id of a text: int64 ``[N, L]`` below ``n_ids`` to float32 ``[N, L, d_out]``; zeros behind its end.
 
     ``ingress``: the name of the tensor whose ids these are. The vectors start from a normal distribution of standard deviation
-    ``std``.
+    ``std``. ``words`` int64 ``[n_ids]`` says which word each id is, by a digest; 0 where that is not known.
     """
+
+    words: Tensor
 
     def __init__(self, ingress: str, n_ids: int, d_out: int, *, std: float = 0.1) -> None:
         super().__init__()
@@ -28,6 +31,7 @@ class WordEmbedding(Settled):
         nn.init.normal_(self.table.weight, std=std)
         with torch.no_grad():
             self.table.weight[PADDING_ID] = 0
+        self.register_buffer("words", torch.zeros(n_ids, dtype=torch.int64))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up every word."""
@@ -35,10 +39,40 @@ class WordEmbedding(Settled):
         return vectors
 
     @torch.no_grad()
-    def start(self, given: WordVectors) -> None:
-        """Begin with vectors of a file; words that it does not have keep theirs."""
+    def name(self, words: Sequence[str]) -> None:
+        """Note which words the ids are, the first known one first."""
+        digests = [int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little", signed=True) for word in words]
+        self.words.zero_()
+        self.words[FIRST_WORD_ID : FIRST_WORD_ID + len(digests)] = torch.tensor(digests, dtype=torch.int64)
+
+    @torch.no_grad()
+    def start(self, given: WordVectors, *, kept: bool) -> None:
+        """Begin with vectors of a file; words that it does not have keep theirs.
+
+        ``kept``: the table stays as it is, and these words get the mean of the given vectors: what was drawn by chance must not
+        reach a prediction.
+        """
         words = self.table.weight[FIRST_WORD_ID : FIRST_WORD_ID + len(given.found)]
-        words[torch.from_numpy(given.found)] = torch.from_numpy(given.vectors[given.found]).to(words)
+        found = torch.from_numpy(given.found)
+        vectors = torch.from_numpy(given.vectors[given.found]).to(words)
+        if kept:
+            self.table.weight[PADDING_ID + 1 :] = vectors.mean(dim=0) if len(vectors) else 0.0
+        words[found] = vectors
+
+    @torch.no_grad()
+    def moved(self, table: Tensor, words: Tensor) -> tuple[Tensor, int]:
+        """Another vocabulary's vectors at the ids that their words have here, and how many words that are.
+
+        ``table`` ``[n_ids, d_out]`` and ``words`` are those of the other one.
+        """
+        places = {digest: i for i, digest in enumerate(words.tolist()) if digest}
+        pairs = [(i, places[digest]) for i, digest in enumerate(self.words.tolist()) if digest in places]
+        # Padding and unknown words are the same everywhere.
+        pairs += [(i, i) for i in range(FIRST_WORD_ID)]
+        here, there = (torch.tensor(ids) for ids in zip(*pairs, strict=True))
+        found = self.table.weight.detach().clone()
+        found[here.to(found.device)] = table[there].to(found)
+        return found, len(pairs) - FIRST_WORD_ID
 
     @torch.no_grad()
     def settle(self, counts: Sequence[np.ndarray]) -> None:
@@ -74,8 +108,18 @@ class WordBag(nn.Module):
         return mean
 
 
-def start_words(module: nn.Module, vectors: Mapping[str, WordVectors]) -> None:
-    """Let every embedding of words begin with the vectors that were given for its ingress."""
+def start_words(module: nn.Module, vectors: Mapping[str, WordVectors], *, unfreezes: bool) -> None:
+    """Let every embedding of words begin with the vectors that were given for its ingress.
+
+    ``unfreezes``: what is frozen is so for a time.
+    """
     for part in module.modules():
         if isinstance(part, WordEmbedding) and part.ingress in vectors:
-            part.start(vectors[part.ingress])
+            part.start(vectors[part.ingress], kept=not part.table.weight.requires_grad and not unfreezes)
+
+
+def name_words(module: nn.Module, words: Mapping[str, Sequence[str]]) -> None:
+    """Let every embedding know the words of its ingress."""
+    for part in module.modules():
+        if isinstance(part, WordEmbedding) and part.ingress in words:
+            part.name(words[part.ingress])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from onnxlearn.experiments.store import read_json
 from onnxlearn.model import Model
 from onnxlearn.params import to_json
 from onnxlearn.schema import Schema
+from onnxlearn_models.layers.words import WordEmbedding
 from onnxlearn_models.training.checkpoint import DOCUMENT, KEY, read_checkpoint, read_safetensors, tensors_digest
 
 # Where a network of the user's own stands in ours; its weights are known by the names that they have in theirs.
@@ -86,7 +87,8 @@ class StartWeights:
 
     def notes(self, module: nn.Module, schema: Schema) -> list[str]:
         """What there is to say of a network for a task that begins with them. Raises: ParameterError where it cannot."""
-        return [note for note in (self._left_out(module), self._other_columns(schema.to_dict())) if note]
+        told = (self._left_out(module), self._other_columns(schema.to_dict()), self._other_words(module))
+        return [note for note in told if note]
 
     def _left_out(self, module: nn.Module) -> str:
         """Which parameters of the network begin with weights of their own and why."""
@@ -112,6 +114,17 @@ class StartWeights:
         other = [name for name in now if then[name] != now[name]]
         return f"the given weights were trained for other kinds, levels or classes of {listing(other)}" if other else ""
 
+    def _other_words(self, module: nn.Module) -> str:
+        """How many words of texts begin with vectors of their own."""
+        told = []
+        for name, part, words in _named_words(module, self.fitting(module)):
+            known = int((part.words != 0).sum())
+            if not (words != 0).any():
+                told.append(f"nothing tells which words the vectors of {name!r} were trained for")
+            elif (n := part.moved(part.table.weight, words)[1]) < known:
+                told.append(f"{n} of the {known} words of {part.ingress!r} have given vectors, the others begin with their own")
+        return "; ".join(told)
+
     def origin(self, schema: Schema) -> list[str]:
         """What a reader of a model's scores has to know: rows that were set aside here may have been trained on there."""
         if self.schema is None or self.schema["name"] != schema.name:
@@ -122,8 +135,12 @@ class StartWeights:
     @torch.no_grad()
     def load(self, module: nn.Module) -> None:
         """Set what can be set."""
-        targets = module.state_dict()
-        for name, tensor in self.fitting(module).items():
+        targets, found = module.state_dict(), self.fitting(module)
+        for name, part, words in _named_words(module, found):
+            if (words != 0).any() and f"{name}.table.weight" in found:
+                found[f"{name}.table.weight"], _ = part.moved(found[f"{name}.table.weight"], words)
+            found[f"{name}.words"] = part.words
+        for name, tensor in found.items():
             targets[name].copy_(tensor)
 
     def _why_not(self, name: str, parameter: Tensor) -> str:
@@ -183,6 +200,13 @@ def _tensors(given: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a state dict, copied to the CPU; arrays of numpy are tensors too."""
     arrays = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in given.items()}
     return {name: tensor.detach().cpu().clone() for name, tensor in arrays.items() if isinstance(tensor, Tensor)}
+
+
+def _named_words(module: nn.Module, found: Mapping[str, Tensor]) -> Iterator[tuple[str, WordEmbedding, Tensor]]:
+    """Embeddings of words by name, each with the words of the given vectors, zeros where these are not known."""
+    for name, part in module.named_modules():
+        if isinstance(part, WordEmbedding) and f"{name}.table.weight" in found:
+            yield name, part, found.get(f"{name}.words", torch.zeros_like(part.words))
 
 
 def _is_like(given: Tensor, wanted: Tensor) -> bool:

@@ -23,6 +23,10 @@ def require_trainable(
     module: nn.Module, groups: Sequence[Group], config: TrainConfig, n_rows: int, learner: Learner, device: torch.device
 ) -> None:
     """Raise ``ParameterError`` where the learner's network cannot be trained like this on so many rows."""
+    if not config.unfreeze and not any(parameter.requires_grad for parameter in module.parameters()):
+        raise ParameterError(
+            f"learner {learner.name!r}: the network has no weights to train: all of them are frozen, or it has none"
+        )
     if (config.l1 or config.l2) and not any(group.l1 or group.l2 for group in groups):
         raise ParameterError("this learner sets its rates itself and takes no l1 or l2: use weight_decay")
     if learner.given.get("dropout_schedule") == "fade" and not any(_drops(part) for part in module.modules()):

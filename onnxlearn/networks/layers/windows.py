@@ -106,10 +106,12 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 @dataclass(frozen=True)
 class _ConvSettings(Conv):
     d_out: int = param(REQUIRED, "channels that come out", low=1)
-    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1)
-    stride: Sizes = param(1, "step of the window", low=1)
-    padding: Sizes | Literal["same"] = param(0, "positions added on both sides, or 'same': as many come out as go in", low=0)
-    dilation: Sizes = param(1, "distance of the window's positions", low=1)
+    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1, items=True)
+    stride: Sizes = param(1, "step of the window", low=1, items=True)
+    padding: Sizes | Literal["same"] = param(
+        0, "positions added on both sides, or 'same': as many come out as go in", low=0, items=True
+    )
+    dilation: Sizes = param(1, "distance of the window's positions", low=1, items=True)
     groups: int = param(1, "groups of channels that do not mix", low=1)
     bias: bool = param(True, "add a bias")
     padding_mode: PaddingMode = param("zeros", "what the added positions hold")
@@ -142,13 +144,13 @@ class Conv3d(_ConvSettings):
 @dataclass(frozen=True)
 class _ConvTranspose(Windowed):
     d_out: int = param(REQUIRED, "channels that come out", low=1)
-    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1)
-    stride: Sizes = param(1, "step between the windows that come out", low=1)
-    padding: Sizes = param(0, "positions taken away on both sides", low=0)
-    output_padding: Sizes = param(0, "positions added at the end", low=0)
+    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1, items=True)
+    stride: Sizes = param(1, "step between the windows that come out", low=1, items=True)
+    padding: Sizes = param(0, "positions taken away on both sides", low=0, items=True)
+    output_padding: Sizes = param(0, "positions added at the end", low=0, items=True)
     groups: int = param(1, "groups of channels that do not mix", low=1)
     bias: bool = param(True, "add a bias")
-    dilation: Sizes = param(1, "distance of the window's positions", low=1)
+    dilation: Sizes = param(1, "distance of the window's positions", low=1, items=True)
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """Channels become ``d_out``; as many positions as a convolution would come from."""
@@ -219,10 +221,10 @@ class Pool(Windowed):
 
 @dataclass(frozen=True)
 class _MaxPool(Pool):
-    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1)
-    stride: Sizes | None = param(None, "step of the window (None: its width)", low=1)
-    padding: Sizes = param(0, "positions added on both sides, which never are the largest", low=0)
-    dilation: Sizes = param(1, "distance of the window's positions", low=1)
+    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1, items=True)
+    stride: Sizes | None = param(None, "step of the window (None: its width)", low=1, items=True)
+    padding: Sizes = param(0, "positions added on both sides, which never are the largest", low=0, items=True)
+    dilation: Sizes = param(1, "distance of the window's positions", low=1, items=True)
     ceil_mode: bool = param(False, "keep a window that reaches beyond the end")
 
 
@@ -254,9 +256,9 @@ class MaxPool3d(_MaxPool):
 class _AvgPool(Pool):
     dilation: ClassVar[int] = 1
 
-    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1)
-    stride: Sizes | None = param(None, "step of the window (None: its width)", low=1)
-    padding: Sizes = param(0, "zeros added on both sides", low=0)
+    kernel_size: Sizes = param(REQUIRED, "positions of the window, one number or one a dimension", low=1, items=True)
+    stride: Sizes | None = param(None, "step of the window (None: its width)", low=1, items=True)
+    padding: Sizes = param(0, "zeros added on both sides", low=0, items=True)
     ceil_mode: bool = param(False, "keep a window that reaches beyond the end")
     count_include_pad: bool = param(True, "added zeros count")
 
@@ -295,7 +297,7 @@ class AvgPool3d(_AvgPool):
 
 @dataclass(frozen=True)
 class _AdaptiveAvgPool(Windowed):
-    n_out: Sizes = param(1, "positions that come out, one number or one a dimension", low=1)
+    n_out: Sizes = param(1, "positions that come out, one number or one a dimension", low=1, items=True)
 
     def shape(self, *inputs: Tensor) -> Tensor:
         """So many positions, whatever went in."""
@@ -334,7 +336,7 @@ class Upsample(Layer):
 
     kind = "upsample"
 
-    factor: int = param(2, "positions for each of now", low=1)
+    factor: int = param(2, "positions for each of now", low=1, items=True)
     mode: Literal["nearest", "linear", "cubic"] = param("nearest", "copied, or in between by lines, in images also by cubics")
 
     def shape(self, *inputs: Tensor) -> Tensor:
