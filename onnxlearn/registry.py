@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from onnxlearn.errors import MissingExtraError, OnnxlearnError, ParameterError, UnknownNameError
 from onnxlearn.learner import Learner, TaskType
@@ -132,7 +132,14 @@ def learner_info(name: str) -> LearnerInfo:
     return infos[name]
 
 
-def learner(what: str | Callable[..., Any], /, **params: Any) -> Learner:
+class LearnerMaker(Protocol):
+    """What a learner can be made of, such as a graph of layers."""
+
+    def as_learner(self, **params: Any) -> Learner:
+        """The learner around it."""
+
+
+def learner(what: str | Callable[..., Any] | LearnerMaker, /, **params: Any) -> Learner:
     """A learner by name, with parameters as keyword arguments, or around a network of your own.
 
     ``what``: the name; a graph of layers (learner ``graph``); or a function that makes a network, an ``nn.Module`` class or an

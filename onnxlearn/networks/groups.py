@@ -38,13 +38,16 @@ def grouped(graph: Graph, config: PreprocessConfig, schema: Schema) -> Preproces
         except ParameterError as error:
             raise ParameterError(f"node {name!r}: {_in_own_terms(str(error), chain, graph)}") from None
     groups = _flagged(groups, lefts, schema)
+    entered: set[str] = set()
     for name, group in groups.items():
         chain = _chain(graph, name)
         try:
-            _require_named(group, chain, {column.name for column in lefts[name]}, schema)
+            own_entered = _entered(group, schema)
+            _require_named(chain, {column.name for column in lefts[name]}, own_entered, schema)
+            entered |= own_entered
         except ParameterError as error:
             raise ParameterError(f"node {name!r}: {_in_own_terms(str(error), chain, graph)}") from None
-    _require_entered(groups, schema)
+    _require_entered(entered, schema)
     return GroupsConfig(**{field.name: getattr(config, field.name) for field in dataclasses.fields(config)}, by_name=groups)
 
 
@@ -195,10 +198,10 @@ def _entered(group: Group, schema: Schema) -> set[str]:
     return own | (codes if "cat" in group.reads else set()) | (numbers if "num" in group.reads else set())
 
 
-def _require_named(group: Group, chain: Sequence[Node], left: Set[str], schema: Schema) -> None:
+def _require_named(chain: Sequence[Node], left: Set[str], entered: Set[str], schema: Schema) -> None:
     """Columns that a step calls by name have to enter behind it."""
     named = {name for node in chain if isinstance(node.layer, Select) for name in node.layer.columns} & left
-    if lost := [column for column in schema.features if column.name in named - _entered(group, schema)]:
+    if lost := [column for column in schema.features if column.name in named - entered]:
         raise ParameterError(
             f"column {lost[0].name!r} is selected and does not enter: put {_way_in(lost[0])} behind it, or leave it out"
         )
@@ -227,8 +230,7 @@ def _is_asked(column: Column, entries: Sequence[Entry]) -> bool:
     return column.kind not in COLUMN_KINDS or any(entry.column in (None, column.name) for entry in of_kind)
 
 
-def _require_entered(groups: dict[str, Group], schema: Schema) -> None:
-    entered = {name for group in groups.values() for name in _entered(group, schema)}
+def _require_entered(entered: Set[str], schema: Schema) -> None:
     if lost := [column for column in schema.features if column.name not in entered]:
         name, way = lost[0].name, _way_in(lost[0])
         raise DataError(f"the graph takes column {name!r} nowhere: add {way} for it, or give the task ignore=[{name!r}]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxlearn.networks.layer import Layer, ShapeError, need_size, row_dim
+from onnxlearn.networks.layer import Layer, ShapeError, need_numbers, need_size, row_dim
 from onnxlearn.networks.layers.sequence import need_ids, need_sequence
 from onnxlearn.networks.tensor import Dim, Tensor, product
 from onnxlearn.params import REQUIRED, param
@@ -122,13 +122,13 @@ class Mean(Layer):
     def shape(self, *inputs: Tensor) -> Tensor:
         """One dimension fewer."""
         x, *ids = inputs
+        need_numbers(x)
         for each in ids:
             need_sequence(x)
             need_ids(x, each)
             if row_dim(x, self.dim) != 1:
                 raise ShapeError(f"dim={self.dim} has to be 1, that of the positions, where the ids of words say which count")
-        # The mean of codes is a number.
-        return Tensor(x.without(row_dim(x, self.dim)).shape)
+        return x.without(row_dim(x, self.dim))
 
 
 @dataclass(frozen=True)
