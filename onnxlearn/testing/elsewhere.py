@@ -8,6 +8,7 @@ import pickle
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from onnxlearn.learner import Learner
 from onnxlearn.task import Task
@@ -45,6 +46,14 @@ def check_elsewhere(learner: Learner, fits: Sequence[tuple[Task, Task, bytes]]) 
                 raise AssertionError(f"task {train.schema.name!r}: a fit in another process gives other bytes, in {where}")
 
 
+def _flat(document: Any, place: str = "") -> dict[str, Any]:
+    """The values of a document of JSON by their places."""
+    if not isinstance(document, dict | list):
+        return {place: document}
+    items = document.items() if isinstance(document, dict) else enumerate(document)
+    return {inner: value for key, each in items for inner, value in _flat(each, f"{place}/{key}").items()}
+
+
 def _difference(first: bytes, second: bytes) -> str:
     """Where two files differ."""
     import onnx
@@ -57,5 +66,5 @@ def _difference(first: bytes, second: bytes) -> str:
     }
     for prop, others in zip(one.metadata_props, other.metadata_props, strict=False):
         told, read = json.loads(prop.value), json.loads(others.value)
-        parts |= {f"the metadata {key!r}": (told[key], read.get(key)) for key in told}
-    return next((where for where, (a, b) in parts.items() if a != b), "what it has besides")
+        parts |= {f"the metadata {place}": (value, _flat(read).get(place)) for place, value in _flat(told).items()}
+    return next((f"{where}, {a!r} and {b!r}"[:300] for where, (a, b) in parts.items() if a != b), "what it has besides")
