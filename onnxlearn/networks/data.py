@@ -19,7 +19,6 @@ OPEN = "input"
 """What the open end of a graph is called."""
 
 
-@to_json.register(Graph)
 def graph_to_dict(graph: Graph) -> dict[str, Any]:
     """Nodes with their names, kinds, settings and what they read, and the names of the last ones; functions by their names.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.layers.function import Fn
-from onnxlearn.params import REQUIRED, Param, check_value, param
+from onnxlearn.params import REQUIRED, Param, check_value, param, to_json
 from onnxlearn.registry import learner_info
 
 if TYPE_CHECKING:
@@ -362,6 +362,14 @@ def _inside(graph: Graph, name: str, settings: Mapping[str, Any]) -> Graph:
     start = name + SEPARATOR
     mine = {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
     return graph.replace(**mine) if mine else graph
+
+
+# Here and not where it is done: whoever has a graph can tell it.
+@to_json.register
+def _(graph: Graph) -> dict[str, Any]:
+    from onnxlearn.networks.data import graph_to_dict
+
+    return graph_to_dict(graph)
 
 
 def _names(nodes: Sequence[Node], given: Mapping[str, int]) -> Iterator[str]:

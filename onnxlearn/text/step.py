@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from onnxlearn.errors import ParameterError
 from onnxlearn.graph.builder import GraphBuilder, Value
 from onnxlearn.schema import Column, ColumnTensor
 from onnxlearn.text.config import TextConfig, plan_texts
@@ -17,6 +19,20 @@ from onnxlearn.text.vocabulary import Vocabulary
 from onnxlearn.text.words import Splitter, ints
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def _require_memory(name: str, n_texts: int, n_ids: int) -> None:
+    """Training holds TF-IDF in memory. Raises: ParameterError where it would be more than this machine has."""
+    needed = 4.0 * n_texts * n_ids
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > there:
+        raise ParameterError(
+            f"column {name!r}: text_form='tfidf' takes {needed / 1e9:.0f} GB for {n_texts:,} training texts and {n_ids:,} ids "
+            f"(4 bytes each), and this machine has {there / 1e9:.0f} GB: lower text_max_words or text_pairs, or take text_form='ids'"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +62,8 @@ class TextStep:
         pairs = HashedPairs(n_ids, config.text_pairs) if config.text_pairs else None
         if pairs is not None:
             ids, n_ids = pairs.ids(ids), pairs.n_ids
+        if config.text_form == "tfidf":
+            _require_memory(column.name, len(texts), n_ids)
         file = config.text_vectors
         return cls(
             tensor=plan_texts(column, config),

@@ -6,7 +6,7 @@ import functools
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,21 @@ class VectorFile:
         """The file at a path. Raises: ParameterError for anything else; TableReadError where it cannot be read."""
         if isinstance(what, VectorFile):
             return what
+        if isinstance(what, Mapping) and "sha256" in what:
+            raise ParameterError(
+                f"text_vectors: a recipe names its file by the digest {what['sha256']}: give the path of the file that has it"
+            )
         if not isinstance(what, str | Path):
             raise ParameterError(f"text_vectors takes the path of a file of word vectors, not a {type(what).__qualname__}")
         file = cls(str(what))
         # It is opened now, so that a mistake is known before any training.
         _ = file.d
         return file
+
+    @classmethod
+    def from_parameter(cls, what: Any) -> VectorFile:
+        """As :meth:`of`."""
+        return cls.of(what)
 
     @functools.cached_property
     def d(self) -> int:

@@ -352,3 +352,17 @@ def test_words_without_vectors_in_a_frozen_table_are_no_chance(frame, tmp_path):
     np.testing.assert_array_equal(*tables)
     # The mean of the vectors that there are.
     assert (tables[0][1:].sum(axis=1) == 6).all()
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_made(frame):
+    task = ol.Task.from_frame(pd.concat([frame[["review", "stars"]]] * 2000), "stars", kinds={"review": "text"})
+    recipe = ol.learner("multimodal", text_form="tfidf", text_max_words=1_000_000, device="cpu")
+    with pytest.raises(ParameterError, match=r"column 'review': text_form='tfidf' takes \d+ GB for [\d,]+ training texts"):
+        recipe.fit(task)
+
+
+def test_a_recipe_does_not_bring_the_file_of_vectors(tmp_path):
+    (tmp_path / "v.txt").write_text("good 1 2 3\n")
+    told = ol.learner("multimodal", text_vectors=str(tmp_path / "v.txt")).to_dict()
+    with pytest.raises(ParameterError, match=r"text_vectors: a recipe names its file by the digest [0-9a-f]+: give the path"):
+        ol.learner(told["name"], **told["params"])

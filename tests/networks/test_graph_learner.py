@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -227,3 +229,12 @@ def test_a_column_that_is_not_there_is_named():
     task = ol.Task.from_frame(frame, "y", kinds={"review": "text"})
     with pytest.raises(DataError, match=r"node 'text': the task has no column 'reviews' of kind text. Did you mean 'review'"):
         ol.learner(ingress.text("reviews") >> nn.embedding_bag(3) >> nn.head()).shapes(task)
+
+
+def test_a_process_that_only_has_a_learner_tells_its_graph():
+    code = """
+import onnxlearn as ol
+from onnxlearn import ingress, nn
+assert ol.learner(ingress.num() >> nn.head()).to_dict()["params"]["graph"]["ends"] == ["head"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
