@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     )
     from onnxlearn.schema import Column, Schema, Target
     from onnxlearn.task import ClassificationTask, RegressionTask, Task
+    from onnxlearn.tuning.budget import Budget
     from onnxlearn.tuning.ranges import Choice, Range
     from onnxlearn.tuning.space import ready_space as space
+    from onnxlearn.tuning.tune import tune
 
 __version__ = "0.1.0"
 
@@ -57,6 +59,7 @@ __all__ = [
     "CV",
     "BenchmarkResult",
     "Bootstrap",
+    "Budget",
     "Choice",
     "ClassificationTask",
     "Column",
@@ -108,12 +111,14 @@ __all__ = [
     "resample",
     "space",
     "statistics",
+    "tune",
 ]
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
 _HOMES = {
     "BenchmarkResult": "onnxlearn.experiments.results:BenchmarkResult",
     "Bootstrap": "onnxlearn.resampling:Bootstrap",
+    "Budget": "onnxlearn.tuning.budget:Budget",
     "CV": "onnxlearn.resampling:CV",
     "Choice": "onnxlearn.tuning.ranges:Choice",
     "ClassificationTask": "onnxlearn.task:ClassificationTask",
@@ -165,6 +170,7 @@ _HOMES = {
     "resample": "onnxlearn.experiments.benchmark:resample",
     "space": "onnxlearn.tuning.space:ready_space",
     "statistics": "onnxlearn.statistics:",
+    "tune": "onnxlearn.tuning.tune:tune",
 }
 
 

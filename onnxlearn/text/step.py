@@ -31,7 +31,8 @@ def _require_memory(name: str, n_texts: int, n_ids: int) -> None:
     if needed > there:
         raise ParameterError(
             f"column {name!r}: text_form='tfidf' takes {needed / 1e9:.0f} GB for {n_texts:,} training texts and {n_ids:,} ids "
-            f"(4 bytes each), and this machine has {there / 1e9:.0f} GB: lower text_max_words or text_pairs, or take text_form='ids'"
+            f"(4 bytes each), and this machine has {there / 1e9:.0f} GB: lower text_max_words or text_pairs, or take "
+            "text_form='ids'"
         )
 
 

@@ -113,6 +113,22 @@ def label(value: Any) -> str:
     return json.dumps(to_json(value), sort_keys=True)
 
 
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of parameters as plain JSON; of what is none, such as learners and functions, a text.
+
+    >>> plain({"lr": 0.1, "activation": "relu", "layer_units": (64, 32), "norm": None})
+    {'lr': 0.1, 'activation': 'relu', 'layer_units': [64, 32], 'norm': None}
+    """
+    return {name: value if isinstance(value, str) else _from_label(label(value)) for name, value in params.items()}
+
+
+def _from_label(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _reads_as_json(text: str) -> bool:
     try:
         json.loads(text)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.experiments.design import Cell
@@ -18,7 +16,7 @@ from onnxlearn.measures import Measure
 from onnxlearn.remarks import Remark, kept
 from onnxlearn.resampling import Splits
 from onnxlearn.task import Task
-from onnxlearn.tuning.ranges import label
+from onnxlearn.tuning.ranges import plain
 from onnxlearn.tuning.samplers import make_pruner, quietly
 from onnxlearn.tuning.study import Asked, is_hopeless, storage_at
 from onnxlearn.tuning.trial import Trial
@@ -61,22 +59,6 @@ def run_trial(asked: Asked, work: Work) -> tuple[Trial, list[Remark]]:
         except (Exception, SystemExit) as error:  # noqa: BLE001  - whatever a learner raises
             trial = replace(trial, state="failed", error=error_text(error))
     return replace(trial, seconds=time.perf_counter() - start), remarks
-
-
-def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of parameters as plain JSON; of what is none, such as learners and functions, a text.
-
-    >>> plain({"lr": 0.1, "activation": "relu", "layer_units": (64, 32), "norm": None})
-    {'lr': 0.1, 'activation': 'relu', 'layer_units': [64, 32], 'norm': None}
-    """
-    return {name: value if isinstance(value, str) else _from_label(label(value)) for name, value in params.items()}
-
-
-def _from_label(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _iterations(asked: Asked, work: Work) -> Iterator[Finished]:

@@ -9,8 +9,8 @@ import numpy as np
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
 MAKERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed, warn_independent_sampling=False),
-    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "tpe": lambda seed: TPESampler(seed=seed),
+    "cmaes": lambda seed: CmaEsSampler(seed=seed),
     "random": lambda seed: RandomSampler(seed=seed),
     # Every point of a grid is asked for by itself.
     "grid": lambda seed: RandomSampler(seed=seed),

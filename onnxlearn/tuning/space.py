@@ -11,7 +11,7 @@ from onnxlearn.effects import requirements
 from onnxlearn.errors import ParameterError, SpaceError, did_you_mean, listing
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, check_value
-from onnxlearn.tuning.ranges import Choice, Domain, Range, Size
+from onnxlearn.tuning.ranges import Choice, Domain, Range, Size, label
 
 Suggest: TypeAlias = Callable[[str, "Entry"], Any]
 """Draws a value for a name."""
@@ -37,6 +37,26 @@ class Entry:
     def counts(self, values: Mapping[str, Any]) -> bool:
         """Whether it changes anything beside these values."""
         return any(all(fits(values[name]) for name, fits in one.items() if name in values) for one in self.conditions)
+
+
+MOST_POINTS = 100_000
+
+
+class _OpenError(Exception):
+    """A value is not fixed yet."""
+
+
+def _grid_of(entry: Entry, n_values: int) -> list[Any]:
+    domain = entry.domain
+    if isinstance(domain, Choice):
+        return list(domain.values)
+    if domain.step is not None:
+        found = [domain.low + i * domain.step for i in range(int((domain.high - domain.low) / domain.step + 1e-9) + 1)]
+    else:
+        shares = [i / (n_values - 1) for i in range(n_values)]
+        ratio, span = domain.high / domain.low if domain.log else 1.0, domain.high - domain.low
+        found = [domain.low * ratio**share if domain.log else domain.low + span * share for share in shares]
+    return list(dict.fromkeys(round(value) for value in found)) if entry.whole else [float(value) for value in found]
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,52 @@ class Space:
             if entry.counts({**learner.values, **drawn}):
                 drawn[param] = suggest(f"{name}.{param}" if several else param, entry)
         return Candidate(name, drawn, learner.replace(**drawn))
+
+    def grid(self, n_values: int = 5) -> list[dict[str, Any]]:
+        """All points of a grid, by the names that are suggested: of a range ``n_values``, or those of its steps.
+
+        Raises: ParameterError where these are more than can be tried.
+        """
+        found: dict[str, dict[str, Any]] = {}
+
+        def walk(fixed: dict[str, Any]) -> None:
+            missing: list[tuple[str, Entry]] = []
+
+            def suggest(name: str, entry: Entry) -> Any:
+                if name in fixed:
+                    return fixed[name]
+                missing.append((name, entry))
+                raise _OpenError
+
+            try:
+                self.draw(suggest)
+            except _OpenError:
+                name, entry = missing[0]
+                for value in _grid_of(entry, n_values):
+                    walk({**fixed, name: value})
+                return
+            except ParameterError:
+                # It is tried, and fails with this error.
+                pass
+            told = {
+                name: value if not isinstance(self._entry(name).domain, Choice) else label(value)
+                for name, value in fixed.items()
+            }
+            found.setdefault(repr(told), told)
+            if len(found) > MOST_POINTS:
+                raise ParameterError(f"a grid of this space has more than {MOST_POINTS} points: give ranges steps, or tpe")
+
+        walk({})
+        return list(found.values())
+
+    def _entry(self, name: str) -> Entry:
+        """That of a name as it is suggested."""
+        if len(self.learners) == 1:
+            return next(iter(self.entries.values()))[name]
+        if name == LEARNER:
+            return Entry(Choice(*self.learners))
+        learner, _, param = name.partition(".")
+        return self.entries[learner][param]
 
     def to_dict(self) -> dict[str, Any]:
         """What it is, as plain JSON."""

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxlearn.errors import MissingExtraError, OutputError, listing
+from onnxlearn.errors import MissingExtraError, OutputError, ParameterError, listing
 from onnxlearn.experiments.store import read_json, write_json
 from onnxlearn.files.outputs import make_folder
-from onnxlearn.tuning.ranges import Choice
+from onnxlearn.tuning.ranges import Choice, plain
 from onnxlearn.tuning.samplers import quietly
 from onnxlearn.tuning.space import Candidate, Entry, Space
 from onnxlearn.tuning.trial import Trial
@@ -51,18 +51,27 @@ class Study:
         self._study, self._storage, self._space, self._owner = study, storage, space, owner
         self._lock = threading.Lock()
 
-    def ask(self) -> Asked:
-        """Begin a trial: one that is waiting, or a new one. Raises: ParameterError where what was drawn cannot go together."""
+    def ask(self) -> Asked | None:
+        """Begin a trial that waits, or a new one; ``None`` where what was drawn cannot go together, and has failed."""
         with self._lock:
             trial = self._study.ask()
             trial.set_user_attr(_OWNER, self._owner.name)
             self._owner.begins(trial)
             start = trial.user_attrs.get(_START)
             if start is not None:
-                learner = self._space.learners[start]
-                return Asked(trial.number, Candidate(start, {}, learner), trial._trial_id)
-            found = self._space.draw(lambda name, entry: _suggested(trial, name, entry))
-            return Asked(trial.number, found, trial._trial_id)
+                return Asked(trial.number, Candidate(start, {}, self._space.learners[start]), trial._trial_id)
+            drawn: dict[str, Any] = {}
+
+            def suggest(name: str, entry: Entry) -> Any:
+                drawn[name] = suggested(trial, name, entry)
+                return drawn[name]
+
+            try:
+                return Asked(trial.number, self._space.draw(suggest), trial._trial_id)
+            except ParameterError as error:
+                failed = Trial(number=trial.number, state="failed", params=plain(drawn), error=str(error))
+        self.tell(failed, None)
+        return None
 
     def tell(self, trial: Trial, values: Sequence[float] | None) -> None:
         """Keep a trial that ended: what it scored, or ``None``. What counts as finished is there by then."""
@@ -88,18 +97,32 @@ class Study:
             found = self._study.get_trials(deepcopy=False)
         return sum(each.state in (states.RUNNING, states.WAITING) or _ENDED in each.user_attrs for each in found)
 
+    def n_under_way(self) -> int:
+        """How many trials have begun, here or elsewhere, and not ended."""
+        states = self._optuna.trial.TrialState
+        with self._lock:
+            running = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
+        return sum(_ENDED not in each.user_attrs for each in running)
+
     def n_waiting(self) -> int:
-        """How many wait to be begun."""
+        """How many trials wait to be begun."""
         states = self._optuna.trial.TrialState
         with self._lock:
             return len(self._study.get_trials(deepcopy=False, states=(states.WAITING,)))
 
-    def n_elsewhere(self) -> int:
-        """How many other processes have under way."""
+    def again(self, asked: Asked) -> None:
+        """Let a trial that was under way wait again; it is another one then, of which this one is no more."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            running = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
-        return sum(each.user_attrs.get(_OWNER) != self._owner.name for each in running)
+            frozen = self._study.trials[asked.number]
+            self._owner.ends(frozen)
+            self._put_again(frozen)
+            self._study.tell(asked.number, state=states.FAIL)
+
+    def _put_again(self, frozen: Any) -> None:
+        start = {key: frozen.user_attrs[key] for key in (_START,) if key in frozen.user_attrs}
+        fixed = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+        self._study.enqueue_trial(fixed, user_attrs={**start, _AGAIN: frozen.number})
 
     def put(self, params: Mapping[str, Any] | None, *, start: str | None = None) -> None:
         """Let a point of the space, or a learner as it was given, wait to be tried."""
@@ -121,9 +144,7 @@ class Study:
                     self._study.tell(each.number, values, state=states[ended["state"]])
                     continue
                 if each.number not in taken:
-                    start = {key: each.user_attrs[key] for key in (_START,) if key in each.user_attrs}
-                    fixed = {**each.system_attrs.get("fixed_params", {}), **each.params}
-                    self._study.enqueue_trial(fixed, user_attrs={**start, _AGAIN: each.number})
+                    self._put_again(each)
                 self._study.tell(each.number, state=states.FAIL)
 
     @property
@@ -340,7 +361,7 @@ def _digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _suggested(trial: Any, name: str, entry: Entry) -> Any:
+def suggested(trial: Any, name: str, entry: Entry) -> Any:
     """A value for a name, drawn by the study's sampler."""
     domain = entry.domain
     if isinstance(domain, Choice):
