@@ -19,7 +19,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from onnxlearn.effects import Beside, Data, describe, holds, idle
 from onnxlearn.errors import ParameterError, did_you_mean, listing
@@ -348,10 +348,25 @@ def check_value(config: type, name: str, value: Any) -> Any:
     raise ParameterError(f"{name} has to be {allowed}, not {_one_line(value)} {about}")
 
 
+Reader: TypeAlias = Callable[[Any], Any]
+R = TypeVar("R", bound=Reader)
+_READERS: dict[Any, Reader] = {}
+
+
+def read_by(kind: type) -> Callable[[R], R]:
+    """The function reads values of a type from files, by their paths, or from what such a file holds."""
+
+    def enter(read: R) -> R:
+        _READERS[kind] = read
+        return read
+
+    return enter
+
+
 def read_from_files(configs: Iterable[type], name: str) -> bool:
     """Whether the values of a parameter are read from files that their paths name."""
     hints = (hint for config in configs if (hint := _hints(config).get(name)) is not None)
-    return any(hasattr(option, "from_parameter") for hint in hints for option in _alternatives(hint))
+    return any(option in _READERS for hint in hints for option in _alternatives(hint))
 
 
 def _one_line(value: Any) -> str:
@@ -365,9 +380,9 @@ def _convert(option: Any, value: Any) -> tuple[bool, Any]:
     origin = typing.get_origin(option)
     if option is Any:
         return True, value
-    if hasattr(option, "from_parameter") and isinstance(value, str | os.PathLike | Mapping):
+    if option in _READERS and isinstance(value, str | os.PathLike | Mapping):
         # A file that it is read from, or what one holds.
-        return True, option.from_parameter(value)
+        return True, _READERS[option](value)
     if option is type(None):
         return value is None, value
     if origin is typing.Literal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,12 +14,13 @@ from onnxlearn.named import named_object
 from onnxlearn.networks.graph import INPUT, Graph, Node
 from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.nn import LAYERS
-from onnxlearn.params import to_json
+from onnxlearn.params import read_by, to_json
 
 OPEN = "input"
 """What the open end of a graph is called."""
 
 
+@to_json.register(Graph)
 def graph_to_dict(graph: Graph) -> dict[str, Any]:
     """Nodes with their names, kinds, settings and what they read, and the names of the last ones; functions by their names.
 
@@ -66,7 +68,7 @@ def _node(node: Mapping[str, Any], made: Mapping[str, Node]) -> Node:
     return Node(_layer(node["kind"], node["settings"]), tuple(made[name] for name in node["reads"]), node["id"])
 
 
-def read_graph(path: str | Path) -> Graph:
+def read_graph(path: str | os.PathLike[str]) -> Graph:
     """A graph from a JSON file. Raises: DataError, ParameterError."""
     try:
         return graph_from_dict(json.loads(Path(path).read_text("utf-8")))
@@ -74,6 +76,12 @@ def read_graph(path: str | Path) -> Graph:
         raise DataError(f"cannot read a graph from {str(path)!r}: {error.strerror or error}") from error
     except ValueError as error:
         raise DataError(f"cannot read a graph from {str(path)!r}: it holds no JSON ({error})") from error
+
+
+@read_by(Graph)
+def graph_of(told: str | os.PathLike[str] | Mapping[str, Any]) -> Graph:
+    """The graph of a file, or of what one holds. Raises: DataError, ParameterError."""
+    return graph_from_dict(told) if isinstance(told, Mapping) else read_graph(told)
 
 
 def _layer(kind: str, settings: Mapping[str, Any]) -> Layer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 from onnxlearn.errors import ParameterError, did_you_mean, listing
 from onnxlearn.networks.layer import Layer
 from onnxlearn.networks.layers.function import Fn
-from onnxlearn.params import REQUIRED, Param, check_value, param, to_json
+from onnxlearn.params import REQUIRED, Param, check_value, param
 from onnxlearn.registry import learner_info
 
 if TYPE_CHECKING:
@@ -121,13 +121,6 @@ class Graph:
         if id is not None:
             require_name(id, "a node")
         return cls((Node(layer, () if layer.begins else (INPUT,), id),))
-
-    @classmethod
-    def from_parameter(cls, told: Any) -> Graph:
-        """The graph of a JSON file, or of what one holds. Raises: DataError, ParameterError."""
-        from onnxlearn.networks.data import graph_from_dict, read_graph
-
-        return graph_from_dict(told) if isinstance(told, Mapping) else read_graph(told)
 
     @property
     def is_open(self) -> bool:
@@ -240,12 +233,6 @@ class Graph:
             _require_count(layer, inputs)
             made[id(node)] = (node,) if inputs == node.inputs and layer is node.layer else (Node(layer, inputs, node.id),)
         return Graph(tuple(new for old in self.outputs for new in made[id(old)]))
-
-    def _repr_svg_(self) -> str:
-        """The picture that notebooks show."""
-        from onnxlearn.networks.draw import svg
-
-        return svg(self)
 
     def __repr__(self) -> str:
         return f"Graph({' '.join(name for name, _ in self.nodes)})"
@@ -362,14 +349,6 @@ def _inside(graph: Graph, name: str, settings: Mapping[str, Any]) -> Graph:
     start = name + SEPARATOR
     mine = {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
     return graph.replace(**mine) if mine else graph
-
-
-# Here and not where it is done: whoever has a graph can tell it.
-@to_json.register
-def _(graph: Graph) -> dict[str, Any]:
-    from onnxlearn.networks.data import graph_to_dict
-
-    return graph_to_dict(graph)
 
 
 def _names(nodes: Sequence[Node], given: Mapping[str, int]) -> Iterator[str]:

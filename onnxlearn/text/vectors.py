@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from onnxlearn.errors import ParameterError, TableReadError
-from onnxlearn.params import to_json
+from onnxlearn.params import read_by, to_json
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,11 +49,6 @@ class VectorFile:
         _ = file.d
         return file
 
-    @classmethod
-    def from_parameter(cls, what: Any) -> VectorFile:
-        """As :meth:`of`."""
-        return cls.of(what)
-
     @functools.cached_property
     def d(self) -> int:
         """Numbers of a vector, by the first line."""
@@ -64,6 +59,11 @@ class VectorFile:
         """Of the file."""
         with Path(self.path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@read_by(VectorFile)
+def _read(what: Any) -> VectorFile:
+    return VectorFile.of(what)
 
 
 @to_json.register

@@ -94,7 +94,8 @@ class BesideItsOwn(StartWeights):
     """Weights for any network: somewhat larger ones than it has."""
 
     def fitting(self, module):
-        return {name: parameter.detach() + 0.25 for name, parameter in module.named_parameters()}
+        words = {name: buffer for name, buffer in module.named_buffers() if name.endswith(".words")}
+        return words | {name: parameter.detach() + 0.25 for name, parameter in module.named_parameters()}
 
 
 # Networks and trainings of the smallest kind. Parts of dates take long to export.

@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 from torch import nn
 
 from onnxlearn.errors import DataError, ParameterError, did_you_mean, listing
+from onnxlearn.networks.data import graph_to_dict
 from onnxlearn.networks.draw import svg, told
 from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.groups import grouped, require_columns, require_effect, steps_of
 from onnxlearn.networks.layers.ingress import Cat, ColumnEntry, Num
 from onnxlearn.networks.shapes import cat_encoding, has, place, unfold
 from onnxlearn.networks.tensor import Tensor as Sized
-from onnxlearn.params import param, to_json
+from onnxlearn.params import param
 from onnxlearn.preprocess.config import COLUMN_KINDS, ColumnsConfig, PreprocessConfig
 from onnxlearn.preprocess.plan import numeric_feature, plan_ingress
 from onnxlearn.schema import Schema
@@ -109,7 +110,7 @@ class GraphLearner(NetworkLearner):
         """As of every learner; the graph has the settings that its nodes were given."""
         told = super().to_dict()
         if self.configs[0].graph is not None:
-            told["params"]["graph"] = to_json(self.graph)
+            told["params"]["graph"] = graph_to_dict(self.graph)
         return told
 
     def may_bring(self, name: str) -> bool:

@@ -17,7 +17,7 @@ from onnxlearn.effects import GIVEN, Values, above
 from onnxlearn.errors import ParameterError, listing
 from onnxlearn.images.extractor import Extractor
 from onnxlearn.measures import Measure
-from onnxlearn.networks.graph import Graph
+from onnxlearn.networks.data import graph_of
 from onnxlearn.params import REQUIRED, check_value, param
 from onnxlearn.preprocess.config import AS_CODES
 from onnxlearn.schema import Schema
@@ -284,7 +284,7 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("text_vectors") is not None:
         changed["text_vectors"] = VectorFile.of(params["text_vectors"])
     if isinstance(params.get("graph"), str | os.PathLike | Mapping):
-        changed["graph"] = Graph.from_parameter(params["graph"])
+        changed["graph"] = graph_of(params["graph"])
     return changed
 
 
