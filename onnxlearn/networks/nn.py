@@ -18,6 +18,7 @@ from onnxlearn.networks.graph import Graph
 from onnxlearn.networks.layer import LAYERS, Layer
 from onnxlearn.networks.layers import activation, dense, function, merging, norm, sequence, shaping, structure, windows
 from onnxlearn.networks.layers import ingress as _entries  # noqa: F401  entered among the kinds of layers
+from onnxlearn.networks.layers import prep as _steps  # noqa: F401
 from onnxlearn.params import require_names
 
 # Whoever asks here for the kinds of layers finds all of them: they are entered when their modules are imported.
