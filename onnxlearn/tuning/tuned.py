@@ -1,0 +1,127 @@
+"""A learner that tunes itself: a search on the training rows, then a fit of the best that it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from onnxlearn.errors import ParameterError
+from onnxlearn.learner import Learner, as_learner
+from onnxlearn.measures import Measure
+from onnxlearn.model import Model
+from onnxlearn.params import param, to_json
+from onnxlearn.registry import learner as make_learner
+from onnxlearn.resampling import Resampling
+from onnxlearn.task import Task
+from onnxlearn.tuning.budget import Budget
+from onnxlearn.tuning.ranges import Choice, Range
+from onnxlearn.tuning.result import Tuning
+from onnxlearn.tuning.space import Space
+from onnxlearn.tuning.tune import tune
+
+
+@to_json.register
+def _(domain: Range | Choice) -> str:
+    return repr(domain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedConfig:
+    """Which learner is tuned, over what, by which scores, and for how long."""
+
+    base: str | Learner = param("mlp", "the learner that is tuned, or its name")
+    space: Mapping[str, Any] | Literal["small", "medium", "large"] = param(
+        "medium", "what its parameters may be: ranges and choices by name, or the size of the ready space"
+    )
+    resampling: Resampling | None = param(None, "how a trial is scored on the training rows (None: three folds)")
+    measure: str | Measure | None = param(None, "what is searched by (None: logloss, or rmse)")
+    n_trials: int | None = param(30, "trials at most", low=1)
+    seconds: float | None = param(None, "seconds after which no trial begins", low=0, low_open=True)
+    stagnation: int | None = param(None, "trials in a row without a better one after which none begins", low=1)
+    sampler: Literal["tpe", "random", "grid", "cmaes"] = param("tpe", "how points of the space are chosen")
+    pruner: Literal["hyperband", "halving", "median"] | None = param(None, "what stops hopeless trials")
+    epochs: Literal["found", "searched"] = param(
+        "found", "the last fit is on all rows for the epochs that the best trial was best after, or chooses them anew"
+    )
+    seed: int = param(0, "seed of the search", low=0, high=2**31)
+
+
+class Tuned(Learner):
+    """Learner ``tuned``: every fit searches anew, on the rows that it is given; so its resampling is nested by itself.
+
+    The model tells the trial that was best. ``folder`` keeps the search, which goes on there.
+    """
+
+    name: ClassVar[str] = "tuned"
+    config_types = (TunedConfig,)
+
+    def __init__(self, **params: Any) -> None:
+        if "base" in params:
+            params["base"] = as_learner(params["base"])
+        super().__init__(**params)
+        self.tuning_space  # noqa: B018  mistakes are told now
+
+    @property
+    def base(self) -> Learner:
+        """The learner that is tuned."""
+        base = self.values["base"]
+        return make_learner(base) if isinstance(base, str) else base
+
+    @property
+    def tuning_space(self) -> Space:
+        """What is searched. Raises: SpaceError."""
+        return Space.of(self.base, self.values["space"])
+
+    @property
+    def uses_test(self) -> bool:
+        """As its base."""
+        return self.base.uses_test
+
+    def search(self, task: Task, *, store: str | Path | None = None, progress: bool | None = None) -> Tuning:
+        """The search that a fit on this task begins with."""
+        values = self.values
+        budget = Budget(trials=values["n_trials"], seconds=values["seconds"], stagnation=values["stagnation"])
+        return tune(
+            task, self.base, values["space"], values["resampling"], values["measure"], budget,
+            sampler=values["sampler"], pruner=values["pruner"], seed=values["seed"], store=store, progress=progress,
+        )  # fmt: skip
+
+    def require_tasks(self, task: Task, test: Task | None = None) -> None:
+        """As its base does."""
+        self.base.require_tasks(task, test)
+
+    def fit(
+        self,
+        task: Task,
+        *,
+        test: Task | None = None,
+        folder: str | Path | None = None,
+        keep_on_interrupt: bool = False,
+        progress: bool | None = None,
+    ) -> Model:
+        """Search, then train the best on all rows; its file tells what was found."""
+        self.require_tasks(task, test)
+        if keep_on_interrupt:
+            raise ParameterError("learner 'tuned' has no weights before its search is over: give folder=, where the search goes on")
+        found = self.search(task, store=folder, progress=progress)
+        learner = found.learner(epochs=self.values["epochs"])
+        model = learner.fit(task, test=test, progress=progress)
+        best = found.best
+        told = {
+            "n_trials": len(found.all), "measure": found.measures[0].name, "score": best.scores[found.measures[0].name],
+            "trial": best.number, "params": dict(best.params), "learner": learner.to_dict(),
+        }  # fmt: skip
+        return _retold(model, learner=self.to_dict(), training={**model.metadata["training"], "tuning": told})
+
+
+def _retold(model: Model, **changes: Any) -> Model:
+    """The same graph with other metadata."""
+    import onnx
+
+    from onnxlearn.graph.metadata import embed
+
+    made = Model(embed(onnx.load_from_string(model.to_bytes()), {**model.metadata, **changes}), trust=True)
+    made.callbacks, made.out_of_fold = model.callbacks, model.out_of_fold
+    return made
