@@ -20,6 +20,7 @@ from onnxlearn_cli.report import report
 from onnxlearn_cli.resample import resample
 from onnxlearn_cli.serve import serve
 from onnxlearn_cli.show import doctor, examples, inspect, learners, measures, targets
+from onnxlearn_cli.tune import tune
 from onnxlearn_cli.understand import dependence, importance
 from onnxlearn_cli.verify import verify
 
@@ -73,7 +74,7 @@ def _onnxlearn(
 
 
 _COMMANDS = (
-    fit, lr_find, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export, serve, verify,
+    fit, lr_find, tune, resample, benchmark, report, predict, evaluate, importance, dependence, bench, export, serve, verify,
     inspect, learners, measures, targets, examples, doctor,
 )  # fmt: skip
 for _command in _COMMANDS:

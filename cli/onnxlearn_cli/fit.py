@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,14 +52,20 @@ def fit(
     data: Data,
     target: TargetColumns,
     learner: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--learner", metavar="NAME", help="See onnxlearn learners; or package.module:name, a network of your own."
+            "--learner",
+            metavar="NAME",
+            help="See onnxlearn learners; or package.module:name, a network of your own; mlp if not given.",
         ),
-    ] = "mlp",
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Parameter: see onnxlearn learners NAME. Repeatable."),
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option("--params", metavar="FILE", help="Parameters as onnxlearn tune writes them; --set comes after them."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")] = Path("model.onnx"),
     seed: Annotated[
@@ -114,6 +120,7 @@ def fit(
     from onnxlearn.files.outputs import STDOUT, atomic_path, require_other_file
 
     # What can be refused without the table or torch is refused before either is loaded.
+    learner, found = choose_learner(learner, params)
     learner_record(learner).require()
     if out_of_fold is not None:
         require_out_of_fold(learner, out_of_fold, data, out)
@@ -126,7 +133,7 @@ def fit(
         raise ParameterError(f"--validation and --set validation={given['validation']} say the same thing: give one of them")
     require_other_file(out, data, *([] if validation is None else [validation]))
     # Somebody's own network is wrong more often than a table; other learners wait, since torch takes its time.
-    recipe = configure(make_learner(learner, *given.values()), given, seed) if ":" in learner else None
+    recipe = configure(make_learner(learner, *given.values()), given, seed, found) if ":" in learner else None
     with contextlib.ExitStack() as files:
         # Also refuses now, not after training, where nothing can be written.
         temporary = files.enter_context(atomic_path(_written(out)))
@@ -149,7 +156,7 @@ def fit(
             ignore=ignore or (),
             images=image_rules(images),
         )
-        recipe = recipe or configure(make_learner(learner, *given.values()), given, seed)
+        recipe = recipe or configure(make_learner(learner, *given.values()), given, seed, found)
         if validation is not None:
             recipe = recipe.replace(validation=read_further(validation, table, na, image_rules(images)))
         train, held_out = (table, None) if test is None else table.split(test, seed or 0)
@@ -233,18 +240,40 @@ def _levels(text: str) -> list[str] | list[int]:
     return [int(part) for part in parts] if all(INTEGER.fullmatch(part) for part in parts) else parts
 
 
-def configure(recipe: Learner, settings: dict[str, str], seed: int | None) -> Learner:
-    """The learner with the command line's settings, each read as the type that its parameter has."""
+def choose_learner(name: str | None, params: Path | None) -> tuple[str, dict[str, Any]]:
+    """The name of the learner, and what a file of parameters says of it."""
+    from onnxlearn.tuning.files import read_params
+
+    if params is None:
+        return name or "mlp", {}
+    named, found = read_params(params)
+    if name is not None and named is not None and name != named:
+        raise ParameterError(
+            f"--learner {name}, and {params} has parameters of {named}: leave --learner out, or give another file"
+        )
+    return named or name or "mlp", found
+
+
+def configure(recipe: Learner, settings: dict[str, str], seed: int | None, params: Mapping[str, Any] | None = None) -> Learner:
+    """The learner with the command line's settings, each read as the type that its parameter has.
+
+    ``params``: values that stand before them.
+    """
     from onnxlearn.params import parse_text
 
     if seed is not None and "seed" in settings:
         raise ParameterError(f"--seed {seed} and --set seed={settings['seed']} say the same thing: give one of them")
+    # What brings others along is set first.
+    first = {name: value for name, value in (params or {}).items() if name in {param.name for param in recipe.params}}
+    later = {name: value for name, value in (params or {}).items() if name not in first and name not in settings}
+    recipe = recipe.replace(**first)
     left = dict(settings)
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
     while left:
         known = {param.name for param in recipe.params}
         names = [name for name in left if name in known] or list(left)
         recipe = recipe.replace(**{name: parse_text(recipe.config_types, name, left.pop(name)) for name in names})
+    recipe = recipe.replace(**later)
     # A learner without randomness has no seed; the option still rules which rows are set aside.
     if seed is None or all(param.name != "seed" for param in recipe.params):
         return recipe

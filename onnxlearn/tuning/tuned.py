@@ -104,7 +104,9 @@ class Tuned(Learner):
         """Search, then train the best on all rows; its file tells what was found."""
         self.require_tasks(task, test)
         if keep_on_interrupt:
-            raise ParameterError("learner 'tuned' has no weights before its search is over: give folder=, where the search goes on")
+            raise ParameterError(
+                "learner 'tuned' has no weights before its search is over: give folder=, where the search goes on"
+            )
         found = self.search(task, store=folder, progress=progress)
         learner = found.learner(epochs=self.values["epochs"])
         model = learner.fit(task, test=test, progress=progress)
