@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from onnxlearn.tuning.ranges import Choice, Range
     from onnxlearn.tuning.space import ready_space as space
     from onnxlearn.tuning.tune import tune
+    from onnxlearn.tuning.tuned import tuned
 
 __version__ = "0.1.0"
 
@@ -112,6 +113,7 @@ __all__ = [
     "space",
     "statistics",
     "tune",
+    "tuned",
 ]
 
 # Where each public name lives: imported on first use, so that `import onnxlearn` stays quick and needs no numpy.
@@ -171,6 +173,7 @@ _HOMES = {
     "space": "onnxlearn.tuning.space:ready_space",
     "statistics": "onnxlearn.statistics:",
     "tune": "onnxlearn.tuning.tune:tune",
+    "tuned": "onnxlearn.tuning.tuned:tuned",
 }
 
 

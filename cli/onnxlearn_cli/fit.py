@@ -260,20 +260,21 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None, param
     ``params``: values that stand before them.
     """
     from onnxlearn.params import parse_text
+    from onnxlearn.tuning.files import with_params
 
     if seed is not None and "seed" in settings:
         raise ParameterError(f"--seed {seed} and --set seed={settings['seed']} say the same thing: give one of them")
     # What brings others along is set first.
     first = {name: value for name, value in (params or {}).items() if name in {param.name for param in recipe.params}}
     later = {name: value for name, value in (params or {}).items() if name not in first and name not in settings}
-    recipe = recipe.replace(**first)
+    recipe = with_params(recipe, first)
     left = dict(settings)
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
     while left:
         known = {param.name for param in recipe.params}
         names = [name for name in left if name in known] or list(left)
         recipe = recipe.replace(**{name: parse_text(recipe.config_types, name, left.pop(name)) for name in names})
-    recipe = recipe.replace(**later)
+    recipe = with_params(recipe, later)
     # A learner without randomness has no seed; the option still rules which rows are set aside.
     if seed is None or all(param.name != "seed" for param in recipe.params):
         return recipe

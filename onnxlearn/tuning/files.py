@@ -14,6 +14,7 @@ from onnxlearn.files.toml import TomlSyntaxError, parse_toml
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
 from onnxlearn.tuning.ranges import Choice, Domain, Range
+from onnxlearn.tuning.space import read_none
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _OF_A_RANGE = ("low", "high", "log", "step", "when")
@@ -23,7 +24,7 @@ def read_space(path: str | Path) -> dict[str, Any]:
     """A search space: for each parameter a list of values, or ``{ low = 1e-4, high = 0.1, log = true }``.
 
     A condition stands beside, ``when = { norm = "batch" }``, of a list as ``{ values = [...], when = { ... } }``. A table holds
-    the parameters of one of several learners. The text ``none`` is no value.
+    the parameters of one of several learners. Where a parameter has no such text, ``none`` is no value.
 
     Raises: DataError where there is no such file, ParameterError for what is no space.
     """
@@ -39,10 +40,10 @@ def _domain_or_table(path: str | Path, name: str, value: Any) -> Any:
 def _domain(path: str | Path, name: str, value: Any) -> Domain:
     try:
         if isinstance(value, list):
-            return Choice(*map(_value, value))
+            return Choice(*value)
         if isinstance(value, Mapping) and "values" in value:
             _require_keys(value, ("values", "when"))
-            return Choice(*map(_value, value["values"]), when=value.get("when"))
+            return Choice(*value["values"], when=value.get("when"))
         if isinstance(value, Mapping) and {"low", "high"} <= value.keys():
             _require_keys(value, _OF_A_RANGE)
             return Range(**value)
@@ -59,7 +60,7 @@ def _require_keys(value: Mapping[str, Any], known: Iterable[str]) -> None:
 
 
 def read_params(path: str | Path) -> tuple[str | None, dict[str, Any]]:
-    """The name of the learner, if the file says it, and parameters, as :func:`write_params` writes them.
+    """The name of the learner, if the file says it, and parameters, as :func:`write_params` writes them: ``none`` for no value.
 
     Raises: DataError where there is no such file, ParameterError for what has no parameters.
     """
@@ -67,7 +68,18 @@ def read_params(path: str | Path) -> tuple[str | None, dict[str, Any]]:
     learner, params = document.pop("learner", None), document.pop("params", None)
     if document or not isinstance(params, Mapping) or not isinstance(learner, str | None):
         raise ParameterError(f'{path} has to have learner = "name" and the table [params] alone')
-    return learner, {name: _value(value) for name, value in params.items()}
+    return learner, dict(params)
+
+
+def with_params(learner: Learner, params: Mapping[str, Any]) -> Learner:
+    """The learner with parameters of a file; ``none`` is no value, where the parameter has no such text.
+
+    >>> import onnxlearn as ol
+    >>> made = with_params(ol.learner("mlp"), {"norm": "none", "lr": "none", "dropout": 0.1})
+    >>> made.values["norm"], made.values["lr"]
+    ('none', None)
+    """
+    return learner.replace(**{name: read_none(learner, name, value) for name, value in params.items()})
 
 
 def write_params(path: str | Path, learner: Learner, comment: str = "") -> list[str]:
@@ -85,7 +97,7 @@ def write_params(path: str | Path, learner: Learner, comment: str = "") -> list[
     [params]
     lr = 0.01
     validation = "none"
-     ('mlp', {'lr': 0.01, 'validation': None})
+     ('mlp', {'lr': 0.01, 'validation': 'none'})
     """
     plain = {name: value for name, value in learner.given.items() if _is_plain(value)}
     lines = [f"# {line}" for line in comment.splitlines()]
@@ -103,13 +115,6 @@ def _read(path: str | Path) -> dict[str, Any]:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from error
     except TomlSyntaxError as error:
         raise ParameterError(f"{path}:{error.line}: no valid TOML: {error}") from error
-
-
-def _value(value: Any) -> Any:
-    """TOML has no word for nothing."""
-    if isinstance(value, list):
-        return [_value(each) for each in value]
-    return None if value == "none" else value
 
 
 def _is_plain(value: Any) -> bool:

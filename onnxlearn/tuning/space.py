@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from onnxlearn.effects import requirements
 from onnxlearn.errors import ParameterError, SpaceError, did_you_mean, listing
 from onnxlearn.learner import Learner
-from onnxlearn.params import Param, check_value
+from onnxlearn.params import Param, check_value, parse_text
 from onnxlearn.tuning.ranges import Choice, Domain, Range, Size, label
 
 Suggest: TypeAlias = Callable[[str, "Entry"], Any]
@@ -230,6 +230,8 @@ def _entries(learner: Learner, given: Mapping[str, Any]) -> tuple[dict[str, Entr
         if home is None:
             mistakes.append(_unknown(learner, name))
             continue
+        if isinstance(domain, Choice) and "none" in domain.values:
+            domain = Choice(*(read_none(home.learner, name, value) for value in domain.values), when=domain.when)
         mistakes += _wrong_values(home.learner, home.param, domain)
         mistakes += [
             f"{name}: when names {other!r}, which is no parameter of the learner.{did_you_mean(other, learner.values)}"
@@ -240,6 +242,11 @@ def _entries(learner: Learner, given: Mapping[str, Any]) -> tuple[dict[str, Entr
     if not mistakes:
         mistakes += [text for name, entry in entries.items() if (text := _never_counts(name, entry, entries, learner))]
     return _in_order(entries, mistakes), mistakes
+
+
+def read_none(learner: Learner, name: str, value: Any) -> Any:
+    """``None`` for the text ``none``, which files have for it, unless that is a text that the parameter may have."""
+    return parse_text(list(learner.config_types), name, value) if value == "none" else value
 
 
 @dataclass(frozen=True)

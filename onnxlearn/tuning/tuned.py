@@ -49,9 +49,10 @@ class TunedConfig:
 
 
 class Tuned(Learner):
-    """Learner ``tuned``: every fit searches anew, on the rows that it is given; so its resampling is nested by itself.
+    """Every fit searches anew, on the rows that it is given; so its resampling is nested by itself.
 
-    The model tells the trial that was best. ``folder`` keeps the search, which goes on there.
+    The model is that of the learner that was found, and tells the search in ``metadata["training"]["tuning"]``. ``folder``
+    keeps the search, which goes on there.
     """
 
     name: ClassVar[str] = "tuned"
@@ -113,9 +114,25 @@ class Tuned(Learner):
         best = found.best
         told = {
             "n_trials": len(found.all), "measure": found.measures[0].name, "score": best.scores[found.measures[0].name],
-            "trial": best.number, "params": dict(best.params), "learner": learner.to_dict(),
+            "trial": best.number, "params": dict(best.params), "by": self.to_dict(),
         }  # fmt: skip
-        return _retold(model, learner=self.to_dict(), training={**model.metadata["training"], "tuning": told})
+        return _retold(model, training={**model.metadata["training"], "tuning": told})
+
+
+def tuned(learner: Learner | str, space: Any = "medium", **settings: Any) -> Tuned:
+    """A learner that searches for its parameters on the training rows of each fit, then trains the best on all of them.
+
+    ``learner``: the one that is tuned, or its name; ``space`` as of :func:`onnxlearn.tune`. ``settings``: ``n_trials``,
+    ``seconds``, ``stagnation``, ``resampling``, ``measure``, ``sampler``, ``pruner``, ``epochs`` and ``seed``, each as there.
+
+    Raises: SpaceError, ParameterError.
+
+    >>> import onnxlearn as ol
+    >>> own = ol.tuned("featureless", "small", n_trials=2, resampling=ol.CV(folds=2))
+    >>> own.fit(ol.example_task("iris")).metadata["training"]["tuning"]["n_trials"]
+    2
+    """
+    return Tuned(base=learner, space=space, **settings)
 
 
 def _retold(model: Model, **changes: Any) -> Model:
