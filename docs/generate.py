@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "fit", "lr-find", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
+    "fit", "lr-find", "tune", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
     "serve", "verify", "inspect", "learners", "measures", "targets", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
