@@ -22,8 +22,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
-    "fit", "lr-find", "tune", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench", "export",
-    "serve", "verify", "inspect", "learners", "measures", "targets", "examples", "doctor",
+    "fit", "lr-find", "tune", "resample", "benchmark", "report", "predict", "evaluate", "importance", "dependence", "bench",
+    "export", "serve", "verify", "inspect", "learners", "measures", "targets", "examples", "doctor",
 )  # fmt: skip
 WIDTH = 110
 COLUMNS = "Parameters of networks that take images or texts"
