@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from onnxlearn.effects import requirements
+from onnxlearn.effects import Data, requirements
 from onnxlearn.errors import ParameterError, SpaceError, did_you_mean, listing
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, check_value, parse_text
+from onnxlearn.schema import Schema
 from onnxlearn.tuning.ranges import Choice, Domain, Range, Size, label
 
 Suggest: TypeAlias = Callable[[str, "Entry"], Any]
@@ -27,12 +28,14 @@ LEARNER = "learner"
 class Entry:
     """A parameter in a search.
 
-    ``whole``: its numbers are whole ones. ``conditions``: sets of settings, one of which is needed.
+    ``whole``: its numbers are whole ones. ``conditions``: sets of settings, one of which is needed. ``on``: what a task has to
+    have for it to count.
     """
 
     domain: Domain
     whole: bool = False
     conditions: tuple[Condition, ...] = ()
+    on: Data | None = None
 
     def counts(self, values: Mapping[str, Any]) -> bool:
         """Whether it changes anything beside these values."""
@@ -98,6 +101,24 @@ class Space:
         if mistakes:
             raise SpaceError(*mistakes)
         return cls(learners, entries)
+
+    def for_task(self, schema: Schema, *, strict: bool) -> Space:
+        """The space without parameters that count for nothing on such a task.
+
+        Raises: SpaceError where there are some, and they were asked for: ``strict``.
+        """
+        mistakes = [
+            f"{name} counts for {entry.on}, and the task has none: leave it out"
+            for own in self.entries.values()
+            for name, entry in own.items()
+            if not has(schema, entry.on)
+        ]
+        if strict and mistakes:
+            raise SpaceError(*mistakes)
+        kept = {
+            name: {param: entry for param, entry in own.items() if has(schema, entry.on)} for name, own in self.entries.items()
+        }
+        return dataclasses.replace(self, entries=kept)
 
     def draw(self, suggest: Suggest) -> Candidate:
         """A point: ``suggest`` is asked for the parameters that count, one after the other.
@@ -170,6 +191,26 @@ class Space:
         }
 
 
+def has(schema: Schema, what: Data | None) -> bool:
+    """Whether a task has what a parameter counts for."""
+    target, kinds = schema.target, {column.kind for column in schema.features}
+    match what:
+        case None:
+            return True
+        case "classification" | "regression":
+            return target.type == what
+        case "two classes":
+            return len(target.classes) == 2
+        case "missing numbers":
+            return any(column.has_missing for column in schema.of_kind("numeric", "boolean", "datetime", "ordered"))
+        case "numbers":
+            return bool(kinds & {"numeric", "boolean", "datetime", "ordered"})
+        case "categories":
+            return bool(kinds & {"categorical", "ordered"})
+        case _:
+            return {"ordered categories": "ordered", "dates": "datetime", "images": "image", "texts": "text"}[what] in kinds
+
+
 def ready_space(learner: Learner | str, size: Size = "medium") -> dict[str, Domain]:
     """The search space that comes with a learner, to use or to change: what each parameter may be.
 
@@ -238,7 +279,7 @@ def _entries(learner: Learner, given: Mapping[str, Any]) -> tuple[dict[str, Entr
             for other in domain.when
             if other not in learner.values and other not in domains
         ]
-        entries[name] = Entry(domain, _is_whole(home.param, domain), home.conditions(domain))
+        entries[name] = Entry(domain, _is_whole(home.param, domain), home.conditions(domain), home.param.on)
     if not mistakes:
         mistakes += [text for name, entry in entries.items() if (text := _never_counts(name, entry, entries, learner))]
     return _in_order(entries, mistakes), mistakes

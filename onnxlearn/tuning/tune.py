@@ -80,7 +80,7 @@ def tune(
     learner = (
         {name: as_learner(each) for name, each in learner.items()} if isinstance(learner, Mapping) else as_learner(learner)
     )
-    wanted = Space.of(learner, space)
+    wanted = Space.of(learner, space).for_task(task.schema, strict=not (space is None or isinstance(space, str)))
     limits = budget_of(budget)
     splits = instantiate(CV(folds=3) if resampling is None else resampling, task)
     cells = [_cell(task, own, splits, name) for name, own in wanted.learners.items()]

