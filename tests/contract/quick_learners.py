@@ -70,6 +70,12 @@ SMALL = {"n_blocks": 1, "d_block": 8}
 SMALL_IMAGES = {"image_height": 8, "image_width": 8}
 SMALL_TEXTS = {"text_length": 12, "text_max_words": 20}
 QUICK_OF = {
+    "auto": {
+        "learners": [learner("mlp", max_epochs=2, **SMALL), learner("linear", max_epochs=2)],
+        "budget": 2,
+        "n_folds": 2,
+        "n_jobs": 1,
+    },
     "bagging": {"n_folds": 2},
     "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
     # First steps are equally large for all weights, and may give levels the same ones.
