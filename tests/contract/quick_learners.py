@@ -70,12 +70,6 @@ SMALL = {"n_blocks": 1, "d_block": 8}
 SMALL_IMAGES = {"image_height": 8, "image_width": 8}
 SMALL_TEXTS = {"text_length": 12, "text_max_words": 20}
 QUICK_OF = {
-    "auto": {
-        "learners": [learner("mlp", max_epochs=2, **SMALL), learner("linear", max_epochs=2)],
-        "budget": 2,
-        "n_folds": 2,
-        "n_jobs": 1,
-    },
     "bagging": {"n_folds": 2},
     "ensemble": {"members": [learner("mlp", norm="batch", **SMALL), learner("realmlp", seed=1), "linear"]},
     # First steps are equally large for all weights, and may give levels the same ones.
@@ -87,6 +81,10 @@ QUICK_OF = {
     "backbone": {"backbone": "resnet20", **SMALL_IMAGES},
     "multimodal": {"width": 4, "n_convs": 1, "n_blocks": 1, **SMALL_IMAGES, **SMALL_TEXTS},
 }
+QUICK_OF["auto"] = {
+    "learners": [learner("graph", max_epochs=2, device="cpu", seed=seed, **QUICK_OF["graph"]) for seed in (0, 1)],
+    "budget": 2, "n_folds": 2, "n_jobs": 1,
+}  # fmt: skip
 TABLE_LEARNERS = sorted(name for name, info in learner_infos().items() if info.needs_kind is None)
 """Those that fit tables without images."""
 

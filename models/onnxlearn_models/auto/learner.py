@@ -27,7 +27,7 @@ from onnxlearn_models.auto.choose import Judge, choose, mean_of
 from onnxlearn_models.auto.folds import Work, ready_for
 from onnxlearn_models.auto.portfolio import portfolio, titled
 from onnxlearn_models.auto.run import Tried, run
-from onnxlearn_models.averaging import describe_network
+from onnxlearn_models.averaging import describe_network, told_of
 from onnxlearn_models.fitted import FittedNetwork
 from onnxlearn_models.network_learner import NetworkLearner
 from onnxlearn_models.packing import finite_scores
@@ -160,6 +160,11 @@ class Auto(Learner):
                 f"measure={measure.name!r} does not tell which of two learners is better here: choose another one"
             )
         work = Work(task=task, fold_of=task.folds(config.n_folds, config.seed), outputs=self.configs[1], folder=path)
+        if config.learners is not None:
+            for title, each in learners.items():
+                # Those that were asked for are refused before any is trained.
+                with told_of(f"learner {title!r}"):
+                    ready_for(each, work, 0)
         seconds = None
         if budget.seconds is not None:
             seconds = budget.seconds - max(SHORTEST_EXPORT, EXPORT_SHARE * budget.seconds)
