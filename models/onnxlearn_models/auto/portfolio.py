@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from onnxlearn.errors import ParameterError
@@ -11,6 +12,9 @@ from onnxlearn.registry import learner
 from onnxlearn.schema import Schema
 from onnxlearn_models.averaging import single
 from onnxlearn_models.network_learner import NetworkLearner
+
+# Of the text of a setting in a title.
+LONGEST = 20
 
 _TABLE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("mlp", {}),
@@ -43,7 +47,7 @@ def portfolio(schema: Schema) -> dict[str, NetworkLearner]:
 
 
 def titled(learners: Iterable[str | Learner]) -> dict[str, NetworkLearner]:
-    """Learners, or names of such, by a title of their own: the name, with what was given where two have one name.
+    """Learners, or names of such, by a title of their own: the name, and of a second one of that name what it has else.
 
     >>> list(titled(["mlp", learner("mlp", lr=0.01)]))
     ['mlp', 'mlp lr=0.01']
@@ -51,12 +55,19 @@ def titled(learners: Iterable[str | Learner]) -> dict[str, NetworkLearner]:
     Raises: ParameterError for what trains no network of its own, or is there twice.
     """
     made = [single(as_learner(each), of="auto") for each in learners]
-    names = [each.name for each in made]
-    titles = [each.name if names.index(each.name) == i else _title(each) for i, each in enumerate(made)]
-    if twice := [title for i, title in enumerate(titles) if title in titles[:i] or made[i] in made[:i]]:
+    if twice := [each for i, each in enumerate(made) if each in made[:i]]:
         raise ParameterError(f"auto tries {twice[0]!r} twice: leave one out, or give it other settings")
-    return dict(zip(titles, made, strict=True))
+    found: dict[str, NetworkLearner] = {}
+    for each in made:
+        found[_title(each, found)] = each
+    return found
 
 
-def _title(found: Learner) -> str:
-    return " ".join([found.name, *(f"{name}={value}" for name, value in found.given.items())])
+def _title(learner: NetworkLearner, known: Mapping[str, NetworkLearner]) -> str:
+    """Its name; of a second one also what tells it from the first, or a number."""
+    if learner.name not in known:
+        return learner.name
+    given = {name: str(value) for name, value in learner.given.items() if value != known[learner.name].values[name]}
+    title = " ".join([learner.name, *(f"{name}={text}" for name, text in given.items() if len(text) <= LONGEST)])
+    numbered = (f"{learner.name} {n}" for n in itertools.count(2))
+    return title if title not in known else next(each for each in numbered if each not in known)
