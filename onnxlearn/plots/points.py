@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -161,7 +162,7 @@ def parallel_coordinates(
     _draw_axis(ax, len(shown), [(share(value, worst, best, log=log), text) for value, text in told])
     for i, (trial, value) in enumerate(zip(trials, values, strict=True)):
         line = [BELOW if (place := each.place(trial)) is None else each.share(place) for each in shown]
-        _draw_line(ax, [*line, share(value, worst, best, log=log)], i / len(trials), is_best=i == len(trials) - 1)
+        _draw_line(ax, [*line, share(value, worst, best, log=log)], _strength(i, len(trials)), is_best=trial is trials[-1])
     _name_axes(ax, [*(each.param if learner is not None else each.name for each in shown), by.name])
     ax.set_xlabel(_notes(known, shown, trials))
     return ax
@@ -192,12 +193,21 @@ def _draw_axis(ax: Axes, i: int, places: Sequence[tuple[float, str]]) -> None:
         )  # fmt: skip
 
 
-def _draw_line(ax: Axes, heights: Sequence[float], rank: float, *, is_best: bool) -> None:
-    """``rank``: from 0 for the worst to 1."""
+def _strength(i: int, n: int) -> float:
+    """How strongly the i-th of n lines is drawn, from the worst to the best: of many the worse ones hardly.
+
+    >>> _strength(0, 10), round(_strength(8, 10), 2), round(_strength(298, 300), 2), round(_strength(150, 300), 2)
+    (0.1, 0.48, 0.66, 0.03)
+    """
+    faintest = min(0.1, 8 / n)
+    return faintest + (0.7 - faintest) * math.pow(i / n, max(2.0, n / 30))
+
+
+def _draw_line(ax: Axes, heights: Sequence[float], strength: float, *, is_best: bool) -> None:
     if is_best:
         ax.plot(heights, color=COLOURS[1], linewidth=2.4, zorder=4)
     else:
-        ax.plot(heights, color=COLOURS[0], linewidth=1.2, alpha=0.1 + 0.6 * rank**2, zorder=2 + rank)
+        ax.plot(heights, color=COLOURS[0], linewidth=1.2, alpha=strength, zorder=2 + strength)
 
 
 def _name_axes(ax: Axes, names: Sequence[str]) -> None:

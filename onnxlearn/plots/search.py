@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_BARS = 25
 # Letters on a line beside or below a plot.
-LONG, LINE = 32, 44
+LONG, LINE = 32, 36
 # Beside the axis, where there is no score: what a mark means, and how it looks.
 _UNSCORED = {"pruned": ("stopped early", "v", FAINT), "failed": ("failed", "x", COLOURS[3])}
 
@@ -118,13 +118,15 @@ def parameter_importance(found: Tuning, *, measure: str | None = None, ax: Axes 
     ax.set_yticks(places, [drawn(each.name) + note for each, note in zip(shown, some, strict=True)])
     # A line may be longer than all shares together.
     ax.set_xlim(0, 1.05 * min(1.0, max(max(each.share, each.by_chance) for each in shown)))
+    ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.grid(visible=False, axis="y")
-    text = f"share in what tells the best {told.n_best} of {told.n_trials} trials\nby {by.name} (line: 19 of 20 by chance)"
     hidden = len(told.shares) - len(shown)
-    text += f"\n{hidden} smaller shares are not shown" * bool(hidden)
-    if told.rare:
-        text += "\n" + textwrap.fill(f"in fewer than ten trials: {', '.join(map(short_name, told.rare))}", LINE)
-    ax.set_xlabel(plain(text))
+    lines = [
+        f"share in what tells the best {told.n_best} of {told.n_trials} trials by {by.name} (line: 19 of 20 by chance)",
+        f"{hidden} smaller shares are not shown" * bool(hidden),
+        f"in fewer than ten trials: {', '.join(map(short_name, told.rare))}" * bool(told.rare),
+    ]
+    ax.set_xlabel(plain("\n".join(textwrap.fill(line, LINE) for line in lines if line)))
     return ax
 
 
@@ -139,8 +141,8 @@ def pareto_front(found: Tuning, measures: Sequence[str] | None = None, *, ax: Ax
     >>> import onnxlearn as ol
     >>> learner, measures = ol.learner("featureless"), ["logloss", "file_size"]
     >>> found = ol.tune(ol.example_task("iris"), learner, "small", ol.CV(folds=2), measures, budget=2)
-    >>> ol.plots.pareto_front(found).get_ylabel()
-    'file_size in bytes (smaller is better)'
+    >>> ol.plots.pareto_front(found).get_xlabel()
+    'logloss (smaller is better)'
     """
     done = finished(found, "a front")
     if len(found.measures) < 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnxlearn.errors import DataError, DataTypeError, UnknownNameError
 from onnxlearn.measures import Measure
-from onnxlearn.plots.canvas import drawn
+from onnxlearn.plots.canvas import plain, short_names
 from onnxlearn.tuning.ranges import Choice, Domain, Range
 from onnxlearn.tuning.result import Tuning
 from onnxlearn.tuning.space import LEARNER
@@ -50,7 +50,7 @@ class Parameter:
         assert isinstance(self.domain, Choice), "a range has numbers"
         told = [value if isinstance(value, str) else str(value) for value in self.domain.values]
         texts = told if len(set(told)) == len(told) else self.domain.labels
-        return [drawn(text, 20) for text in texts]
+        return [plain(text) for text in short_names(texts, 20)]
 
     def place(self, trial: Trial) -> float | None:
         """The number that was drawn, or the place of what was chosen; ``None`` where neither was."""
@@ -127,13 +127,13 @@ def one_parameter(found: Tuning, name: str) -> Parameter:
 
 
 def finished(found: object, plot: str) -> list[Trial]:
-    """The trials that have scores.
+    """The trials that have finite scores.
 
     Raises: DataTypeError for what is no search; DataError where no trial was finished.
     """
     if not isinstance(found, Tuning):
         raise DataTypeError(f"{plot} draws what ol.tune gave, not {type(found).__name__}")
-    done = [trial for trial in found.all if trial.state == "done"]
+    done = [trial for trial in found.all if trial.state == "done" and all(map(math.isfinite, trial.scores.values()))]
     if not done:
         errors = [trial.error for trial in found.all if trial.error]
         reason = f"; the first one: {errors[0]}" if errors else ""

@@ -61,7 +61,8 @@ def parameter_shares(found: Tuning, measure: Measure | None = None, *, seed: int
     Raises: DataError where these are fewer than ten, or all have one score; MissingExtraError.
     """
     by = measure or found.measures[0]
-    trials = [trial for trial in found.all if trial.state == "done" and trial.params]
+    drawn = [trial for trial in found.all if trial.state == "done" and trial.params]
+    trials = [trial for trial in drawn if math.isfinite(trial.scores[by.name])]
     if len(trials) < FEWEST:
         raise DataError(f"which parameters counted takes {FEWEST} finished trials of the space, and there are {len(trials)}")
     costs = np.array([cost(trial, by) for trial in trials])
