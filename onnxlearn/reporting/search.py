@@ -171,9 +171,9 @@ def _drawn(found: Tuning, trial: Trial) -> Table:
     """What the best trial drew, beside the values of the learner as it was given where these are known."""
     learner = found.space.learners.get(trial.learner)
     columns = [Column(name="parameter"), Column(name="best"), Column(name="as given")]
-    given = {} if learner is None else learner.values
+    given = dict.fromkeys(trial.params, overview.UNKNOWN) if learner is None else learner.values
     rows = [
-        [text(name), text(_shown(value)), text(_shown(given[name]) if name in given else overview.UNKNOWN)]
+        [text(name), text(_shown(value)), text(_shown(given[name]) if name in given else "")]
         for name, value in trial.params.items()
     ]
     return Table(caption="What it drew", columns=columns, rows=rows)
