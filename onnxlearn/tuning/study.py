@@ -32,6 +32,8 @@ DOCUMENT, JOURNAL, WORKERS = "tuning.json", "study.journal", "workers"
 # In a database: seconds after which a process that was not heard of is taken for dead, and between two signs of life.
 SILENT, HEARTBEAT = 120.0, 20.0
 
+# What is told of a search that can be read again.
+_TOLD = ("learners", "given", "space", "measures", "minimize")
 _ENDED, _OWNER, _ALIVE, _START, _AGAIN = "ended", "owner", "alive", "start", "again"
 
 
@@ -330,6 +332,8 @@ def read_study(folder: str | Path) -> tuple[Any, list[Trial]]:
     if not is_study(folder):
         raise DataError(f"{str(folder)!r} is no folder of a search: it has no {DOCUMENT}")
     document = read_json(Path(folder) / DOCUMENT)
+    if lacking := [key for key in _TOLD if key not in document]:
+        raise DataError(f"{str(folder)!r} is not of ol.tune, or of another version: its {DOCUMENT} lacks {listing(lacking)}")
     if not (Path(folder) / JOURNAL).exists():
         return document, []
     with quietly() as optuna:

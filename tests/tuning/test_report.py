@@ -9,7 +9,7 @@ import pytest
 import onnxlearn as ol
 from onnxlearn.card import number
 from onnxlearn.errors import DataError, OnnxlearnError, ParameterError
-from onnxlearn.reporting.page import render
+from onnxlearn.reporting.page import opened, render
 from onnxlearn.tuning.files import read_params, with_params
 from onnxlearn.tuning.ranges import Choice, Range, domain_from_dict
 from onnxlearn.tuning.result import Tuning
@@ -203,7 +203,8 @@ def test_one_trial():
 def test_bad_input(folder, tmp_path):
     with pytest.raises(DataError, match="is no folder of a search"):
         Tuning.load(tmp_path)
-    from onnxlearn.reporting.page import opened
-
+    (tmp_path / "tuning.json").write_text(json.dumps({"space": [], "seed": 0}))
+    with pytest.raises(DataError, match=r"is not of ol.tune, or of another version: its tuning.json lacks 'learners', 'given'"):
+        ol.report(tmp_path, tmp_path / "page.html")
     with pytest.raises(ParameterError, match="is a search, whose page is its own: name it alone"):
         opened(folder, tmp_path)
