@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from onnxlearn.errors import ParameterError
+from onnxlearn.params import to_json
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -36,6 +37,11 @@ class Budget:
             kind = int | float if name == "seconds" else int
             if not isinstance(value, kind) or isinstance(value, bool) or value <= 0:
                 raise ParameterError(f"{name} of a budget is a number above 0, not {value!r}")
+
+
+@to_json.register
+def _(budget: Budget) -> dict[str, Any]:
+    return {name: value for name, value in asdict(budget).items() if value is not None}
 
 
 def budget_of(given: Any) -> Budget:

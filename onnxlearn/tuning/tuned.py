@@ -15,7 +15,7 @@ from onnxlearn.params import param, to_json
 from onnxlearn.registry import learner as make_learner
 from onnxlearn.resampling import Resampling
 from onnxlearn.task import Task
-from onnxlearn.tuning.budget import Budget
+from onnxlearn.tuning.budget import Budget, budget_of
 from onnxlearn.tuning.ranges import Choice, Range
 from onnxlearn.tuning.result import Tuning
 from onnxlearn.tuning.space import Space
@@ -37,9 +37,7 @@ class TunedConfig:
     )
     resampling: Resampling | None = param(None, "how a trial is scored on the training rows (None: three folds)")
     measure: str | Measure | None = param(None, "what is searched by (None: logloss, or rmse)")
-    n_trials: int | None = param(30, "trials at most", low=1)
-    seconds: float | None = param(None, "seconds after which no trial begins", low=0, low_open=True)
-    stagnation: int | None = param(None, "trials in a row without a better one after which none begins", low=1)
+    budget: str | int | Budget = param(30, "when the search ends: a number of trials, a time such as 10m, or an ol.Budget")
     sampler: Literal["tpe", "random", "grid", "cmaes"] = param("tpe", "how points of the space are chosen")
     pruner: Literal["hyperband", "halving", "median"] | None = param(None, "what stops hopeless trials")
     epochs: Literal["found", "searched"] = param(
@@ -62,6 +60,7 @@ class Tuned(Learner):
         if "base" in params:
             params["base"] = as_learner(params["base"])
         super().__init__(**params)
+        budget_of(self.values["budget"])
         self.tuning_space  # noqa: B018  mistakes are told now
 
     @property
@@ -83,9 +82,8 @@ class Tuned(Learner):
     def search(self, task: Task, *, store: str | Path | None = None, progress: bool | None = None) -> Tuning:
         """The search that a fit on this task begins with."""
         values = self.values
-        budget = Budget(trials=values["n_trials"], seconds=values["seconds"], stagnation=values["stagnation"])
         return tune(
-            task, self.base, values["space"], values["resampling"], values["measure"], budget,
+            task, self.base, values["space"], values["resampling"], values["measure"], budget_of(values["budget"]),
             sampler=values["sampler"], pruner=values["pruner"], seed=values["seed"], store=store, progress=progress,
         )  # fmt: skip
 
@@ -122,13 +120,13 @@ class Tuned(Learner):
 def tuned(learner: Learner | str, space: Any = "medium", **settings: Any) -> Tuned:
     """A learner that searches for its parameters on the training rows of each fit, then trains the best on all of them.
 
-    ``learner``: the one that is tuned, or its name; ``space`` as of :func:`onnxlearn.tune`. ``settings``: ``n_trials``,
-    ``seconds``, ``stagnation``, ``resampling``, ``measure``, ``sampler``, ``pruner``, ``epochs`` and ``seed``, each as there.
+    ``learner``: the one that is tuned, or its name; ``space`` as of :func:`onnxlearn.tune`. ``settings``: ``budget``,
+    ``resampling``, ``measure``, ``sampler``, ``pruner``, ``epochs`` and ``seed``, each as there.
 
     Raises: SpaceError, ParameterError.
 
     >>> import onnxlearn as ol
-    >>> own = ol.tuned("featureless", "small", n_trials=2, resampling=ol.CV(folds=2))
+    >>> own = ol.tuned("featureless", "small", budget=2, resampling=ol.CV(folds=2))
     >>> own.fit(ol.example_task("iris")).metadata["training"]["tuning"]["n_trials"]
     2
     """

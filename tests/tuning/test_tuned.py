@@ -19,7 +19,7 @@ def task():
 
 
 def own(**settings):
-    given = {"n_trials": 3, "resampling": ol.CV(folds=2), **settings}
+    given = {"budget": 3, "resampling": ol.CV(folds=2), **settings}
     return ol.tuned(ol.learner("mlp", **QUICK), SPACE, **given)
 
 
@@ -39,8 +39,8 @@ def test_its_resampling_is_nested(task):
     learner = pickle.loads(pickle.dumps(own()))
     result = ol.resample(task, learner, ol.CV(folds=2), ["logloss"], models=True, progress=False)
     assert result.scores["logloss"].notna().all()
-    with pytest.raises(ParameterError, match=r"learner 'tuned' has no parameter 'n_trails'. Did you mean 'n_trials'"):
-        own(n_trails=3)
+    with pytest.raises(ParameterError, match=r"learner 'tuned' has no parameter 'budgets'. Did you mean 'budget'"):
+        own(budgets=3)
     with pytest.raises(SpaceError, match="has no parameter 'lrr'"):
         ol.tuned("mlp", {"lrr": [1, 2]})
     with pytest.raises(ParameterError, match="give folder=, where"):
