@@ -10,10 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cloudpickle
 import optuna
 import psutil
 import pytest
@@ -22,6 +24,7 @@ from optuna.storages import JournalStorage
 import onnxlearn as ol
 from onnxlearn.tuning.journal import Journal
 from onnxlearn.tuning.study import Study
+from tests.experiments.dask_cluster import dask_cluster, kill_workers
 from tests.tuning import searches
 
 REPOSITORY = Path(__file__).parents[2]
@@ -216,3 +219,30 @@ def test_two_processes_begin_no_trial_beyond_the_budget(tmp_path) -> None:
     (tmp_path / "all").write_text("".join(json.dumps(each) + "\n" for some in said for each in some))
     require_whole(searches.search(folder, n_trials), folder, tmp_path / "all", n_trials)
     assert sum(map(len, said)) == n_trials
+
+
+@pytest.fixture
+def _portable() -> Iterator[None]:
+    """Processes elsewhere cannot import the tests."""
+    cloudpickle.register_pickle_by_value(searches)
+    yield
+    cloudpickle.unregister_pickle_by_value(searches)
+
+
+@pytest.mark.usefixtures("_portable")
+def test_a_search_on_a_dask_cluster_outlives_a_killed_worker(tmp_path) -> None:
+    """Trials are asked for as cores are free: what was told by then ends a search that is stuck."""
+    killed: list[int] = []
+    with dask_cluster() as cluster:
+        killer = threading.Thread(target=kill_workers, args=(cluster, random.Random(1), [1.0], killed))
+        killer.start()
+        found = searches.search(tmp_path / "study", 24)
+        killer.join()
+        space, budget = {"nap": ol.Range(0.1, 0.2)}, ol.Budget(trials=100, stagnation=3)
+        stuck = ol.tune(ol.example_task("iris"), searches.Napping(), space, ol.Holdout(), budget=budget, progress=False)
+    assert len(killed) == 1
+    assert [trial.state for trial in found.all] == ["done"] * 24
+    assert len({trial.params.get("nap") for trial in found.all}) == 24
+    assert {trial.number for trial in found.all} == set(kept(tmp_path / "study"))
+    # All score the same; when the fourth has ended, two for each core are under way.
+    assert 4 <= len(stuck.all) <= 8
