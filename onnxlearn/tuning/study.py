@@ -28,7 +28,7 @@ from onnxlearn.tuning.samplers import quietly
 from onnxlearn.tuning.space import Candidate, Entry, Space
 from onnxlearn.tuning.trial import Trial
 
-DOCUMENT, JOURNAL, WORKERS = "tuning.json", "study.journal", "workers"
+DOCUMENT, JOURNAL, WORKERS, EVERYBODY = "tuning.json", "study.journal", "workers", "all"
 # In a database: seconds after which a process that was not heard of is taken for dead, and between two signs of life.
 SILENT, HEARTBEAT = 120.0, 20.0
 
@@ -234,9 +234,13 @@ class FolderOwner(Owner):
         self._folder = folder
         self.address = str(folder / JOURNAL)
         self._own = FileLock(folder / WORKERS / self.name)
-        self._own.acquire()
         # A thread that holds it may take it again.
-        self._all = FileLock(folder / WORKERS / "all", poll_interval=0.01)
+        self._all = FileLock(folder / WORKERS / EVERYBODY, poll_interval=0.01)
+        with self._all:
+            self._own.acquire()
+            for path in (folder / WORKERS).iterdir():
+                if path.name not in (EVERYBODY, self.name):
+                    self._is_held(path)
 
     def lives(self, trial: Any) -> bool:
         """Whether its lock is held."""
@@ -244,12 +248,16 @@ class FolderOwner(Owner):
         if owner is None:
             # Its process died right after it had begun: a living one would hold the folder's lock until it has said who it is.
             return False
-        lock = self._make(self._folder / WORKERS / owner, timeout=0)
+        return self._is_held(self._folder / WORKERS / owner)
+
+    def _is_held(self, path: Path) -> bool:
+        """Whether the process of a file lives; a dead one's goes. Under the folder's lock, where nobody makes one meanwhile."""
         try:
-            with lock:
-                return False
+            with self._make(path, timeout=0), contextlib.suppress(OSError):
+                path.unlink()
         except TimeoutError:
             return True
+        return False
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -183,6 +183,7 @@ def test_twenty_kills_lose_no_trial_and_count_none_twice(tmp_path) -> None:
     assert process.returncode == 0, errors.decode()
     wait_for(lambda: not of_session(process))
     require_whole(searches.search(folder, n_trials), folder, log, n_trials)
+    assert [path.name for path in (folder / "workers").iterdir()] == ["all"]
     assert before.items() <= kept(folder).items()
 
 
