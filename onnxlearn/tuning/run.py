@@ -98,7 +98,7 @@ def _for_epochs(asked: Asked, work: Work, epochs: Sequence[int]) -> Iterator[Fin
 def _settings(work: Work) -> Settings:
     return Settings(
         measures=work.measures, time_limit=work.time_limit, on_error="raise", predictions=False, models=True, histories=False
-    )  # fmt: skip
+    )
 
 
 def _cell(asked: Asked, work: Work) -> Cell:

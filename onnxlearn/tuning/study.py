@@ -134,8 +134,9 @@ class Study:
         with self._lock:
             frozen = self._found()[asked.number]
             self._owner.ends(frozen)
-            self._put_again(frozen)
-            self._study.tell(asked.number, state=states.FAIL)
+            if not frozen.state.is_finished():
+                self._put_again(frozen)
+                self._study.tell(asked.number, state=states.FAIL)
 
     def _put_again(self, frozen: Any) -> None:
         start = {key: frozen.user_attrs[key] for key in (_START,) if key in frozen.user_attrs}
