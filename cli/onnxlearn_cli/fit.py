@@ -68,6 +68,12 @@ def fit(
         typer.Option("--params", metavar="FILE", help="Parameters as onnxlearn tune writes them; --set comes after them."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Model file to write.")] = Path("model.onnx"),
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget", metavar="TIME|N", help="Learners that search, such as auto: a time such as 10m, or how many are tried."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of training and of the rows for --test.")
     ] = None,
@@ -125,6 +131,8 @@ def fit(
     if out_of_fold is not None:
         require_out_of_fold(learner, out_of_fold, data, out)
     kinds, given = pairs("--kind", kind or [], last=True), pairs("--set", settings or [])
+    if budget is not None:
+        given = with_budget(given, budget)
     if test is not None and not 0 < test < 1:
         raise ParameterError(f"--test is a share of the rows between 0 and 1, not {test:g}")
     if str(out) == STDOUT:
@@ -254,6 +262,16 @@ def choose_learner(name: str | None, params: Path | None) -> tuple[str, dict[str
     return named or name or "mlp", found
 
 
+def with_budget(given: dict[str, str], budget: str) -> dict[str, str]:
+    """The settings with ``--budget``. Raises: ParameterError."""
+    from onnxlearn.tuning.budget import budget_of
+
+    if "budget" in given:
+        raise ParameterError(f"--budget {budget} and --set budget={given['budget']} say the same thing: give one of them")
+    budget_of(budget)
+    return {**given, "budget": budget}
+
+
 def configure(recipe: Learner, settings: dict[str, str], seed: int | None, params: Mapping[str, Any] | None = None) -> Learner:
     """The learner with the command line's settings, each read as the type that its parameter has.
 
@@ -269,6 +287,10 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None, param
     later = {name: value for name, value in (params or {}).items() if name not in first and name not in settings}
     recipe = with_params(recipe, first)
     left = dict(settings)
+    if "budget" in left and "time_budget" in {param.name for param in recipe.params}:
+        raise ParameterError(
+            f"learner {recipe.name!r} trains one network and has no budget: choose --learner auto, or --set time_budget=SECONDS"
+        )
     # A parameter can bring others along, as a network or the base of bagging does: those are read by what it brings.
     while left:
         known = {param.name for param in recipe.params}

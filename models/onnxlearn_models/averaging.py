@@ -159,17 +159,15 @@ def told_of(title: str) -> Iterator[None]:
 
 def describe(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> dict[str, Any]:
     """What the metadata says of the training of each network."""
-    members = [
-        {
-            "learner": part.learner.name,
-            "params": part.learner.to_dict()["params"],
-            "chosen": network.chosen,
-            **summary(network.result),
-        }
-        for part, network in zip(parts, networks, strict=False)
-    ]
+    members = [describe_network(part.learner, network) for part, network in zip(parts, networks, strict=False)]
     interrupted = len(networks) < len(parts) or any(member["stopped"] == "interrupted" for member in members)
     return {"members": members, "stopped": "interrupted" if interrupted else "finished"}
+
+
+def describe_network(learner: NetworkLearner, network: FittedNetwork) -> dict[str, Any]:
+    """What the metadata says of one of several."""
+    params = learner.to_dict()["params"]
+    return {"learner": learner.name, "params": params, "chosen": network.chosen, **summary(network.result)}
 
 
 def cut_short(parts: Sequence[Part], networks: Sequence[FittedNetwork]) -> list[str]:

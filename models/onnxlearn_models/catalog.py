@@ -32,6 +32,18 @@ BAGGING = LearnerInfo(
     out_of_fold=True,
 )
 
+AUTO = LearnerInfo(
+    name="auto",
+    target="onnxlearn_models.auto.learner:Auto",
+    summary="within a time, the strong learners and settings of theirs; the best of them averaged in one file",
+    use="you have minutes and no time to choose",
+    source="Feurer et al. 2015; AutoGluon (Erickson et al. 2020)",
+    kinds=("image", "text", *_TABLE),
+    needs=("torch", "onnx", "optuna"),
+    extra="train,tune",
+    out_of_fold=True,
+)
+
 MODULE = LearnerInfo(
     name="module",
     target="onnxlearn_models.module:ModuleLearner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxlearn.errors import InterruptedFit
@@ -33,15 +34,22 @@ def in_groups(ready: Sequence[Ready]) -> list[list[int]]:
 
 
 def train_group(
-    ready: Sequence[Ready], *, keep_on_interrupt: bool = False, progress: bool | None = False
+    ready: Sequence[Ready],
+    *,
+    kept: Sequence[Path] | None = None,
+    keep_on_interrupt: bool = False,
+    progress: bool | None = False,
 ) -> list[FittedNetwork]:
     """Train those of one group, which :meth:`NetworkLearner.prepare` made; they are used up by it.
+
+    ``kept``: for each the file that :meth:`NetworkLearner.restored` makes the same network of.
 
     Raises: ParameterError where the loss of one is not finite in the first epoch, InterruptedFit.
     """
     if len(ready) == 1:
         learner, prepared = ready[0]
-        return [learner.train_prepared(prepared, keep_on_interrupt=keep_on_interrupt, progress=progress)]
+        one = None if kept is None else kept[0]
+        return [learner.train_prepared(prepared, kept=one, keep_on_interrupt=keep_on_interrupt, progress=progress)]
     max_epochs = max(prepared.config.max_epochs or 0 for _, prepared in ready)
     with progress_bar(max_epochs, show=progress) as on_epoch, ready[0][1].computing(len(ready)):
         trainings = []
@@ -50,7 +58,7 @@ def train_group(
                 trainings.append(Training(**learner.arguments(prepared, on_epoch)))
         if not (are_stackable(trainings) and _train_as_one(ready, trainings, keep_on_interrupt=keep_on_interrupt)):
             _train_in_turn(ready, trainings, keep_on_interrupt=keep_on_interrupt)
-        return _ended(ready, trainings)
+        return _ended(ready, trainings, [None] * len(ready) if kept is None else kept)
 
 
 def _train_as_one(ready: Sequence[Ready], trainings: Sequence[Training], *, keep_on_interrupt: bool) -> bool:
@@ -79,11 +87,11 @@ def _train_in_turn(ready: Sequence[Ready], trainings: Sequence[Training], *, kee
             return
 
 
-def _ended(ready: Sequence[Ready], trainings: Sequence[Training]) -> list[FittedNetwork]:
+def _ended(ready: Sequence[Ready], trainings: Sequence[Training], kept: Sequence[Path | None]) -> list[FittedNetwork]:
     """Those that were trained at least an epoch."""
     networks = []
-    for (learner, prepared), training in zip(ready, trainings, strict=True):
+    for (learner, prepared), training, file in zip(ready, trainings, kept, strict=True):
         if training.keeper.kept_epoch:
             with prepared.generators.resumed():
-                networks.append(learner.trained(prepared, training.valid, training.result))
+                networks.append(learner.trained(prepared, training.valid, training.result, file))
     return networks

@@ -61,6 +61,7 @@ from onnxlearn_models.training.folder import training_folder
 from onnxlearn_models.training.freezing import freeze
 from onnxlearn_models.training.groups import layered, parameter_groups, regrouped
 from onnxlearn_models.training.history import OnEpoch, TrainResult
+from onnxlearn_models.training.kept import read_network, write_network
 from onnxlearn_models.training.loop import train_network
 from onnxlearn_models.training.lr_range import range_test
 from onnxlearn_models.training.measuring import make_measuring
@@ -366,10 +367,13 @@ class NetworkLearner(Learner):
         prepared: Prepared,
         *,
         checkpoint: CheckpointFile | None = None,
+        kept: Path | None = None,
         keep_on_interrupt: bool = False,
         progress: bool | None = None,
     ) -> FittedNetwork:
         """Train what :meth:`prepare` gave, which is used up by it; go on from a checkpoint, if there is one.
+
+        ``kept``: the file that :meth:`restored` makes the same network of.
 
         Raises: ParameterError where the loss is not finite in the first epoch or the checkpoint does not fit, InterruptedFit.
         """
@@ -384,7 +388,7 @@ class NetworkLearner(Learner):
             arguments = self.arguments(prepared, on_epoch)
             with prepared.readers, prepared.computing():
                 result = train_network(**arguments, keep_on_interrupt=keep_on_interrupt, team=team, checkpoint=checkpoint)
-                return self.trained(prepared, arguments["valid"], result)
+                return self.trained(prepared, arguments["valid"], result, kept)
 
     def arguments(self, prepared: Prepared, on_epoch: OnEpoch) -> dict[str, Any]:
         """What a :class:`~onnxlearn_models.training.loop.Training` takes, before its first step.
@@ -409,8 +413,18 @@ class NetworkLearner(Learner):
             "change": prepared.change,
         }
 
-    def trained(self, prepared: Prepared, valid: Tensors | None, result: TrainResult) -> FittedNetwork:
+    def restored(self, prepared: Prepared, kept: Path) -> FittedNetwork:
+        """The network that was trained of the same rows and kept. Raises: DataError where the file is damaged."""
+        with prepared.generators.resumed(), prepared.readers, prepared.computing():
+            result = read_network(kept, prepared.module)
+            return self.trained(prepared, None if prepared.valid is None else prepared.tensors(prepared.valid), result)
+
+    def trained(
+        self, prepared: Prepared, valid: Tensors | None, result: TrainResult, kept: Path | None = None
+    ) -> FittedNetwork:
         """What is shipped when the training is over. Random numbers have to be the network's."""
+        if kept is not None:
+            write_network(kept, prepared.module, result)
         result.notes[:0] = prepared.notes
         shipped = self.finish(prepared.module, prepared.architecture, valid, prepared.objective).cpu()
         return FittedNetwork(shipped, prepared.preprocessing, prepared.head, prepared.scaling, result, prepared.chosen)

@@ -37,11 +37,16 @@ DEAR_ROWS = (16, 24)
 
 
 def prove_parity(
-    session: Session, networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds, tolerance: float = TOLERANCE
+    session: Session,
+    networks: Sequence[FittedNetwork],
+    post: Postprocessing,
+    feeds: Feeds,
+    tolerance: float = TOLERANCE,
+    weights: Array | None = None,
 ) -> dict[str, Any]:
     """Run the file and the networks on real rows and hostile ones, in batches of 0, 1, 37 and all; what was measured.
 
-    ``feeds`` are training rows, of which the first ones are used.
+    ``feeds`` are training rows, of which the first ones are used; ``weights`` what each network counts.
 
     Raises: ParityError where they differ by more than the tolerance.
     """
@@ -49,7 +54,7 @@ def prove_parity(
     rows = rows_to_try(schema, feeds, session.chunk_rows)
     n_rows = len(next(iter(rows.values())))
     found_by_torch = [network.all_outputs(rows) for network in networks]
-    before = average([outputs for outputs, _ in found_by_torch])
+    before = average([outputs for outputs, _ in found_by_torch], weights)
     expected, certain = post.apply(before, schema.target), post.certain(before, schema.target, tolerance)
     further = found_by_torch[0][1] if len(networks) == 1 else {}
     # The batch of one is a hostile row: those stand at the end.

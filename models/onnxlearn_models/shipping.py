@@ -73,17 +73,19 @@ def ship(
     notes: Sequence[str],
     test: Task | None = None,
     scores: Mapping[str, dict[str, float | None]] | None = None,
+    weights: Array | None = None,
 ) -> Model:
     """The Model of one network, or of several whose outputs are averaged.
 
     ``post``: what stands behind them, of :func:`calibrated`. ``training``: what the metadata says of the training besides rows
-    and scores; ``scores``: those that are known already. The callbacks of the trainings are told of the Model.
+    and scores; ``scores``: those that are known already; ``weights``: what each network counts, where that differs. The
+    callbacks of the trainings are told of the Model.
 
     Raises: ExportError, ParityError.
     """
     titles = [f" of network {i}" for i in range(1, len(networks) + 1)] if len(networks) > 1 else [""]
     told = [note for network, title in zip(networks, titles, strict=True) for note in _notes(network, title)]
-    shipped, opened, parity = export_proven(networks, post, rows.train.feeds())
+    shipped, opened, parity = export_proven(networks, post, rows.train.feeds(), weights)
     if any(network.dtype != other.dtype for network, other in zip(networks, shipped, strict=True)):
         told.append("the network computes in DOUBLE: large numbers cancel in it, which FLOAT does not resolve")
     if parity["tolerance"] > TOLERANCE:
@@ -117,7 +119,9 @@ def ship(
     return model
 
 
-def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig) -> Postprocessing:
+def calibrated(
+    networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig, weights: Array | None = None
+) -> Postprocessing:
     """What stands behind the networks, fitted on what their file says of the calibration rows, where there are such.
 
     Raises: ExportError, ParityError; DataError where the rows weigh nothing.
@@ -125,7 +129,7 @@ def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputCon
     post = Postprocessing.plain(outputs)
     if rows.calibration is None:
         return post
-    _, opened, _ = export_proven(networks, post, rows.train.feeds())
+    _, opened, _ = export_proven(networks, post, rows.train.feeds(), weights)
     return Postprocessing.fit(
         outputs,
         rows.calibration.schema.target,
@@ -136,17 +140,19 @@ def calibrated(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputCon
     )
 
 
-def torch_reference(networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig) -> Reference:
+def torch_reference(
+    networks: Sequence[FittedNetwork], rows: Rows, outputs: OutputConfig, weights: Array | None = None
+) -> Reference:
     """What torch makes of rows by these networks: all numbers of their file, computed beside it.
 
     Raises: ExportError, ParityError.
     """
-    post = calibrated(networks, rows, outputs)
-    shipped, _, _ = export_proven(networks, post, rows.train.feeds())
+    post = calibrated(networks, rows, outputs, weights)
+    shipped, _, _ = export_proven(networks, post, rows.train.feeds(), weights)
 
     def compute(feeds: Feeds) -> dict[str, Array]:
         found = [network.all_outputs(feeds) for network in shipped]
-        made = post.apply(average([before for before, _ in found]), rows.train.schema.target)
+        made = post.apply(average([before for before, _ in found], weights), rows.train.schema.target)
         further = found[0][1] if len(found) == 1 else {}
         return {**{name: array for name, array in made.items() if array.dtype.kind == "f"}, **further}
 
@@ -154,7 +160,7 @@ def torch_reference(networks: Sequence[FittedNetwork], rows: Rows, outputs: Outp
 
 
 def export_proven(
-    networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds
+    networks: Sequence[FittedNetwork], post: Postprocessing, feeds: Feeds, weights: Array | None = None
 ) -> tuple[Sequence[FittedNetwork], Opened, dict[str, Any]]:
     """What was exported, its graph, opened, and what the proof of parity measured on these training rows.
 
@@ -164,23 +170,23 @@ def export_proven(
 
     Raises: ExportError, ParityError.
     """
-    opened = _opened(networks, post)
+    opened = _opened(networks, post, weights)
     try:
-        return networks, opened, prove_parity(opened.session, networks, post, feeds)
+        return networks, opened, prove_parity(opened.session, networks, post, feeds, weights=weights)
     except ParityError as error:
         exact = [network.in_float64() for network in networks]
         try:
-            opened_exact = _opened(exact, post)
+            opened_exact = _opened(exact, post, weights)
         except (ExportError, ModelFileError):
             tolerance = float32_tolerance(networks, exact, feeds, opened.session.chunk_rows)
             if not TOLERANCE < tolerance <= LARGEST_TOLERANCE:
                 raise error from None
-            return networks, opened, prove_parity(opened.session, networks, post, feeds, tolerance)
-        return exact, opened_exact, prove_parity(opened_exact.session, exact, post, feeds)
+            return networks, opened, prove_parity(opened.session, networks, post, feeds, tolerance, weights)
+        return exact, opened_exact, prove_parity(opened_exact.session, exact, post, feeds, weights=weights)
 
 
-def _opened(networks: Sequence[FittedNetwork], post: Postprocessing) -> Opened:
-    return open_checked(assemble([network.part() for network in networks], post))
+def _opened(networks: Sequence[FittedNetwork], post: Postprocessing, weights: Array | None) -> Opened:
+    return open_checked(assemble([network.part() for network in networks], post, weights))
 
 
 def summary(result: TrainResult) -> dict[str, Any]:

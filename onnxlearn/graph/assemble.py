@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
 import onnx
 
 from onnxlearn.graph.builder import GraphBuilder, Value
@@ -14,6 +15,8 @@ from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.preprocess.coding import declare_inputs
 from onnxlearn.preprocess.fitted import FittedPreprocessing
 from onnxlearn.preprocess.target import TargetScaling
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +49,17 @@ class NetworkPart:
     double: bool = False
 
 
-def assemble(parts: Sequence[NetworkPart], post: Postprocessing) -> onnx.ModelProto:
+def assemble(parts: Sequence[NetworkPart], post: Postprocessing, weights: Array | None = None) -> onnx.ModelProto:
     """One model from raw columns to labels and probabilities, or predictions: of one network, or the mean of several.
 
-    What the networks' preprocessing has in common is in the graph once. What a network gives beside its output is an output
-    of the file where the network is the only one.
+    ``weights``: what each of these counts, with sum 1; ``None``: all the same. What the networks' preprocessing has in common
+    is in the graph once. What a network gives beside its output is an output of the file where the network is the only one.
     """
     g = GraphBuilder()
     schema = parts[0].preprocessing.schema
     inputs = declare_inputs(g, schema)
     emitted = [_emit(g, part, inputs) for part in parts]
-    outputs = emit_average(g, [_emit_head(g, part, values) for part, values in zip(parts, emitted, strict=True)])
+    outputs = emit_average(g, [_emit_head(g, part, values) for part, values in zip(parts, emitted, strict=True)], weights)
     with g.scope("post"):
         post.emit(g, outputs, schema.target)
     if len(emitted) == 1:

@@ -24,7 +24,7 @@ import numpy as np
 
 from onnxlearn.graph.builder import DOUBLE, FLOAT, GraphBuilder, Value
 from onnxlearn.postprocess.config import MEDIAN, OutputConfig
-from onnxlearn.postprocess.mixture import emit_mixture, mixture
+from onnxlearn.postprocess.mixture import emit_mean, emit_mixture, mixture, weighted_mean
 from onnxlearn.preprocess.target import TargetScaling
 from onnxlearn.schema import Target
 
@@ -214,29 +214,43 @@ class NormalHead(Head):
             return {"prediction": scaling.emit_inverse(g, mean), "std": g.op("Mul", std, g.const(scaling.scale))}
 
 
-def average(outputs: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+def average(outputs: Sequence[Mapping[str, Array]], weights: Array | None = None) -> dict[str, Array]:
     """The mean of several networks' outputs (:meth:`Head.apply`); standard deviations are those of the mixture.
+
+    ``weights``: what each counts, with sum 1; ``None``: all the same.
 
     >>> average([{"prediction": np.array([[1.0]])}, {"prediction": np.array([[2.0]])}])
     {'prediction': array([[1.5]])}
     """
     stacked = {name: np.stack([each[name] for each in outputs], axis=MEMBERS) for name in outputs[0]}
-    averaged = {name: array.mean(axis=MEMBERS) for name, array in stacked.items() if name != "std"}
+    averaged = {
+        name: np.squeeze(weighted_mean(array, MEMBERS, weights), MEMBERS) for name, array in stacked.items() if name != "std"
+    }
     if "std" in stacked:
-        averaged["std"] = mixture(stacked["prediction"], stacked["std"], axis=MEMBERS)[1]
+        averaged["std"] = mixture(stacked["prediction"], stacked["std"], axis=MEMBERS, weights=weights)[1]
     return averaged
 
 
-def emit_average(g: GraphBuilder, outputs: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+def emit_average(g: GraphBuilder, outputs: Sequence[Mapping[str, Value]], weights: Array | None = None) -> dict[str, Value]:
     """:func:`average` in the graph."""
     if len(outputs) == 1:
         return dict(outputs[0])
     with g.scope("post"):
         stacked = {name: _emit_stack(g, [each[name] for each in outputs]) for name in outputs[0]}
-        averaged = {name: _emit_member_mean(g, value, len(outputs)) for name, value in stacked.items() if name != "std"}
+        averaged = {
+            name: emit_mean(g, value, axis=MEMBERS, keepdims=0, weights=None if weights is None else _weights_of(name, weights))
+            for name, value in stacked.items()
+            if name != "std"
+        }
         if "std" in stacked:
-            averaged["std"] = emit_mixture(g, stacked["prediction"], stacked["std"], axis=MEMBERS)[1]
+            averaged["std"] = emit_mixture(g, stacked["prediction"], stacked["std"], axis=MEMBERS, weights=weights)[1]
         return averaged
+
+
+def _weights_of(name: str, weights: Array) -> Array:
+    """As they are multiplied with an output: probabilities are FLOAT, all else is DOUBLE; quantiles have an axis more."""
+    shape = (-1, 1, 1) if name == "quantiles" else (-1, 1)
+    return weights.reshape(shape).astype(np.float32 if name == "probabilities" else np.float64)
 
 
 def softmax(logits: Array) -> Array:
@@ -269,7 +283,7 @@ def _member_mean(output: Array) -> Array:
 def _emit_member_mean(g: GraphBuilder, output: Value, n_members: int | None) -> Value:
     if n_members is None:
         return output
-    return g.op("ReduceMean", output, g.const(np.array([MEMBERS])), keepdims=0)
+    return emit_mean(g, output, axis=MEMBERS, keepdims=0)
 
 
 def _emit_mean_number(g: GraphBuilder, output: Value, n_members: int | None) -> Value:

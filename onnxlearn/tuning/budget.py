@@ -39,15 +39,17 @@ class Budget:
 
 
 def budget_of(given: Any) -> Budget:
-    """A budget; a number of trials; or a time as text.
+    """A budget; a number of trials, as a text too; or a time as text.
 
-    >>> budget_of(20), budget_of("1.5m").seconds, budget_of("1h").seconds
+    >>> budget_of("20"), budget_of("1.5m").seconds, budget_of("1h").seconds
     (Budget(trials=20, seconds=None, stagnation=None), 90.0, 3600.0)
 
     Raises: ParameterError.
     """
     if isinstance(given, Budget):
         return given
+    if isinstance(given, str) and given.isdecimal():
+        given = int(given)
     if isinstance(given, str):
         return Budget(seconds=seconds_of(given))
     if isinstance(given, int) and not isinstance(given, bool):

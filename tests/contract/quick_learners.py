@@ -81,6 +81,10 @@ QUICK_OF = {
     "backbone": {"backbone": "resnet20", **SMALL_IMAGES},
     "multimodal": {"width": 4, "n_convs": 1, "n_blocks": 1, **SMALL_IMAGES, **SMALL_TEXTS},
 }
+QUICK_OF["auto"] = {
+    "learners": [learner("graph", max_epochs=2, device="cpu", seed=seed, **QUICK_OF["graph"]) for seed in (0, 1)],
+    "budget": 2, "n_folds": 2, "n_jobs": 1,
+}  # fmt: skip
 TABLE_LEARNERS = sorted(name for name, info in learner_infos().items() if info.needs_kind is None)
 """Those that fit tables without images."""
 

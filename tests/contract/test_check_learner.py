@@ -136,7 +136,7 @@ def gaps_become_none(gaps, _tolerance):
 
 @pytest.mark.parametrize("name", ["ensemble", "bagging"])
 def test_a_file_without_all_its_networks_is_noticed(name, monkeypatch):
-    monkeypatch.setattr(assemble, "emit_average", lambda g, outputs: dict(outputs[0]))
+    monkeypatch.setattr(assemble, "emit_average", lambda g, outputs, weights=None: dict(outputs[0]))
     monkeypatch.setattr(parity, "_require", gaps_become_none)
     with pytest.raises(AssertionError, match="task 'mixed number': prediction differs by"):
         check_fit(quick(name), example_tasks()["number"])

@@ -105,8 +105,13 @@ SMALL = {
     "image_height": 8, "image_width": 8, "text_length": 12, "text_max_words": 20, "backbone": "resnet20",
     "module": Own, "members": [learner("linear"), learner("entity_mlp", layer_units=(4,))],
 }  # fmt: skip
+_FEW = {name: SMALL[name] for name in ("max_epochs", "device", "image_height", "image_width", "text_length", "text_max_words")}
 SETTINGS = {
     "bagging": {"base": "linear"}, "graph": {"graph": GRAPH}, "cnn": {"width": 4, "n_convs": 1}, "resnet": {"width": 4},
+}  # fmt: skip
+SETTINGS["auto"] = {
+    "learners": [learner("graph", graph=GRAPH, seed=seed, **_FEW) for seed in (0, 5)],
+    "budget": 3, "n_jobs": 1, "space": "small",
 }  # fmt: skip
 # What has one value alone for these rows.
 WITHOUT = {"compile", "image__column", "flatten__start", "flatten__end", "text__column"}
@@ -123,6 +128,7 @@ GO_WITH = {
     "multiplicative": {"schedule_function": half},
 }
 OTHERS = {
+    "measure": ["acc", "mae", "r2"],
     "schedule_function": [abs],
     "schedule_milestones": [(1,)],
     "module": [Other],
@@ -150,6 +156,7 @@ OTHERS = {
 # A network of one's own that asks for codes refuses other encodings.
 WITHOUT_CODES = ({"module": Numbers},)
 BESIDE = {
+    "max_members": [{"learners": [learner("graph", graph=GRAPH, seed=i, **{**_FEW, "max_epochs": 20}) for i in range(3)]}],
     "weights": [{"image_encoder": "resnet20"}, {"backbone": "resnet20"}],
     **dict.fromkeys(("cat_smoothing", "cat_folds", "cat_buckets"), WITHOUT_CODES),
 }

@@ -19,7 +19,7 @@ from onnxlearn_models.lowering.trace import Trace, UnsupportedError
 from onnxlearn_models.shipping import export_proven
 
 SAMPLES = {"num": torch.zeros(1, 3)}
-ARCHITECTURES = sorted(set(TABLE_LEARNERS) - {"featureless", "module", "bagging", "ensemble"})
+ARCHITECTURES = sorted(set(TABLE_LEARNERS) - {"auto", "featureless", "module", "bagging", "ensemble"})
 
 
 def forget():

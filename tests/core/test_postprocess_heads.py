@@ -42,13 +42,13 @@ def head_of(kind):
     return head, Postprocessing.plain(config), target, scaling
 
 
-def graph_of(kind, *, n_members=None, n_networks=1, double=False):
+def graph_of(kind, *, n_members=None, n_networks=1, double=False, weights=None):
     head, post, target, scaling = head_of(kind)
     g = GraphBuilder()
     shape = ["N", head.width] if n_members is None else ["N", n_members, head.width]
     raws = [g.input(f"raw{i}", "DOUBLE" if double else "FLOAT", shape) for i in range(n_networks)]
     outputs = [head.emit(g, raw, scaling, double=double, n_members=n_members) for raw in raws]
-    post.emit(g, emit_average(g, outputs), target)
+    post.emit(g, emit_average(g, outputs, weights), target)
     return g.to_model()
 
 
@@ -59,16 +59,16 @@ def draw_raws(kind, n_rows, *, n_members=None, n_networks=1, double=False, seed=
     return [rng.normal(0, 4, shape).astype(np.float64 if double else np.float32) for _ in range(n_networks)]
 
 
-def in_numpy(kind, raws):
+def in_numpy(kind, raws, weights=None):
     head, post, target, scaling = head_of(kind)
-    outputs = post.apply(average([head.apply(raw, scaling) for raw in raws]), target)
+    outputs = post.apply(average([head.apply(raw, scaling) for raw in raws], weights), target)
     if "label" in outputs:
         outputs["label"] = np.array(target.classes)[outputs["label"]]
     return outputs
 
 
-def assert_same(kind, raws, found, tolerance=1e-6):
-    expected = in_numpy(kind, raws)
+def assert_same(kind, raws, found, tolerance=1e-6, weights=None):
+    expected = in_numpy(kind, raws, weights)
     assert set(found) == set(expected)
     for name, values in expected.items():
         assert found[name].shape == values.shape
@@ -89,6 +89,21 @@ def test_the_graph_gives_what_numpy_gives(kind, n_members, n_networks, double):
     for n_rows in (0, 1, 37):
         raws = draw_raws(kind, n_rows, **options)
         assert_same(kind, raws, run_model(model, {f"raw{i}": raw for i, raw in enumerate(raws)}))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_networks_may_count_differently(kind):
+    weights = np.array([0.5, 0.375, 0.125])
+    model = graph_of(kind, n_networks=3, n_members=2, weights=weights)
+    check(model)
+    raws = draw_raws(kind, 7, n_networks=3, n_members=2)
+    found = run_model(model, {f"raw{i}": raw for i, raw in enumerate(raws)})
+    assert_same(kind, raws, found, weights=weights)
+    # As if each were there as often as it counts.
+    alike = in_numpy(kind, [raws[0]] * 4 + [raws[1]] * 3 + [raws[2]])
+    for name, values in in_numpy(kind, raws, weights).items():
+        if name != "label":
+            np.testing.assert_allclose(values, alike[name], rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", HEADS)

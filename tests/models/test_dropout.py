@@ -62,7 +62,7 @@ def test_the_seed_decides():
 
 
 # Those whose network is another learner's, or the user's own.
-OTHERS = ("bagging", "ensemble", "featureless", "graph", "module")
+OTHERS = ("auto", "bagging", "ensemble", "featureless", "graph", "module")
 
 
 @pytest.mark.parametrize(

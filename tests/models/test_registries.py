@@ -54,7 +54,7 @@ WITHOUT = {
     "num_embedding": {"linear", "tabnet"},
 }
 OF_TABLES = {name for name, info in learner_infos().items() if info.needs_kind is None}
-NETWORKS = sorted(OF_TABLES - {"bagging", "ensemble", "featureless", "graph", "module"})
+NETWORKS = sorted(OF_TABLES - {"auto", "bagging", "ensemble", "featureless", "graph", "module"})
 
 
 @pytest.mark.parametrize("what", LINES)

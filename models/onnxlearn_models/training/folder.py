@@ -37,7 +37,7 @@ _WAY_OUT = (
     "nothing tells what is trained there: put back what it was, or train in another folder (a network file of this one can be "
     "what that begins with: start_from)"
 )
-FREE = ("max_epochs", "stop_epoch", "patience", "time_budget", "callbacks")
+FREE = ("max_epochs", "stop_epoch", "patience", "time_budget", "callbacks", "budget")
 """Parameters that may be others when a training goes on."""
 
 Files: TypeAlias = Callable[[int], CheckpointFile | None]
@@ -83,10 +83,13 @@ def no_file(number: int) -> None:
 
 
 @contextlib.contextmanager
-def training_folder(folder: str | Path | None, learner: Learner, task: Task, test: Task | None = None) -> Iterator[Files]:
+def training_folder(
+    folder: str | Path | None, learner: Learner, task: Task, test: Task | None = None, begun: str = NETWORKS
+) -> Iterator[Files]:
     """Open the folder of this training, a new one or one that it goes on in; without a folder nothing is kept.
 
-    ``test``: rows that choose the epoch, where the learner has ``validation="test"``.
+    ``test``: rows that choose the epoch, where the learner has ``validation="test"``. ``begun``: what is there as soon as
+    something would be lost.
 
     Raises: ParameterError for what is no folder and where it holds another training, OutputError where it cannot be written to
     or another process trains in it.
@@ -101,14 +104,14 @@ def training_folder(folder: str | Path | None, learner: Learner, task: Task, tes
     path, document = Path(folder), describe(learner, task, chosen_by)
     if not place().is_first:
         # The first of several processes looks after it.
-        _goes_on(path, document)
+        _goes_on(path, document, begun)
         yield lambda number: CheckpointFile(path / f"network-{number}.safetensors")
         return
     make_folder(path)
     with _locked(path):
         for leftover in path.glob(f".*{PART}"):
             leftover.unlink()
-        if not _goes_on(path, document):
+        if not _goes_on(path, document, begun):
             _begin(path, document)
         yield lambda number: CheckpointFile(path / f"network-{number}.safetensors")
 
@@ -150,9 +153,9 @@ def _without_free(value: Any) -> Any:
     return [_without_free(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _goes_on(path: Path, document: Mapping[str, Any]) -> bool:
+def _goes_on(path: Path, document: Mapping[str, Any], begun: str) -> bool:
     """Whether this training has begun in the folder. Raises: ParameterError where another one has."""
-    if not (path / DOCUMENT).is_file() or not any(path.glob(NETWORKS)):
+    if not (path / DOCUMENT).is_file() or not any(path.glob(begun)):
         # Of another training whose first epoch never ended nothing would be lost.
         return False
     _require_same(_read_document(path), json.loads(json.dumps(document)), path)
