@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from onnxlearn.task import ClassificationTask, RegressionTask, Task
     from onnxlearn.tuning.budget import Budget
     from onnxlearn.tuning.ranges import Choice, Range
+    from onnxlearn.tuning.result import Tuning
     from onnxlearn.tuning.space import ready_space as space
     from onnxlearn.tuning.tune import tune
     from onnxlearn.tuning.tuned import tuned
@@ -88,6 +89,7 @@ __all__ = [
     "Task",
     "TensorRT",
     "TimeSeriesSplit",
+    "Tuning",
     "bench",
     "benchmark",
     "errors",
@@ -148,6 +150,7 @@ _HOMES = {
     "Task": "onnxlearn.task:Task",
     "TensorRT": "onnxlearn.providers:TensorRT",
     "TimeSeriesSplit": "onnxlearn.resampling:TimeSeriesSplit",
+    "Tuning": "onnxlearn.tuning.result:Tuning",
     "bench": "onnxlearn.inference.bench:bench",
     "benchmark": "onnxlearn.experiments.benchmark:benchmark",
     "errors": "onnxlearn.errors:",

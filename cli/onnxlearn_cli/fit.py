@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from onnxlearn.learner import Learner
     from onnxlearn.model import Model
     from onnxlearn.task import Task
+
+# Of what was tried, at least the best ones are shown.
+SHOWN = 5
 
 
 def fit(
@@ -303,6 +307,27 @@ def configure(recipe: Learner, settings: dict[str, str], seed: int | None, param
     return recipe.replace(seed=seed)
 
 
+def show_search(training: Mapping[str, Any]) -> None:
+    """What a learner that searches has tried, the best first, and what each counts in the file."""
+    from onnxlearn.card import number
+    from onnxlearn.measures import all_measures
+
+    weights: dict[str, float] = {}
+    for member in training["members"]:
+        weights[member["title"]] = weights.get(member["title"], 0.0) + member["weight"]
+    measure = training["measure"]
+    best_first = next((-1.0 for each in all_measures() if each.name == measure and not each.minimize), 1.0)
+    whole = sorted((each for each in training["tried"] if "score" in each), key=lambda each: best_first * each["score"])
+    rows = [
+        [each["title"], number(each["score"]), f"{weights[each['title']]:.0%}" if each["title"] in weights else ""]
+        for each in whole[:SHOWN] + [each for each in whole[SHOWN:] if each["title"] in weights]
+    ]
+    show_table(["tried", f"{measure} out of fold", "in the file"], rows)
+    states = Counter(each["state"] for each in training["tried"])
+    told = f"{states['whole']} on all folds, {states['stopped']} stopped early, {states['failed']} failed"
+    show(f"{states.total()} tried: {told}")
+
+
 def report(model: Model, data: str, out: Path, out_of_fold: Path | None = None) -> None:
     """The short table of scores, what calibration chose, what was written and what to run next."""
     from onnxlearn.card import SCORE_HEADS, calibration_lines, megabytes, number
@@ -313,6 +338,8 @@ def report(model: Model, data: str, out: Path, out_of_fold: Path | None = None) 
         measures = next(iter(scores.values()))
         rows = [[measure, *(number(values[measure]) for values in scores.values())] for measure in measures]
         show_table(["measure", *scores], rows)
+    if "tried" in model.metadata["training"]:
+        show_search(model.metadata["training"])
     for line in calibration_lines(model.inspect()):
         show(f"calibrated: {line}")
     show(f"wrote {out} ({megabytes(out.stat().st_size)})")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,11 +29,13 @@ from onnxlearn_cli.options import (
     TargetColumns,
     TaskType,
     Weight,
+    figure_file,
     find_own_code,
     image_rules,
     learner_record,
     pairs,
 )
+from onnxlearn_cli.report import page_file, write_nothing
 from onnxlearn_cli.resample import choose_resampling, configure_all
 from onnxlearn_cli.summary import Jobs, told_what_is_kept
 from onnxlearn_cli.talk import say, show, show_table
@@ -93,6 +98,13 @@ def tune(
     trials: Annotated[
         Path | None, typer.Option("--trials", metavar="FILE", help="Also write a line for each trial, as CSV.")
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Also draw the trials' scores: .svg, .png or .pdf (extra plot)."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Also write a page about the search (extra report).")
+    ] = None,
     task: TaskType = None,
     positive: Positive = None,
     kind: Kinds = None,
@@ -126,32 +138,65 @@ def tune(
     recipes = configure_all(names, pairs("--set", settings or []), seed)
     searched = _space(space)
     require_other_file(out, data)
-    with atomic_path(out) as temporary:
-        table = read_task(
-            data, target, format=format_, na=na, type=task or "auto", positive=positive,
-            kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
-            weight=weight, order=order, id=id_, ignore=ignore or (),
-            images=image_rules(images),
-        )  # fmt: skip
-        one = recipes if len(recipes) > 1 else next(iter(recipes.values()))
-        with told_what_is_kept(None if store is None else Path(store)):
-            found = search(
-                table, one, searched, resampling, measure or None, limits,
-                sampler=sampler, pruner=pruner, seed=seed or 0, store=store, n_jobs=jobs, time_limit=time_limit,  # type: ignore[arg-type]
+    with contextlib.ExitStack() as files:
+        # All of them are refused now, not after the search, where they cannot be written.
+        table = files.enter_context(_csv_file(trials, data))
+        draw = files.enter_context(figure_file(plot, data))
+        page = files.enter_context(page_file(report, data))
+        with atomic_path(out) as temporary:
+            read = read_task(
+                data, target, format=format_, na=na, type=task or "auto", positive=positive,
+                kinds=pairs("--kind", kind or [], last=True), levels=read_levels(levels), group=group, stratum=stratum,
+                weight=weight, order=order, id=id_, ignore=ignore or (),
+                images=image_rules(images),
             )  # fmt: skip
-        best = found.learner()
-        told = ", ".join(f"{name} {score:.4g}" for name, score in found.best.scores.items())
-        left = write_params(temporary, best, f"trial {found.best.number} of {len(found.all)}: {told}")
-    if trials is not None:
-        with atomic_path(trials) as temporary:
-            found.trials.to_csv(temporary, index=False)
+            one = recipes if len(recipes) > 1 else next(iter(recipes.values()))
+            with told_what_is_kept(None if store is None else Path(store)):
+                found = search(
+                    read, one, searched, resampling, measure or None, limits,
+                    sampler=sampler, pruner=pruner, seed=seed or 0, store=store, n_jobs=jobs, time_limit=time_limit,  # type: ignore[arg-type]
+                )  # fmt: skip
+            left = write_params(temporary, found.learner(), found.headline())
+        # What was found is kept by now, whatever becomes of the rest.
+        table(found)
+        draw(_History(found))
+        page(found)
     _show(found)
     show(f"best: trial {found.best.number}, {params_text(found.best.params)}")
     show(f"wrote {out}")
+    for written in (trials, plot, report):
+        if written is not None:
+            say(f"wrote {written}")
     if left:
         say(f"{', '.join(left)} cannot be told by a TOML file: give fit the same --set beside --params")
     columns = "".join(f" --target {name}" for name in target)
     show(f"next: onnxlearn fit {data}{columns} --params {out} --out model.onnx")
+
+
+@dataclass(frozen=True)
+class _History:
+    """How a search went on."""
+
+    found: Tuning
+
+    def plot(self) -> Any:
+        """Draw it on new axes."""
+        from onnxlearn.plots import optimization_history
+
+        return optimization_history(self.found)
+
+
+@contextlib.contextmanager
+def _csv_file(path: Path | None, *inputs: str | Path) -> Iterator[Callable[[Tuning], None]]:
+    """A function that writes the trials, or does nothing without a path; refused now where it cannot be written."""
+    from onnxlearn.files.outputs import atomic_path, require_other_file
+
+    if path is None:
+        yield write_nothing
+        return
+    require_other_file(path, *inputs)
+    with atomic_path(path) as temporary:
+        yield lambda found: found.trials.to_csv(temporary, index=False)
 
 
 def _space(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError
+from onnxlearn.errors import ExportError, ModelFileError, ParameterError, ParityError, listing
 from onnxlearn.graph.assemble import assemble
 from onnxlearn.learner import Learner, Reference
 from onnxlearn.model import Model
@@ -92,6 +92,11 @@ def ship(
         told.append(
             f"float32 does not determine the network's outputs beyond {parity['tolerance']:.2g}: large numbers cancel in it, "
             "and runtimes may differ by as much"
+        )
+    ended = [i for i, each in enumerate(networks, start=1) if each.result.stopped == "time"]
+    if ended and len(networks) > 1:
+        told.append(
+            f"training of networks {listing(ended)} was ended by time_budget: the weights of their best epochs are kept"
         )
     if calibration := post.to_dict():
         training = {**training, "calibration": calibration}
@@ -212,7 +217,7 @@ def _notes(network: FittedNetwork, title: str) -> list[str]:
         notes.append(f"training{title} was interrupted in epoch {len(result.epochs) + 1}: {best}")
     if result.stopped == "diverged":
         notes.append(f"training{title} diverged: {result.why}; {best}")
-    if result.stopped == "time":
+    if result.stopped == "time" and not title:
         notes.append(f"training{title} was ended by time_budget in epoch {len(result.epochs)}: {best}")
     if network.dtype == torch.float64:
         notes.append("the network computes in DOUBLE by design: in FLOAT rounding errors grow from layer to layer of it")

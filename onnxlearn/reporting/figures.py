@@ -35,7 +35,8 @@ class Figure:
 class Group:
     """Figures of one kind under their title.
 
-    ``missing``: what is not there, and why. ``folded``: whether the reader has to unfold it.
+    ``missing``: what is not there, and why. ``folded``: whether the reader has to unfold it. ``wide``: whether a
+    figure takes the page's width.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Group:
     figures: tuple[Figure, ...] = ()
     missing: tuple[str, ...] = ()
     folded: bool = False
+    wide: bool = False
 
 
 class Gallery:
@@ -52,7 +54,13 @@ class Gallery:
         self._n = 0
 
     def group(
-        self, title: str, drawings: Sequence[tuple[str, Callable[[], Axes]]], *, note: str = "", folded: bool = False
+        self,
+        title: str,
+        drawings: Sequence[tuple[str, Callable[[], Axes]]],
+        *,
+        note: str = "",
+        folded: bool = False,
+        wide: bool = False,
     ) -> Group:
         """Draw several, each with its caption; what cannot be drawn is named with the reason."""
         figures, missing = [], []
@@ -61,7 +69,7 @@ class Gallery:
                 figures.append(Figure(caption=caption, svg=self._svg(draw())))
             except DataError as error:
                 missing.append(f"{caption}: {error}")
-        return Group(title=title, note=note, figures=tuple(figures), missing=tuple(missing), folded=folded)
+        return Group(title=title, note=note, figures=tuple(figures), missing=tuple(missing), folded=folded, wide=wide)
 
     def _svg(self, axes: Axes) -> str:
         self._n += 1

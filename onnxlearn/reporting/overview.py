@@ -18,19 +18,22 @@ UNKNOWN = "not known"
 
 def compared(result: Results) -> list[Table]:
     """Tasks, learners and resamplings, in the order of the result, and the versions that made it."""
-    return [_tasks(result), _learners(result), _resamplings(result), _versions(result.records)]
+    types = {name: records[0].task_type for name, records in _grouped(result.records, "task").items()}
+    learners = list(_grouped(result.records, "learner"))
+    return [tasks(result.design, types), learners_of(result.design, learners), _resamplings(result), _versions(result.records)]
 
 
-def _tasks(result: Results) -> Table:
+def tasks(design: Mapping[str, Any], types: Mapping[str, str]) -> Table:
+    """A line for each task; ``types`` of tasks by name."""
     columns = [Column(name="task"), Column(name="type"), numeric("rows"), Column(name="features"), Column(name="target")]
     rows = []
-    for name, records in _grouped(result.records, "task").items():
-        about = result.design.get("tasks", {}).get(name, {})
+    for name, task_type in types.items():
+        about = design.get("tasks", {}).get(name, {})
         features = ", ".join(f"{n} {kind}" for kind, n in about.get("features", {}).items())
         rows.append(
             [
                 text(name),
-                text(records[0].task_type),
+                text(task_type),
                 numbers(about["n_rows"]) if "n_rows" in about else text(UNKNOWN),
                 text(features or UNKNOWN),
                 text(_target(about.get("target"))),
@@ -50,12 +53,13 @@ def _target(target: Mapping[str, Any] | None) -> str:
     return f"{names}, one of {len(classes)}: {', '.join(map(str, classes[:LISTED_CLASSES]))}{more}"
 
 
-def _learners(result: Results) -> Table:
+def learners_of(design: Mapping[str, Any], names: Iterable[str]) -> Table:
+    """A line for each learner, with all its parameters to unfold."""
     columns = [Column(name="learner"), Column(name="kind"), Column(name="given, the rest as by default")]
     rows = []
-    for name in _grouped(result.records, "learner"):
-        about = result.design.get("learners", {}).get(name, {})
-        given = result.design.get("given", {}).get(name)
+    for name in names:
+        about = design.get("learners", {}).get(name, {})
+        given = design.get("given", {}).get(name)
         params = tuple((key, str(value)) for key, value in sorted(about.get("params", {}).items()))
         shown = UNKNOWN if given is None else ", ".join(f"{key}={value}" for key, value in given.items()) or "nothing"
         rows.append([text(name), text(about.get("name", UNKNOWN)), Cell(text=shown, details=params)])
@@ -67,13 +71,13 @@ def _resamplings(result: Results) -> Table:
     rows = []
     for name, records in _grouped(result.records, "resampling").items():
         tasks = list(_grouped(records, "task"))
-        recipes = {_recipe(result.design.get("splits", {}).get(f"{task}/{name}", {})) for task in tasks}
+        recipes = {recipe(result.design.get("splits", {}).get(f"{task}/{name}", {})) for task in tasks}
         n = max(Counter((record.task, record.learner) for record in records).values())
         rows.append([text(name), text("; ".join(sorted(recipes))), text(", ".join(tasks)), numbers(n)])
     return Table(caption="Resamplings", columns=columns, rows=rows)
 
 
-def _recipe(about: Mapping[str, Any]) -> str:
+def recipe(about: Mapping[str, Any]) -> str:
     """The resampling with all that it was told, also what is as usual."""
     if "resampling" not in about:
         return UNKNOWN
@@ -87,7 +91,7 @@ def _recipe(about: Mapping[str, Any]) -> str:
 
 def _brief(value: Any) -> str:
     if isinstance(value, Mapping) and "name" in value:
-        return _recipe({"resampling": value})
+        return recipe({"resampling": value})
     return str(value) if not isinstance(value, list) or len(value) < 8 else f"{len(value)} of them"
 
 

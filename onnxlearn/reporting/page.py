@@ -1,4 +1,4 @@
-"""``ol.report``: what came of a resampling or a benchmark as one HTML page that needs nothing else."""
+"""``ol.report``: what came of a resampling, a benchmark or a search as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -6,40 +6,30 @@ import base64
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from onnxlearn.errors import DataTypeError, MissingExtraError
+from onnxlearn.errors import DataTypeError, MissingExtraError, ParameterError
 from onnxlearn.experiments.results import BenchmarkResult, Results
 from onnxlearn.files.outputs import atomic_path
-from onnxlearn.reporting import overview, scores
-from onnxlearn.reporting.figures import Gallery, Group, comparison_group, section_groups
+from onnxlearn.reporting import overview, scores, search
+from onnxlearn.reporting.figures import Gallery, comparison_group, section_groups
 from onnxlearn.reporting.parts import Part, comparisons, require_records, sections
-from onnxlearn.reporting.tables import Table
+from onnxlearn.reporting.sections import Section
+from onnxlearn.tuning.result import Tuning
+from onnxlearn.tuning.study import is_study
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A stretch of the page with a heading: tables, words and figures; ``later`` are tables to unfold."""
-
-    anchor: str
-    title: str
-    tables: tuple[Table, ...]
-    groups: tuple[Group, ...] = ()
-    notes: tuple[str, ...] = ()
-    later: tuple[Table, ...] = ()
-
-
-def report(result: Results | str | Path, path: str | Path, *, title: str | None = None) -> None:
+def report(result: Results | Tuning | str | Path, path: str | Path, *, title: str | None = None) -> None:
     """Write a page about a result: what was compared, scores, ranks, plots, failures, times.
 
-    ``result``: what :func:`onnxlearn.resample` or :func:`onnxlearn.benchmark` gave, or the folder that ``store`` named. The
-    page is one file that loads nothing, readable on paper and phones, light and dark. Every number on it has its full value
-    in the element's ``value``; the same results give the same bytes.
+    ``result``: what :func:`onnxlearn.resample` or :func:`onnxlearn.benchmark` gave, or the folder that ``store`` named; or of
+    :func:`onnxlearn.tune`: its page has the space, the best parameters, all trials and their plots. The page is one file that
+    loads nothing, readable on paper and phones, light and dark. Every number on it has its full value in the element's
+    ``value``; the same results give the same bytes.
 
     Plots of predictions need those: of a result without them the page says so. Big ones are thinned: curves to a few hundred
     points, clouds to a thousand, which their axis says.
@@ -55,23 +45,48 @@ def report(result: Results | str | Path, path: str | Path, *, title: str | None 
     True
     """
     if isinstance(result, str | Path):
-        result = BenchmarkResult.load(result)
-    if not isinstance(result, Results):
+        result = opened(result)
+    if not isinstance(result, Results | Tuning):
         raise DataTypeError(
-            f"a report is of what ol.resample or ol.benchmark gave, or of a results folder, not of {type(result).__name__}"
+            "a report is of what ol.resample, ol.benchmark or ol.tune gave, or of the folder that store named, not of "
+            f"{type(result).__name__}"
         )
-    require_records(result)
+    if isinstance(result, Results):
+        require_records(result)
+    else:
+        search.require_trials(result)
     with atomic_path(path) as temporary:
         temporary.write_text(render(result, title), encoding="utf-8")
 
 
-def render(result: Results, title: str | None = None) -> str:
-    """The page as text. Raises: MissingExtraError."""
+def opened(*folders: str | Path) -> BenchmarkResult | Tuning:
+    """What is in folders that ``store`` named: several ones of results are put together.
+
+    Raises: DataError; ParameterError for a search beside others.
+    """
+    searches = [folder for folder in folders if is_study(folder)]
+    if not searches:
+        return BenchmarkResult.load(*folders)
+    if len(folders) > 1:
+        raise ParameterError(f"{str(searches[0])!r} is a search, whose page is its own: name it alone")
+    return Tuning.load(searches[0])
+
+
+def require_packages() -> None:
+    """Raise ``MissingExtraError`` where a page cannot be made."""
     try:
-        import jinja2
-        import matplotlib as mpl
+        import jinja2  # noqa: F401
+        import matplotlib as mpl  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of(error.name or "matplotlib", "report", "a report") from error
+
+
+def render(result: Results | Tuning, title: str | None = None) -> str:
+    """The page as text. Raises: MissingExtraError."""
+    require_packages()
+    import jinja2
+    import matplotlib as mpl
+
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -80,9 +95,10 @@ def render(result: Results, title: str | None = None) -> str:
     # Drawings are those of the defaults, whatever the reader of this page has set for other drawings.
     with mpl.rc_context():
         mpl.rcdefaults()
-        contents = _contents(result)
-    return environment.get_template("page.html").render(
-        title=title or overview.title(result), script=script, style=style, script_hash=_hash(script), **contents
+        contents = search.contents(result) if isinstance(result, Tuning) else _contents(result)
+    template = environment.get_template("search.html" if isinstance(result, Tuning) else "results.html")
+    return template.render(
+        {**contents, "title": title or contents["title"]}, script=script, style=style, script_hash=_hash(script)
     )
 
 
@@ -95,6 +111,7 @@ def _contents(result: Results) -> dict[str, Any]:
     gallery = Gallery()
     failed = overview.failures(result)
     return {
+        "title": overview.title(result),
         "n": len(result.records),
         "n_failed": len(failed.rows) if failed else 0,
         "n_missing": int(result.n_missing),

@@ -13,7 +13,7 @@ from onnxlearn.files.outputs import atomic_path
 from onnxlearn.files.toml import TomlSyntaxError, parse_toml
 from onnxlearn.learner import Learner
 from onnxlearn.params import to_json
-from onnxlearn.tuning.ranges import Choice, Domain, Range
+from onnxlearn.tuning.ranges import Choice, Domain, Range, is_plain
 from onnxlearn.tuning.space import read_none
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -99,13 +99,19 @@ def write_params(path: str | Path, learner: Learner, comment: str = "") -> list[
     validation = "none"
      ('mlp', {'lr': 0.01, 'validation': 'none'})
     """
-    plain = {name: value for name, value in learner.given.items() if _is_plain(value)}
+    text, left = params_toml(learner, comment)
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return left
+
+
+def params_toml(learner: Learner, comment: str = "") -> tuple[str, list[str]]:
+    """The text of such a file, and the names of parameters that are not in it."""
+    plain = {name: value for name, value in learner.given.items() if is_plain(value)}
     lines = [f"# {line}" for line in comment.splitlines()]
     lines += [f"learner = {json.dumps(learner.name)}", "", "[params]"]
-    lines += [f"{_key(name)} = {_told(value)}" for name, value in plain.items()]
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [name for name in learner.given if name not in plain]
+    lines += [f"{_key(name)} = {_told(value)}" for name, value in sorted(plain.items())]
+    return "\n".join(lines) + "\n", [name for name in learner.given if name not in plain]
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -115,12 +121,6 @@ def _read(path: str | Path) -> dict[str, Any]:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from error
     except TomlSyntaxError as error:
         raise ParameterError(f"{path}:{error.line}: no valid TOML: {error}") from error
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _key(name: str) -> str:

@@ -45,6 +45,15 @@ class Range:
             raise ParameterError(f"{self!r}: {way}")
         object.__setattr__(self, "when", _conditions(self.when))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, which :func:`domain_from_dict` reads.
+
+        >>> Range(1e-4, 1e-1, log=True).to_dict()
+        {'low': 0.0001, 'high': 0.1, 'log': True}
+        """
+        step = {} if self.step is None else {"step": self.step}
+        return {"low": self.low, "high": self.high, **({"log": True} if self.log else {}), **step, **_when(self)}
+
     def __repr__(self) -> str:
         parts = [repr(self.low), repr(self.high)]
         parts += ["log=True"] * self.log + ([] if self.step is None else [f"step={self.step!r}"]) + _told(self.when)
@@ -81,6 +90,23 @@ class Choice:
         """
         return tuple(label(value) for value in self.values)
 
+    def index(self, value: Any) -> int:
+        """The place of a value that is there as plain JSON, as in a trial.
+
+        >>> Choice(None, (64, 32), len).index([64, 32]), Choice(None, len).index("builtins:len")
+        (1, 1)
+        """
+        return [label(_plain(each)) for each in self.values].index(label(value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON, which :func:`domain_from_dict` reads; of values that are none their names.
+
+        >>> Choice("relu", (64, 32)).to_dict(), Choice(len).to_dict()
+        ({'values': ['relu', [64, 32]]}, {'names': ['builtins:len']})
+        """
+        key = "values" if all(map(is_plain, self.values)) else "names"
+        return {key: [_plain(value) for value in self.values], **_when(self)}
+
     def __repr__(self) -> str:
         return f"Choice({', '.join([*map(repr, self.values), *_told(self.when)])})"
 
@@ -91,6 +117,13 @@ Domain: TypeAlias = Range | Choice
 Size: TypeAlias = Literal["small", "medium", "large"]
 SIZES = get_args(Size)
 """How much a ready space searches."""
+
+
+def domain_from_dict(document: Mapping[str, Any]) -> Domain:
+    """Inverse of ``to_dict``; what has names alone is a choice between these texts. ``name``: of the parameter, left out."""
+    if "low" in document:
+        return Range(**{key: value for key, value in document.items() if key != "name"})
+    return Choice(*document.get("values", document.get("names", ())), when=document.get("when"))
 
 
 def require_size(size: object) -> None:
@@ -119,7 +152,22 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
     >>> plain({"lr": 0.1, "activation": "relu", "layer_units": (64, 32), "norm": None})
     {'lr': 0.1, 'activation': 'relu', 'layer_units': [64, 32], 'norm': None}
     """
-    return {name: value if isinstance(value, str) else _from_label(label(value)) for name, value in params.items()}
+    return {name: _plain(value) for name, value in params.items()}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is what JSON and TOML can say.
+
+    >>> is_plain(None), is_plain((64, 32)), is_plain(len)
+    (True, True, False)
+    """
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else _from_label(label(value))
 
 
 def _from_label(text: str) -> Any:
@@ -141,6 +189,10 @@ def _conditions(when: Any) -> Mapping[str, Any]:
     if not isinstance(when, Mapping) or not all(isinstance(name, str) for name in when):
         raise ParameterError(f"when is a dict of parameters and values, such as {{'norm': 'batch'}}, not {when!r}")
     return dict(when)
+
+
+def _when(domain: Range | Choice) -> dict[str, Any]:
+    return {"when": to_json(domain.when)} if domain.when else {}
 
 
 def _told(when: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from onnxlearn.errors import ParameterError, SpaceError, did_you_mean, listing
 from onnxlearn.learner import Learner
 from onnxlearn.params import Param, check_value, parse_text
 from onnxlearn.schema import Schema
-from onnxlearn.tuning.ranges import Choice, Domain, Range, Size, label
+from onnxlearn.tuning.ranges import Choice, Domain, Range, Size, domain_from_dict, label
 
 Suggest: TypeAlias = Callable[[str, "Entry"], Any]
 """Draws a value for a name."""
@@ -180,15 +180,25 @@ class Space:
         learner, _, param = name.partition(".")
         return self.entries[learner][param]
 
-    def to_dict(self) -> dict[str, Any]:
-        """What it is, as plain JSON."""
-        return {
-            name: {
+    def to_list(self) -> list[dict[str, Any]]:
+        """What it is, as plain JSON in the order of the space."""
+        return [
+            {
+                "name": name,
                 "learner": learner.to_dict(),
-                "space": {param: repr(entry.domain) for param, entry in self.entries[name].items()},
+                "params": [{"name": param, **entry.domain.to_dict()} for param, entry in self.entries[name].items()],
             }
             for name, learner in self.learners.items()
-        }
+        ]
+
+    @classmethod
+    def from_list(cls, document: Sequence[Mapping[str, Any]], learners: Mapping[str, Learner]) -> Space:
+        """The space of :meth:`to_list`, to read and not to draw from: of conditions it has those that were given.
+
+        ``learners``: those of them that there are.
+        """
+        domains = {own["name"]: {each["name"]: domain_from_dict(each) for each in own["params"]} for own in document}
+        return cls(learners, {name: {param: Entry(each) for param, each in own.items()} for name, own in domains.items()})
 
 
 def has(schema: Schema, what: Data | None) -> bool:

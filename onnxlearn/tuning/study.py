@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxlearn.errors import MissingExtraError, OutputError, ParameterError, listing
+from onnxlearn.errors import DataError, MissingExtraError, OutputError, ParameterError, listing
 from onnxlearn.experiments.store import read_json, write_json
 from onnxlearn.files.outputs import make_folder
 from onnxlearn.tuning.ranges import Choice, plain
@@ -32,6 +32,8 @@ DOCUMENT, JOURNAL, WORKERS, EVERYBODY = "tuning.json", "study.journal", "workers
 # In a database: seconds after which a process that was not heard of is taken for dead, and between two signs of life.
 SILENT, HEARTBEAT = 120.0, 20.0
 
+# What is told of a search that can be read again.
+_TOLD = ("learners", "given", "space", "measures", "minimize")
 _ENDED, _OWNER, _ALIVE, _START, _AGAIN = "ended", "owner", "alive", "start", "again"
 
 
@@ -90,8 +92,8 @@ class Study:
     def trials(self) -> list[Trial]:
         """Those that ended, by number; without those that were begun again under another."""
         with self._lock:
-            found = self._counted()
-        return [Trial.from_dict(each.user_attrs[_ENDED]["trial"]) for each in found if _ENDED in each.user_attrs]
+            found = self._found()
+        return _ended(found)
 
     def n_put(self) -> int:
         """How many points were put where they are begun, before the search."""
@@ -103,30 +105,18 @@ class Study:
         """How many trials have begun, here or elsewhere, and not ended."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            found = self._counted()
+            found = _counted(self._found())
         return sum(each.state == states.RUNNING and _ENDED not in each.user_attrs for each in found)
 
     def n_waiting(self) -> int:
         """How many trials wait to be begun."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            return sum(each.state == states.WAITING for each in self._counted())
+            return sum(each.state == states.WAITING for each in _counted(self._found()))
 
     def _found(self) -> Sequence[Any]:
         found: Sequence[Any] = self._study.get_trials(deepcopy=False)
         return found
-
-    def _counted(self) -> list[Any]:
-        """All but those that were put again a second time, as two processes may do that see the same one dead at once."""
-        again = set[int]()
-        counted = []
-        for each in self._found():
-            origin = each.user_attrs.get(_AGAIN)
-            if origin is None or origin not in again:
-                counted.append(each)
-            if origin is not None:
-                again.add(origin)
-        return counted
 
     def again(self, asked: Asked) -> None:
         """Let a trial that was under way wait again; it is another one then, of which this one is no more."""
@@ -351,9 +341,46 @@ def is_url(store: str | Path) -> bool:
     return "://" in str(store)
 
 
-def read_document(folder: str | Path) -> Any:
-    """What a folder's study is of."""
-    return read_json(Path(folder) / DOCUMENT)
+def is_study(folder: str | Path) -> bool:
+    """Whether a folder is that of a search."""
+    return (Path(folder) / DOCUMENT).is_file()
+
+
+def read_study(folder: str | Path) -> tuple[Any, list[Trial]]:
+    """What a folder's search is of, and the trials that ended; nothing is written.
+
+    Raises: DataError where there is none.
+    """
+    if not is_study(folder):
+        raise DataError(f"{str(folder)!r} is no folder of a search: it has no {DOCUMENT}")
+    document = read_json(Path(folder) / DOCUMENT)
+    if lacking := [key for key in _TOLD if key not in document]:
+        raise DataError(f"{str(folder)!r} is not of ol.tune, or of another version: its {DOCUMENT} lacks {listing(lacking)}")
+    if not (Path(folder) / JOURNAL).exists():
+        return document, []
+    with quietly() as optuna:
+        storage = storage_at(optuna, str(Path(folder) / JOURNAL))
+        # A process that died at once leaves a journal without a study.
+        studies = storage.get_all_studies()
+        found = storage.get_all_trials(studies[0]._study_id, deepcopy=False) if studies else []
+    return document, _ended(found)
+
+
+def _ended(found: Sequence[Any]) -> list[Trial]:
+    return [Trial.from_dict(each.user_attrs[_ENDED]["trial"]) for each in _counted(found) if _ENDED in each.user_attrs]
+
+
+def _counted(found: Sequence[Any]) -> list[Any]:
+    """All but those that were put again a second time, as two processes may do that see the same one dead at once."""
+    again = set[int]()
+    counted = []
+    for each in found:
+        origin = each.user_attrs.get(_AGAIN)
+        if origin is None or origin not in again:
+            counted.append(each)
+        if origin is not None:
+            again.add(origin)
+    return counted
 
 
 def _storage(optuna: Any, store: str | Path | None, document: Mapping[str, Any]) -> tuple[Any, Owner]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 import threading
 import time
@@ -92,8 +93,9 @@ def tune(
     if n_jobs not in (None, 1) or store is not None:
         require_alone("a search with n_jobs or store", "leave these out, or start it without torchrun")
     document = {
-        **describe(cells), "space": wanted.to_dict(), "measures": [each.name for each in measures], "sampler": sampler,
-        "pruner": pruner, "seed": seed, "time_limit": time_limit,
+        **describe(cells), "space": wanted.to_list(), "measures": [each.name for each in measures],
+        "minimize": [bool(each.minimize) for each in measures],
+        "sampler": sampler, "pruner": pruner, "seed": seed, "time_limit": time_limit,
     }  # fmt: skip
     directions = ["minimize" if each.minimize else "maximize" for each in measures]
     with contextlib.ExitStack() as stack:
@@ -107,7 +109,7 @@ def tune(
         work = Work(task, splits, measures, time_limit, watched)
         stack.enter_context(told_together())
         _search(Asking(study, limits, measures, only_waiting=sampler == "grid"), work, n_jobs=n_jobs, progress=progress)
-        return Tuning(study.trials(), measures, wanted)
+        return Tuning(study.trials(), measures, wanted, json.loads(json.dumps(document, sort_keys=True)))
 
 
 def _cell(task: Task, learner: Learner, splits: Splits, name: str) -> Cell:

@@ -45,9 +45,24 @@ def test_a_search_goes_on_in_its_folder(command):
     assert "holds another search: it differs in 'sampler'" in other.err
 
 
+def test_the_trials_are_drawn_and_reported(command, folder):
+    outcome = command(*ASKED, "--budget", "2", "--store", "study", "--plot", "history.svg", "--report", "search.html")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.splitlines()[-2:] == ["onnxlearn: wrote history.svg", "onnxlearn: wrote search.html"]
+    assert "logloss (smaller is better)" in (folder / "history.svg").read_text()
+    done = command("report", "study", "--out", "again.html")
+    assert (done.code, done.err) == (0, "onnxlearn: wrote again.html (2 trials)\n")
+    assert (folder / "again.html").read_bytes() == (folder / "search.html").read_bytes()
+    both = command("report", "study", "study", "--out", "both.html")
+    assert both.error == "'study' is a search, whose page is its own: name it alone"
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        (["--plot", "history.txt"], "cannot draw 'history.txt': a plot is one of .svg, .png, .pdf"),
+        (["--report", "search.txt"], "a report is an HTML page, and 'search.txt' is none by its name: --report report.html"),
+        (["--trials", "nowhere/trials.csv"], "there is no folder"),
         (["--space", "huge"], "--space is small, medium, large or a .toml file, not 'huge'"),
         (["--budget", "soon"], "a time is a number above 0 with s, m or h"),
         (["--sampler", "tpu"], "Did you mean 'tpe'"),

@@ -1,65 +1,43 @@
-"""A search in a process of its own, which can be killed.
-
-``python tests/tuning/searches.py FOLDER TOLD N_TRIALS N_JOBS``: each trial that was told is a line of the file ``TOLD``.
-"""
-
-from __future__ import annotations
-
-import json
-import os
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
+"""Searches whose trials are written down, not run: what is drawn and told of them can be said beforehand."""
 
 import onnxlearn as ol
-from onnxlearn.learner import Learner
-from onnxlearn.params import param
-from onnxlearn.tuning.study import Study
+from onnxlearn.measures import get
+from onnxlearn.tuning.result import Tuning
+from onnxlearn.tuning.space import Space
+from onnxlearn.tuning.trial import Trial
+
+SPACE = {
+    "lr": ol.Range(1e-4, 1.0, log=True),
+    "dropout": ol.Range(0.0, 0.5),
+    "n_blocks": ol.Range(1, 4),
+    "optimizer": ["adamw", "sgd"],
+    "opt_momentum": ol.Range(0.5, 0.9),
+    "validation": [None, 0.25],
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class NappingConfig:
-    """How long a fit takes."""
-
-    nap: float = param(0.1, "seconds", low=0)
-
-
-class Napping(Learner):
-    """Takes a moment to fit ``featureless``."""
-
-    name = "napping"
-    config_types = (NappingConfig,)
-
-    def fit(self, task, **options):
-        """Wait, and fit."""
-        time.sleep(self.values["nap"])
-        return ol.learner("featureless").fit(task, progress=False)
+def trial(number, score, **params):
+    """A finished one of two splits; ``score`` of the first measure, a dict of several."""
+    scores = score if isinstance(score, dict) else {"logloss": score}
+    by_split = [{name: value - 0.01 for name, value in scores.items()}, {name: value + 0.01 for name, value in scores.items()}]
+    return Trial(number=number, state="done", params=params, scores=scores, by_split=by_split, epochs=[3, 5], seconds=1.5)
 
 
-def search(folder: Path, n_trials: int, n_jobs: int | None = None) -> ol.Tuning:
-    """Of one fit each; no two draw the same nap."""
-    space = {"nap": ol.Range(0.1, 0.4)}
-    return ol.tune(
-        ol.example_task("iris"), Napping(), space, ol.Holdout(), budget=n_trials,
-        sampler="random", store=folder, n_jobs=n_jobs, progress=False,
-    )  # fmt: skip
+def search(trials, space=None, measures=("logloss",), learner=None):
+    made = learner or ol.learner("mlp", max_epochs=5, d_block=8, seed=0)
+    return Tuning(trials, [get(name) for name in measures], Space.of(made, space or SPACE))
 
 
-def write_down(path: Path) -> None:
-    """From now on each trial that was told is a line of this file."""
-    tell = Study.tell
-
-    def told(self, trial, values):
-        tell(self, trial, values)
-        with path.open("ab", buffering=0) as file:
-            file.write(json.dumps(trial.to_dict()).encode() + b"\n")
-
-    Study.tell = told
-
-
-if __name__ == "__main__":
-    folder, told, n_trials, n_jobs = sys.argv[1:]
-    os.environ["LOKY_MAX_CPU_COUNT"] = n_jobs
-    write_down(Path(told))
-    search(Path(folder), int(n_trials), int(n_jobs))
+def by_lr(n=20):
+    """Trials whose score follows from ``lr`` alone, after the learner as it was given; and one of each way to have no score."""
+    drawn = [
+        trial(
+            i, 0.1 + abs(i - 10) / 10, lr=10 ** (-4 + 4 * i / n), dropout=i * 7 % n / n / 2, n_blocks=1 + i * 3 % 4,
+            validation=None if i % 3 else 0.25,
+            **({"optimizer": "sgd", "opt_momentum": 0.5 + 0.4 * i / n} if i % 2 else {"optimizer": "adamw"}),
+        )
+        for i in range(1, n)
+    ]  # fmt: skip
+    failed = Trial(number=n, state="failed", params={"lr": 1.0}, error="OSError: disk full")
+    pruned = Trial(number=n + 1, state="pruned", params={"lr": 0.5}, error="stopped after epoch 2")
+    return search([trial(0, 0.9), *drawn, failed, pruned])

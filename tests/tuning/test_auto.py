@@ -120,7 +120,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(task):
         ({"budget": "2s"}, "too short: 3 seconds are for the file alone"),
         ({"learners": ()}, "auto needs learners to try"),
         ({"learners": ("featureless",)}, "trains no network of its own"),
-        ({"learners": (MLP, MLP)}, "tries 'mlp .*' twice"),
+        ({"learners": (MLP, MLP)}, r"tries learner\('mlp', .*\) twice"),
         ({"learners": (MLP.replace(validation="test"),)}, "give 'mlp' a share, or None"),
         ({"measure": "mae"}, "does not tell which of two learners is better here"),
     ):

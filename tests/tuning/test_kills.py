@@ -25,7 +25,7 @@ import onnxlearn as ol
 from onnxlearn.tuning.journal import Journal
 from onnxlearn.tuning.study import Study
 from tests.experiments.dask_cluster import dask_cluster, kill_workers
-from tests.tuning import searches
+from tests.tuning import naps
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 def start(folder: Path, told: Path, n_trials: int, n_jobs: int) -> subprocess.Popen[bytes]:
     """A search in a process group of its own."""
     paths = [str(REPOSITORY / part) for part in ("", "models", "cli")]
-    command = [sys.executable, searches.__file__, str(folder), str(told), str(n_trials), str(n_jobs)]
+    command = [sys.executable, naps.__file__, str(folder), str(told), str(n_trials), str(n_jobs)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
 
@@ -119,20 +119,20 @@ def require_whole(found: ol.Tuning, folder: Path, log: Path, n_trials: int) -> N
 
 
 def test_what_a_process_was_killed_in_writing_is_dropped(tmp_path) -> None:
-    whole = searches.search(tmp_path / "whole", 5)
-    searches.search(tmp_path / "study", 3)
+    whole = naps.search(tmp_path / "whole", 5)
+    naps.search(tmp_path / "study", 3)
     with (tmp_path / "study" / "study.journal").open("ab") as file:
         file.write(b'{"op_code":8,"worker')
-    again = searches.search(tmp_path / "study", 5)
+    again = naps.search(tmp_path / "study", 5)
     assert [trial.params for trial in again.all] == [trial.params for trial in whole.all]
     assert b'"worker{' not in (tmp_path / "study" / "study.journal").read_bytes()
 
 
 def test_a_trial_whose_process_died_before_it_said_who_it_is_is_begun_again(tmp_path) -> None:
-    searches.search(tmp_path, 2)
+    naps.search(tmp_path, 2)
     storage = JournalStorage(Journal(str(tmp_path / "study.journal")))
     optuna.load_study(storage=storage, study_name=None).ask()
-    assert [trial.number for trial in searches.search(tmp_path, 4).all] == [0, 1, 3, 4]
+    assert [trial.number for trial in naps.search(tmp_path, 4).all] == [0, 1, 3, 4]
 
 
 def test_what_was_left_of_the_points_of_a_grid_is_tried(tmp_path, monkeypatch) -> None:
@@ -140,9 +140,9 @@ def test_what_was_left_of_the_points_of_a_grid_is_tried(tmp_path, monkeypatch) -
     arguments = {"resampling": ol.Holdout(), "sampler": "grid", "store": tmp_path, "progress": False}
     monkeypatch.setattr(Study, "put", lambda self, *args, **options: interrupted(self, put, *args, **options))
     with pytest.raises(KeyboardInterrupt):
-        ol.tune(ol.example_task("iris"), searches.Napping(), space, **arguments)
+        ol.tune(ol.example_task("iris"), naps.Napping(), space, **arguments)
     monkeypatch.undo()
-    found = ol.tune(ol.example_task("iris"), searches.Napping(), space, **arguments)
+    found = ol.tune(ol.example_task("iris"), naps.Napping(), space, **arguments)
     assert [trial.params["nap"] for trial in found.all] == [0.0, 0.0025, 0.005, 0.0075, 0.01]
 
 
@@ -182,7 +182,7 @@ def test_twenty_kills_lose_no_trial_and_count_none_twice(tmp_path) -> None:
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
     wait_for(lambda: not of_session(process))
-    require_whole(searches.search(folder, n_trials), folder, log, n_trials)
+    require_whole(naps.search(folder, n_trials), folder, log, n_trials)
     assert [path.name for path in (folder / "workers").iterdir()] == ["all"]
     assert before.items() <= kept(folder).items()
 
@@ -204,7 +204,7 @@ def test_of_two_processes_that_share_a_folder_one_is_killed(tmp_path) -> None:
         kill(dead)
         kill(alive)
     (tmp_path / "both").write_bytes((tmp_path / "dead").read_bytes() + (tmp_path / "alive").read_bytes())
-    require_whole(searches.search(folder, n_trials), folder, tmp_path / "both", n_trials)
+    require_whole(naps.search(folder, n_trials), folder, tmp_path / "both", n_trials)
     # It was killed in the middle.
     assert 3 <= len(told(tmp_path / "dead")) < n_trials - len(told(tmp_path / "alive")) + 1
 
@@ -218,16 +218,16 @@ def test_two_processes_begin_no_trial_beyond_the_budget(tmp_path) -> None:
         assert process.returncode == 0, errors.decode()
     said = [told(tmp_path / f"told{i}") for i in range(3)]
     (tmp_path / "all").write_text("".join(json.dumps(each) + "\n" for some in said for each in some))
-    require_whole(searches.search(folder, n_trials), folder, tmp_path / "all", n_trials)
+    require_whole(naps.search(folder, n_trials), folder, tmp_path / "all", n_trials)
     assert sum(map(len, said)) == n_trials
 
 
 @pytest.fixture
 def _portable() -> Iterator[None]:
     """Processes elsewhere cannot import the tests."""
-    cloudpickle.register_pickle_by_value(searches)
+    cloudpickle.register_pickle_by_value(naps)
     yield
-    cloudpickle.unregister_pickle_by_value(searches)
+    cloudpickle.unregister_pickle_by_value(naps)
 
 
 @pytest.mark.usefixtures("_portable")
@@ -237,10 +237,10 @@ def test_a_search_on_a_dask_cluster_outlives_a_killed_worker(tmp_path) -> None:
     with dask_cluster() as cluster:
         killer = threading.Thread(target=kill_workers, args=(cluster, random.Random(1), [1.0], killed))
         killer.start()
-        found = searches.search(tmp_path / "study", 24)
+        found = naps.search(tmp_path / "study", 24)
         killer.join()
         space, budget = {"nap": ol.Range(0.1, 0.2)}, ol.Budget(trials=100, stagnation=3)
-        stuck = ol.tune(ol.example_task("iris"), searches.Napping(), space, ol.Holdout(), budget=budget, progress=False)
+        stuck = ol.tune(ol.example_task("iris"), naps.Napping(), space, ol.Holdout(), budget=budget, progress=False)
     assert len(killed) == 1
     assert [trial.state for trial in found.all] == ["done"] * 24
     assert len({trial.params.get("nap") for trial in found.all}) == 24

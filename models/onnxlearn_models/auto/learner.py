@@ -23,6 +23,7 @@ from onnxlearn.params import param
 from onnxlearn.postprocess.config import OutputConfig
 from onnxlearn.task import Task
 from onnxlearn.tuning.budget import Budget, budget_of
+from onnxlearn.tuning.ranges import Domain, Size, require_size
 from onnxlearn_models.auto.choose import Judge, choose, mean_of
 from onnxlearn_models.auto.folds import Work, ready_for
 from onnxlearn_models.auto.portfolio import portfolio, titled
@@ -86,6 +87,11 @@ class Auto(Learner):
                 raise ParameterError("auto needs learners to try: give some, or None for its portfolio")
             for title, each in titled(config.learners).items():
                 _require_validation(title, each)
+
+    def space(self, size: Size = "medium") -> dict[str, Domain]:
+        """There is none. Raises: ParameterError."""
+        require_size(size)
+        raise ParameterError("learner 'auto' searches by itself: give it a longer budget, or say what is searched")
 
     def fit(
         self,

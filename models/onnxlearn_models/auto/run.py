@@ -144,7 +144,7 @@ def _require_some(schedule: Schedule) -> None:
 def searching(learners: Mapping[str, NetworkLearner], space: Size, work: Work, seed: int) -> Iterator[Search]:
     """Settings of these learners, by what their first folds score."""
     wanted = Space.of(dict(learners), space).for_task(work.task.schema, strict=False)
-    document = {"space": wanted.to_dict(), "seed": seed}
+    document = {"space": wanted.to_list(), "seed": seed}
     # Others may be the best where a search goes on for longer.
     store = work.folder / f"study-{'-'.join(sorted(each.name for each in learners.values()))}"
     with opened(store, wanted, document, ["minimize"], make_sampler("tpe", seed), make_pruner(None)) as study:
