@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from onnxlearn import measures as _measures
 from onnxlearn.errors import ParameterError, listing
+from onnxlearn.experiments.clusters import Died
 from onnxlearn.experiments.design import Cell, Design, Named, describe, grid, outline
 from onnxlearn.experiments.group import Group, groups_of, run_group
 from onnxlearn.experiments.job import Job, Settings, too_long
@@ -21,7 +22,7 @@ from onnxlearn.experiments.progress import progress_over
 from onnxlearn.experiments.record import Finished, Key, Status
 from onnxlearn.experiments.results import BenchmarkResult, Fetch, ResampleResult
 from onnxlearn.experiments.store import Store
-from onnxlearn.experiments.workers import Died, run_many
+from onnxlearn.experiments.workers import run_many
 from onnxlearn.files.arrow import import_pyarrow
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure

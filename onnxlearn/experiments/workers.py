@@ -1,40 +1,22 @@
 """Calls on several processes, any of which may die.
 
-joblib runs them: in this process, on processes of this machine or where ``joblib.parallel_config`` says. On a Dask cluster they
-go straight to its scheduler: joblib would wait forever for a call whose workers died, and would lose the data that it had put
-on one of them.
+joblib runs them: in this process, on processes of this machine or where ``joblib.parallel_config`` says. Clusters of Dask and
+Ray get them from here (:mod:`onnxlearn.experiments.clusters`).
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
-import pickle
+import os
 import re
-import sys
 import threading
-import warnings
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import starmap
-from typing import Any, TypeAlias, TypeVar
 
-from onnxlearn.errors import MissingExtraError, OnnxlearnError
-
-# Seconds without anything finished after which a cluster is asked whether it has workers at all.
-PATIENCE = 60.0
-
-Item = TypeVar("Item")
-Data = TypeVar("Data")
-Result = TypeVar("Result")
-Call: TypeAlias = "tuple[Item, Data]"
-
-
-@dataclass(frozen=True)
-class Died:
-    """What comes of a call that was under way when processes died. One such call was the reason, or something outside."""
-
-    reason: str
+from onnxlearn.errors import MissingExtraError
+from onnxlearn.experiments.clusters import Call, Data, Died, Item, Result, cluster, run_on
 
 
 def run_many(
@@ -50,8 +32,8 @@ def run_many(
     >>> sorted(run_many(pow, [(2, 3), (3, 3)], n_jobs=1))
     [(2, 8), (3, 27)]
     """
-    client, taken = _dask_client(), Taken(calls)
-    return _on_processes(function, taken, n_jobs) if client is None else _on_dask(client, function, taken)
+    there, taken = cluster(), Taken(calls)
+    return _on_processes(function, taken, n_jobs) if there is None else run_on(there, function, taken)
 
 
 class Taken(Iterator[Item]):
@@ -93,7 +75,7 @@ def _on_processes(
 
 
 def _returned_as() -> str:
-    """One by one as they finish, from backends that can: of Ray's, joblib takes the results all at once."""
+    """One by one as they finish, from backends that can: of others joblib takes the results all at once."""
     from joblib.parallel import get_active_backend
 
     return "generator_unordered" if get_active_backend()[0].supports_return_generator else "list"
@@ -104,100 +86,33 @@ def _dispatched(
     calls: Iterator[Call[Item, Data]],
     under_way: dict[int, Item],
     numbers: Iterator[int],
-) -> Iterator[tuple[int, Callable[[Item, Data], Result], Item, Data]]:
+) -> Iterator[tuple[int, int, Callable[[Item, Data], Result], Item, Data]]:
     """Arguments of :func:`_numbered`; what was asked for is noted in ``under_way``."""
     for item, data in calls:
         number = next(numbers)
         under_way[number] = item
-        yield number, function, item, data
+        yield os.getpid(), number, function, item, data
 
 
-def _numbered(number: int, function: Callable[[Item, Data], Result], item: Item, data: Data) -> tuple[int, Result]:
+def _numbered(giver: int, number: int, function: Callable[[Item, Data], Result], item: Item, data: Data) -> tuple[int, Result]:
+    _end_with(giver)
     return number, function(item, data)
+
+
+@functools.cache
+def _end_with(giver: int) -> None:
+    """Let a process that was started for calls end with the one that gives them, however that ends: nobody waits for it."""
+    if os.getppid() == giver:
+        threading.Thread(target=_watch, args=(giver,), daemon=True).start()
+
+
+def _watch(giver: int) -> None:
+    while os.getppid() == giver:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _exit_codes(text: str) -> str:
     """How processes ended, out of loky's long message, which lacks it on some systems."""
     found = re.search(r"exit codes of the workers are \{(.*?)\}", text)
     return f"exit code {found[1]}" if found else "it ended by itself"
-
-
-def _dask_client() -> Any:
-    """The client of the Dask cluster that joblib is told to use; ``None`` where it is told something else."""
-    if "distributed" not in sys.modules:
-        return None
-    from joblib.parallel import get_active_backend
-
-    backend, n_jobs = get_active_backend()
-    if type(backend).__name__ != "DaskDistributedBackend":
-        return None
-    backend.effective_n_jobs(n_jobs)  # waits a little for workers; an error says how to wait longer
-    return backend.client
-
-
-def _on_dask(
-    client: Any, function: Callable[[Item, Data], Result], calls: Iterator[Call[Item, Data]]
-) -> Iterator[tuple[Item, Result | Died]]:
-    import cloudpickle
-    from distributed import KilledWorker, wait
-
-    under_way, is_over = dict[Any, Item](), False
-    # Data are a task of the cluster's own: they go there once, and are made again where a worker dies with them.
-    held: dict[int, tuple[Data, Any]] = {}
-    try:
-        while not is_over or under_way:
-            # The number of workers may change.
-            while not is_over and len(under_way) < 2 * max(1, sum(client.ncores().values())):
-                call = next(calls, None)
-                if call is None:
-                    is_over = True
-                    break
-                item, data = call
-                if id(data) not in held:
-                    with _large_ones_allowed():
-                        held[id(data)] = data, client.submit(_unpacked, cloudpickle.dumps(data), pure=False)
-                # What a worker cannot unpack would end it, were it not packed as data: so it is an error of the call.
-                packed = cloudpickle.dumps((function, item))
-                with _large_ones_allowed():
-                    under_way[client.submit(_called, packed, held[id(data)][1], pure=False)] = item
-            if not under_way:
-                break
-            try:
-                finished = wait(list(under_way), timeout=PATIENCE, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                _require_workers(client)
-                continue
-            for future in finished:
-                item = under_way.pop(future)
-                try:
-                    yield item, future.result()
-                except KilledWorker:
-                    yield item, Died("the workers of the cluster that ran it were lost")
-    finally:
-        client.cancel([*under_way, *(future for _, future in held.values())])
-
-
-def _require_workers(client: Any) -> None:
-    """Raise ``OnnxlearnError`` where there is nobody to wait for."""
-    if not client.ncores():
-        raise OnnxlearnError(
-            f"the Dask cluster has had no workers for {PATIENCE:g} seconds: start some and make the same call again; what is "
-            "in the folder of store= is not run again"
-        )
-
-
-@contextlib.contextmanager
-def _large_ones_allowed() -> Iterator[None]:
-    """Dask would warn of what is sent to it; that which is large is sent once."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-        yield
-
-
-def _unpacked(packed: bytes) -> Any:
-    return pickle.loads(packed)
-
-
-def _called(packed: bytes, data: Data) -> Any:
-    function, item = pickle.loads(packed)
-    return function(item, data)

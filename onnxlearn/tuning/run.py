@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from onnxlearn.errors import DataError, ParameterError
 from onnxlearn.experiments.design import Cell
 from onnxlearn.experiments.group import groups_of, in_parts, n_together, run_group
-from onnxlearn.experiments.job import Settings, error_text
+from onnxlearn.experiments.job import Job, Settings, error_text
 from onnxlearn.experiments.record import Finished
 from onnxlearn.learner import Learner
 from onnxlearn.measures import Measure
@@ -19,7 +19,7 @@ from onnxlearn.task import Task
 from onnxlearn.tuning.ranges import plain
 from onnxlearn.tuning.samplers import make_pruner, quietly
 from onnxlearn.tuning.study import Asked, is_hopeless, storage_at
-from onnxlearn.tuning.trial import Trial
+from onnxlearn.tuning.trial import Trial, mean_epochs
 
 
 class PrunedError(Exception):
@@ -53,7 +53,11 @@ def run_trial(asked: Asked, work: Work) -> tuple[Trial, list[Remark]]:
     trial = Trial(number=asked.number, state="done", learner=candidate.name, params=plain(candidate.params))
     with kept() as remarks:
         try:
-            trial = _scored(trial, list(_iterations(asked, work)), work.measures)
+            finished = list(_iterations(asked, work))
+            epochs = _best_epochs(finished)
+            if candidate.learner.uses_test and len(epochs) > 1:
+                finished = list(_for_epochs(asked, work, epochs))
+            trial = replace(_scored(trial, finished, work.measures), epochs=epochs)
         except PrunedError as error:
             trial = replace(trial, state="pruned", error=str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001  - whatever a learner raises
@@ -63,13 +67,7 @@ def run_trial(asked: Asked, work: Work) -> tuple[Trial, list[Remark]]:
 
 def _iterations(asked: Asked, work: Work) -> Iterator[Finished]:
     """Fit and score on each split. Where trials are stopped early, the first split is fitted alone, and watched."""
-    settings = Settings(
-        measures=work.measures, time_limit=work.time_limit, on_error="raise", predictions=False, models=True, histories=False
-    )
-    cell = Cell(
-        task=work.task, learner=asked.candidate.learner, splits=work.splits,
-        task_name=work.task.name, learner_name=asked.candidate.learner.name, resampling_name=f"trial {asked.number}",
-    )  # fmt: skip
+    settings, cell = _settings(work), _cell(asked, work)
     if work.watched is None:
         for group in groups_of(cell, settings):
             yield from run_group(group, group, work.task, settings)
@@ -80,6 +78,34 @@ def _iterations(asked: Asked, work: Work) -> Iterator[Finished]:
     if others:
         for group in in_parts(others, n_together(others, work.task, settings)):
             yield from run_group(group, group, work.task, settings)
+
+
+def _for_epochs(asked: Asked, work: Work, epochs: Sequence[int]) -> Iterator[Finished]:
+    """Fit and score on each split for as many epochs as the others were best after.
+
+    The rows that choose an epoch flatter it: of networks that learn wildly more than of others, so that these would win.
+    """
+    settings, cell = _settings(work), _cell(asked, work)
+    by_epochs: dict[int, list[Job]] = {}
+    for i, job in enumerate(cell.jobs()):
+        n_epochs = mean_epochs([*epochs[:i], *epochs[i + 1 :]])
+        by_epochs.setdefault(n_epochs, []).append(replace(job, learner=cell.learner.for_epochs(n_epochs)))
+    for jobs in by_epochs.values():
+        for group in in_parts(jobs, n_together(jobs, work.task, settings)):
+            yield from run_group(group, group, work.task, settings)
+
+
+def _settings(work: Work) -> Settings:
+    return Settings(
+        measures=work.measures, time_limit=work.time_limit, on_error="raise", predictions=False, models=True, histories=False
+    )
+
+
+def _cell(asked: Asked, work: Work) -> Cell:
+    return Cell(
+        task=work.task, learner=asked.candidate.learner, splits=work.splits,
+        task_name=work.task.name, learner_name=asked.candidate.learner.name, resampling_name=f"trial {asked.number}",
+    )  # fmt: skip
 
 
 def _watched(learner: Learner, trial_id: int, where: Watched) -> Learner:
@@ -101,12 +127,17 @@ def _watched(learner: Learner, trial_id: int, where: Watched) -> Learner:
 def _scored(trial: Trial, finished: Sequence[Finished], measures: Sequence[Measure]) -> Trial:
     """The trial with the mean of each measure. Raises: DataError for one that a split does not define."""
     by_split = []
-    for i, each in enumerate(finished):
+    for each in sorted(finished, key=lambda each: each.record.key.iteration):
         scores = each.record.scores
         if undefined := [measure.name for measure in measures if scores.get(measure.name) is None]:
-            raise DataError(f"measure {undefined[0]!r} is not defined on the test rows of split {i}")
+            raise DataError(f"measure {undefined[0]!r} is not defined on the test rows of split {each.record.key.iteration}")
         by_split.append({name: float(value) for name, value in scores.items() if value is not None})
     means = {measure.name: sum(one[measure.name] for one in by_split) / len(by_split) for measure in measures}
+    return replace(trial, scores=means, by_split=by_split)
+
+
+def _best_epochs(finished: Sequence[Finished]) -> list[int]:
+    """Of each split's training; none where one does not tell it."""
     told = [each.model.metadata["training"].get("best_epoch") for each in finished if each.model is not None]
     epochs = [int(epoch) for epoch in told if epoch is not None]
-    return replace(trial, scores=means, by_split=by_split, epochs=epochs if len(epochs) == len(finished) else [])
+    return epochs if len(epochs) == len(finished) else []

@@ -2,7 +2,7 @@
 
 ```text
 <folder>/tuning.json      what is searched, on which task, by which resampling
-         study.journal    the trials; every line is written whole
+         study.journal    the trials; every line that counts is written whole
          workers/         a locked file for each process that works on it
 ```
 """
@@ -28,7 +28,7 @@ from onnxlearn.tuning.samplers import quietly
 from onnxlearn.tuning.space import Candidate, Entry, Space
 from onnxlearn.tuning.trial import Trial
 
-DOCUMENT, JOURNAL, WORKERS = "tuning.json", "study.journal", "workers"
+DOCUMENT, JOURNAL, WORKERS, EVERYBODY = "tuning.json", "study.journal", "workers", "all"
 # In a database: seconds after which a process that was not heard of is taken for dead, and between two signs of life.
 SILENT, HEARTBEAT = 120.0, 20.0
 
@@ -80,8 +80,11 @@ class Study:
         states = self._optuna.trial.TrialState
         state = {"done": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
         with self._lock:
-            asked = self._study.trials[trial.number]
+            asked = self._found()[trial.number]
             self._owner.ends(asked)
+            if asked.state.is_finished():
+                # Nobody had heard of this process for long: another one has begun the trial again.
+                return
             ended = {"trial": trial.to_dict(), "values": values, "state": state.name}
             self._storage.set_trial_user_attr(asked._trial_id, _ENDED, ended)
             self._study.tell(trial.number, values if trial.state == "done" else None, state=state)
@@ -89,37 +92,41 @@ class Study:
     def trials(self) -> list[Trial]:
         """Those that ended, by number; without those that were begun again under another."""
         with self._lock:
-            found = self._study.get_trials(deepcopy=False)
+            found = self._found()
         return _ended(found)
 
-    def n_begun(self) -> int:
-        """How many trials there are: ended, under way or waiting."""
-        states = self._optuna.trial.TrialState
+    def n_put(self) -> int:
+        """How many points were put where they are begun, before the search."""
         with self._lock:
-            found = self._study.get_trials(deepcopy=False)
-        return sum(each.state in (states.RUNNING, states.WAITING) or _ENDED in each.user_attrs for each in found)
+            found = self._found()
+        return sum("fixed_params" in each.system_attrs and _AGAIN not in each.user_attrs for each in found)
 
     def n_under_way(self) -> int:
         """How many trials have begun, here or elsewhere, and not ended."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            running = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
-        return sum(_ENDED not in each.user_attrs for each in running)
+            found = _counted(self._found())
+        return sum(each.state == states.RUNNING and _ENDED not in each.user_attrs for each in found)
 
     def n_waiting(self) -> int:
         """How many trials wait to be begun."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            return len(self._study.get_trials(deepcopy=False, states=(states.WAITING,)))
+            return sum(each.state == states.WAITING for each in _counted(self._found()))
+
+    def _found(self) -> Sequence[Any]:
+        found: Sequence[Any] = self._study.get_trials(deepcopy=False)
+        return found
 
     def again(self, asked: Asked) -> None:
         """Let a trial that was under way wait again; it is another one then, of which this one is no more."""
         states = self._optuna.trial.TrialState
         with self._lock:
-            frozen = self._study.trials[asked.number]
+            frozen = self._found()[asked.number]
             self._owner.ends(frozen)
-            self._put_again(frozen)
-            self._study.tell(asked.number, state=states.FAIL)
+            if not frozen.state.is_finished():
+                self._put_again(frozen)
+                self._study.tell(asked.number, state=states.FAIL)
 
     def _put_again(self, frozen: Any) -> None:
         start = {key: frozen.user_attrs[key] for key in (_START,) if key in frozen.user_attrs}
@@ -131,11 +138,15 @@ class Study:
         with self._lock:
             self._study.enqueue_trial(dict(params or {}), user_attrs={} if start is None else {_START: start})
 
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Inside no other process takes trials over or begins them, where processes can be kept from it: in a folder."""
+        return self._owner.alone()
+
     def take_over(self) -> None:
-        """Put what dead processes had under way where it is begun again."""
+        """Put what dead processes had under way where it is begun again; inside of :meth:`alone`."""
         states = self._optuna.trial.TrialState
-        with self._lock, self._owner.alone():
-            found = self._study.get_trials(deepcopy=False)
+        with self._lock:
+            found = self._found()
             taken = {each.user_attrs[_AGAIN] for each in found if _AGAIN in each.user_attrs}
             for each in found:
                 if each.state != states.RUNNING or each.user_attrs.get(_OWNER) == self._owner.name or self._owner.lives(each):
@@ -143,11 +154,11 @@ class Study:
                 if ended := each.user_attrs.get(_ENDED):
                     # It had ended, and its process died before that was told.
                     values = ended["values"] if ended["state"] == states.COMPLETE.name else None
-                    self._study.tell(each.number, values, state=states[ended["state"]])
+                    self._study.tell(each.number, values, state=states[ended["state"]], skip_if_finished=True)
                     continue
                 if each.number not in taken:
                     self._put_again(each)
-                self._study.tell(each.number, state=states.FAIL)
+                self._study.tell(each.number, state=states.FAIL, skip_if_finished=True)
 
     @property
     def address(self) -> Any:
@@ -214,26 +225,35 @@ class FolderOwner(Owner):
         self._folder = folder
         self.address = str(folder / JOURNAL)
         self._own = FileLock(folder / WORKERS / self.name)
-        self._own.acquire()
+        # A thread that holds it may take it again.
+        self._all = FileLock(folder / WORKERS / EVERYBODY, poll_interval=0.01)
+        with self._all:
+            self._own.acquire()
+            for path in (folder / WORKERS).iterdir():
+                if path.name not in (EVERYBODY, self.name):
+                    self._is_held(path)
 
     def lives(self, trial: Any) -> bool:
         """Whether its lock is held."""
         owner = trial.user_attrs.get(_OWNER)
         if owner is None:
-            # It was begun this moment, or its process died in between: it is asked again later.
-            return bool(time.time() - trial.datetime_start.timestamp() < SILENT)
-        path = self._folder / WORKERS / owner
-        lock = self._make(path, timeout=0)
+            # Its process died right after it had begun: a living one would hold the folder's lock until it has said who it is.
+            return False
+        return self._is_held(self._folder / WORKERS / owner)
+
+    def _is_held(self, path: Path) -> bool:
+        """Whether the process of a file lives; a dead one's goes. Under the folder's lock, where nobody makes one meanwhile."""
         try:
-            with lock:
-                return False
+            with self._make(path, timeout=0), contextlib.suppress(OSError):
+                path.unlink()
         except TimeoutError:
             return True
+        return False
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Under a lock of the folder's."""
-        with self._make(self._folder / WORKERS / "all"):
+        with self._all:
             yield
 
     def close(self) -> None:
@@ -307,7 +327,9 @@ def storage_at(optuna: Any, address: str) -> Any:
     """Optuna's storage of a file or a database."""
     if is_url(address):
         return optuna.storages.get_storage(address)
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(address))
+    from onnxlearn.tuning.journal import Journal
+
+    return optuna.storages.JournalStorage(Journal(address))
 
 
 def is_url(store: str | Path) -> bool:
@@ -345,7 +367,20 @@ def read_study(folder: str | Path) -> tuple[Any, list[Trial]]:
 
 
 def _ended(found: Sequence[Any]) -> list[Trial]:
-    return [Trial.from_dict(each.user_attrs[_ENDED]["trial"]) for each in found if _ENDED in each.user_attrs]
+    return [Trial.from_dict(each.user_attrs[_ENDED]["trial"]) for each in _counted(found) if _ENDED in each.user_attrs]
+
+
+def _counted(found: Sequence[Any]) -> list[Any]:
+    """All but those that were put again a second time, as two processes may do that see the same one dead at once."""
+    again = set[int]()
+    counted = []
+    for each in found:
+        origin = each.user_attrs.get(_AGAIN)
+        if origin is None or origin not in again:
+            counted.append(each)
+        if origin is not None:
+            again.add(origin)
+    return counted
 
 
 def _storage(optuna: Any, store: str | Path | None, document: Mapping[str, Any]) -> tuple[Any, Owner]:

@@ -41,4 +41,13 @@ class Trial:
     @property
     def n_epochs(self) -> int | None:
         """How many epochs a fit on all rows takes: the mean over the splits, at least 1; ``None`` where none is told."""
-        return max(1, round(sum(self.epochs) / len(self.epochs))) if self.epochs else None
+        return mean_epochs(self.epochs) if self.epochs else None
+
+
+def mean_epochs(epochs: Sequence[int]) -> int:
+    """A whole number of epochs, at least 1.
+
+    >>> mean_epochs([3, 4, 7]), mean_epochs([0])
+    (5, 1)
+    """
+    return max(1, round(sum(epochs) / len(epochs)))

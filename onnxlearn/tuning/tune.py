@@ -15,8 +15,9 @@ from typing import Any
 from onnxlearn import measures as _measures
 from onnxlearn.errors import OnnxlearnError, ParameterError
 from onnxlearn.experiments.benchmark import choose_measures
+from onnxlearn.experiments.clusters import Died
 from onnxlearn.experiments.design import Cell, describe, instantiate
-from onnxlearn.experiments.workers import Died, run_many
+from onnxlearn.experiments.workers import run_many
 from onnxlearn.learner import Learner, as_learner
 from onnxlearn.measures import Measure
 from onnxlearn.processes import require_alone
@@ -36,6 +37,8 @@ from onnxlearn.tuning.trial import Trial
 
 # So many trials that fail, and none that does not, end a search.
 FAILING = 5
+# Seconds between two looks at what other processes have under way.
+WAIT = 0.5
 # As often a trial is begun again whose process died.
 MOST_DEATHS = 10
 
@@ -127,15 +130,11 @@ def _chosen(measure: Any, cells: Sequence[Cell], target: Target) -> tuple[Measur
 
 
 def _begin(study: Study, space: Space, *, grid: bool) -> None:
-    """Let what is known before the search wait to be tried, where it is new."""
-    if study.n_begun():
-        return
-    if grid:
-        for params in space.grid():
-            study.put(params)
-        return
-    for name in space.learners:
-        study.put(None, start=name)
+    """Let what is known before the search wait to be tried: all of it, or what a process that was killed here had left."""
+    points = [(params, None) for params in space.grid()] if grid else [(None, name) for name in space.learners]
+    with study.alone():
+        for params, start in points[study.n_put() :]:
+            study.put(params, start=start)
 
 
 def _search(asking: Asking, work: Work, *, n_jobs: int | None, progress: bool | None) -> None:
@@ -144,7 +143,7 @@ def _search(asking: Asking, work: Work, *, n_jobs: int | None, progress: bool | 
     with progress_bar(*columns, show=progress, transient=False) as bar:
         shown = None if bar is None else bar.add_task("", total=asking.n_trials, completed=asking.n_ended)
         # A process that died leaves trials that wait.
-        while (first := next(asking, None)) is not None:
+        while (first := asking.after_others()) is not None:
             calls = ((asked, work) for asked in _with(first, asking))
             for asked, outcome in run_many(run_trial, calls, n_jobs):
                 if isinstance(outcome, Died):
@@ -173,14 +172,20 @@ class Asking(Iterator[Asked]):
 
     def __next__(self) -> Asked:
         """Raises: StopIteration where the budget is spent, or all trials fail."""
-        with self._lock:
-            while True:
-                self._study.take_over()
-                if self._is_over():
-                    raise StopIteration
+        # Together: what two processes begin at once would be more than the budget.
+        with self._lock, self._study.alone():
+            self._study.take_over()
+            while not self._is_over():
                 asked = self._study.ask()
                 if asked is not None:
                     return asked
+        raise StopIteration
+
+    def after_others(self) -> Asked | None:
+        """A trial to run; ``None`` where none is left. What other processes have under way is waited for: they may die."""
+        while (asked := next(self, None)) is None and self._is_full():
+            time.sleep(WAIT)
+        return asked
 
     def ended(self, trial: Trial) -> None:
         """Keep a trial."""
@@ -226,14 +231,26 @@ class Asking(Iterator[Asked]):
             raise OnnxlearnError(f"all {len(failed)} trials have failed, {n} of them with: {error}")
 
     def _is_over(self) -> bool:
-        budget, trials = self._budget, self._study.trials()
-        if self._only_waiting and not self._study.n_waiting():
-            return True
+        trials = self._study.trials()
+        return self._is_ended(trials) or not self._is_missing(len(trials) + self._study.n_under_way())
+
+    def _is_full(self) -> bool:
+        """Whether what is missing is under way: elsewhere, where this process has nothing to do."""
+        trials, n_under_way = self._study.trials(), self._study.n_under_way()
+        return n_under_way > 0 and not self._is_ended(trials) and self._is_missing(len(trials), but_grid=True)
+
+    def _is_missing(self, n_trials: int, *, but_grid: bool = False) -> bool:
+        """Whether these trials are fewer than there will be."""
+        if self._only_waiting and not but_grid and not self._study.n_waiting():
+            return False
+        return self._budget.trials is None or n_trials < self._budget.trials
+
+    def _is_ended(self, trials: Sequence[Trial]) -> bool:
+        """Whether none is begun any more, however many there are."""
+        budget = self._budget
         if len(trials) >= FAILING and all(trial.state == "failed" for trial in trials):
             return True
         if budget.seconds is not None and time.monotonic() - self._start >= budget.seconds:
-            return True
-        if budget.trials is not None and len(trials) + self._study.n_under_way() >= budget.trials:
             return True
         return budget.stagnation is not None and self._is_stuck(trials, budget.stagnation)
 

@@ -76,8 +76,8 @@ class Tuned(Learner):
 
     @property
     def uses_test(self) -> bool:
-        """As its base."""
-        return self.base.uses_test
+        """Where the last fit chooses its epoch anew, and by these rows; the search has test rows of its own."""
+        return self.base.uses_test and self.values["epochs"] == "searched"
 
     def search(self, task: Task, *, store: str | Path | None = None, progress: bool | None = None) -> Tuning:
         """The search that a fit on this task begins with."""

@@ -25,6 +25,7 @@ import onnxlearn as ol
 from onnxlearn.errors import DataError, OnnxlearnError, OutputError
 from onnxlearn.experiments.store import ABANDONED, Store
 from tests.experiments import grids, learners
+from tests.experiments.dask_cluster import dask_cluster, kill_workers
 from tests.experiments.learners import Busy, Dying, DyingOnce, Exiting, Napping, Stuck
 
 REPOSITORY = Path(__file__).parents[2]
@@ -262,35 +263,6 @@ def test_processes_share_the_cores(penguins, tmp_path, monkeypatch) -> None:
     fair = max(1, joblib.cpu_count() // 2)
     assert int(threads) == fair
     assert float(share) < fair + 0.3
-
-
-@contextlib.contextmanager
-def dask_cluster() -> Iterator[object]:
-    """Two processes that are started again when they are killed."""
-    import dask
-    import distributed
-    from distributed import Client, LocalCluster
-
-    # By default a local cluster gives up a worker that is just being restarted when it looks.
-    settings = {"distributed.deploy.lost-worker-timeout": "1h", "distributed.comm.timeouts.connect": "60s"}
-    with (
-        dask.config.set(settings),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL") as cluster,
-        Client(cluster),
-        joblib.parallel_config(backend="dask"),
-    ):
-        assert distributed.default_client()
-        yield cluster
-
-
-def kill_workers(cluster: object, rng: random.Random, pauses: list[float], killed: list[int]) -> None:
-    for pause in pauses:
-        time.sleep(pause)
-        nanny = rng.choice(list(cluster.workers.values()))
-        # One that is just being started has no process yet.
-        with contextlib.suppress(ProcessLookupError, TypeError):
-            os.kill(nanny.pid, signal.SIGKILL)
-            killed.append(nanny.pid)
 
 
 def killed_on_dask(pauses: list[float], **arguments: object) -> tuple[ol.BenchmarkResult, list[int]]:

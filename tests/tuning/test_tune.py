@@ -74,6 +74,21 @@ def test_the_best_is_trained_on_all_rows_for_the_epochs_that_were_found(task, fo
         found.learner(epochs="all")
 
 
+def test_rows_that_choose_epochs_do_not_score_them(task):
+    """Validation by the rows of a split: it is scored by a training for the epochs that the other splits found."""
+    learner = mlp(validation="test", lr=0.3).replace(max_epochs=12)
+    (trial,) = search(task, learner, budget=1, resampling=ol.CV(folds=3)).all
+    splits = ol.CV(folds=3).split(task)
+    models = [learner.fit(task.select(splits.train(i)), test=task.select(splits.test(i)), progress=False) for i in range(3)]
+    epochs = [model.metadata["training"]["best_epoch"] for model in models]
+    assert trial.epochs == epochs
+    assert len(set(epochs)) > 1
+    for i, scores in enumerate(trial.by_split):
+        others = [epoch for j, epoch in enumerate(epochs) if j != i]
+        model = learner.for_epochs(round(sum(others) / 2)).fit(task.select(splits.train(i)), progress=False)
+        assert scores["logloss"] == pytest.approx(model.score(task.select(splits.test(i)), "logloss"), rel=1e-5)
+
+
 def test_a_seed_says_all(task, found):
     assert [(trial.params, trial.scores) for trial in search(task).all] == [(trial.params, trial.scores) for trial in found.all]
     assert search(task, seed=1).all[1].params != found.all[1].params

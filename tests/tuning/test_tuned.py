@@ -47,6 +47,17 @@ def test_its_resampling_is_nested(task):
         own().fit(task, keep_on_interrupt=True)
 
 
+def test_the_test_rows_of_a_nested_resampling_choose_nothing(task):
+    """The search has test rows of its own; its last fit has none, but where its epoch is chosen anew."""
+    base = ol.learner("mlp", **QUICK, validation="test")
+    learner = ol.tuned(base, SPACE, budget=2, resampling=ol.CV(folds=2))
+    result = ol.resample(task, learner, ol.CV(folds=2), ["logloss"], models=True, progress=False)
+    own = learner.fit(task.select(ol.CV(folds=2).split(task).train(0)), progress=False)
+    assert own.to_bytes() == result.models[0].to_bytes()
+    assert not learner.uses_test
+    assert learner.replace(epochs="searched").uses_test
+
+
 def test_spaces_come_from_files(tmp_path):
     file = tmp_path / "space.toml"
     file.write_text(

@@ -25,7 +25,7 @@ def task():
 
 
 def test_architecture_search_with_epochs_inside(task, tmp_path):
-    found = ol.tune(task, SEARCHED, SPACE, ol.Holdout(2 / 3, seed=0), "mse", budget=30, progress=False)
+    found = ol.tune(task, SEARCHED, SPACE, ol.CV(folds=3), "mse", budget=30, progress=False)
     assert [trial.state for trial in found.all] == ["done"] * 30
     assert found.best.scores["mse"] < min(found.all[0].scores["mse"], 0.3 * task.truth().var())
     # Epochs were ended one by one.
@@ -37,3 +37,16 @@ def test_architecture_search_with_epochs_inside(task, tmp_path):
     again = ol.load(tmp_path / "cars.onnx")
     np.testing.assert_array_equal(again.predict(task.frame).response, model.predict(task.frame).response)
     assert again.score(task, "mse") < task.truth().var() / 2
+
+
+@pytest.mark.slow
+def test_the_tuned_network_is_better_than_the_one_that_was_given(task):
+    """In nested resampling: on rows that neither a trial nor an epoch was chosen by."""
+    untuned = SEARCHED.for_epochs(100)
+    tuned = ol.tuned(SEARCHED, SPACE, budget=30, resampling=ol.CV(folds=5), measure="mse")
+    outer = ol.CV(folds=5, repeats=2, seed=7)
+    scores = [ol.resample(task, each, outer, "mse", progress=False).scores["mse"] for each in (untuned, tuned)]
+    gains = scores[0] - scores[1]
+    assert gains.mean() > gains.sem()
+    # And than no network at all, by far.
+    assert scores[1].mean() < 0.4 * task.truth().var()

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from onnxlearn.errors import InterruptedFit, OnnxlearnError
-from onnxlearn.experiments.workers import Died, run_many
+from onnxlearn.experiments.clusters import Died
+from onnxlearn.experiments.workers import run_many
 from onnxlearn.measures import Measure
 from onnxlearn.postprocess.postprocessing import Postprocessing
 from onnxlearn.progress import progress_bar
