@@ -113,12 +113,18 @@ def lightgbm(split: Split) -> Array:
 def catboost(split: Split) -> Array:
     import catboost
 
-    train, test, _, categories = split.features()
-    train, test = (_objects(frame, categories, "NA").astype(dict.fromkeys(categories, str)) for frame in (train, test))
+    (train, test), categories = text_categories(split), split.features()[3]
     cls = catboost.CatBoostClassifier if split.is_classification else catboost.CatBoostRegressor
     quiet = {"allow_writing_files": False, "verbose": 0, "thread_count": 1}
     booster = cls(cat_features=categories, random_seed=split.seed, **quiet)
     return _predict(booster.fit(train, split.y), split, test)
+
+
+def text_categories(split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both parts with categories as texts, missing ones among them, as CatBoost takes them."""
+    train, test, _, categories = split.features()
+    first, second = (_objects(frame, categories, "NA").astype(dict.fromkeys(categories, str)) for frame in (train, test))
+    return first, second
 
 
 def xgboost(split: Split) -> Array:
@@ -132,17 +138,24 @@ def xgboost(split: Split) -> Array:
     return _predict(xgboost.XGBClassifier(**settings).fit(train, classes), split, test)
 
 
-def _pytabkit(name: str, split: Split, log_loss: dict[str, object]) -> Array:
-    """One of its networks, which take pandas' categories but no missing number."""
-    import pytabkit
+def imputed(split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both parts with missing numbers replaced by the median."""
     from sklearn.impute import SimpleImputer
 
     train, test, numbers, _ = split.features()
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(train[numbers].astype(float))
-    train, test = (
+    first, second = (
         frame.assign(**dict(zip(numbers, imputer.transform(frame[numbers].astype(float)).T, strict=True)))
         for frame in (train, test)
     )
+    return first, second
+
+
+def _pytabkit(name: str, split: Split, log_loss: dict[str, object]) -> Array:
+    """One of its networks, which take pandas' categories but no missing number."""
+    import pytabkit
+
+    train, test = imputed(split)
     cls = getattr(pytabkit, f"{name}_{'Classifier' if split.is_classification else 'Regressor'}")
     settings = log_loss if split.is_classification else {}
     network = cls(device="cpu", n_threads=1, random_state=split.seed, **settings)
