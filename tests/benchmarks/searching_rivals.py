@@ -1,8 +1,8 @@
 """Gradient boosting that searches for a given time: TPE, five folds with early stopping, greedy selection.
 
-The ranges are such as Gorishniy et al. (2021), "Revisiting Deep Learning Models for Tabular Data", and TabArena (Erickson et
-al. 2025) search. Every trial has a model for each fold; what is predicted for the test rows is the mean of those of the trials that
-greedy selection takes, as in learner `auto`.
+Ranges are such as Gorishniy et al. (2021), "Revisiting Deep Learning Models for Tabular Data", and Erickson et al. (2025),
+"TabArena", search. Every trial has a model for each fold; what is predicted for the test rows is the mean of those of the
+trials that greedy selection takes, as in learner `auto`.
 """
 
 from __future__ import annotations
