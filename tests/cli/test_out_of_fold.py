@@ -53,7 +53,7 @@ def test_rows_set_aside_are_not_in_it(command) -> None:
     [
         (
             ("--learner", "mlp", "--out-of-fold", "oof.csv"),
-            "--out-of-fold is for learners that predict each row without having seen it, 'bagging', not for 'mlp': leave it",
+            "--out-of-fold is for learners that predict each row without having seen it, 'auto', 'bagging', not for 'mlp'",
         ),
         ((*BAGGING, "--out-of-fold", "oof.txt"), "cannot tell the format of 'oof.txt' by its suffix: give one of .csv"),
         ((*BAGGING, "--out-of-fold", "-"), "--out-of-fold has to be a file: standard output gets the scores"),
@@ -80,4 +80,4 @@ def test_parquet_without_pyarrow_is_refused_before_training(command, monkeypatch
 
 
 def test_the_record_tells_which_learners_have_it() -> None:
-    assert [name for name, info in learner_infos().items() if info.out_of_fold] == ["bagging"]
+    assert [name for name, info in learner_infos().items() if info.out_of_fold] == ["auto", "bagging"]

@@ -68,8 +68,8 @@ def test_only_where_float32_does_not_do():
 
 
 def test_a_wrong_file_is_wrong_in_double_too(monkeypatch):
-    def shifted(parts, post):
-        graph = assemble(parts, post)
+    def shifted(parts, *rest):
+        graph = assemble(parts, *rest)
         weights = next(tensor for tensor in graph.graph.initializer if "head.bias" in tensor.name)
         changed = onnx.numpy_helper.to_array(weights) + 0.01
         weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))
@@ -115,8 +115,8 @@ def test_but_not_everything():
 
 
 def test_a_wrong_file_of_convolutions_is_wrong(monkeypatch):
-    def shifted(parts, post):
-        graph = assemble(parts, post)
+    def shifted(parts, *rest):
+        graph = assemble(parts, *rest)
         weights = next(tensor for tensor in graph.graph.initializer if "head" in tensor.name and "bias" in tensor.name)
         changed = onnx.numpy_helper.to_array(weights) + np.float32([0.01, 0])
         weights.CopyFrom(onnx.numpy_helper.from_array(changed, weights.name))

@@ -15,7 +15,7 @@ from onnxlearn.inference.rival import find_rival, rebuilt
 from onnxlearn.learner import Bare
 from tests.contract.quick_learners import TABLE_LEARNERS, quick
 
-WITH_NETWORK = sorted(set(TABLE_LEARNERS) - {"featureless", "module"})
+WITH_NETWORK = sorted(set(TABLE_LEARNERS) - {"auto", "featureless", "module"})
 
 
 @pytest.fixture(scope="module")

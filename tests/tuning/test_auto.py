@@ -271,14 +271,27 @@ def test_where_the_time_is_short_fewer_folds_are_used():
 
 
 def test_a_trial_whose_process_dies_is_begun_again_and_fails_in_the_end():
-    work = schedule(1)
-    for _ in range(3):
-        call = next(work)
-        assert call.folds == (0,)
-        work.died(call, "exit code 9")
+    work = schedule(3, n_jobs=2)
+    first, second = next(work), next(work)
+    # All processes end with the one that died: either may have been the reason.
+    work.died(first, "exit code 9")
+    work.died(second, "exit code 9")
+    third = next(work)
+    assert third.trial == 2
+    # They wait until they can be run alone.
     with pytest.raises(StopIteration):
         next(work)
-    assert work.trials[0].error == "its process died 3 times (exit code 9)"
+    end(work, third, 0.3)
+    again = next(work)
+    assert (again.trial, again.folds) == (0, (0,))
+    with pytest.raises(StopIteration):
+        next(work)
+    work.died(again, "exit code 9")
+    assert work.trials[0].error == "its process died 2 times (exit code 9)"
+    innocent = next(work)
+    assert innocent.trial == 1
+    end(work, innocent, 0.2)
+    assert not work.trials[1].error
 
 
 def test_a_training_is_hopeless_after_its_time_without_a_good_loss():

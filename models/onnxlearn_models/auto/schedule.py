@@ -33,7 +33,7 @@ SHORTEST = 1.0
 USUAL_TIMES, ROPE, WORSE = 2.0, 0.15, 1.02
 # So many have to be known before one is hopeless.
 KNOWN = 3
-MOST_DEATHS = 3
+MOST_DEATHS = 2
 
 
 @dataclass(kw_only=True)
@@ -92,22 +92,26 @@ class Schedule(Iterator[Call]):
         self._end = None if seconds is None else time.monotonic() + seconds
         self._lock = threading.RLock()
         self._n_used: int | None = None
+        self._under_way: list[Call] = []
         self._is_searching = False
 
     def __next__(self) -> Call:
         """Raises: StopIteration where the budget is spent, or nothing can be done before more is known."""
         with self._lock:
-            if self.left is not None and self.left <= 0:
-                raise StopIteration
-            call = self._first() or self._other_folds() or self._searched()
-            if call is None:
+            is_over = self.left is not None and self.left <= 0
+            # Which of several calls ended a process is told by running each alone.
+            waits = any(self.trials[call.trial].n_deaths for call in self._under_way)
+            call = None if is_over or waits else self._first() or self._other_folds() or self._searched()
+            if call is None or (self.trials[call.trial].n_deaths and self._under_way):
                 raise StopIteration
             self.trials[call.trial].begun.update(call.folds)
+            self._under_way.append(call)
             return call
 
     def ended(self, call: Call, fitted: Fitted, costs: Mapping[int, float]) -> None:
         """Note what became of a call; ``costs``: of each fold."""
         with self._lock:
+            self._under_way.remove(call)
             trial = self.trials[call.trial]
             trial.folds |= fitted.folds
             trial.costs |= costs
@@ -123,6 +127,7 @@ class Schedule(Iterator[Call]):
             trial.n_deaths += 1
             if trial.n_deaths < MOST_DEATHS:
                 trial.begun -= set(call.folds)
+                self._under_way.remove(call)
             else:
                 self.ended(call, Fitted(folds={}, error=f"its process died {MOST_DEATHS} times ({reason})"), {})
 
@@ -155,8 +160,8 @@ class Schedule(Iterator[Call]):
         return found, folds
 
     def _first(self) -> Call | None:
-        """The first fold of the next one that waits, of the portfolio above all."""
-        for trial in self.trials[: self._limit(len(self.trials))]:
+        """The first fold of the next one that waits; of one whose process died, last."""
+        for trial in sorted(self.trials[: self._limit(len(self.trials))], key=lambda trial: trial.n_deaths):
             if not trial.begun and not trial.error:
                 waiting = sum(not each.begun for each in self.trials[: self._n_first])
                 # Each may take its share of the first half, times the processes.
