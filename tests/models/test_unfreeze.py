@@ -190,6 +190,16 @@ def test_a_plan_that_cannot_be_kept_is_refused(options, message):
         training(**options).run()
 
 
+def test_the_parameter_is_told_as_it_was_given():
+    learner = ol.learner("mlp", unfreeze={"head.*": 3}, max_epochs=2, n_blocks=1, d_block=4, device="cpu")
+    with pytest.raises(ParameterError, match=r"unfreeze=\{'head\.\*': 3\}: there is no epoch 3, the last one is 2"):
+        learner.fit(ol.example_task("penguins"), progress=False)
+
+
+def test_one_pattern_is_a_list_of_one():
+    assert ol.learner("mlp", freeze="head.*") == ol.learner("mlp", freeze=["head.*"])
+
+
 def test_layers_further_from_the_output_learn_at_lower_rates():
     net = Net()
     heights = layer_heights(net)

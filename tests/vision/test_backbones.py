@@ -1,5 +1,6 @@
 """Backbones by name, and the weights that they begin with; torchvision and timm are stand-ins with their calls."""
 
+import re
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+import onnxlearn as ol
 from onnxlearn.errors import DataError, MissingExtraError, ParameterError
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision import sources
@@ -93,6 +95,32 @@ def test_files_are_read_whatever_stands_before_their_names(tmp_path, prefix, ins
         module = net()
         assert load_weights(module, read_weights(source)) == ""
         assert all(torch.equal(tensor, given[f"{prefix}{name}"]) for name, tensor in module.state_dict().items())
+
+
+def test_safetensors_are_read_whatever_the_file_is_called(tmp_path):
+    given = {name: torch.ones_like(tensor) for name, tensor in net().state_dict().items()}
+    save_file(given, tmp_path / "weights.bin")
+    assert load_weights(net(), read_weights(tmp_path / "weights.bin")) == ""
+
+
+def test_whole_numbers_are_no_weights():
+    given = {name: tensor.to(torch.int8) for name, tensor in net().state_dict().items()}
+    with pytest.raises(ParameterError, match="nothing of a state dict has the name and the shape"):
+        load_weights(net(), read_weights(given))
+    given["0.bias"] = torch.ones(2)
+    assert "'0.weight' (given as torch.int8, which is no torch.float32)" in load_weights(net(), read_weights(given))
+
+
+def test_errors_of_weights_speak_of_weights(tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"rubbish" * 40)
+    for given, error, message in (
+        ("pretraned", ParameterError, "weights: there is no file 'pretraned'. Did you mean 'pretrained'?"),
+        (str(tmp_path), ParameterError, f"weights: the folder '{tmp_path}' holds no trained network"),
+        (3, ParameterError, "weights takes a training folder, a .safetensors file, a network or its state dict"),
+        (tmp_path / "broken.safetensors", DataError, "is no whole safetensors file"),
+    ):
+        with pytest.raises(error, match=re.escape(message)):
+            ol.learner("backbone", backbone="resnet20", weights=given)
 
 
 def test_what_is_missing_and_what_is_left_over_is_told():

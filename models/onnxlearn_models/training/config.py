@@ -270,11 +270,14 @@ def require_settings(config: TrainConfig) -> None:
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as values that stay what they are.
 
-    Validation rows are integers, weights and networks are read from their files, a file of word vectors is looked at.
+    Validation rows are integers, a single pattern is a list of one, weights and networks are read from their files, a file of
+    word vectors is looked at.
 
     Raises: ParameterError, DataError.
     """
     changed = dict(params)
+    if isinstance(params.get("freeze"), str):
+        changed["freeze"] = (params["freeze"],)
     if "validation" in params:
         changed["validation"] = plain_validation(params["validation"])
     if params.get("start_from") is not None:

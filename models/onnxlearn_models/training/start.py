@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import ParameterError, listing
+from onnxlearn.errors import DataError, ParameterError, listing
 from onnxlearn.experiments.store import read_json
 from onnxlearn.model import Model
 from onnxlearn.params import to_json
@@ -37,8 +37,10 @@ class StartWeights:
     schema: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, what: Any) -> StartWeights:
+    def of(cls, what: Any, called: str = "start_from") -> StartWeights:
         """Read the weights of a training folder, a ``.safetensors`` file, a network or its state dict.
+
+        ``called``: the parameter that has it, for messages.
 
         Raises: ParameterError for anything else, DataError for files that cannot be read.
 
@@ -48,16 +50,16 @@ class StartWeights:
         if isinstance(what, StartWeights):
             return what
         if isinstance(what, str | Path):
-            file = _file(Path(what))
-            return cls(_read(file), repr(str(what)), _schema_beside(file))
+            file = _file(Path(what), called)
+            return cls(_read(file, called), repr(str(what)), _schema_beside(file))
         if isinstance(what, nn.Module):
             return cls(_tensors(what.state_dict()), f"a {type(what).__qualname__}")
         if isinstance(what, Mapping):
             return cls(_tensors(what), "a state dict")
         if isinstance(what, Model):
-            raise ParameterError(_OF_ONNX.format("a Model"))
+            raise ParameterError(_OF_ONNX.format(called, "a Model"))
         raise ParameterError(
-            "start_from takes a training folder, a .safetensors file, a network or its state dict, not a value of type "
+            f"{called} takes a training folder, a .safetensors file, a network or its state dict, not a value of type "
             f"{type(what).__qualname__}"
         )
 
@@ -72,7 +74,7 @@ class StartWeights:
         found: dict[str, Tensor] = {}
         for prefix in _PREFIXES:
             given = {f"{prefix}{name}": tensor for name, tensor in self.tensors.items()}
-            fits = {name: given[name] for name, tensor in wanted.items() if name in given and _is_like(given[name], tensor)}
+            fits = {name: given[name] for name, tensor in wanted.items() if name in given and is_like(given[name], tensor)}
             found = max(found, fits, key=len)
         if odd := next((name for name, tensor in found.items() if not torch.isfinite(tensor).all()), None):
             raise ParameterError(
@@ -159,34 +161,38 @@ def _(weights: StartWeights) -> dict[str, Any]:
 
 
 _OF_ONNX = (
-    "start_from cannot take {0}: export folds and fuses weights, which no longer have the names and shapes of the network's; "
+    "{0} cannot take {1}: export folds and fuses weights, which no longer have the names and shapes of the network's; "
     "keep the training by fit(..., folder=...) and give that folder"
 )
 
 
-def _file(path: Path) -> Path:
+def _file(path: Path, called: str) -> Path:
     """The file of a training folder's only network, or the file itself. Raises: ParameterError."""
     if path.is_dir():
         files = sorted(path.glob("network-*.safetensors"), key=lambda file: int(re.sub(r"\D", "", file.stem)))
         if len(files) != 1:
             has = f"holds {len(files)} networks: give one, such as {str(files[0])!r}" if files else "holds no trained network"
-            raise ParameterError(f"start_from: the folder {str(path)!r} {has}")
+            raise ParameterError(f"{called}: the folder {str(path)!r} {has}")
         return files[0]
     if path.suffix == ".onnx":
-        raise ParameterError(_OF_ONNX.format(repr(str(path))))
+        raise ParameterError(_OF_ONNX.format(called, repr(str(path))))
     if not path.is_file():
-        raise ParameterError(f"start_from: there is no training folder and no file {str(path)!r}")
+        raise ParameterError(f"{called}: there is no training folder and no file {str(path)!r}")
     if path.suffix != ".safetensors":
         raise ParameterError(
-            f"start_from reads .safetensors files, not {path.name!r}; of a file of torch give the state dict: "
-            f"start_from=torch.load({path.name!r}, weights_only=True)"
+            f"{called} reads .safetensors files, not {path.name!r}; of a file of torch give the state dict: "
+            f"{called}=torch.load({path.name!r}, weights_only=True)"
         )
     return path
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The best weights of a training, or all tensors of a file of somebody else."""
-    tensors, metadata = read_safetensors(path)
+def _read(path: Path, called: str) -> dict[str, Tensor]:
+    """The best weights of a training, or all tensors of a file of somebody else. Raises: DataError."""
+    try:
+        tensors, metadata = read_safetensors(path)
+    except DataError as error:
+        why = f"{called}: {str(path)!r} is no whole safetensors file ({error.__cause__}): get it anew, or convert what it is"
+        raise DataError(why) from error
     return _tensors(read_checkpoint(path).weights() if KEY in metadata else tensors)
 
 
@@ -209,7 +215,8 @@ def _named_words(module: nn.Module, found: Mapping[str, Tensor]) -> Iterator[tup
             yield name, part, found.get(f"{name}.words", torch.zeros_like(part.words))
 
 
-def _is_like(given: Tensor, wanted: Tensor) -> bool:
+def is_like(given: Tensor, wanted: Tensor) -> bool:
+    """Whether one can stand for the other: of one shape, and both of whole numbers or neither."""
     return given.shape == wanted.shape and given.is_floating_point() == wanted.is_floating_point()
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onnxlearn.errors import DataError, ParameterError, listing
+from onnxlearn.errors import DataError, ParameterError, did_you_mean, listing
 from onnxlearn.named import reason
-from onnxlearn_models.training.start import StartWeights
+from onnxlearn_models.training.checkpoint import read_safetensors
+from onnxlearn_models.training.start import StartWeights, is_like
 
 TORCH_FILES = (".pth", ".pt", ".bin", ".tar")
 # What files of trainings call the weights among other things that they hold; averaged ones first.
@@ -26,13 +27,25 @@ def read_weights(what: Any) -> StartWeights:
 
     Raises: ParameterError, DataError.
     """
-    if isinstance(what, str | Path) and Path(what).suffix in TORCH_FILES:
+    if isinstance(what, str | Path) and Path(what).suffix in TORCH_FILES and not _is_safetensors(Path(what)):
         return StartWeights(_read_torch(Path(what)), repr(str(what)))
+    if isinstance(what, str | Path) and Path(what).suffix in TORCH_FILES:
+        return StartWeights(read_safetensors(Path(what))[0], repr(str(what)))
+    if isinstance(what, str) and not Path(what).exists() and (hint := did_you_mean(what, ["pretrained"])):
+        raise ParameterError(f"weights: there is no file {what!r}.{hint}")
     if isinstance(what, str | Path) and Path(what).is_file() and Path(what).suffix != ".safetensors":
         raise ParameterError(
             f"weights are read from .safetensors files and files of torch ({listing(TORCH_FILES)}), not {str(what)!r}"
         )
-    return StartWeights.of(what)
+    return StartWeights.of(what, "weights")
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whatever it is called: eight bytes with the length of a JSON object, which follows."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -74,7 +87,7 @@ def load_weights(net: nn.Module, weights: StartWeights, *, removed: Collection[s
     wanted = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     prefix = _prefix(weights.tensors, wanted)
     given = {name.removeprefix(prefix): tensor for name, tensor in weights.tensors.items() if name.startswith(prefix)}
-    fits = {name: given[name] for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape}
+    fits = {name: given[name] for name, tensor in wanted.items() if name in given and is_like(given[name], tensor)}
     if not fits:
         raise ParameterError(
             f"weights: nothing of {weights.source} has the name and the shape of a part of the backbone, which has "
@@ -105,7 +118,11 @@ def _prefix(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
 
 
 def _why(given: Tensor | None, wanted: Tensor) -> str:
-    return "not given" if given is None else f"given as {list(given.shape)}, it is {list(wanted.shape)}"
+    if given is None:
+        return "not given"
+    if given.shape == wanted.shape:
+        return f"given as {given.dtype}, which is no {wanted.dtype}"
+    return f"given as {list(given.shape)}, it is {list(wanted.shape)}"
 
 
 def _some(names: list[str]) -> str:

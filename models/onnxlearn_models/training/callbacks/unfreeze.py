@@ -51,6 +51,7 @@ class Unfreeze(Callback):
             raise ParameterError("unfreeze needs to know when: epoch={3: 'blocks.*'}, or batch={200: 'blocks.*'}")
         self._n_batches = 0
         self._waiting: list[_Waiting] = []
+        self._called = repr(self)
 
     @classmethod
     def by_pattern(cls, moments: Mapping[str, Any]) -> Unfreeze:
@@ -64,7 +65,9 @@ class Unfreeze(Callback):
         epochs: dict[Any, list[str]] = {}
         for pattern, epoch in moments.items():
             epochs.setdefault(epoch if isinstance(epoch, Hashable) else repr(epoch), []).append(pattern)
-        return cls(epoch=epochs)
+        made = cls(epoch=epochs)
+        made._called = f"unfreeze={dict(moments)!r}"
+        return made
 
     def begin(self, ctx: Training) -> None:
         """Take out what joins later."""
@@ -79,14 +82,14 @@ class Unfreeze(Callback):
             if name not in started and (name in epochs or name in batches)
         ]
         if not self._waiting:
-            raise ParameterError(f"{self!r} lets nothing wait: what its patterns match is trained from the beginning")
+            raise ParameterError(f"{self._called} lets nothing wait: what its patterns match is trained from the beginning")
         for each in self._waiting:
             each.parameter.requires_grad = False
         # A training that goes on has some of them behind it.
         self._train_due(max(ctx.epoch, 1), max(self._n_batches, 1))
         if not any(parameter.requires_grad for parameter in parameters.values()):
             raise ParameterError(
-                f"{self!r} leaves no parameter to train from the beginning: give patterns of some as start, or epoch 1"
+                f"{self._called} leaves no parameter to train from the beginning: give patterns of some as start, or epoch 1"
             )
         ctx.regroup()
 
@@ -120,7 +123,9 @@ class Unfreeze(Callback):
             ("batch", self.batch, ctx.max_epochs * ctx.n_batches),
         ):
             if late := [number for number in moments if number > last]:
-                raise ParameterError(f"{self!r}: there is no {what} {late[0]}, the last one is {last}: name an earlier one")
+                raise ParameterError(
+                    f"{self._called}: there is no {what} {late[0]}, the last one is {last}: name an earlier one"
+                )
 
     def _train_due(self, epoch: float, batch: float) -> bool:
         """Let those join whose time has come; whether there were any."""
