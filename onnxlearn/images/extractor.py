@@ -11,7 +11,6 @@ from typing import Any
 
 from onnxlearn.errors import ParameterError
 from onnxlearn.guard import MAX_BYTES, problem_of
-from onnxlearn.named import reason
 from onnxlearn.params import to_json
 
 
@@ -89,4 +88,7 @@ def _read(path: Path, source: str) -> bytes:
         raise
     except Exception as error:
         # Protobuf, the checker and files that are not there: each has errors of its own.
-        raise ParameterError(f"image_extractor {source} cannot be read as ONNX: {reason(error)}") from error
+        told = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ParameterError(
+            f"image_extractor {source} cannot be read as ONNX ({told}): give a network in a valid file"
+        ) from error

@@ -208,15 +208,22 @@ def _source(content: Any, folder: str | os.PathLike[str] | None) -> str | io.Byt
         found = None
     # A pipe or a device would be waited for, or never end.
     if found is None or not stat.S_ISREG(found.st_mode):
-        if len(path) > LONGEST_PATH:
-            raise ImageReadError(
-                "a text so long is no path; images in base64 are taken by servers alone: give bytes, or a path"
-            )
-        shown = os.path.normpath(path)
-        raise ImageReadError(f"there is no file {shown!r}: correct the path, or set the rule folder=... of images")
+        raise ImageReadError(_no_file(os.fspath(content), path, found))
     if not found.st_size:
         raise ImageReadError("the file is empty: replace it")
     return path
+
+
+def _no_file(given: str, path: str, found: os.stat_result | None) -> str:
+    """Why there is no file of what was given, whose path this is, and what helps."""
+    if len(path) > LONGEST_PATH:
+        return "a text so long is no path; images in base64 are taken by servers alone: give bytes, or a path"
+    if "://" in given:
+        return f"addresses are not fetched: give a path or the bytes instead of {given!r}"
+    shown = os.path.normpath(path)
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        return f"{shown!r} is a folder: name a file in it"
+    return f"there is no file {shown!r}: correct the path, or set the rule folder=... of images"
 
 
 _NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
@@ -273,7 +280,10 @@ def _decoded(image: Image.Image, config: ReadConfig, lost: Callable[[str], None]
     if config.animated == "refuse" and image.format != "MPO" and getattr(image, "is_animated", False):
         raise ImageReadError("an image has one frame, this one has several: save one, or set the rule animated=first of images")
     if image.mode not in _MODES and not _is_16_bit(image):
-        raise ImageReadError(f"an image has 8 or 16 bits a channel, this one has mode {image.mode!r}: scale it to 0..255 first")
+        way = "scale it to 0..255 first" if image.mode in ("I", "F") else "convert it to RGB first"
+        raise ImageReadError(
+            f"an image is grey, RGB or CMYK with 8 or 16 bits a channel, this one has mode {image.mode!r}: {way}"
+        )
     if _is_deep(image):
         if image.mode == "RGB" and "transparency" in image.info:
             # Pillow would look for it among the upper eight bits alone.

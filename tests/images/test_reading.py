@@ -188,9 +188,19 @@ def test_damaged_bytes_are_an_image_or_an_error() -> None:
 
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name in ("gone.png", ".", "pipe", "a\0b", "https://example.org/a.png"):
+    for name in ("gone.png", "pipe", "a\0b"):
         with pytest.raises(ImageReadError, match=r"there is no file .*: correct the path"):
             read_image(name, folder=tmp_path)
+    with pytest.raises(ImageReadError, match=r"is a folder: name a file in it"):
+        read_image(".", folder=tmp_path)
+    with pytest.raises(ImageReadError, match=r"addresses are not fetched: .* instead of 'https://example\.org/a\.png'"):
+        read_image("https://example.org/a.png", folder=tmp_path)
+
+
+def test_a_mode_without_red_green_and_blue_says_what_helps(tmp_path: Path) -> None:
+    Image.new("LAB", (4, 4)).save(tmp_path / "lab.tiff")
+    with pytest.raises(ImageReadError, match=r"this one has mode 'LAB': convert it to RGB first"):
+        read_image("lab.tiff", folder=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -107,3 +107,10 @@ def test_every_column_of_images_changes():
         found = {name: set(pixels(parts)) for name, parts in seen.items()}
         own = own or found
     assert all(len(found[name] & own[name]) < len(own[name]) / 2 for name in columns)
+
+
+def test_settings_that_do_not_suit_the_images_are_refused():
+    with pytest.raises(ParameterError, match="augment_shift=8 moves images of 8 x 8 pixels out of themselves"):
+        fitted(augment_shift=8)
+    with pytest.raises(ParameterError, match=r"augment_saturation=0\.5 and augment_hue=0\.2: all images are grey"):
+        fitted(augment_hue=0.2, augment_saturation=0.5, image_grey=True)

