@@ -1,5 +1,8 @@
 """The third use case of the paper, on a synthetic twin: an image, columns beside it with holes, groups, 2 % positives."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,6 +12,7 @@ import onnxlearn as ol
 from onnxlearn.images.reading import read_image
 from tests.use_cases.melanoma import table, task
 
+PAGE = Path(__file__).parents[2] / "docs" / "use-cases" / "melanoma.md"
 TABLE = ("age_approx", "sex", "anatom_site")
 USUAL = {"max_epochs": 12, "class_weight": "balanced", "seed": 0, "device": "cpu"}
 IMAGES = {"image_height": 48, "image_width": 48, "width": 16}
@@ -47,6 +51,20 @@ def test_one_file_takes_all_columns_by_name_and_rows_are_drawn_evenly(tmp_path):
     # Flips and drawing are of training alone.
     operators = {node.op_type for node in onnx.load(tmp_path / "melanoma.onnx").graph.node}
     assert not operators & {"RandomUniform", "RandomNormal", "Bernoulli", "Dropout"}
+
+
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    """With fewer patients and epochs."""
+    monkeypatch.chdir(tmp_path)
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    code = "\n".join(blocks).replace("table(400)", "table(40)").replace("max_epochs=12", "max_epochs=1, device='cpu'")
+    assert code.count("max_epochs=1,") == 2
+    names = {}
+    exec(code, names)
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^```text\n(.*?)\n^```$", text, re.MULTILINE | re.DOTALL)
+    assert not set(names["train"].frame["patient_id"]) & set(names["test"].frame["patient_id"])
+    assert (tmp_path / "melanoma.onnx").exists()
 
 
 @pytest.mark.slow
