@@ -102,7 +102,9 @@ class Converted(Target):
         self._require_smaller(before.to_bytes(), after.to_bytes())
         cost = cost_of(before, after, rows, seconds=self.seconds)
         self._require_harmless(cost, measures)
-        lines = [*conversion.told, *cost.lines([measure.name for measure in measures])]
+        extractor = subject.model.metadata["learner"]["params"].get("image_extractor")
+        beside = ["as it was: the network of image_extractor, which stands before"] if extractor else []
+        lines = [*conversion.told, *beside, *cost.lines([measure.name for measure in measures])]
         if conversion.elsewhere is not None:
             other = cost_of(before, subject.opened(conversion.elsewhere), rows)
             self._require_harmless(other, measures, " where each result is rounded, as on a GPU")

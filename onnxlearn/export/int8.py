@@ -20,7 +20,7 @@ class Int8(Converted):
     """Target ``int8``."""
 
     name: ClassVar[str] = "int8"
-    meaning: ClassVar[str] = "the network with INT8 weights: a quarter of the size, and wide layers are quicker"
+    meaning: ClassVar[str] = "matrices and embeddings of the network in INT8, a quarter of their size; wide layers are quicker"
 
     mode: Literal["dynamic", "static"] = param(
         "dynamic", "range of activations: that of each row, or one for all rows, found on those of calibration"
@@ -47,7 +47,9 @@ class Int8(Converted):
             made = calibrated(made, fixed, rows, bits=self.bits, chunk_rows=subject.model.chunk_rows)
         counts = {"layer": len(layers), "embedding": len(tables)}
         told = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for what, n in counts.items() if n)
-        return Conversion(network=made, told=(f"in INT8: {told}",))
+        n_left = sum(node.op_type in ("Conv", "ConvTranspose") for node in subject.network.graph.node)
+        left = (f"in FLOAT as before: {n_left} convolution{'s' if n_left > 1 else ''}",) if n_left else ()
+        return Conversion(network=made, told=(f"in INT8: {told}", *left))
 
     def _measures(self, model: Model) -> tuple[Measure, ...]:
         if self.mode == "static" and self.calibration is None:

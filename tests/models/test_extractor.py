@@ -297,3 +297,15 @@ def test_weights_in_other_files(frame, tmp_path):
     onnx.save(model, tmp_path / "inner" / "b.onnx")
     with pytest.raises(ParameterError, match=r"b\.onnx' cannot be read as ONNX"):
         Extractor.of(tmp_path / "inner" / "b.onnx")
+
+
+def test_smaller_files_say_what_stays_as_it_was(task, file, tmp_path):
+    rest = nn.merge_cat() >> nn.linear(256) >> nn.relu() >> nn.head()
+    model = learner(file, [ingress.image(), ingress.num()] >> rest).fit(task, progress=False)
+    told = model.export("fp16", tmp_path / "half.onnx", force=True, seconds=0)
+    assert "as it was: the network of image_extractor, which stands before" in told
+    own = [ingress.image() >> nn.conv2d(4, 3) >> nn.relu() >> nn.flatten(), ingress.num()] >> rest
+    size = {"image_height": 16, "image_width": 16}
+    model = ol.learner(own, max_epochs=1, device="cpu", **size).fit(task, progress=False)
+    told = model.export("int8", tmp_path / "small.onnx", force=True, seconds=0)
+    assert told[1] == "in FLOAT as before: 1 convolution"
