@@ -83,6 +83,24 @@ def assert_same(net, model, *, with_cat=True, reference=True):
     assert len(session.run(None, feeds(0, with_cat))[0]) == 0
 
 
+class NormAndMore(nn.BatchNorm1d):
+    """As packages of others have it: a batch norm with an activation in it."""
+
+    def forward(self, x):
+        torch._assert(x.ndim == 2, "rows")
+        normed = functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, 0.1, self.eps
+        )
+        return torch.relu(normed)
+
+
+def norm_and_more(width, **options):
+    """One whose statistics and scale are not those that it begins with."""
+    made, found = NormAndMore(width, **options), norm(width)
+    made.load_state_dict({name: tensor for name, tensor in found.state_dict().items() if name in made.state_dict()})
+    return made
+
+
 def norm(n):
     """BatchNorm as it is after training."""
     part = nn.BatchNorm1d(n)
@@ -132,6 +150,7 @@ ACTIVATIONS = [
 NETS = {
     "linear": chain(nn.Linear(N_NUM, 4), nn.Linear(4, 2, bias=False)),
     "norm folded": chain(nn.Linear(N_NUM, 4), norm(4), nn.ReLU(inplace=True), nn.Linear(4, 3, bias=False), norm(3)),
+    "norm of others": chain(nn.Linear(N_NUM, 4), norm_and_more(4), nn.Linear(4, 3), norm_and_more(3, affine=False)),
     "norm alone": chain(norm(N_NUM), nn.ReLU(), nn.BatchNorm1d(N_NUM, affine=False)),
     "layer norm": chain(nn.LayerNorm(N_NUM), nn.Linear(N_NUM, 3), nn.LayerNorm(3, bias=False), nn.LayerNorm(3, elementwise_affine=False)),
     "rms norm": chain(nn.RMSNorm(N_NUM), nn.Linear(N_NUM, 3), nn.RMSNorm(3, elementwise_affine=False)),

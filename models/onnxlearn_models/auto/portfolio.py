@@ -27,9 +27,9 @@ _TABLE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ft_transformer", {}),
 )
 _IMAGES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("cnn", {"width": 16}),
     ("cnn", {}),
     ("resnet", {}),
-    ("cnn", {"width": 64}),
     ("multimodal", {}),
 )
 _MIXED: tuple[tuple[str, dict[str, Any]], ...] = (

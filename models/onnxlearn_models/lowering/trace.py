@@ -39,8 +39,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
-        # Batch norms of our own differ in training alone.
-        return type(m) in LEAVES or isinstance(m, BATCH_NORMS)
+        return type(m) in LEAVES or _is_batch_norm(m)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
         """A parameter as a node of the graph, one for all its uses: fx itself walks over all parameters at every use."""
@@ -56,6 +55,12 @@ class _Tracer(fx.Tracer):
     @functools.cached_property
     def _parameter_names(self) -> dict[int, str]:
         return {id(parameter): name for name, parameter in self.root.named_parameters()}
+
+
+def _is_batch_norm(m: nn.Module) -> bool:
+    """Whether it computes what a batch norm does: ours differ in training alone, those of others may do more."""
+    own = type(m).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return isinstance(m, BATCH_NORMS) and (own or type(m).forward is nn.BatchNorm1d.forward)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,26 @@ def batch_norm(c: Context, module: Any, input: Tensorish) -> Value:
     return _affine(c, c.value(input), scale, shift)
 
 
+@lowers(functional.batch_norm)
+def _batch_norm(
+    c: Context, input: Tensorish, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,  # noqa: FBT001, FBT002  torch's own order
+) -> Value:  # fmt: skip
+    """As the module's, of norms that others wrote."""
+    del momentum
+    given = (running_mean, running_var, weight, bias)
+    if training or running_mean is None or not all(isinstance(each, Constant | None) for each in given):
+        raise UnsupportedError("a batch norm without running statistics")
+    scale = torch.rsqrt(_double(running_var) + eps)
+    scale = scale if weight is None else scale * _double(weight)
+    shift = (0 if bias is None else _double(bias)) - _double(running_mean) * scale
+    return _affine(c, c.value(input), *(Constant(each.to(c.dtype), f"{c.name}.affine") for each in (scale, shift)))
+
+
+def _double(constant: Constant) -> Tensor:
+    return constant.tensor.detach().double()
+
+
 def affine_of(module: Any) -> tuple[Tensor, Tensor]:
     """The scale and the shift of each channel that a norm with running statistics is, in float64.
 
