@@ -102,7 +102,7 @@ class Converted(Target):
         self._require_smaller(before.to_bytes(), after.to_bytes())
         cost = cost_of(before, after, rows, seconds=self.seconds)
         self._require_harmless(cost, measures)
-        extractor = subject.model.metadata["learner"]["params"].get("image_extractor")
+        extractor = subject.model.metadata["learner"].get("params", {}).get("image_extractor")
         beside = ["as it was: the network of image_extractor, which stands before"] if extractor else []
         lines = [*conversion.told, *beside, *cost.lines([measure.name for measure in measures])]
         if conversion.elsewhere is not None:
