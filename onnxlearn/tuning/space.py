@@ -283,6 +283,8 @@ def _entries(learner: Learner, given: Mapping[str, Any]) -> tuple[dict[str, Entr
             continue
         if isinstance(domain, Choice) and "none" in domain.values:
             domain = Choice(*(read_none(home.learner, name, value) for value in domain.values), when=domain.when)
+        if home.param.inert:
+            mistakes.append(f"{name} changes no result: {home.param.inert}; give it to the learner itself")
         mistakes += _wrong_values(home.learner, home.param, domain)
         mistakes += [
             f"{name}: when names {other!r}, which is no parameter of the learner.{did_you_mean(other, learner.values)}"

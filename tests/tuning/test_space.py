@@ -53,6 +53,11 @@ def test_every_learner_has_a_space_whose_points_are_learners(name, size):
     assert all(names <= set(learner.space(size)) for names in smaller)
 
 
+def test_what_changes_no_result_is_not_searched():
+    with pytest.raises(SpaceError, match=r"n_threads changes no result: .*; give it to the learner itself"):
+        Space.of(ol.learner("mlp"), {"n_threads": [1, 2]})
+
+
 def test_what_searches_by_itself_has_no_space():
     with pytest.raises(ParameterError, match="learner 'auto' searches by itself"):
         ol.learner("auto").space()

@@ -206,6 +206,7 @@ def test_files_of_torch_run_no_code(tmp_path, capsys):
         ("torchvision:fixed", "does not take images of 24 x 24 pixels: AssertionError: Wrong image height.*leave image_height"),
         ("torchvision:maps", r"gives a tensor \[1, 4, 11, 11\] for an image, not a row of features"),
         ("timm:smal", r"timm has no model 'smal'\. Did you mean 'small'\?"),
+        ("timm:small.xx", "timm's small has no weights 'xx'; it has 'first', 'on_hub', 'in_a_file'"),
         ("timm:bare", "timm has no settings of images for 'bare'"),
     ],
 )

@@ -121,6 +121,10 @@ def _timm(name: str) -> Backbone:
     timm = _package("timm", f"backbone 'timm:{name}'")
     if not timm.is_model(name):
         raise ParameterError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
+    architecture, _, tag = name.partition(".")
+    if tag and name not in (known := timm.list_pretrained(f"{architecture}.*")):
+        tags = [each.partition(".")[2] for each in known]
+        raise ParameterError(f"timm's {architecture} has no weights {tag!r}; it has {listing(tags)}")
     config = timm.get_pretrained_cfg(name)
     if config is None:
         raise ParameterError(f"timm has no settings of images for {name!r}: give a model that timm has weights of")

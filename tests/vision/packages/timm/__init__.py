@@ -1,5 +1,6 @@
 """A stand-in with the calls of timm 1.0 that backbones are made by, and a network of a few weights."""
 
+import fnmatch
 from dataclasses import dataclass
 
 from torch import nn
@@ -37,7 +38,11 @@ CONFIGS = {
 
 
 def is_model(name):
-    return name in ("small", "bare", *CONFIGS)
+    return name.partition(".")[0] in ("small", "bare")
+
+
+def list_pretrained(pattern):
+    return [name for name in CONFIGS if fnmatch.fnmatch(name, pattern)]
 
 
 def list_models():
